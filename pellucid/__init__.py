@@ -1,0 +1,88 @@
+"""Pellucid: a deep-learning toolkit on PyTorch that you can see through.
+
+    import pellucid
+
+    data = pellucid.load("digits")
+    run = pellucid.fit(pellucid.models.CNN(num_classes=10), data, epochs=3)
+    run.report()
+
+The names below are loaded when they are first used, so `import pellucid` is quick and needs no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "load": "pellucid.data.sources",
+    "arrays": "pellucid.data.arrays",
+    "image_folder": "pellucid.data.folder",
+    "csv": "pellucid.data.tables",
+    "parquet": "pellucid.data.tables",
+    "Dataset": "pellucid.data.dataset",
+    "Config": "pellucid.config",
+    "Trainer": "pellucid.train.trainer",
+    "Objective": "pellucid.train.objectives",
+    "Phase": "pellucid.train.objectives",
+    "lr_find": "pellucid.train.lr_find",
+    "fit": "pellucid.api",
+    "Run": "pellucid.api",
+    "Classifier": "pellucid.estimators",
+    "Regressor": "pellucid.estimators",
+    "PellucidError": "pellucid.errors",
+}
+
+_MODULES = {"models": "pellucid.models", "toy": "pellucid.data.toy"}
+
+__all__ = [
+    "Classifier",
+    "Config",
+    "Dataset",
+    "Objective",
+    "PellucidError",
+    "Phase",
+    "Regressor",
+    "Run",
+    "Trainer",
+    "arrays",
+    "csv",
+    "fit",
+    "image_folder",
+    "load",
+    "lr_find",
+    "models",
+    "parquet",
+    "toy",
+]
+
+if TYPE_CHECKING:
+    from pellucid import models
+    from pellucid.api import Run, fit
+    from pellucid.config import Config
+    from pellucid.data import toy
+    from pellucid.data.arrays import arrays
+    from pellucid.data.dataset import Dataset
+    from pellucid.data.folder import image_folder
+    from pellucid.data.sources import load
+    from pellucid.data.tables import csv, parquet
+    from pellucid.errors import PellucidError
+    from pellucid.estimators import Classifier, Regressor
+    from pellucid.train.lr_find import lr_find
+    from pellucid.train.objectives import Objective, Phase
+    from pellucid.train.trainer import Trainer
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
+    elif name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+    else:
+        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,69 @@
+"""What the verbs share: their flags, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pellucid.config import Config
+    from pellucid.record import Run
+
+Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds run folders.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order and augmentation.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training data.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change any setting; may be repeated.", metavar="SECTION.KEY=VALUE")
+]
+Resume = Annotated[
+    str | None, typer.Option("--resume", help="Go on with an earlier run: its id, folder, or 'last'.", metavar="RUN")
+]
+AllowChanges = Annotated[
+    bool, typer.Option("--allow-changes", help="Resume although data or settings differ from what was started.")
+]
+Fraction = Annotated[
+    float | None, typer.Option("--data-fraction", help="Use this share of the data, for a quick look.", metavar="F")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out what cannot be read; count and list it.")]
+RUNS = Path("runs")
+
+
+def console(as_json: bool = False) -> Console:
+    """Where a verb talks to the person: standard output, or standard error when that is kept for JSON."""
+    return Console(stderr=as_json, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("\n")
+
+
+def patched(
+    config: Config, seed: int | None, epochs: int | None, settings: list[str] | None, fraction: float | None, skip_bad: bool
+) -> Config:
+    """Apply the flags to a config; `--set` has the last word."""
+    from pellucid.config import parse_override
+
+    flags = {"train.seed": seed, "train.epochs": epochs, "data.fraction": fraction, "data.skip_bad": skip_bad or None}
+    changes = {key: value for key, value in flags.items() if value is not None}
+    changes |= dict(parse_override(setting) for setting in settings or [])
+    return config.patch(changes) if changes else config
+
+
+def result(run: Run) -> dict[str, Any]:
+    """What `--json` says of a run."""
+    return {
+        "run": str(run.path),
+        "status": run.status,
+        "metrics": run.metrics,
+        "baselines": run.facts.get("baselines", {}),
+        "seconds": run.facts["seconds"],
+        "target": run.facts.get("target"),
+        "target_met": run.facts.get("target_met"),
+    }

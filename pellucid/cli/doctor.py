@@ -1,0 +1,85 @@
+"""`pellucid doctor`: checks the installation by using it, in under half a minute."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pellucid.cli import common
+
+
+def doctor(as_json: common.Json = False) -> None:
+    """Check this installation: libraries, device, disk, data, and a small training that must learn."""
+    console = common.console(as_json)
+    rows = []
+    for name, check in checks():
+        start = time.perf_counter()
+        try:
+            good, words = True, check()
+        except Exception as error:  # a doctor reports what is broken, whatever it is
+            good, words = False, f"{type(error).__name__}: {error}"
+        rows.append({"check": name, "good": good, "found": words, "seconds": time.perf_counter() - start})
+        console.print(f"{'good' if good else 'BAD ':<5} {name:<10} {words}", markup=False)
+    if as_json:
+        common.print_json(rows)
+    if not all(row["good"] for row in rows):
+        sys.exit(1)
+
+
+def checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "python", lambda: sys.version.split()[0]
+    yield "torch", _torch
+    yield "device", _device
+    yield "data", _data
+    yield "disk", _disk
+    yield "training", _training
+
+
+def _torch() -> str:
+    import torch
+
+    product = torch.ones(64, 64) @ torch.ones(64, 64)
+    if product.sum().item() != 64**3:
+        raise ArithmeticError("a matrix product came out wrong")
+    return f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _device() -> str:
+    from pellucid.train.device import choose_device
+
+    device, reason = choose_device()
+    return f"{device}: {reason}"
+
+
+def _data() -> str:
+    from pellucid.data.sources import load
+
+    source = load("digits").source
+    return f"{source.name} ({source.kind}). {source.note}".strip()
+
+
+def _disk() -> str:
+    import shutil
+
+    from pellucid.record import files
+
+    files.write(Path(".pellucid-doctor"), "written")
+    Path(".pellucid-doctor").unlink()
+    return f"this folder can be written, {shutil.disk_usage('.').free / 2**30:.0f} GiB free"
+
+
+def _training() -> str:
+    from pellucid import build
+    from pellucid.config import Config
+    from pellucid.data.toy import moons
+
+    config = Config.parse({"name": "doctor", "train": {"epochs": 20, "path": "eager"}, "optimizer": {"lr": 0.01}})
+    with tempfile.TemporaryDirectory() as folder:
+        run = build.train(config, runs=folder, dataset=moons(n=500, seed=0))
+        accuracy = run.metrics["test/accuracy"]
+    if accuracy < 0.9:
+        raise ArithmeticError(f"a small network learned only {100 * accuracy:.0f} % of two moons, expected 90 %")
+    return f"a small network learned two moons: {100 * accuracy:.0f} %"

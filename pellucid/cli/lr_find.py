@@ -1,0 +1,33 @@
+"""`pellucid lr-find RECIPE|CONFIG|DATA`: measure which learning rate suits a model and its data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pellucid.cli import common
+
+
+def lr_find(
+    source: Annotated[str, typer.Argument(help="A recipe, a config.yaml, or data.")],
+    settings: common.Set = None,
+    seed: common.Seed = None,
+    data_fraction: common.Fraction = None,
+    as_json: common.Json = False,
+) -> None:
+    """Ramp the learning rate up on the real model and data, and suggest one."""
+    from pellucid import build
+    from pellucid.cli.train import config_of
+    from pellucid.recipes import find, names
+
+    config = find(source) if source in names() else config_of(source, settings or [])
+    config = common.patched(config, seed, None, settings, data_fraction, False)
+    found = build.find_lr(config)
+    if as_json:
+        common.print_json({"lr": found.lr, "reason": found.reason, "lrs": found.lrs, "losses": found.smoothed})
+        return
+    console = common.console()
+    console.print(f"Suggested learning rate: {found.lr:.2g} (the config has {config.optimizer.lr:.2g})")
+    console.print(found.reason, markup=False)
+    console.print(f"Use it: --set optimizer.lr={found.lr:.2g}", style="dim", markup=False)

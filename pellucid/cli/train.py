@@ -1,0 +1,131 @@
+"""`pellucid run RECIPE` and `pellucid train CONFIG|DATA`: train, show how it goes, say how it went."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pellucid.cli import common
+from pellucid.errors import INTERRUPTED, TERMINATED
+
+if TYPE_CHECKING:
+    from pellucid.config import Config
+    from pellucid.record import Run
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="The name of a recipe; `pellucid recipes` lists them.")],
+    seed: common.Seed = None,
+    epochs: common.Epochs = None,
+    settings: common.Set = None,
+    runs: common.Runs = common.RUNS,
+    resume: common.Resume = None,
+    allow_changes: common.AllowChanges = False,
+    data_fraction: common.Fraction = None,
+    skip_bad: common.SkipBad = False,
+    as_json: common.Json = False,
+) -> None:
+    """Train a recipe: real data, a network, and the score it must reach."""
+    from pellucid.recipes import find
+
+    config = common.patched(find(recipe), seed, epochs, settings, data_fraction, skip_bad)
+    _train(config, runs, resume, allow_changes, as_json)
+
+
+def train(
+    source: Annotated[str, typer.Argument(help="A config.yaml, or data: a file, a folder or a hub name.")],
+    target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    seed: common.Seed = None,
+    epochs: common.Epochs = None,
+    settings: common.Set = None,
+    runs: common.Runs = common.RUNS,
+    resume: common.Resume = None,
+    allow_changes: common.AllowChanges = False,
+    data_fraction: common.Fraction = None,
+    skip_bad: common.SkipBad = False,
+    as_json: common.Json = False,
+) -> None:
+    """Train on your own data, or from a config file."""
+    settings = [*([f"data.target={target}"] if target else []), *(settings or [])]
+    config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction, skip_bad)
+    _train(config, runs, resume, allow_changes, as_json)
+
+
+def config_of(source: str, settings: list[str]) -> Config:
+    """Read a config file, or look at the data and suggest one."""
+    from pellucid.config import Config
+
+    if Path(source).suffix in (".yaml", ".yml"):
+        return Config.read(source)
+    from pellucid.data.inspect import suggest_config
+    from pellucid.data.sources import open_data
+
+    asked = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None, False)
+    return suggest_config(open_data(asked.data), asked.data)
+
+
+def _train(config: Config, runs: Path, resume: str | None, allow_changes: bool, as_json: bool) -> None:
+    from pellucid import build
+
+    console = common.console(as_json)
+    again = build.Resume(resume, allow_changes) if resume else None
+    finished = build.train(config, runs=runs, resume=again, console=console)
+    if finished.status == "interrupted":
+        console.print(f"Saved. Go on with: --resume {finished.id}")
+    else:
+        show(finished, console)
+    if as_json:
+        common.print_json(common.result(finished))
+    if finished.status == "interrupted":
+        sys.exit(TERMINATED if "SIGTERM" in finished.facts["stop_reason"] else INTERRUPTED)
+
+
+def show(run: Run, console: Console) -> None:
+    """Say how a run went: the number beside its comparisons, the finding, the report and what to do next."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in (metric := headline(run)):
+        table.add_column(name, justify="right")
+    for label, values in comparisons(run).items():
+        table.add_row(label, *(_cell(name, values.get(name)) for name in metric))
+    console.print()
+    console.print(table)
+    console.print()
+    for finding in run.store.findings():
+        console.print(f"{finding.seen} {finding.means} {finding.remedy}".strip(), markup=False)
+    target = run.facts.get("target")
+    if target is not None:
+        verdict = {True: "met", False: "missed", None: "does not apply to this data"}[run.facts.get("target_met")]
+        console.print(f"Target {target['metric']} {_cell(target['metric'], target['value'])}: {verdict}.")
+    seconds = run.facts["seconds"]
+    console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
+    console.print(f"Report: {run.path / 'report.html'}")
+    console.print(f"Next:   pellucid predict {run.path} INPUT", style="dim")
+
+
+def headline(run: Run) -> list[str]:
+    """The metrics that are shown first, by task."""
+    known = [f"{split}/{key}" for split in ("test", "val") for key in ("accuracy", "loss", "mae", "r2")]
+    return [name for name in known if name in run.metrics][:4]
+
+
+def comparisons(run: Run) -> dict[str, dict[str, Any]]:
+    """The run beside guessing, a linear model and what was published."""
+    rows: dict[str, dict[str, Any]] = {"this run": run.metrics}
+    baselines = run.facts.get("baselines", {})
+    rows |= {label: baselines[key] for label, key in (("linear model", "linear"), ("guessing", "prior")) if key in baselines}
+    published = run.facts.get("published")
+    if published:
+        rows["published"] = {published["metric"]: published["value"]}
+    return rows
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4g}"

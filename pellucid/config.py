@@ -1,0 +1,283 @@
+"""One schema for everything a run can be told: the YAML file, the `--set` flags and the forms.
+
+`Config` is read from YAML (`Config.read`), rendered in full (`Config.to_yaml`) and patched by dotted
+keys (`config.patch({"train.epochs": 3})`). Unknown keys are refused with the nearest known one.
+Whatever is None is off or decided by the program; what it decided stands in the run with its reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pellucid.errors import ConfigError
+
+ColumnKind = Literal["image", "number", "boolean", "category", "date", "text", "tensor"]
+"""The kinds of column a dataset knows; `tensor` is a numeric array of any shape per row."""
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, and values are checked when they change."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Augment(Section):
+    """Random changes to training images, drawn anew for every batch; 0 is off."""
+
+    shift: float = Field(0, ge=0, le=1, description="largest shift, as a share of the image side")
+    rotate: float = Field(0, ge=0, le=180, description="largest rotation, in degrees")
+    scale: float = Field(0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
+    flip: bool = Field(False, description="mirror left-right, half of the images")
+    crop: int = Field(0, ge=0, description="pad by this many pixels, then crop back at random")
+    erase: float = Field(0, ge=0, le=1, description="probability of blanking a random rectangle")
+    mixup: float = Field(0, ge=0, description="Beta(a, a) of mixing two images and their labels")
+    cutmix: float = Field(0, ge=0, description="Beta(a, a) of pasting a patch of another image")
+
+
+class DataConfig(Section):
+    """What to learn from."""
+
+    source: str = Field("digits", description="a hub name or alias, or the path of a file or folder")
+    subset: str | None = Field(None, description="the hub configuration, where a dataset has several")
+    target: str | None = Field(None, description="the column to predict; None: the usual names")
+    inputs: list[str] | None = Field(None, description="the columns to learn from; None: all others")
+    columns: dict[str, ColumnKind] = Field({}, description="column kinds, where the guess is wrong")
+    validation: float = Field(0.1, gt=0, lt=1, description="share held out where there is no split")
+    test: float = Field(0.1, gt=0, lt=1, description="share held out where there is no split")
+    split_seed: int = Field(0, description="seed of the split, apart from the seed of training")
+    fraction: float = Field(1.0, gt=0, le=1, description="share of each split to use, for a quick look")
+    image_size: int | None = Field(None, ge=1, description="side images are resized to; None: as is")
+    normalize: bool = Field(True, description="zero mean, unit variance, fitted on the training split")
+    skip_bad: bool = Field(False, description="leave out what cannot be read, count and list it")
+    memory: float = Field(0.25, gt=0, le=1, description="share of memory data may fill before it streams")
+    augment: Augment = Field(default_factory=lambda: Augment())
+
+
+class ModelConfig(Section):
+    """Which network. `options` go to its builder and are checked against its signature."""
+
+    name: str = "mlp"
+    size: Literal["tiny", "small", "base"] | None = Field(None, description="None: the model's default")
+    options: dict[str, Any] = Field({}, description="e.g. {hidden: [128, 64], activation: relu}")
+
+
+class ObjectiveConfig(Section):
+    """What is optimized. `loss` is a name in the loss catalogue; None: the usual one for the task."""
+
+    name: Literal["classification", "multilabel", "regression"] = "classification"
+    loss: str | None = None
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    class_weights: bool = Field(False, description="weigh classes by their inverse frequency")
+    l1: float = Field(0, ge=0, description="strength of the L1 penalty on weights")
+    l2: float = Field(0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
+
+
+class OptimizerConfig(Section):
+    """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}."""
+
+    name: str = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0, ge=0, description="decoupled, on weights alone: no biases, no norms")
+    options: dict[str, Any] = {}
+
+
+class ScheduleConfig(Section):
+    """How the learning rate changes over training."""
+
+    name: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = "constant"
+    warmup_steps: int = Field(0, ge=0, description="linear rise before the schedule begins")
+    options: dict[str, Any] = Field({}, description="e.g. {final: 0.01}, {every: 10, factor: 0.1}")
+
+
+class StoppingConfig(Section):
+    """Early stopping: ends training when `monitor` has not improved for `patience` epochs."""
+
+    monitor: str = "val/loss"
+    patience: int = Field(5, ge=1)
+    min_delta: float = Field(0, ge=0)
+
+
+class TrainConfig(Section):
+    """How training runs."""
+
+    epochs: int = Field(10, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after this many optimizer updates")
+    batch_size: int = Field(32, ge=1)
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    path: str = Field(
+        "auto",
+        description="how a step is computed: auto (measured), eager, channels_last, bf16, bf16_channels_last",
+    )
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    clip_grad_norm: float | None = Field(None, gt=0)
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.999")
+    swa_start: float | None = Field(None, gt=0, lt=1, description="average weights equally from here on")
+    early_stopping: StoppingConfig | None = None
+    monitor: str | None = Field(None, description="what is best; None: the objective's own measure")
+    restore_best: bool = Field(True, description="finish with the best weights, not the last")
+    checkpoint_seconds: float = Field(30, gt=0, description="longest time between checkpoints")
+    keep: int = Field(2, ge=1, description="checkpoints kept beside the best")
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+
+
+class Target(Section):
+    """The score this must reach, e.g. test/accuracy >= 0.995. `on` limits it to one source of data."""
+
+    metric: str = "test/accuracy"
+    value: float
+    on: str | None = Field(None, description="the dataset it is stated for; elsewhere it does not apply")
+
+
+class Published(Section):
+    """A score somebody published for the same task, with its source."""
+
+    metric: str = "test/accuracy"
+    value: float
+    source: str
+
+
+class Config(Section):
+    """Everything a run needs; what `config.yaml` holds."""
+
+    name: str = "run"
+    summary: str = ""
+    data: DataConfig = Field(default_factory=lambda: DataConfig())
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig())
+    objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig())
+    optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig())
+    schedule: ScheduleConfig = Field(default_factory=lambda: ScheduleConfig())
+    train: TrainConfig = Field(default_factory=lambda: TrainConfig())
+    target: Target | None = None
+    published: Published | None = None
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Config:
+        if self.train.ema is not None and self.train.swa_start is not None:
+            raise ValueError("train.ema and train.swa_start both average weights; set one")
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], origin: str = "config") -> Config:
+        """Check plain values.
+
+        Raises:
+            ConfigError: naming every key that is wrong, what was expected and what came.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, origin), remedy="`pellucid train --help`") from None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Config:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: the file is missing, not YAML, or holds keys or values that are not known.
+        """
+        path = Path(path)
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+            raise ConfigError(
+                f"{path}: expected named sections such as 'data:', received {type(values).__name__}.",
+                remedy="`pellucid inspect DATA` writes a config that trains as it is",
+            )
+        return cls.parse(values, str(path))
+
+    def to_yaml(self) -> str:
+        """Render every key, defaults included, so that the file says all there is to say."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def patch(self, changes: Mapping[str, Any]) -> Config:
+        """Return a copy with dotted keys replaced, e.g. {"train.epochs": 3}.
+
+        Raises:
+            ConfigError: a key is not known or a value does not fit.
+        """
+        values = self.model_dump()
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            here = values
+            for section in sections:
+                inner = here.get(section) if isinstance(here, dict) else None
+                if inner is None and section in here:
+                    inner = here[section] = {}
+                if not isinstance(inner, dict):
+                    raise ConfigError(_unknown(key, "--set"), remedy="`pellucid train --help`")
+                here = inner
+            here[last] = value
+        return Config.parse(values, "--set")
+
+    def differences(self, other: Config) -> list[tuple[str, Any, Any]]:
+        """List (dotted key, here, there) wherever two configs differ."""
+        mine, theirs = dict(_leaves(self.model_dump())), dict(_leaves(other.model_dump()))
+        keys = list(dict.fromkeys([*mine, *theirs]))
+        return [(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)]
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `section.key=value`; the value is read as YAML, so `3`, `true` and `[1, 2]` are typed."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set expects section.key=value, received {text!r}.", remedy="--set train.epochs=3")
+    try:
+        return key.strip(), _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: {value!r} is not a YAML value.") from None
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; a person means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def known_keys() -> list[str]:
+    """Every dotted key a config can hold."""
+    full = Config.model_validate(
+        {"target": {"value": 0}, "published": {"value": 0, "source": ""}, "train": {"early_stopping": {}}}
+    )
+    return [key for key, _ in _leaves(full.model_dump())]
+
+
+def _unknown(key: str, origin: str) -> str:
+    near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
+    return f"{origin}: there is no key {key!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(_unknown(key, origin))
+        else:
+            where = f"{key}: " if key else ""
+            lines.append(f"{origin}: {where}{item['msg']}; received {item['input']!r:.80}.")
+    return "\n".join(lines)

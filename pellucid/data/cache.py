@@ -1,0 +1,123 @@
+"""Decoded images kept on disk, so that they are decoded once: a file is only a shortcut, never the truth.
+
+The folder is `PELLUCID_CACHE`, else `~/.cache/pellucid`. Files appear whole or not at all; whatever goes
+wrong with the disk means that the work is done again, not that it fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+LIMIT_BYTES = 8 * 2**30
+"""Least recently used files are removed beyond this."""
+
+
+def folder() -> Path:
+    """Where cached files lie."""
+    chosen = os.environ.get("PELLUCID_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(chosen) if chosen else Path(base) / "pellucid"
+
+
+def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
+    """Return the uint8 array stored under `key`, or make it with `fill` and store it.
+
+    Args:
+        key: says all that the content depends on.
+        shape: of the array.
+        fill: writes the content into the zeroed array it is given.
+
+    Returns:
+        The array, mapped from the file where there is one; only for reading.
+    """
+    path = _place("arrays", f"{key} {shape}", "npy")
+    found = _mapped(path, shape)
+    if found is not None:
+        return found
+    partial = _partial(path, shape)
+    if partial is None:
+        made = np.zeros(shape, np.uint8)
+        fill(made)
+        return made
+    name, made = partial
+    try:
+        fill(made)
+        made.flush()
+        os.replace(name, path)
+        _prune(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    return made
+
+
+def notes(key: str) -> dict[str, Any]:
+    """Return the small facts stored under `key`; {} where there are none."""
+    try:
+        found = json.loads(_place("notes", key, "json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_notes(key: str, facts: dict[str, Any]) -> None:
+    """Store small facts under `key`; a full or read-only disk is passed over."""
+    path = _place("notes", key, "json")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            json.dump(facts, file)
+        os.replace(file.name, path)
+
+
+def _place(kind: str, key: str, suffix: str) -> Path:
+    return folder() / kind / f"{xxhash.xxh3_128_hexdigest(key.encode())}.{suffix}"
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        os.utime(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None:
+    """Open a new file beside `path` with all its space reserved; None where the disk does not allow it."""
+    name = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        os.close(handle)
+        made = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk must show here, not as a crash while writing the map
+            with open(name, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(name))
+        return name, made
+    except (OSError, ValueError):
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        return None
+
+
+def _prune(where: Path) -> None:
+    """Remove the least recently used arrays beyond the limit."""
+    with contextlib.suppress(OSError):
+        files = sorted(where.glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
+        total = 0
+        for file in files:
+            total += file.stat().st_size
+            if total > LIMIT_BYTES:
+                file.unlink()

@@ -1,0 +1,132 @@
+"""The noun **Dataset**: named splits of typed columns, with where they came from.
+
+A split is a `pyarrow.Table` (memory-mapped where it came from a file), so a dataset may be larger than
+memory. Images are struct columns `{bytes, path}`; numeric arrays of any shape per row are fixed-shape
+tensor columns. Nothing is decoded, scaled or shuffled here: that is `preprocess` and `batches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import pyarrow as pa
+import xxhash
+
+from pellucid.config import ColumnKind
+from pellucid.data import hashing
+from pellucid.errors import BadDataError, UnknownNameError
+
+Task = Literal["classification", "multilabel", "regression"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One typed column.
+
+    Attributes:
+        name: its name.
+        kind: image, number, boolean, category, date, text or tensor.
+        categories: the values of a category, in class order; a category column holds the indices of
+            these as integers, or the values themselves as text.
+        reason: why this kind was inferred, in a few words.
+    """
+
+    name: str
+    kind: ColumnKind
+    categories: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows came from.
+
+    Attributes:
+        name: the hub name or the path.
+        kind: cache, mirror, hub, bundled, folder, csv, parquet, arrays or toy.
+        licence: as its card states it; "" if it does not.
+        note: what the reader of a result must know, e.g. that a stand-in was used.
+        looked: the places looked at, in order, with what was found there.
+    """
+
+    name: str
+    kind: str
+    licence: str = ""
+    note: str = ""
+    looked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named splits of typed columns.
+
+    Attributes:
+        name: what it is called.
+        splits: "train" always; "validation" and "test" where they are there.
+        columns: the schema, shared by all splits, the target included.
+        target: the column to predict, or None.
+        task: classification, multilabel or regression; None without a target.
+        source: where it came from.
+        skipped: what was left out as unreadable, one line each.
+        notes: what was changed or decided on the way in, one line each (resized, converted, split ...).
+    """
+
+    name: str
+    splits: Mapping[str, pa.Table]
+    columns: tuple[Column, ...]
+    target: str | None
+    task: Task | None
+    source: Source
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(table):,}" for name, table in self.splits.items())
+        inputs = ", ".join(f"{column.name}: {column.kind}" for column in self.inputs[:6])
+        more = f" and {len(self.inputs) - 6} more" if len(self.inputs) > 6 else ""
+        return f"Dataset({self.name!r}, {sizes}; {inputs}{more} -> {self.target} ({self.task}))"
+
+    def column(self, name: str) -> Column:
+        """Return a column by name.
+
+        Raises:
+            UnknownNameError: with the nearest names.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise UnknownNameError(f"column in {self.name}", name, [column.name for column in self.columns])
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The columns to learn from."""
+        return tuple(column for column in self.columns if column.name != self.target)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the logits; () for regression."""
+        return self.column(self.target).categories if self.target and self.task != "regression" else ()
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """A hash of every split's content, by split."""
+        return {name: fingerprint(table) for name, table in self.splits.items()}
+
+    def with_splits(self, splits: Mapping[str, pa.Table], *notes: str) -> Dataset:
+        """Return the same dataset with other rows."""
+        if not len(splits.get("train", ())):
+            raise BadDataError(f"{self.name} has no training rows: expected at least 1, received 0.")
+        return replace(self, splits=dict(splits), notes=(*self.notes, *notes))
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Hash the content of a table: the same rows give the same text, however and wherever they are stored."""
+    digest = xxhash.xxh3_128()
+    for name in table.column_names:
+        digest.update(name.encode())
+        digest.update(hashing.values(table[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,270 @@
+"""An image column: encoded bytes or the paths of files, decoded only when they are needed.
+
+A row is a struct `{bytes, path}`; rows that point to files also carry `digest`, a hash of the file's
+content, so that fingerprints and duplicates see what is in the file and not where it lies.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from PIL import Image, ImageOps
+
+from pellucid.errors import BadDataError
+
+SUFFIXES = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jfif",
+        ".avif",
+    ]
+)
+FILES = pa.struct([("bytes", pa.binary()), ("path", pa.string()), ("digest", pa.string())])
+BLOCK = 512
+SMALL = 64 * 64
+_GREY = ("1", "L", "LA", "La", "I", "F")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"P4", b"P5", b"P6")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts "class2" before "class10"."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
+
+
+def is_image_file(path: str | Path) -> bool:
+    """True where the name ends as images do."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def looks_like_image(data: bytes) -> bool:
+    """True where the first bytes are those of an image format."""
+    return data.startswith(_MAGIC) or data[8:12] == b"WEBP" or data[4:12] == b"ftypavif"
+
+
+def spread(work: Callable[[T], R], items: Iterable[T], workers: int | None = None) -> list[R]:
+    """Run `work` over `items` in order, on all cores: PIL frees the interpreter while it decodes."""
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        return list(pool.map(work, items))
+
+
+# ---- columns -------------------------------------------------------------------------------------
+
+
+def from_files(paths: Sequence[str], digests: Sequence[str]) -> pa.Array:
+    """Make an image column that points to files."""
+    empty = pa.nulls(len(paths), pa.binary())
+    return pa.StructArray.from_arrays(
+        [empty, pa.array(paths, pa.string()), pa.array(digests, pa.string())], fields=list(FILES)
+    )
+
+
+def from_pixels(pixels: np.ndarray) -> pa.Array:
+    """Make an image column from (N, H, W) or (N, H, W, 3) uint8 pixels, encoded without loss."""
+    encoded = []
+    for array in pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    paths = pa.nulls(len(encoded), pa.string())
+    return pa.StructArray.from_arrays([pa.array(encoded, pa.binary()), paths], names=["bytes", "path"])
+
+
+def describe(row: dict, index: int) -> str:
+    """Say which image this is: its file, or its row counted from 1."""
+    return row.get("path") or f"image in row {index + 1:,}"
+
+
+def open_row(row: dict) -> Image.Image:
+    """Open one row without decoding it."""
+    data = row.get("bytes")
+    if data is None:
+        return Image.open(row["path"])
+    return Image.open(io.BytesIO(data))
+
+
+# ---- checking ------------------------------------------------------------------------------------
+
+
+def fault(data: bytes) -> str | None:
+    """Decode an encoded image in full; say what is wrong with it, or None."""
+    if not data:
+        return "it is empty (0 bytes)"
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            if image.mode == "F":
+                return "its pixels are floats, expected 8 or 16 bits"
+    except Image.UnidentifiedImageError:
+        return f"it is not an image (its first bytes are {data[:8]!r})"
+    except Exception as error:  # PIL raises whatever its format parsers meet
+        return f"it cannot be decoded ({error})"
+    return None
+
+
+def check_file(path: str) -> tuple[str, str | None]:
+    """Return the digest of a file and what is wrong with it, or None."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        return "", f"it cannot be read ({error.strerror})"
+    return xxhash.xxh3_128_hexdigest(data), fault(data)
+
+
+# ---- shape ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The sizes and modes among (a sample of) the images of a column.
+
+    Attributes:
+        sizes: how many images have each (width, height), most common first.
+        modes: how many have each PIL mode, most common first.
+        colored: whether any image has color.
+        alpha: how many have transparency.
+        sampled: how many images were looked at.
+    """
+
+    sizes: dict[tuple[int, int], int]
+    modes: dict[str, int]
+    colored: bool
+    alpha: int
+    sampled: int
+
+
+def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
+    """Look at the headers of up to `sample` images, evenly spaced.
+
+    Raises:
+        BadDataError: naming the image that cannot be read.
+    """
+    chosen = np.unique(np.linspace(0, len(column) - 1, min(sample, len(column))).astype(np.int64))
+    rows = column.take(pa.array(chosen)).to_pylist()
+    sizes, modes, colored, alpha = Counter(), Counter(), False, 0
+    for index, row in zip(chosen, rows, strict=True):
+        try:
+            with open_row(row or {}) as image:
+                sizes[_upright_size(image)] += 1
+                modes[image.mode] += 1
+                colored = colored or not is_grey(image)
+                alpha += has_alpha(image)
+        except Exception as error:  # as in `fault`
+            raise _undecodable(row, int(index), error) from None
+    return Shapes(dict(sizes.most_common()), dict(modes.most_common()), colored, alpha, len(rows))
+
+
+def is_grey(image: Image.Image) -> bool:
+    """True for images without color; a palette counts by its entries."""
+    if image.mode in ("P", "PA") and image.palette is not None:
+        palette = image.getpalette("RGB") or []
+        return palette[0::3] == palette[1::3] == palette[2::3]
+    return image.mode in _GREY or image.mode.startswith("I;16")
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """True where pixels can be see-through."""
+    return image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
+
+
+def _turned(image: Image.Image) -> bool:
+    """True where the file says that it must be turned to be upright (photographs do)."""
+    return image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) != 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    sideways = _turned(image) and image.getexif().get(0x0112, 1) >= 5
+    return (height, width) if sideways else (width, height)
+
+
+# ---- decoding ------------------------------------------------------------------------------------
+
+
+def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.ndarray) -> None:
+    """Decode a column into `out`, (N, C, H, W) uint8, on all cores.
+
+    Args:
+        column: an image column.
+        size: (width, height) every image is brought to.
+        mode: "L" or "RGB".
+        out: filled in place, block by block, so it may be a file in memory.
+
+    Raises:
+        BadDataError: naming the image that cannot be decoded.
+    """
+
+    def block(start: int) -> None:
+        for offset, row in enumerate(column.slice(start, BLOCK).to_pylist()):
+            try:
+                out[start + offset] = _pixels(row or {}, size, mode)
+            except Exception as error:  # as in `fault`
+                raise _undecodable(row, start + offset, error) from None
+
+    small = size[0] * size[1] <= SMALL  # the interpreter, which threads share, is then most of the work
+    spread(block, range(0, len(column), BLOCK), workers=1 if small else None)
+
+
+def _pixels(row: dict, size: tuple[int, int], mode: str) -> np.ndarray:
+    with open_row(row) as image:
+        if image.format == "JPEG" and image.size != size:
+            image.draft(
+                mode, (size[0] * 2, size[1] * 2)
+            )  # decodes large photographs at a fraction of the cost
+        if image.mode != mode or image.size != size or has_alpha(image) or _turned(image):
+            image = convert(image, mode)
+            if image.size != size:
+                image = image.resize(size, Image.Resampling.BILINEAR)
+        array = np.asarray(image)  # (H, W) or (H, W, 3)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)  # (C, H, W)
+
+
+def convert(image: Image.Image, mode: str) -> Image.Image:
+    """Turn upright, flatten transparency onto white, reduce 16 bits to 8, and change the mode."""
+    if _turned(image):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        array = np.asarray(image).astype(np.int64)
+        deep = image.mode.startswith("I;16") or array.max(initial=0) > 255
+        array = array // 257 if deep else array
+        image = Image.fromarray(array.clip(0, 255).astype(np.uint8))
+    if has_alpha(image):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)
+
+
+def _undecodable(row: dict | None, index: int, error: Exception) -> BadDataError:
+    if row is None or (row.get("bytes") is None and row.get("path") is None):
+        return BadDataError(f"The image in row {index + 1:,} is missing.", remedy="--set data.skip_bad=true")
+    reason = fault(row["bytes"]) if row.get("bytes") is not None else check_file(row["path"])[1]
+    return BadDataError(
+        f"{describe(row, index)}: expected an image, but {reason or error}.",
+        remedy="remove or replace it, or leave such images out with --skip-bad",
+    )

@@ -1,0 +1,362 @@
+"""A look at data before training: what is there, what stands out, and a config that trains on it as it is.
+
+Counts are of all rows; what would take long on many rows (distinct values, copies, leaks) is found among an
+even sample of them, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.config import Config, DataConfig
+from pellucid.data import cells, hashing, images, schema
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column, Dataset
+from pellucid.data.sources import open_data
+from pellucid.data.split import class_codes
+from pellucid.data.suggest import suggest
+
+SAMPLE = 200_000
+"""Rows that copies, leaks and distinct values are looked for in."""
+
+TELLING = 0.995
+"""A lone column that gets this share of the targets right is suspected of holding the target itself."""
+
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """What is in one column of the training rows.
+
+    Attributes:
+        name: of the column.
+        kind: as inferred or told.
+        reason: why that kind.
+        missing: values that are not there.
+        distinct: different values; of the sample, where there are more rows than that.
+        range: smallest and largest, as text; () where there is no order.
+        common: the most common values with their counts.
+        note: sizes and modes of images, the shape of arrays.
+    """
+
+    name: str
+    kind: str
+    reason: str
+    missing: int
+    distinct: int | None = None
+    range: tuple[str, ...] = ()
+    common: tuple[tuple[str, int], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that stands out: what was seen, and what to try."""
+
+    seen: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found out about a dataset.
+
+    Attributes:
+        name, source, licence: of the dataset.
+        rows: by split, as it will be trained.
+        columns: the inputs, then the target.
+        target, task: what to predict, and how.
+        classes: rows of each class, by split.
+        copies: rows of a split that repeat an earlier one of it.
+        leaks: rows of validation and test that also stand in train.
+        sampled: rows that copies and leaks were looked for in; None: in all.
+        warnings: what stands out.
+        skipped, notes: what the reader left out and decided.
+        config: a config that trains as it is, as YAML.
+    """
+
+    name: str
+    source: str
+    licence: str
+    rows: dict[str, int]
+    columns: tuple[ColumnFacts, ...]
+    target: str | None
+    task: str | None
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
+    leaks: dict[str, int] = field(default_factory=dict)
+    sampled: int | None = None
+    warnings: tuple[Warned, ...] = ()
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    config: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return asdict(self)
+
+
+def inspect_data(config: DataConfig) -> Inspection:
+    """Look at what a config describes.
+
+    Raises:
+        DataError: it cannot be read; the message says what to do.
+    """
+    return inspect_dataset(open_data(config), config)
+
+
+def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
+    """Look at a dataset that has its splits."""
+    config = config or DataConfig.model_validate({"source": dataset.source.name})
+    facts = tuple(_column_facts(column, dataset.splits["train"]) for column in dataset.columns)
+    classes = _class_counts(dataset)
+    copies, leaks, sampled = _copies(dataset)
+    return Inspection(
+        name=dataset.name,
+        source=f"{dataset.source.kind}: {dataset.source.name}",
+        licence=dataset.source.licence,
+        rows={split: len(table) for split, table in dataset.splits.items()},
+        columns=facts,
+        target=dataset.target,
+        task=dataset.task,
+        classes=classes,
+        copies=copies,
+        leaks=leaks,
+        sampled=sampled,
+        warnings=tuple(_warnings(dataset, facts, classes, leaks)),
+        skipped=dataset.skipped,
+        notes=dataset.notes,
+        config=suggest_config(dataset, config).to_yaml(),
+    )
+
+
+def suggest_config(dataset: Dataset, data: DataConfig | None = None) -> Config:
+    """Return a config that trains on a dataset as it is.
+
+    Args:
+        dataset: with its splits made.
+        data: how it was opened; None: by the name of its source.
+    """
+    data = data or DataConfig.model_validate({"source": dataset.source.name})
+    image = next((column.name for column in dataset.inputs if column.kind == "image"), None)
+    size = next(iter(images.shapes(dataset.splits["train"][image], 200).sizes)) if image else None
+    return suggest(dataset, data, size)
+
+
+def describe(found: Inspection) -> list[str]:
+    """Say what was found, in plain lines."""
+    rows = ", ".join(f"{split} {count:,}" for split, count in found.rows.items())
+    lines = [f"{found.name} ({found.source}): {rows} rows", f"predicts {found.target!r} ({found.task})", ""]
+    for facts in found.columns:
+        parts = [facts.note, " to ".join(facts.range)]
+        parts += [f"{facts.distinct:,} different"] if facts.distinct is not None else []
+        parts += [f"{facts.missing:,} missing"] if facts.missing else []
+        lines.append(
+            f"  {facts.name}: {facts.kind} ({facts.reason}); {', '.join(part for part in parts if part)}"
+        )
+    for split, counts in found.classes.items():
+        shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:12])
+        lines.append(f"  {split} classes: {shown}" + (" ..." if len(counts) > 12 else ""))
+    for warned in found.warnings:
+        lines += ["", f"! {warned.seen}", f"  Try: {warned.remedy}"]
+    return lines + ([""] if found.notes else []) + [f"- {note}" for note in found.notes]
+
+
+# ---- columns -------------------------------------------------------------------------------------
+
+
+def _column_facts(column: Column, table: pa.Table) -> ColumnFacts:
+    values = table[column.name]
+    facts = {"name": column.name, "kind": column.kind, "reason": column.reason, "missing": values.null_count}
+    if column.kind == "image":
+        seen = images.shapes(values)
+        sizes = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:LISTED])
+        more = f" and {len(seen.sizes) - LISTED} more sizes" if len(seen.sizes) > LISTED else ""
+        return ColumnFacts(**facts, note=f"{sizes}{more}; {', '.join(seen.modes)}")
+    if column.kind == "tensor":
+        numbers = schema.tensor_values(values.slice(0, SAMPLE))
+        ends = (f"{numbers.min():g}", f"{numbers.max():g}") if numbers.size else ()
+        return ColumnFacts(**facts, range=ends, note=f"shape {tuple(values.type.shape)}")
+    sample = _sampled(values)
+    counts = sample.drop_null().value_counts()
+    order = np.argsort(-counts.field("counts").to_numpy(), kind="stable")[:LISTED]
+    common = tuple(
+        (_name(column, counts[int(i)]["values"].as_py()), counts[int(i)]["counts"].as_py()) for i in order
+    )
+    ends = ()
+    if column.kind in ("number", "date") and len(counts):
+        ends = tuple(_short(value) for value in pc.min_max(values).as_py().values())
+    repeats = common if column.kind in ("category", "boolean") else ()
+    return ColumnFacts(**facts, distinct=len(counts), range=ends, common=repeats)
+
+
+def _name(column: Column, value: Any) -> str:
+    known = column.kind == "category" and isinstance(value, int) and 0 <= value < len(column.categories)
+    return column.categories[value] if known else _short(value)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
+
+
+def _sampled(values: Any) -> Any:
+    """Every n-th row of a column or table, so that at most `SAMPLE` remain."""
+    if len(values) <= SAMPLE:
+        return values
+    return values.take(pa.array(np.linspace(0, len(values) - 1, SAMPLE).astype(np.int64)))
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Rows of each class by split; with several labels a row, rows that have each."""
+    if dataset.task not in ("classification", "multilabel") or dataset.target is None:
+        return {}
+    target, found = dataset.column(dataset.target), {}
+    for split, table in dataset.splits.items():
+        if dataset.task == "multilabel":
+            counts = schema.tensor_values(table[target.name]).sum(axis=0).astype(np.int64)
+        else:
+            counts = np.bincount(class_codes(target, table[target.name]), minlength=len(target.categories))
+        found[split] = dict(zip(target.categories, counts.tolist(), strict=True))
+    return found
+
+
+def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int], int | None]:
+    """Rows with equal inputs inside each split, and between train and the others."""
+    names = [column.name for column in dataset.inputs]
+    most = max(len(table) for table in dataset.splits.values())
+    hashed = {split: hashing.rows(_sampled(table), names) for split, table in dataset.splits.items()}
+    copies = {split: len(rows) - len(np.unique(rows)) for split, rows in hashed.items()}
+    leaks = {
+        split: int(np.isin(rows, hashed["train"]).sum()) for split, rows in hashed.items() if split != "train"
+    }
+    return copies, leaks, SAMPLE if most > SAMPLE else None
+
+
+# ---- what stands out -----------------------------------------------------------------------------
+
+
+def _warnings(
+    dataset: Dataset,
+    facts: tuple[ColumnFacts, ...],
+    classes: dict[str, dict[str, int]],
+    leaks: dict[str, int],
+) -> list[Warned]:
+    found = []
+    for split, count in leaks.items():
+        if count:
+            found.append(
+                Warned(
+                    f"{count:,} rows of {split} also stand in train, so {split} scores will look too good.",
+                    f"remove them from {split}, or let the split be made here, which keeps copies together",
+                )
+            )
+    found += _imbalance(dataset, classes)
+    rows = len(dataset.splits["train"])
+    for column in facts:
+        if column.missing > rows / 2:
+            found.append(
+                Warned(
+                    f"{column.name}: {column.missing:,} of {rows:,} values are missing.",
+                    "leave it out with --set data.inputs=[...] unless that it is missing tells something",
+                )
+            )
+    found += [_told(name, share) for name, share in _telling(dataset)]
+    if rows < 200:
+        found.append(
+            Warned(
+                f"There are {rows:,} training rows: scores will vary a lot from seed to seed.",
+                "train several seeds",
+            )
+        )
+    return found
+
+
+def _imbalance(dataset: Dataset, classes: dict[str, dict[str, int]]) -> list[Warned]:
+    counts = {name: count for name, count in classes.get("train", {}).items() if count}
+    if dataset.task != "classification" or not counts:
+        return []
+    total, (most, many), (least, few) = sum(counts.values()), _largest(counts), _smallest(counts)
+    if many < 4 * few and many < 0.8 * total:
+        return []
+    return [
+        Warned(
+            f"Classes are uneven: {most!r} has {many:,} of {total:,} training rows, {least!r} {few:,}; "
+            f"always saying {most!r} is right {many / total:.1%} of the time.",
+            "compare with that number, look at recall by class, or set objective.class_weights=true",
+        )
+    ]
+
+
+def _largest(counts: dict[str, int]) -> tuple[str, int]:
+    return max(counts.items(), key=lambda item: item[1])
+
+
+def _smallest(counts: dict[str, int]) -> tuple[str, int]:
+    return min(counts.items(), key=lambda item: item[1])
+
+
+def _told(name: str, share: float) -> Warned:
+    return Warned(
+        f"{name!r} alone predicts the target ({share:.1%}): it may hold the answer.",
+        "leave it out unless it is known before the answer is: --set data.inputs=[...]",
+    )
+
+
+def _telling(dataset: Dataset) -> list[tuple[str, float]]:
+    """The columns that give the target away, with how well."""
+    if dataset.task not in ("classification", "regression") or dataset.target is None:
+        return []
+    table = _sampled(dataset.splits["train"])
+    target = dataset.column(dataset.target)
+    if len(table) < 20 or target.kind == "tensor":
+        return []
+    if dataset.task == "regression":
+        return _correlated(dataset, table)
+    codes, found = class_codes(target, table[target.name]), []
+    base = np.bincount(codes).max() / len(codes)
+    for column in dataset.inputs:
+        if column.kind not in ("number", "boolean", "category") or base > 0.98:
+            continue
+        share = _explained(table[column.name], codes)
+        if share >= TELLING:
+            found.append((column.name, share))
+    return found
+
+
+def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
+    """The share of targets that the most frequent class of each value gets right; numbers are cut into bins."""
+    numeric = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
+    if numeric:
+        numbers = pc.fill_null(values.cast(pa.float64()), float("-inf")).to_numpy()
+        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, 257)[1:-1], method="nearest"))
+        groups = np.searchsorted(edges, numbers, side="right")
+    else:
+        groups = pc.fill_null(pc.index_in(values, value_set=cells.distinct(values)), -1).to_numpy() + 1
+    if groups.max() >= len(codes) // 4:
+        return 0.0
+    table = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1), np.int64)
+    np.add.at(table, (groups, codes), 1)
+    return float(table.max(axis=1).sum() / len(codes))
+
+
+def _correlated(dataset: Dataset, table: pa.Table) -> list[tuple[str, float]]:
+    assert dataset.target is not None
+    target, found = table[dataset.target].cast(pa.float64()).to_numpy(), []
+    for column in dataset.inputs:
+        values = table[column.name]
+        if column.kind != "number" or values.null_count:
+            continue
+        numbers = values.cast(pa.float64()).to_numpy()
+        if numbers.std() > 0 and target.std() > 0:
+            share = float(np.corrcoef(numbers, target)[0, 1] ** 2)
+            if share >= TELLING:
+                found.append((column.name, share))
+    return found

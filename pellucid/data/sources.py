@@ -1,0 +1,192 @@
+"""The one door to data: a name on the hub, or a path of the person's own, to a `Dataset`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.config import DataConfig
+from pellucid.data import arrays as in_memory
+from pellucid.data import folder, hub, images, split, tables
+from pellucid.data.assemble import Raw, Wishes, assemble
+from pellucid.data.dataset import Column, Dataset, Source
+from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
+
+ALIASES = {
+    "digits": "ylecun/mnist",
+    "mnist": "ylecun/mnist",
+    "fashion": "zalando-datasets/fashion_mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "fashion-mnist": "zalando-datasets/fashion_mnist",
+    "cifar10": "uoft-cs/cifar10",
+    "cifar-10": "uoft-cs/cifar10",
+    "imdb": "stanfordnlp/imdb",
+    "pneumonia": "medmnist/pneumoniamnist",
+    "faces": "att/orl_faces",
+}
+"""Short names of hub datasets."""
+
+STAND_IN = (
+    "a stand-in: MNIST could not be had, so these are the 1,797 digits of 8 x 8 pixels that come with "
+    "scikit-learn; scores on them do not compare with scores on MNIST"
+)
+
+
+def load(name: str, *, subset: str | None = None) -> Dataset:
+    """Load a dataset by name.
+
+    Looks in the local cache, then in the folder `PELLUCID_MIRROR`, then on the hub; what was found where
+    is in `dataset.source.looked`. "digits" is MNIST, or scikit-learn's small digits where that cannot be had.
+
+    Args:
+        name: a short name such as "mnist", or a hub id `owner/name`.
+        subset: the configuration, where a dataset has several.
+
+    Returns:
+        A dataset with the splits its source has.
+
+    Raises:
+        UnknownNameError: there is no such short name or subset.
+        DataNotFoundError: it is in none of the places.
+    """
+    identity = ALIASES.get(name, name)
+    return _load(name, identity, subset, Wishes())
+
+
+def open_data(config: DataConfig) -> Dataset:
+    """Open what a config describes, and give it train, validation and test splits.
+
+    Raises:
+        DataNotFoundError: there is no such file, folder or dataset.
+        BadDataError: naming the file, row or column that does not fit.
+        UnknownNameError: a short name, subset or column is not there.
+    """
+    wishes = Wishes(config.target, config.inputs, config.columns, config.skip_bad)
+    path = Path(config.source).expanduser()
+    if path.exists():
+        dataset = _read_path(path, wishes)
+    elif _is_path(config.source):
+        raise DataNotFoundError(
+            f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
+            remedy="give an existing path, or the name of a dataset such as mnist",
+        )
+    else:
+        dataset = _load(config.source, ALIASES.get(config.source, config.source), config.subset, wishes)
+    return ready(dataset, config)
+
+
+def ready(dataset: Dataset, config: DataConfig) -> Dataset:
+    """Give a loaded dataset the share of rows and the splits a config asks for.
+
+    Raises:
+        UsageError: it has no target.
+        BadDataError: it cannot be split.
+    """
+    if dataset.target is None:
+        raise UsageError(f"{dataset.name} has nothing to predict.", remedy="--target names a column")
+    dataset = split.subset(dataset, config.fraction, config.split_seed)
+    return split.split(dataset, validation=config.validation, test=config.test, seed=config.split_seed)
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def _load(name: str, identity: str, subset: str | None, wishes: Wishes) -> Dataset:
+    if "/" not in identity:
+        raise UnknownNameError("dataset", name, ALIASES)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", identity):
+        raise UsageError(
+            f"{name!r} names no dataset: expected a short name or owner/name.",
+            remedy="pellucid.load('mnist')",
+        )
+    found, looked = hub.find(identity, subset)
+    if found is None:
+        if name == "digits":
+            return replace(_bundled_digits(), source=replace(_BUNDLED, looked=(*looked, "bundled: found")))
+        raise DataNotFoundError(
+            f"{name} was not found:\n" + "\n".join(f"  {line}" for line in looked),
+            remedy=f"connect to the network once, or fetch it by hand "
+            f"(`hf download {identity} --repo-type dataset --local-dir FOLDER/{identity}`) "
+            f"and set {hub.MIRROR}=FOLDER",
+        )
+    splits, notes = hub.split_names(found.splits)
+    source = Source(identity, found.place, licence=found.licence, looked=tuple(looked))
+    raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes))
+    return assemble(raw, wishes)
+
+
+_BUNDLED = Source(
+    "scikit-learn digits",
+    "bundled",
+    licence="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits)",
+    note=STAND_IN,
+)
+
+
+def _bundled_digits() -> Dataset:
+    """The digits that scikit-learn brings along, as images."""
+    from sklearn.datasets import load_digits
+
+    ink, labels = load_digits(return_X_y=True)
+    pixels = np.rint(np.reshape(ink, (-1, 8, 8)) * (255 / 16)).astype(np.uint8)  # ink is 0 to 16
+    table = pa.table({"image": images.from_pixels(pixels), "label": pa.array(labels, pa.int64())})
+    columns = (
+        Column("image", "image", reason="encoded images"),
+        Column("label", "category", tuple("0123456789"), "declared as class labels"),
+    )
+    return Dataset(
+        "digits", {"train": table}, columns, "label", "classification", _BUNDLED, notes=(STAND_IN,)
+    )
+
+
+# ---- paths ---------------------------------------------------------------------------------------
+
+
+def _is_path(source: str) -> bool:
+    """True for what can only be meant as a path."""
+    path = Path(source)
+    plain = source.count("/") == 1 and not path.suffix and not source.startswith((".", "~", "/"))
+    return not plain and (
+        os.sep in source
+        or source.startswith((".", "~"))
+        or tables.is_table_file(path)
+        or path.suffix in (".npy", ".npz")
+    )
+
+
+def _read_path(path: Path, wishes: Wishes) -> Dataset:
+    """Read a file or folder by what it is."""
+    if path.is_dir():
+        if _holds_tables(path):
+            return tables.read_tables(path, wishes)
+        return _with_wishes(folder.read_folder(path, skip_bad=wishes.skip_bad), wishes)
+    if tables.is_table_file(path):
+        return tables.read_tables(path, wishes)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _with_wishes(in_memory.read_file(path), wishes)
+    if images.is_image_file(path):
+        raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
+    raise BadDataError(
+        f"{path} is no known kind of data: expected a folder of images, .csv, .tsv, .parquet, .npy or .npz."
+    )
+
+
+def _holds_tables(path: Path) -> bool:
+    """A folder is one of tables where it, or its split folders, hold a table file and no class folders."""
+    near = [*path.glob("*"), *path.glob("*/*")]
+    has_tables = any(
+        tables.is_table_file(file) and file.suffix.lower() != ".txt" for file in near if file.is_file()
+    )
+    return has_tables and not any(images.is_image_file(file) for file in path.glob("*/*"))
+
+
+def _with_wishes(dataset: Dataset, wishes: Wishes) -> Dataset:
+    """Check the wishes for data whose columns are fixed: their names must be right, their kinds are."""
+    for name in (*wishes.columns, *(wishes.inputs or ()), *([wishes.target] if wishes.target else ())):
+        dataset.column(name)
+    return dataset

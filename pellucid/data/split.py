@@ -1,0 +1,226 @@
+"""Training, validation and test rows: stratified, seeded, and with equal rows on one side.
+
+What the source already holds apart stays apart: a given test split is used as it is, and validation rows
+are then taken from the training rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.data import cells, hashing
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column, Dataset
+from pellucid.errors import BadDataError
+
+SMALLEST = 3
+BINS = 10
+
+
+def split(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
+    """Give a dataset the splits it lacks.
+
+    Args:
+        dataset: with at least a training split.
+        validation: share of all rows held out to watch training, in (0, 1).
+        test: share of all rows held out for the final measure, in (0, 1).
+        seed: the same seed and rows give the same split.
+
+    Returns:
+        A dataset with train, validation and test, and notes on what was done.
+
+    Raises:
+        BadDataError: there are too few rows, a single class, or classes that no training row has.
+    """
+    wanted = {
+        name: share
+        for name, share in (("test", test), ("validation", validation))
+        if name not in dataset.splits
+    }
+    made, notes = dict(dataset.splits), []
+    if wanted:
+        if sum(wanted.values()) >= 1:
+            raise BadDataError(
+                f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
+                remedy="--set data.validation=0.1 --set data.test=0.1",
+            )
+        parts, notes = _take(dataset, wanted, seed)
+        made |= parts
+    ordered = {name: made[name] for name in ("train", "validation", "test") if name in made}
+    result = dataset.with_splits(ordered, *notes)
+    check_classes(result)
+    return result
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Refuse what no classifier can be trained or measured on.
+
+    Raises:
+        BadDataError: a single class, or classes that occur in validation or test and not in train.
+    """
+    if dataset.task != "classification":
+        return
+    present = {name: _present(dataset, table) for name, table in dataset.splits.items()}
+    everywhere = set().union(*present.values())
+    if len(everywhere) < 2:
+        raise BadDataError(
+            f"{dataset.name} has a single class, {next(iter(everywhere), None)!r}: expected at least 2.",
+            remedy="--target names another column",
+        )
+    for name, classes in present.items():
+        extra = sorted(classes - present["train"])
+        if extra:
+            raise BadDataError(
+                f"{dataset.name}: {len(extra)} of {len(everywhere)} classes are in {name} and not in train: "
+                f"{', '.join(map(repr, extra[:5]))}.",
+                remedy=f"add training rows of them, or remove them from {name}",
+            )
+
+
+def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
+    """Keep a share of every split, stratified and seeded, for a quick look.
+
+    Args:
+        fraction: in (0, 1]; at least one row of every class stays.
+    """
+    if fraction >= 1:
+        return dataset
+    kept = {}
+    for name, table in dataset.splits.items():
+        strata, _ = _strata(dataset, table)
+        order = _shuffled(strata, np.random.default_rng([seed, len(table)]))
+        chosen = _systematic(order, fraction, np.random.default_rng([seed, 1]))
+        chosen[_firsts(strata, order)] = True
+        kept[name] = table.take(pa.array(np.flatnonzero(chosen)))
+    sizes = ", ".join(f"{name} {len(table):,}" for name, table in kept.items())
+    return dataset.with_splits(kept, f"only {fraction:.3g} of each split is used: {sizes}")
+
+
+# ---- taking rows ---------------------------------------------------------------------------------
+
+
+def _take(dataset: Dataset, wanted: dict[str, float], seed: int) -> tuple[dict[str, pa.Table], list[str]]:
+    """Move shares of the training rows to new splits."""
+    table = dataset.splits["train"]
+    if len(table) < SMALLEST:
+        raise BadDataError(
+            f"{dataset.name} has {len(table)} rows: expected at least {SMALLEST} to train, validate and test."
+        )
+    heads, groups = _groups(dataset, table)
+    strata, small = _strata(dataset, table)
+    strata, random = strata[heads], np.random.default_rng(seed)
+    order = _shuffled(strata, random)
+    place = np.zeros(len(heads), np.int8)  # 0 stays in train
+    fixed = np.zeros(len(heads), bool)
+    fixed[_firsts(strata, order)] = dataset.task == "classification"
+    left = 1.0
+    for code, (name, share) in enumerate(wanted.items(), start=1):
+        free = order[(place[order] == 0) & ~fixed[order]]
+        aim = share / left * np.count_nonzero(place == 0)
+        taken = _systematic(np.arange(len(free)), min(aim / max(len(free), 1), 1), random)
+        if not taken.any() and len(free):
+            taken[random.integers(len(free))] = True
+        if not taken.any():
+            raise BadDataError(
+                f"{dataset.name}: no row can be held out for {name}; expected classes with at least 2 rows, "
+                f"received {len(heads):,} different rows in {len(np.unique(strata)):,} classes.",
+                remedy="add rows, or give validation and test files of your own",
+            )
+        place[free[taken]] = code
+        left -= share
+    rows = place[groups]
+    parts = {name: table.filter(pa.array(rows == code)) for code, name in enumerate(("train", *wanted))}
+    return parts, _notes(dataset, parts, wanted, len(table) - len(heads), small, seed)
+
+
+def _notes(
+    dataset: Dataset,
+    parts: Mapping[str, pa.Table],
+    wanted: Iterable[str],
+    copies: int,
+    small: list[str],
+    seed: int,
+) -> list[str]:
+    how = "stratified by class" if dataset.task == "classification" else "stratified by tenths of the target"
+    how = "at random" if dataset.task in ("multilabel", None) else how
+    sizes = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in wanted)
+    notes = [f"{sizes} taken from the training rows, {how}, seed {seed}"]
+    if copies:
+        notes.append(f"{copies:,} rows are copies of another; copies were kept in one split")
+    if small:
+        shown = ", ".join(map(repr, small[:5])) + (" ..." if len(small) > 5 else "")
+        notes.append(
+            f"{len(small)} classes have fewer than {SMALLEST} rows and so are not in every split: {shown}"
+        )
+    return notes
+
+
+def _groups(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Group rows with equal inputs: the first row of every group, and the group of every row."""
+    hashed = hashing.rows(table, [column.name for column in dataset.inputs])
+    _, heads, groups = np.unique(hashed, return_index=True, return_inverse=True)
+    return heads, groups
+
+
+def _strata(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, list[str]]:
+    """A number for every row that says what it must be balanced by; and the classes with very few rows."""
+    if dataset.target is None or dataset.task == "multilabel":
+        return np.zeros(len(table), np.int64), []
+    column = table[dataset.target]
+    if dataset.task == "regression":
+        if isinstance(column.type, pa.FixedShapeTensorType):
+            return np.zeros(len(table), np.int64), []
+        numbers = column.to_numpy()
+        edges = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
+        return np.searchsorted(edges, numbers), []
+    codes = class_codes(dataset.column(dataset.target), column)
+    counts = np.bincount(codes, minlength=len(dataset.classes))
+    small = [name for name, count in zip(dataset.classes, counts, strict=False) if 0 < count < SMALLEST]
+    return codes, small
+
+
+def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
+    """The class of every row as an index into the categories of the target: (N,) int64.
+
+    Raises:
+        BadDataError: a value is none of the classes.
+    """
+    shown = column
+    if cells.is_text(column.type):
+        column = pc.index_in(column, value_set=pa.array(target.categories, column.type))
+    codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
+    outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))
+    if len(outside):
+        raise BadDataError(
+            f"The target {target.name!r} in row {outside[0] + 1:,}: expected one of {len(target.categories)} "
+            f"classes, received {shown[int(outside[0])].as_py()!r}."
+        )
+    return codes
+
+
+def _present(dataset: Dataset, table: pa.Table) -> set[str]:
+    assert dataset.target is not None
+    codes = class_codes(dataset.column(dataset.target), table[dataset.target])
+    return {dataset.classes[code] for code in np.unique(codes)}
+
+
+def _shuffled(strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Row numbers sorted by stratum, in random order inside each."""
+    return np.lexsort((random.permutation(len(strata)), strata))
+
+
+def _firsts(strata: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """One row of every stratum."""
+    _, first = np.unique(strata[order], return_index=True)
+    return order[first]
+
+
+def _systematic(order: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Mark every 1/share-th row of an order from a random start: each stratum gives its share, to a row."""
+    ticks = np.floor(np.arange(len(order) + 1) * share + random.random()).astype(np.int64)
+    chosen = np.zeros(len(order), bool)
+    chosen[order[np.diff(ticks) > 0]] = True
+    return chosen

@@ -1,0 +1,88 @@
+"""A config for data nobody has trained on yet: modest, and right more often than not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pellucid.config import Augment, Config, DataConfig
+from pellucid.data.dataset import Dataset
+
+LARGEST_SIDE = 64
+"""Images are suggested to be brought to this many pixels, if they are larger."""
+
+_MOST_STEPS = 20_000
+
+
+def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | None) -> Config:
+    """Choose a model and how to train it by the kind and number of rows.
+
+    Args:
+        dataset: with its splits made.
+        data: how it was opened; kept, but for what the images need.
+        image_size: the most common (width, height), for images.
+    """
+    rows = len(dataset.splits["train"])
+    batch = _batch_size(rows)
+    epochs = _epochs(rows, batch)
+    deep = image_size is not None or _is_spatial(dataset)
+    stopping = {"patience": max(5, epochs // 5)} if rows < 5000 else None
+    return Config.parse(
+        {
+            "name": Path(dataset.name).stem,
+            "summary": f"{dataset.task} of {dataset.target} from {_words(dataset)}",
+            "data": {**data.model_dump(), **(_image_data(data, image_size, rows) if image_size else {})},
+            "model": {"name": "cnn", "size": "tiny" if rows < 5000 else "small"} if deep else _mlp(rows),
+            "objective": {"name": dataset.task or "classification"},
+            "optimizer": {"name": "adamw", "lr": 2e-3 if deep else 1e-3, "weight_decay": 0.01},
+            "schedule": {"name": "one_cycle" if rows >= 5000 else "cosine"},
+            "train": {"epochs": epochs, "batch_size": batch, "early_stopping": stopping},
+        },
+        "the suggested config",
+    )
+
+
+def _image_data(data: DataConfig, image_size: tuple[int, int], rows: int) -> dict[str, Any]:
+    """What images need beside how they were opened."""
+    changes: dict[str, Any] = {}
+    if data.image_size is None and max(image_size) > LARGEST_SIDE:
+        changes["image_size"] = LARGEST_SIDE
+    if data.augment == Augment.model_validate({}) and rows < 50_000:
+        changes["augment"] = {"shift": 0.08, "rotate": 8, "scale": 0.08}
+    return changes
+
+
+def _mlp(rows: int) -> dict[str, Any]:
+    """Wider with more rows; dropout where there are few."""
+    hidden = [32, 32] if rows < 1000 else [128, 64] if rows < 100_000 else [256, 128]
+    return {"name": "mlp", "options": {"hidden": hidden, "dropout": 0.2 if rows < 10_000 else 0.0}}
+
+
+def _batch_size(rows: int) -> int:
+    """About 100 steps an epoch: between 16 and 256, and 1024 from a million rows on."""
+    size, most = 16, 256 if rows < 1_000_000 else 1024
+    while size < most and size * 100 <= rows:
+        size *= 2
+    return size
+
+
+def _epochs(rows: int, batch: int) -> int:
+    """Enough passes over few rows, few passes over many."""
+    wanted = 60 if rows < 2000 else 30 if rows < 20_000 else 15 if rows < 200_000 else 5
+    return max(1, min(wanted, _MOST_STEPS * batch // max(rows, 1)))
+
+
+def _is_spatial(dataset: Dataset) -> bool:
+    """True for arrays of two or three dimensions a row."""
+    train = dataset.splits["train"]
+    return any(
+        column.kind == "tensor" and len(train.schema.field(column.name).type.shape) > 1
+        for column in dataset.inputs
+    )
+
+
+def _words(dataset: Dataset) -> str:
+    kinds = [column.kind for column in dataset.inputs]
+    if len(kinds) == 1:
+        return f"one {kinds[0]} column" if kinds[0] != "image" else "images"
+    return f"{len(kinds)} columns ({', '.join(sorted(set(kinds)))})"

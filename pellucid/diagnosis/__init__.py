@@ -1,0 +1,9 @@
+"""What a run shows, in words: rules that read records and return findings.
+
+In: plain series of numbers from `run.sqlite` and facts from `run.json`. Out: `Finding`s.
+Imports `record` and numpy alone, never torch: a run is diagnosed where it was not trained.
+"""
+
+from pellucid.diagnosis.rules import Setting, curves_of, generalization, setting_of
+
+__all__ = ["Setting", "curves_of", "generalization", "setting_of"]

@@ -1,0 +1,208 @@
+"""Convolutional networks from LeNet to a small ResNet, behind one dial.
+
+    x (B, C, H, W) -> stages -> average to a grid (B, D, G, G) -> flatten -> [hidden layer] -> logits (B, K)
+    stage: [conv block] x depth, max-pool by 2, [residual block]
+
+Shapes: B batch, C image channels, D channels of the last stage, G side of the grid, K classes. Images may
+have any height and width from 8 up, because the last feature map is averaged to a fixed grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pellucid.nn import ConvBlock, ResidualBlock, init_weights
+from pellucid.nn import activation as make_activation
+from pellucid.nn import norm as make_norm
+from pellucid.nn.names import lookup
+
+LARGEST_FIRST_MAP = 64
+"""Images with a longer side than this are shrunk by the stride of the first convolution."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size is made of.
+
+    Attributes:
+        widths: channels of each stage; every stage halves height and width.
+        depths: convolutions in each stage.
+        kernel_size: side of their kernels.
+        residual: whether a residual block follows each stage but the first.
+        grid: largest side of the grid the last feature map is averaged to.
+        hidden: width of the fully connected layer before the logits; 0 for none.
+    """
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    kernel_size: int = 3
+    residual: bool = False
+    grid: int = 7
+    hidden: int = 0
+
+
+SIZES: dict[str, Plan] = {
+    "tiny": Plan((6, 16), (1, 1), kernel_size=5, grid=5, hidden=84),  # LeNet-5, LeCun et al. 1998
+    "small": Plan((32, 64, 128), (1, 2, 1), grid=3),  # VGG-like, after Simonyan and Zisserman 2015
+    "base": Plan((64, 128, 256), (1, 1, 1), residual=True, grid=1),  # ResNet, He et al. 2016
+}
+"""Plans by size."""
+
+
+class CNN(nn.Module):
+    """A convolutional classifier; returns logits.
+
+    Args:
+        num_classes: K.
+        in_channels: C; 1 for gray images, 3 for color.
+        image_size: the side of the images it is meant for. Others are taken as well; this one decides the
+            stride of the first convolution and the size of the grid.
+        size: tiny (LeNet), small (VGG-like) or base (a small ResNet); see `SIZES`.
+        activation: one of `pellucid.nn.ACTIVATIONS`.
+        norm: after each convolution and the hidden layer: None, "batch" or "layer".
+        dropout: probability of zeroing a feature before the logits in training, 0..1.
+
+    Raises:
+        ValueError: an unknown size, activation or norm, or an image size below 8.
+
+    Example:
+        >>> import torch
+        >>> CNN(num_classes=10)(torch.zeros(32, 1, 28, 28)).shape
+        torch.Size([32, 10])
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        *,
+        image_size: int = 28,
+        size: str = "small",
+        activation: str = "relu",
+        norm: str | None = "batch",
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if image_size < 8:
+            raise ValueError(
+                f"CNN expects images of at least 8 x 8 pixels, received an image size of {image_size}."
+            )
+        plan = lookup("cnn size", size, SIZES)
+        stride = -(-image_size // LARGEST_FIRST_MAP)  # rounded up
+        shrink = stride * 2 ** len(plan.widths)
+        grid = min(plan.grid, image_size // shrink)
+        self.in_channels = in_channels
+        self.smallest_side = shrink
+
+        blocks = {"norm": norm, "activation": activation}
+        self.stages = nn.Sequential()
+        channels = in_channels
+        for index, (width, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):
+            first = stride if index == 0 else 1
+            residual = plan.residual and index > 0
+            self.stages.append(
+                _stage(channels, width, depth, plan, stride=first, residual=residual, **blocks)
+            )
+            channels = width
+        self.pool = nn.AdaptiveAvgPool2d(grid)
+        features = channels * grid**2
+        self.hidden = _hidden(features, plan.hidden, **blocks)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(plan.hidden or features, num_classes)
+        init_weights(self, activation, self.output)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        self._check(x)
+        maps = self.stages(x)  # (B, D, H / shrink, W / shrink)
+        features = self.pool(maps).flatten(1)  # (B, D * G * G)
+        return self.output(self.dropout(self.hidden(features)))  # (B, K)
+
+    def _check(self, x: Tensor) -> None:
+        side = self.smallest_side
+        if x.ndim != 4 or x.shape[1] != self.in_channels or min(x.shape[2:]) < side:
+            raise ValueError(
+                f"CNN expects images (B, {self.in_channels}, H, W) with H and W of at least {side}, "
+                f"received {tuple(x.shape)}."
+            )
+
+
+def _stage(
+    channels: int,
+    width: int,
+    depth: int,
+    plan: Plan,
+    *,
+    stride: int,
+    residual: bool,
+    norm: str | None,
+    activation: str,
+) -> nn.Sequential:
+    """(B, channels, H, W) -> (B, width, H / stride / 2, W / stride / 2)."""
+    stage = nn.Sequential()
+    for layer in range(depth):
+        first = stride if layer == 0 else 1
+        kernel_size = max(plan.kernel_size, 2 * first - 1)  # so that a long stride skips no pixel
+        stage.append(
+            ConvBlock(
+                channels if layer == 0 else width,
+                width,
+                kernel_size=kernel_size,
+                stride=first,
+                norm=norm,
+                activation=activation,
+            )
+        )
+    stage.append(nn.MaxPool2d(2))
+    if residual:
+        stage.append(ResidualBlock(width, norm=norm, activation=activation))
+    return stage
+
+
+def _hidden(features: int, width: int, *, norm: str | None, activation: str) -> nn.Sequential:
+    """(B, features) -> (B, width); nothing where the width is 0."""
+    if not width:
+        return nn.Sequential()
+    linear = nn.Linear(features, width, bias=norm is None)
+    return nn.Sequential(linear, make_norm(norm, width), make_activation(activation))
+
+
+def cnn(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    activation: str = "relu",
+    norm: str | None = "batch",
+    dropout: float = 0.0,
+) -> CNN:
+    """Build a CNN for images of a shape.
+
+    Args:
+        input_shape: the shape of one image, (C, H, W).
+        num_outputs: K.
+        size: tiny, small (the default) or base; see `SIZES`.
+        activation: see `CNN`.
+        norm: see `CNN`.
+        dropout: see `CNN`.
+
+    Raises:
+        ValueError: the shape is not that of an image.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"cnn expects images of shape (C, H, W), received inputs of shape {tuple(input_shape)}."
+        )
+    channels, height, width = input_shape
+    return CNN(
+        num_outputs,
+        channels,
+        image_size=min(height, width),
+        size=size or "small",
+        activation=activation,
+        norm=norm,
+        dropout=dropout,
+    )

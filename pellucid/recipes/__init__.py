@@ -1,0 +1,30 @@
+"""Recipes: leaves, each a file with a docstring and a `CONFIG`, found by name and imported by nobody.
+
+In: nothing. Out: configs with the score they must reach and the published one beside it. A recipe is not a
+place for code: what two recipes share belongs in the library. Imports `config` alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from pellucid.config import Config
+from pellucid.errors import UnknownNameError
+
+
+def names() -> list[str]:
+    """Return the names of all recipes."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> Config:
+    """Return the config of a recipe.
+
+    Raises:
+        UnknownNameError: there is no such recipe; names the nearest.
+    """
+    if name not in names():
+        raise UnknownNameError("recipe", name, names())
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return module.CONFIG.model_copy(deep=True)

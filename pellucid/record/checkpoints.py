@@ -1,0 +1,117 @@
+"""Checkpoints as files: `checkpoints/step-00000420/`, written whole or not at all, verified when read.
+
+A checkpoint is a folder of files and a `state.json` that holds their sha256. It is filled under a
+temporary name, flushed and renamed, so a crash leaves either the whole folder or one that is ignored.
+`last` and `best` are small files naming a folder. What is in the files is the trainer's affair.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import RunError
+from pellucid.record import files
+
+STATE = "state.json"
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def save(self, step: int, writers: Mapping[str, Callable[[Path], None]], state: Mapping[str, Any]) -> Path:
+        """Write one checkpoint.
+
+        Args:
+            step: the optimizer update it was taken after.
+            writers: for each file name, what writes it to the path it is given.
+            state: everything else, as plain values.
+        """
+        final = self.folder / f"step-{step:08d}"
+        partial, replaced = self.folder / f".partial-{step:08d}", self.folder / f".replaced-{step:08d}"
+        with files.storage(self.folder):
+            for leftover in self.folder.glob(".*-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            partial.mkdir(parents=True)
+            try:
+                for name, write in writers.items():
+                    write(partial / name)
+                    files.sync_file(partial / name)
+                digests = {name: files.sha256(partial / name) for name in writers}
+                body = json.dumps({"step": step, "state": state})
+                digest = files.hashlib.sha256(body.encode()).hexdigest()
+                files.write_json(partial / STATE, {"body": body, "sha256": {**digests, STATE: digest}})
+                if final.exists():  # the same step, saved again: set the old one aside for the moment between
+                    final.rename(replaced)
+                partial.rename(final)
+                shutil.rmtree(replaced, ignore_errors=True)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+            files.sync_folder(self.folder)
+        return final
+
+    def point(self, name: str, step: int) -> None:
+        """Let `last` or `best` name the checkpoint of `step`."""
+        files.write(self.folder / name, f"step-{step:08d}\n")
+
+    def pointed(self, name: str) -> Path | None:
+        """Return the folder that `last` or `best` names, if it is there."""
+        pointer = self.folder / name
+        if not pointer.is_file():
+            return None
+        folder = self.folder / pointer.read_text(encoding="utf-8", errors="replace").strip()
+        return folder if folder.is_dir() and folder.parent == self.folder else None
+
+    def all(self) -> list[Path]:
+        """Return every checkpoint, oldest first, whether or not it is sound."""
+        return sorted(self.folder.glob("step-*"))
+
+    def latest(self) -> tuple[Path | None, list[str]]:
+        """Return the newest sound checkpoint and, for each newer one that is not, what is wrong with it."""
+        complaints = []
+        for folder in reversed(self.all()):
+            try:
+                read_state(folder)
+            except RunError as error:
+                complaints.append(error.message)
+            else:
+                return folder, complaints
+        return None, complaints
+
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest `keep` and those that `last` and `best` name."""
+        named = {self.pointed("last"), self.pointed("best")}
+        for folder in self.all()[:-keep]:
+            if folder not in named:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return the state of a checkpoint whose every file has the sha256 it was written with.
+
+    Raises:
+        RunError: naming the file that is missing, truncated or altered.
+    """
+    try:
+        sealed = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        body, digests = sealed["body"], dict(sealed["sha256"])
+        whole = files.hashlib.sha256(body.encode()).hexdigest() == digests.pop(STATE)
+        state = json.loads(body)["state"] if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        state = None
+    if not isinstance(state, dict):
+        raise RunError(f"{folder / STATE} is missing, truncated or altered.")
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is missing.")
+        if files.sha256(path) != digest:
+            raise RunError(f"{path} is truncated or altered: its sha256 is not the one it was written with.")
+    return state

@@ -1,0 +1,268 @@
+"""The run folder: what was trained on what, how it went and how to repeat it.
+
+    runs/<id>/  run.json  config.yaml  run.sqlite  checkpoints/  samples/  report.html
+
+`run.json` holds the facts (`Run.facts`), `run.sqlite` what happened over time (`Run.store`). Only one
+process may write a run at a time; any number may read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from pellucid.errors import RunError, UnknownNameError
+from pellucid.record import files
+from pellucid.record.checkpoints import Checkpoints
+from pellucid.record.finding import Finding
+from pellucid.record.store import Store
+from pellucid.record.trace import Trace
+
+FACTS, CONFIG, DATABASE, REPORT = "run.json", "config.yaml", "run.sqlite", "report.html"
+
+
+class Run:
+    """One run folder, opened.
+
+    Attributes:
+        path: the folder.
+        facts: what `run.json` holds; change it with `update`.
+        store: metrics, findings, events and traces.
+        checkpoints: the saved states.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self.facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is not a run: it has no {FACTS}.", remedy="`pellucid runs ls`") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / FACTS} cannot be read: {error}.") from None
+        self.store = Store(self.path / DATABASE)
+        self.checkpoints = Checkpoints(self.path / "checkpoints")
+
+    @classmethod
+    def create(cls, root: str | Path, name: str, config: str, **facts: Any) -> Run:
+        """Make a new run folder in `root`; it appears complete, under its final name, or not at all.
+
+        Args:
+            root: the folder of runs; made if missing.
+            name: what is trained; the id is the time and this name.
+            config: the rendered `config.yaml`.
+            facts: further entries of `run.json`.
+        """
+        root = Path(root)
+        with files.storage(root):
+            root.mkdir(parents=True, exist_ok=True)
+            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+            partial = root / f".partial-{stamp}-{os.getpid()}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        try:
+            base = {"name": name, "status": "running", "started": now(), "seconds": {}, "choices": [], "notes": []}
+            files.write(partial / CONFIG, config)
+            path = _free(root, f"{stamp}-{name}")
+            files.write_json(partial / FACTS, {"id": path.name, **base, "environment": environment(), **facts})
+            with files.storage(root):
+                partial.rename(path)
+                files.sync_folder(root)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return cls(path)
+
+    # ---- identity ------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        return self.facts.get("name", self.id)
+
+    @property
+    def status(self) -> str:
+        """running, finished, stopped, interrupted or failed; "killed" if it says running but nobody runs it."""
+        status = self.facts.get("status", "unknown")
+        return "killed" if status == "running" and not self.alive else status
+
+    @property
+    def alive(self) -> bool:
+        """True while a process holds the run for writing."""
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except (filelock.Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+    @property
+    def config(self) -> str:
+        """The text of `config.yaml`."""
+        return (self.path / CONFIG).read_text(encoding="utf-8")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final numbers, e.g. {"test/accuracy": 0.995}."""
+        return self.facts.get("metrics", {})
+
+    # ---- writing -------------------------------------------------------------------------------
+
+    def update(self, **facts: Any) -> None:
+        """Replace entries of `run.json`, atomically."""
+        self.facts.update(facts)
+        files.write_json(self.path / FACTS, self.facts)
+
+    def choose(self, what: str, value: Any, reason: str) -> None:
+        """Record something that was decided for the person, why, and so how it could be changed."""
+        others = [choice for choice in self.facts["choices"] if choice["what"] != what]
+        self.update(choices=[*others, {"what": what, "value": value, "reason": reason}])
+
+    def note(self, message: str) -> None:
+        """Record something a reader of the run must know, once."""
+        if message not in self.facts["notes"]:
+            self.update(notes=[*self.facts["notes"], message])
+
+    def find(self, finding: Finding) -> None:
+        self.store.finding(finding)
+
+    @contextlib.contextmanager
+    def timed(self, name: str, step: int = 0) -> Iterator[None]:
+        """Record how long the block took."""
+        start = time.time()
+        try:
+            yield
+        finally:
+            self.store.trace(Trace(name, start, time.time() - start, step))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the run for writing.
+
+        Raises:
+            RunError: another process is writing it.
+        """
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise RunError(
+                f"Run {self.id} is being written by another process.", remedy="wait for it, or stop it first"
+            ) from None
+        try:
+            yield
+        finally:
+            self.store.close()
+            lock.release()
+
+    def _lock(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.path / ".lock")
+
+
+# ---- the folder of runs --------------------------------------------------------------------------
+
+
+def list_runs(root: str | Path) -> list[Run]:
+    """Return every run in `root`, oldest first; folders that are not runs are passed over."""
+    found = []
+    for facts in sorted(Path(root).glob(f"*/{FACTS}")):
+        if not facts.parent.name.startswith("."):
+            with contextlib.suppress(RunError):
+                found.append(Run(facts.parent))
+    return found
+
+
+def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
+    """Return the run that `reference` means: a folder, an id, the start of an id, or "last".
+
+    Args:
+        root: the folder of runs.
+        reference: what the person wrote.
+        name: for "last", only runs of this name.
+    """
+    if (Path(reference) / FACTS).is_file():
+        return Run(reference)
+    runs = list_runs(root)
+    if reference == "last":
+        mine = [run for run in runs if name is None or run.name == name]
+        if not mine:
+            raise RunError(f"There is no run{f' of {name!r}' if name else ''} in {root} yet.", remedy="`pellucid runs ls`")
+        return max(mine, key=lambda run: (run.facts.get("started", ""), run.id))
+    matches = [run for run in runs if run.id.startswith(reference)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunError(f"{reference!r} could be any of: {', '.join(run.id for run in matches)}.")
+    raise UnknownNameError(f"run in {root}", reference, [run.id for run in runs])
+
+
+def now() -> str:
+    """The time, to the millisecond, with its zone: 2026-11-22T16:07:22.123+00:00."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def environment() -> dict[str, Any]:
+    """What this runs on, and the command that was given."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    packages: Mapping[str, str] = {}
+    for package in ("pellucid", "torch", "numpy", "datasets", "scikit-learn", "safetensors"):
+        with contextlib.suppress(PackageNotFoundError):
+            packages = {**packages, package: version(package)}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "command": sys.argv,
+        "packages": packages,
+    }
+
+
+def _free(root: Path, name: str) -> Path:
+    path, number = root / name, 2
+    while path.exists():
+        path, number = root / f"{name}-{number}", number + 1
+    return path
+
+
+# ---- the trash -----------------------------------------------------------------------------------
+
+TRASH = ".trash"
+
+
+def trash(run: Run) -> Path:
+    """Move a run to the trash beside it, from where `restore` brings it back."""
+    with run.writing():
+        pass  # refuse while it is being written
+    bin_ = run.path.parent / TRASH
+    with files.storage(bin_):
+        bin_.mkdir(exist_ok=True)
+        return run.path.rename(_free(bin_, run.id))
+
+
+def restore(root: str | Path, name: str) -> Run:
+    """Bring a run back from the trash.
+
+    Raises:
+        UnknownNameError: there is no such run in the trash.
+    """
+    there = sorted(path.name for path in (Path(root) / TRASH).glob("*") if (path / FACTS).is_file())
+    if name not in there:
+        raise UnknownNameError("run in the trash", name, there)
+    with files.storage(Path(root)):
+        return Run((Path(root) / TRASH / name).rename(_free(Path(root), name)))

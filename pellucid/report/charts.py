@@ -1,0 +1,267 @@
+"""Charts as SVG text: drawn in Python, so that they are there without JavaScript.
+
+A chart is drawn twice, for a wide and for a narrow page, so that its text keeps its size; the style sheet
+shows one. Colors are classes of the style sheet, so charts follow the theme. What is under the pointer has
+the class `hit` and a `<title>`: the browser's own tooltip, which the script makes quicker and reachable by
+arrow keys.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pellucid.report.scales import Axis
+from pellucid.report.words import count, interval, number, percent
+
+WIDE, NARROW = 428, 342
+LEFT, RIGHT, TOP, BOTTOM = 46, 78, 42, 38
+LABEL_GAP = 31
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its label, its role in the style sheet (train, val, other), and its points (x, y)."""
+
+    name: str
+    role: str
+    points: Points
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its finding as title.
+
+    Attributes:
+        title: the finding, as a sentence without a full stop.
+        wide, narrow: the SVG for each page width.
+        note: what a reader must know to read it, or "".
+    """
+
+    title: str
+    wide: Markup
+    narrow: Markup
+    note: str = ""
+
+
+def chart(title: str, draw: Callable[[int], ET.Element], note: str = "") -> Chart:
+    """Draw for both widths."""
+
+    def drawing(width: int) -> Markup:
+        svg = draw(width)
+        svg.set("aria-label", title)
+        return Markup(ET.tostring(svg, encoding="unicode"))
+
+    return Chart(title, drawing(WIDE), drawing(NARROW), note)
+
+
+# ---- curves ------------------------------------------------------------------------------------------
+
+
+def curves(
+    lines: Sequence[Line],
+    names: tuple[str, str],
+    write: Callable[[float], str],
+    *,
+    width: int,
+    raw: Points = (),
+    best: tuple[float, str] | None = None,
+    shares: bool = False,
+) -> ET.Element:
+    """Draw curves with direct labels at their ends.
+
+    Args:
+        lines: the curves, on common x values as far as they have them.
+        names: of the x and the y axis, with units.
+        write: writes a y value for labels and tooltips.
+        width: of the drawing, in pixels.
+        raw: a finer curve, drawn thin beneath.
+        best: (x, label) of the best step.
+        shares: y values are shares of 1, ticked in percent.
+    """
+    height = 292
+    values = [y for line in lines for _, y in line.points if math.isfinite(y)]
+    reach = [x for line in lines for x, _ in line.points]
+    x = Axis(min([*reach, *(a for a, _ in raw[:1])]), max(reach), LEFT, width - RIGHT)
+    y = Axis.fit(values, height - BOTTOM, TOP, shares=shares)
+    svg = _canvas(width, height)
+    _grid(svg, x, y, names[0], names[1] + (", log scale" if y.log else ""))
+    if raw:
+        _node(svg, "path", class_="line raw", d=_path(raw, x, y))
+    if best:
+        _node(svg, "line", class_="best", x1=x(best[0]), x2=x(best[0]), y1=TOP, y2=height - BOTTOM)
+        _best_label(svg, x(best[0]), best[1], width - RIGHT)
+    for line in lines:
+        _node(svg, "path", class_=f"line {line.role}", d=_path(line.points, x, y))
+        if len(line.points) <= 30:
+            for a, b in line.points:
+                if math.isfinite(b):
+                    _node(svg, "circle", class_=f"dot {line.role}", cx=x(a), cy=y(b), r=2.5)
+    _end_labels(svg, lines, y, write, width - RIGHT + 10)
+    _columns(svg, lines, x, y, names[0], write)
+    return svg
+
+
+def _best_label(svg: ET.Element, at: float, label: str, right: float) -> None:
+    anchor = "end" if at > right - 60 else "start" if at < LEFT + 60 else "middle"
+    _node(svg, "text", label, class_="mark", x=at, y=TOP - 10, text_anchor=anchor)
+
+
+def _end_labels(
+    svg: ET.Element, lines: Sequence[Line], y: Axis, write: Callable[[float], str], at: float
+) -> None:
+    """Name every curve at its end, pushed apart so that no two labels touch."""
+    ends = sorted(
+        ((y(line.points[-1][1]), line) for line in lines if math.isfinite(line.points[-1][1])),
+        key=lambda end: end[0],
+    )
+    tops = [top for top, _ in ends]
+    for i in range(1, len(tops)):
+        tops[i] = max(tops[i], tops[i - 1] + LABEL_GAP)
+    lowest = y.start - 14
+    for i in reversed(range(len(tops))):
+        tops[i] = min(tops[i], lowest)
+        lowest = tops[i] - LABEL_GAP
+    for top, (_, line) in zip(tops, ends, strict=True):
+        _node(svg, "text", line.name, class_=f"label {line.role}", x=at, y=top)
+        _node(svg, "text", write(line.points[-1][1]), class_="value", x=at, y=top + 15)
+
+
+def _columns(
+    svg: ET.Element, lines: Sequence[Line], x: Axis, y: Axis, name: str, write: Callable[[float], str]
+) -> None:
+    """Lay an invisible column over every x value, which tells the numbers there."""
+    at = sorted({a for line in lines for a, _ in line.points})
+    unit = name.split(" ")[0]
+    for i, a in enumerate(at):
+        left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
+        right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2
+        said = [(line.name, b) for line in lines for here, b in line.points if here == a]
+        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}" for who, b in said)
+        dots = " ".join(f"{y(b):.1f}" for _, b in said if math.isfinite(b))
+        hit = _node(
+            svg, "rect", class_="hit", x=left, width=max(1, right - left), y=TOP, height=y.start - TOP
+        )
+        hit.set("data-x", f"{x(a):.1f}")
+        hit.set("data-y", dots)
+        _node(hit, "title", text)
+
+
+# ---- calibration -------------------------------------------------------------------------------------
+
+
+def reliability(bins: Sequence[dict], *, width: int) -> ET.Element:
+    """Draw accuracy against confidence with 95 % intervals, and the number of rows beneath."""
+    plot, strip = 220, 34
+    base = TOP + plot + 26 + strip
+    height = base + 28
+    x = Axis(0, 1, LEFT, width - 16, shares=True)
+    y = Axis(0, 1, TOP + plot, TOP, shares=True)
+    svg = _canvas(width, height)
+    _grid(svg, x, y, "", "right, % of rows")
+    _node(svg, "line", class_="ideal", x1=x(0), y1=y(0), x2=x(1), y2=y(1))
+    _node(svg, "text", "as sure as right", class_="mark", x=x(0.02), y=y(0.34))
+    most = max((entry["count"] for entry in bins), default=1) or 1
+    for entry in bins:
+        if not entry["count"]:
+            continue
+        confidence, accuracy, rows = entry["confidence"], entry["accuracy"], entry["count"]
+        low, high = interval(accuracy, rows)
+        _node(svg, "line", class_="whisker", x1=x(confidence), x2=x(confidence), y1=y(low), y2=y(high))
+        _node(svg, "circle", class_="dot test", cx=x(confidence), cy=y(accuracy), r=4.5)
+        tall = strip * rows / most
+        left, right = x(entry["low"]) + 1, x(entry["high"]) - 1
+        _node(
+            svg, "rect", class_="bar test", x=left, width=right - left, y=base - tall, height=max(tall, 0.8)
+        )
+        hit = _node(svg, "rect", class_="hit", x=left, width=right - left, y=TOP, height=base - TOP)
+        text = f"{count(rows)} rows at {percent(confidence)} confidence: {percent(accuracy)} right"
+        _node(hit, "title", f"{text} (95 % interval {percent(low)} to {percent(high)})")
+    _node(svg, "line", class_="axis", x1=LEFT, x2=width - 16, y1=base, y2=base)
+    _node(svg, "text", "rows", class_="tick", x=LEFT - 8, y=base - 2, text_anchor="end")
+    _node(svg, "text", "confidence", class_="name", x=width - 16, y=height - 8, text_anchor="end")
+    return svg
+
+
+# ---- regression --------------------------------------------------------------------------------------
+
+
+def scatter(pairs: Points, target: str, *, width: int) -> ET.Element:
+    """Draw prediction against true value, (true, predicted), with the line on which they are equal."""
+    height = 356
+    values = [value for pair in pairs for value in pair]
+    x = Axis.fit(values, LEFT, width - 16)
+    y = Axis.fit(values, height - BOTTOM, TOP)
+    svg = _canvas(width, height)
+    _grid(svg, x, y, f"true {target}", f"predicted {target}")
+    _node(svg, "line", class_="ideal", x1=x(x.low), y1=y(x.low), x2=x(x.high), y2=y(x.high))
+    for true, predicted in pairs:
+        hit = _node(svg, "circle", class_="hit point", cx=x(true), cy=y(predicted), r=3.5)
+        _node(hit, "title", f"true {number(true)}, predicted {number(predicted)}")
+    return svg
+
+
+def histogram(bins: Sequence[tuple[float, float, int]], name: str, *, width: int) -> ET.Element:
+    """Draw counts over (low, high, count) bins, with zero marked."""
+    height = 356
+    x = Axis(bins[0][0], bins[-1][1], LEFT, width - 16)
+    y = Axis(0, max(rows for _, _, rows in bins) or 1, height - BOTTOM, TOP)
+    svg = _canvas(width, height)
+    _grid(svg, x, y, name, "rows")
+    for low, high, rows in bins:
+        left, wide = x(low) + 1, max(1, x(high) - x(low) - 2)
+        _node(svg, "rect", class_="bar test", x=left, width=wide, y=y(rows), height=y(0) - y(rows))
+        hit = _node(svg, "rect", class_="hit", x=left, width=wide, y=TOP, height=y(0) - TOP)
+        _node(hit, "title", f"{count(rows)} rows between {number(low)} and {number(high)}")
+    if x.low < 0 < x.high:
+        _node(svg, "line", class_="best", x1=x(0), x2=x(0), y1=TOP, y2=height - BOTTOM)
+        _node(svg, "text", "exact", class_="mark", x=x(0), y=TOP - 10, text_anchor="middle")
+    return svg
+
+
+# ---- pieces ------------------------------------------------------------------------------------------
+
+
+def _canvas(width: int, height: int) -> ET.Element:
+    return ET.Element("svg", {"viewBox": f"0 0 {width} {height}", "role": "img", "tabindex": "0"})
+
+
+def _grid(svg: ET.Element, x: Axis, y: Axis, x_name: str, y_name: str) -> None:
+    for value, text in y.ticks():
+        _node(svg, "line", class_="grid", x1=x.start, x2=x.end, y1=y(value), y2=y(value))
+        _node(svg, "text", text, class_="tick", x=x.start - 8, y=y(value) + 4, text_anchor="end")
+    for value, text in x.ticks():
+        _node(svg, "line", class_="axis", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4)
+        _node(svg, "text", text, class_="tick", x=x(value), y=y.start + 17, text_anchor="middle")
+    _node(svg, "line", class_="axis", x1=x.start, x2=x.end, y1=y.start, y2=y.start)
+    _node(svg, "text", y_name, class_="name", x=0, y=12)
+    if x_name:
+        _node(svg, "text", x_name, class_="name", x=x.end, y=y.start + 33, text_anchor="end")
+
+
+def _path(points: Points, x: Axis, y: Axis) -> str:
+    """Join points by straight lines; a value that is not finite breaks the line."""
+    parts, pen = [], "M"
+    for a, b in points:
+        if math.isfinite(b) and (b > 0 or not y.log):
+            parts.append(f"{pen}{x(a):.1f} {y(b):.1f}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(parts)
+
+
+def _node(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
+    named = {
+        key.rstrip("_").replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
+        for key, value in attributes.items()
+    }
+    child = ET.SubElement(parent, tag, named)
+    child.text = text
+    return child

@@ -1,0 +1,188 @@
+"""How it learned: curves whose titles are what they show, and the reading of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from pellucid.diagnosis import curves_of, generalization, setting_of
+from pellucid.record import Finding, Run
+from pellucid.report import charts, words
+from pellucid.report.charts import Chart, Line, Points
+
+MEASURES = ("accuracy", "f1", "mae")
+RAW_POINTS, MORE_POINTS, MORE_CHARTS = 500, 240, 12
+SPLITS = (("training", "train"), ("validation", "val"))
+TITLES = {
+    "overfitting": "Validation turns up after {best}",
+    "overconfident": "Validation loss turns up after {best}, accuracy holds",
+    "diverging": "Training and validation loss both turn up",
+    "memorizing": "Validation levels off above training",
+    "still-improving": "Still falling when training stopped",
+    "underfitting": "The loss did not get far",
+    "healthy": "Validation loss levels off",
+    "too-short": "Too few epochs to judge by",
+    "non-finite": "The loss overflowed",
+    "no-validation": "Training loss; nothing was held out",
+}
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The section of learning curves; `columns` and `table` are their twin, one row an epoch."""
+
+    finding: Finding
+    charts: tuple[Chart, ...]
+    columns: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...]
+    best_row: int | None
+    more: tuple[Chart, ...]
+    more_left_out: int
+
+
+class _Curves:
+    """The curves of one run, on the scale of epochs."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.keys = run.store.keys()
+        self.epochs = run.store.series("epoch")
+        self.measure = next(
+            (name for name in MEASURES if {f"val/{name}", f"train/{name}"} & {*self.keys}), None
+        )
+
+    def at(self, step: int) -> float:
+        """The epoch of a step; between two epochs it lies between them."""
+        steps = [0, *(step for step, _ in self.epochs)]
+        numbers = [0.0, *(epoch for _, epoch in self.epochs)]
+        return round(float(np.interp(step, steps, numbers)), 3)
+
+    def series(self, key: str) -> Points:
+        return [(self.at(step), value) for step, value in self.run.store.series(key)]
+
+    def lines(self, name: str) -> list[Line]:
+        lines = [Line(label, split, self.series(f"{split}/{name}")) for label, split in SPLITS]
+        return [line for line in lines if line.points]
+
+    @property
+    def best(self) -> tuple[float, str] | None:
+        step = (self.run.facts.get("best") or {}).get("step")
+        return None if step is None else (self.at(step), f"best, epoch {self.at(step):g}")
+
+    @property
+    def per_epoch(self) -> str:
+        step, epoch = self.epochs[-1]
+        return words.plural(round(step / max(epoch, 1)), "step")
+
+
+def learning(run: Run) -> Learning | None:
+    """Gather the curves of a run; None if no epoch was done."""
+    curves = _Curves(run)
+    if not curves.epochs:
+        return None
+    finding = generalization(curves_of(run), run.facts.get("baselines"), setting_of(run))
+    drawn = [_loss(curves, finding), _measure(curves)]
+    names = {"loss", curves.measure}
+    more = [key for key in curves.keys if key not in ("epoch", "step/loss") and not _is_drawn(key, names)]
+    keys = [key for key in curves.keys if key.partition("/")[0] in ("train", "val", "epoch_seconds")]
+    steps, best = [step for step, _ in curves.epochs], (run.facts.get("best") or {}).get("step")
+    return Learning(
+        finding=finding,
+        charts=tuple(chart for chart in drawn if chart),
+        columns=("epoch", "step", *keys),
+        table=_table(run, curves.epochs, keys),
+        best_row=steps.index(best) if best in steps else None,
+        more=tuple(_small(run, key) for key in more[:MORE_CHARTS]),
+        more_left_out=max(0, len(more) - MORE_CHARTS),
+    )
+
+
+def _is_drawn(key: str, names: set[str | None]) -> bool:
+    split, _, name = key.partition("/")
+    return split in ("train", "val") and name in names
+
+
+def _loss(curves: _Curves, finding: Finding) -> Chart | None:
+    lines = curves.lines("loss")
+    if not lines:
+        return None
+    raw = _thin(curves.series("step/loss"), RAW_POINTS)
+    title = TITLES[finding.rule].format(best=f"epoch {curves.at(finding.step):g}")
+    note = (
+        f"The thin line is the loss of {words.count(len(raw))} single steps; nothing is smoothed."
+        if raw
+        else ""
+    )
+    return _chart(curves, title, lines, "loss", words.number, note=note, raw=raw)
+
+
+def _measure(curves: _Curves) -> Chart | None:
+    """The first measure beside the loss that was recorded."""
+    if curves.measure is None:
+        return None
+    lines, name = curves.lines(curves.measure), words.measure_name(curves.measure)
+    pick = min if words.lower_is_better(curves.measure) else max
+    epoch, value = pick(lines[-1].points, key=lambda point: point[1])
+    write = _writer(curves.measure)
+    title = f"Best {lines[-1].name} {name} {write(value)}, at epoch {epoch:g}"
+    return _chart(curves, title, lines, name, write, shares=curves.measure in words.SHARES)
+
+
+def _chart(
+    curves: _Curves,
+    title: str,
+    lines: list[Line],
+    name: str,
+    write: Callable[[float], str],
+    note: str = "",
+    **options: Any,
+) -> Chart:
+    names = (f"epoch ({curves.per_epoch} each)", name)
+
+    def draw(width: int) -> Element:
+        return charts.curves(lines, names, write, width=width, best=curves.best, **options)
+
+    return charts.chart(title, draw, note)
+
+
+def _small(run: Run, key: str) -> Chart:
+    """Any other measurement, against the step."""
+    points = _thin(run.store.series(key), MORE_POINTS)
+    write = _writer(key)
+    first, last = write(points[0][1]), write(points[-1][1])
+    title = f"{key}: {first}" if first == last else f"{key}: from {first} to {last}"
+    role = {"train": "train", "val": "val"}.get(key.partition("/")[0], "other")
+    line = Line(key.rpartition("/")[2], role, points)
+    shares = key.rpartition("/")[2] in words.SHARES
+
+    def draw(width: int) -> Element:
+        return charts.curves([line], ("step", key), write, width=width, shares=shares)
+
+    return charts.chart(title, draw)
+
+
+def _thin(points: Points, most: int) -> Points:
+    """Every k-th point, so that at most `most` remain."""
+    return points[:: max(1, -(-len(points) // most))]
+
+
+def _table(run: Run, epochs: Sequence[tuple[int, float]], keys: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """One row an epoch: its number, its step and every measure of it."""
+    series = {key: dict(run.store.series(key)) for key in keys}
+    return tuple(
+        (f"{epoch:g}", words.count(step), *(_writer(key)(series[key].get(step)) for key in keys))
+        for step, epoch in epochs
+    )
+
+
+def _writer(key: str) -> Callable[[float | None], str]:
+    """How a metric's values are written."""
+    if key == "epoch_seconds":
+        return words.seconds
+    if key.rpartition("/")[2] in words.SHARES:
+        return lambda value: words.percent(value, 2)
+    return words.number

@@ -1,0 +1,80 @@
+"""Images inside the page: samples as they are, large ones made small, and weights on the diverging scale."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from pellucid.report.scales import NEGATIVE, POSITIVE
+
+CRISP = 64
+"""Images up to this side are shown pixel by pixel; larger ones are made smaller and smooth."""
+THUMBNAIL = 112
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Album:
+    """Turns image bytes into data URIs until `budget` characters of them are on the page.
+
+    Attributes:
+        left_out: how many images no longer fitted.
+        unreadable: how many could not be decoded.
+    """
+
+    def __init__(self, budget: int = 2_000_000):
+        self._left = budget
+        self.left_out = 0
+        self.unreadable = 0
+
+    def add(self, data: bytes | None) -> str | None:
+        """Return the image as a data URI, or None if there is none, or none that fits."""
+        if not data:
+            return None
+        try:
+            uri = _uri(*_small(data))
+        except (OSError, ValueError, Image.DecompressionBombError):
+            self.unreadable += 1
+            return None
+        if len(uri) > self._left:
+            self.left_out += 1
+            return None
+        self._left -= len(uri)
+        return uri
+
+
+def weights(tile: np.ndarray, largest: float) -> str:
+    """Draw weights (H, W): orange positive, blue negative, zero the background.
+
+    Args:
+        tile: the weights.
+        largest: the absolute weight drawn in full color.
+    """
+    strength = np.clip(np.abs(tile) / (largest or 1.0), 0, 1)
+    pixels = np.empty((*tile.shape, 4), np.uint8)
+    pixels[..., :3] = np.where((tile >= 0)[..., None], POSITIVE, NEGATIVE)
+    pixels[..., 3] = np.round(255 * strength)
+    return _uri(_encode(Image.fromarray(pixels, "RGBA"), "PNG"), "png")
+
+
+def _small(data: bytes) -> tuple[bytes, str]:
+    """Return (bytes, kind) of an image no larger than a thumbnail."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        if max(image.size) <= CRISP:
+            return (data, "png") if data.startswith(PNG) else (_encode(image.convert("RGBA"), "PNG"), "png")
+        image = image.convert("RGB")
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        return _encode(image, "JPEG", quality=80), "jpeg"
+
+
+def _encode(image: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

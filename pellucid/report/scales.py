@@ -1,0 +1,113 @@
+"""Scales: from values to pixels (`Axis`), and from values to colors that mean the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pellucid.report.words import percent
+
+POSITIVE, NEGATIVE = (230, 159, 0), (0, 114, 178)
+"""The two ends of the diverging scale; zero is the background."""
+
+VIRIDIS = ((68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142))
+VIRIDIS += ((31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37))
+"""Ten evenly spaced colors of the viridis scale (Smith and van der Walt, 2015)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values low..high to pixels start..end; a logarithmic one if `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+    shares: bool = False
+
+    @classmethod
+    def fit(cls, values: Sequence[float], start: float, end: float, shares: bool = False) -> Axis:
+        """Choose the range that shows `values`; logarithmic where they span more than a decade."""
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        if not shares and low > 0 and high / low > 12:
+            return cls(low / 1.15, high * 1.15, start, end, log=True)
+        pad = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
+        if shares:
+            pad = min(pad, 0.05) or 0.05
+            return cls(max(0.0, low - pad), min(1.0, high + pad), start, end, shares=True)
+        bottom = 0.0 if 0 <= low < 0.5 * high else low - pad
+        return cls(bottom, high + pad, start, end)
+
+    def __call__(self, value: float) -> float:
+        """Return the pixel of a value, held within the axis."""
+        low, high = self.low, self.high
+        if self.log:
+            value, low, high = math.log(max(value, low)), math.log(low), math.log(high)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return about five round values with their labels."""
+        wanted = 5 if abs(self.end - self.start) > 200 else 4
+        values = _log_ticks(self.low, self.high) if self.log else _round_ticks(self.low, self.high, wanted)
+        if self.shares:
+            step = 100 * (values[1] - values[0]) if len(values) > 1 else 1.0
+            fine = abs(step - round(step)) > 1e-6
+            return [(value, percent(value, 1 if fine else 0)) for value in values]
+        step = values[1] - values[0] if len(values) > 1 and not self.log else None
+        return [(value, _label(value, step)) for value in values]
+
+
+def _round_ticks(low: float, high: float, wanted: int) -> list[float]:
+    if high <= low:
+        return [low]
+    raw = (high - low) / wanted
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, with 2 and 5 between where there are few decades."""
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [factor * 10.0**power for power in powers for factor in factors]
+    inside = [value for value in values if low <= value <= high]
+    return inside if len(inside) <= 6 else [value for value in inside if f"{value:e}"[0] == "1"]
+
+
+def _label(value: float, step: float | None) -> str:
+    if abs(value) >= 1e6 or (value and abs(value) < 1e-4):
+        return f"{value:.3g}".replace("-", "−")
+    if step is None:
+        return f"{value:g}"
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    decimals += abs(step * 10**decimals - round(step * 10**decimals)) > 1e-6
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def viridis(share: float) -> tuple[int, int, int]:
+    """Return the color of a magnitude 0..1."""
+    at = min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1)
+    i = min(int(at), len(VIRIDIS) - 2)
+    red, green, blue = (
+        round(a + (b - a) * (at - i)) for a, b in zip(VIRIDIS[i], VIRIDIS[i + 1], strict=True)
+    )
+    return red, green, blue
+
+
+def readable_on(color: tuple[int, int, int]) -> str:
+    """Return black or white, whichever is easier to read on a color."""
+    luminance = sum(
+        weight * _linear(part) for weight, part in zip((0.2126, 0.7152, 0.0722), color, strict=True)
+    )
+    return "#000" if luminance > 0.179 else "#fff"
+
+
+def _linear(part: int) -> float:
+    """The light of one 8-bit sRGB part (IEC 61966-2-1)."""
+    value = part / 255
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

@@ -1,0 +1,65 @@
+"""Averaged weights: what is evaluated, saved and shipped may be a mean of the weights along the way.
+
+EMA keeps `average = decay * average + (1 - decay) * weights` after every step, with the decay ramped up
+from zero so that early steps do not linger (Polyak & Juditsky 1992; the ramp as in TensorFlow's
+`ExponentialMovingAverage`). SWA keeps the plain mean from some epoch on (Izmailov et al. 2018). Running
+statistics of batch norm are averaged alike; whole-number buffers are copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """An average of a model's weights and buffers.
+
+    Args:
+        model: whose weights; the average starts as a copy.
+        decay: of the exponential average, in (0, 1); None takes the plain mean.
+    """
+
+    def __init__(self, model: nn.Module, decay: float | None):
+        self.decay = decay
+        self.updates = 0
+        self.tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's weights."""
+        self.updates += 1
+        state = model.state_dict()
+        floats = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.tensors[n] for n in floats], [state[n] for n in floats], 1 - self._momentum())
+        for name, tensor in state.items():
+            if not tensor.is_floating_point():
+                self.tensors[name].copy_(tensor)
+
+    def _momentum(self) -> float:
+        if self.decay is None:
+            return 1 - 1 / self.updates
+        return min(self.decay, self.updates / (10 + self.updates))
+
+    @contextlib.contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[None]:
+        """The model with the averaged weights; its own come back after."""
+        if not self.updates:
+            yield
+            return
+        state = model.state_dict()
+        own = {name: tensor.clone() for name, tensor in state.items()}
+        _copy(state, self.tensors)
+        try:
+            yield
+        finally:
+            _copy(state, own)
+
+
+@torch.no_grad()
+def _copy(into: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    for name, tensor in into.items():
+        tensor.copy_(source[name])

@@ -1,0 +1,264 @@
+"""Callbacks: what happens around the loop without the loop knowing.
+
+A callback observes events, and may ask to stop with `trainer.stop(reason)`. Events, in order:
+
+    on_train_start
+      on_epoch_start
+        on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`
+        on_losses          (step, loss, learning rate) of the updates since the last time
+        on_step_end        one optimizer update is done; `trainer.step` counts it
+      on_epoch_end         `trainer.measures` holds the epoch's numbers
+    on_train_end           always, also after a stop
+
+What a callback must remember over a restart it returns from `state_dict`.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+import torch
+from torch import nn
+
+from pellucid.errors import UnknownNameError
+from pellucid.record import Finding, Run
+from pellucid.train.schedules import ReduceOnPlateau as PlateauRule
+
+if TYPE_CHECKING:
+    from pellucid.train.trainer import Trainer
+
+EVENTS = (
+    "on_train_start",
+    "on_epoch_start",
+    "on_backward_end",
+    "on_losses",
+    "on_step_end",
+    "on_epoch_end",
+    "on_train_end",
+)
+
+
+class Callback:
+    """Base: every event does nothing."""
+
+    def on_train_start(self, trainer: Trainer) -> None: ...
+    def on_epoch_start(self, trainer: Trainer) -> None: ...
+    def on_backward_end(self, trainer: Trainer) -> None: ...
+    def on_losses(self, trainer: Trainer, rows: list[tuple[int, float, float]]) -> None: ...
+    def on_step_end(self, trainer: Trainer) -> None: ...
+    def on_epoch_end(self, trainer: Trainer) -> None: ...
+    def on_train_end(self, trainer: Trainer) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Monitor(Callback):
+    """Remembers the best value of one metric, and when it was.
+
+    Args:
+        metric: e.g. "val/loss".
+        mode: "min" or "max".
+        min_delta: what counts as better must be better by this much.
+    """
+
+    def __init__(self, metric: str, mode: Literal["min", "max"] = "min", min_delta: float = 0.0):
+        self.metric, self.mode, self.min_delta = metric, mode, min_delta
+        self.best: dict[str, Any] | None = None
+        self.improved = False
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.metric not in trainer.measures:
+            raise UnknownNameError("metric", self.metric, trainer.measures)
+        value = trainer.measures[self.metric]
+        sign = 1 if self.mode == "max" else -1
+        gain = math.inf if self.best is None else sign * (value - self.best["value"])
+        self.improved = math.isfinite(value) and gain > self.min_delta
+        if self.improved:
+            self.best = {"value": value, "epoch": trainer.epoch, "step": trainer.step}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+
+class EarlyStopping(Monitor):
+    """Stops when the metric has not improved for `patience` epochs (Prechelt 1998)."""
+
+    def __init__(self, metric: str, mode: Literal["min", "max"], patience: int, min_delta: float = 0.0):
+        super().__init__(metric, mode, min_delta)
+        self.patience = patience
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        super().on_epoch_end(trainer)
+        since = trainer.epoch - self.best["epoch"] if self.best else trainer.epoch
+        if since >= self.patience:
+            best = f"{self.best['value']:.4g} at epoch {self.best['epoch']}" if self.best else "never a number"
+            trainer.stop(f"{self.metric} has not improved for {since} epochs (best {best})")
+
+
+class NonFiniteGuard(Callback):
+    """Stops at the first loss that is not a number, before it reaches the weights, and says where it arose.
+
+    The loss is looked at in every step on a CPU; on an accelerator, where looking means waiting, in every
+    `every`-th.
+    """
+
+    def __init__(self, run: Run | None = None, every: int = 50):
+        self.run, self.every = run, every
+
+    def on_backward_end(self, trainer: Trainer) -> None:
+        if trainer.device.type != "cpu" and trainer.step % self.every:
+            return
+        if math.isfinite(trainer.loss.item()):
+            return
+        where, what = locate_non_finite(trainer.model, trainer.batch)
+        if self.run is not None:
+            self.run.find(
+                Finding(
+                    rule="non_finite",
+                    level="error",
+                    seen=f"The loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}.",
+                    means="A value outgrew what a float can hold; every later step would be lost.",
+                    remedy="a learning rate ten times smaller, or clip the gradient",
+                    patch={"train.clip_grad_norm": 1.0},
+                    where=where,
+                    step=trainer.step,
+                )
+            )
+        trainer.fail(f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}")
+
+
+def locate_non_finite(model: nn.Module, batch: Any) -> tuple[str, str]:
+    """Return (module name, sentence) for the first thing that is not finite when `batch` runs through."""
+    inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and not inputs.isfinite().all():
+        return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return name, f"the weights of {name} are not finite"
+    first: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and not output.isfinite().all() and not first:
+                first.append(f"{name} ({type(module).__name__})")
+
+        return hook
+
+    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(look(name)) for name, module in leaves]
+    try:
+        with torch.no_grad():
+            model(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if first:
+        return first[0], f"{first[0]} is the first module whose output is not finite"
+    return "loss", "every module's output is finite, so the loss function itself overflowed"
+
+
+class Memory(Callback):
+    """Records what the process holds at the end of every epoch, in MiB."""
+
+    def __init__(self) -> None:
+        self.process = psutil.Process()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        trainer.measures["memory/rss_mb"] = self.process.memory_info().rss / 2**20
+        if trainer.device.type == "cuda":
+            trainer.measures["memory/cuda_allocated_mb"] = torch.cuda.memory_allocated() / 2**20
+            trainer.measures["memory/cuda_reserved_mb"] = torch.cuda.memory_reserved() / 2**20
+
+
+class Interrupt(Callback):
+    """Ctrl-C and SIGTERM end training after the step at hand, with everything saved; a second one at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.received is not None:
+                self._restore()
+                raise KeyboardInterrupt
+            self.received = number
+            trainer.interrupt(f"received {signal.Signals(number).name}")
+
+        try:
+            self._before = {number: signal.signal(number, handle) for number in self.SIGNALS}
+        except ValueError:  # not the main thread, where signals cannot be handled
+            self._before = {}
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before = {}
+
+
+class Recorder(Callback):
+    """Writes what happens into the run, in batches.
+
+    Args:
+        run: where to.
+        every: steps between two recorded step losses.
+    """
+
+    def __init__(self, run: Run, every: int = 10):
+        self.run, self.every = run, every
+        self._epoch_start = 0.0
+        self._flushed = time.monotonic()
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        self._epoch_start = time.perf_counter()
+
+    def on_losses(self, trainer: Trainer, rows: list[tuple[int, float, float]]) -> None:
+        for step, loss, lr in rows:
+            if step % self.every == 0:
+                self.run.store.metrics(step, {"step/loss": loss, "step/lr": lr})
+        if time.monotonic() - self._flushed > 1:
+            self.run.store.flush()
+            self._flushed = time.monotonic()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        seconds = time.perf_counter() - self._epoch_start
+        measures = {"epoch": trainer.epoch, "epoch_seconds": seconds, **trainer.measures}
+        self.run.store.metrics(trainer.step, measures)
+        self.run.store.flush()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        trainer.drain()
+        self.run.store.flush()
+
+
+class ReduceOnPlateau(Callback):
+    """Lowers the learning rate when the metric stalls; the rule itself is `schedules.ReduceOnPlateau`."""
+
+    def __init__(self, metric: str, rule: PlateauRule):
+        self.metric, self.rule = metric, rule
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        trainer.lr_scale = self.rule.update(trainer.measures[self.metric])
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.rule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rule.load_state_dict(state)

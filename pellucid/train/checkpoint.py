@@ -1,0 +1,180 @@
+"""Saving and restoring a training so that it goes on bit for bit as if it had never stopped.
+
+Tensors go to safetensors (`model`, `optimizer`, and `ema` for averaged weights); everything else that the
+next step depends on goes to `state.json`. Where and how safely is `record.checkpoints`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError, RunError
+from pellucid.record import Run
+from pellucid.record.checkpoints import read_state
+from pellucid.train.callbacks import Callback, Monitor
+from pellucid.train.trainer import Trainer
+
+MODEL, OPTIMIZER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
+
+
+class Checkpointer(Callback):
+    """Saves at the start, at most `seconds` apart, whenever the monitored metric improves, and at the end.
+
+    Args:
+        run: whose checkpoints.
+        monitor: says which epoch is the best; must stand before this in the callbacks.
+        seconds: longest time between two checkpoints.
+        keep: how many to keep beside the best.
+    """
+
+    def __init__(self, run: Run, monitor: Monitor, *, seconds: float = 30, keep: int = 2):
+        self.run, self.monitor, self.seconds, self.keep = run, monitor, seconds, keep
+        self._saved_at, self._saved_state = time.monotonic(), (-1, -1)
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        if trainer.step == 0:
+            self._save(trainer)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if time.monotonic() - self._saved_at > self.seconds:
+            self._save(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.monitor.improved:
+            self._save(trainer)
+            self.run.checkpoints.point("best", trainer.step)
+        elif time.monotonic() - self._saved_at > self.seconds:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if not trainer.failed and self._saved_state != (trainer.step, trainer.epoch):
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        with self.run.timed("checkpoint", trainer.step):
+            save(self.run, trainer)
+            self.run.checkpoints.prune(self.keep)
+        self._saved_at, self._saved_state = time.monotonic(), (trainer.step, trainer.epoch)
+
+
+def save(run: Run, trainer: Trainer) -> Path:
+    """Write a checkpoint of everything the next step depends on, and let `last` name it."""
+    moments, groups = {}, {}
+    for name, optimizer in trainer.optimizers.items():
+        tensors, groups[name] = _split_optimizer(optimizer)
+        moments |= {f"{name}/{key}": tensor for key, tensor in tensors.items()}
+    writers = {MODEL: partial(_write, trainer.model.state_dict()), OPTIMIZER: partial(_write, moments)}
+    if trainer.average is not None:
+        writers[AVERAGE] = partial(_write, trainer.average.tensors)
+    state = {"trainer": trainer.state_dict(), "optimizers": groups}
+    run.store.flush()  # what the checkpoint has seen must not be younger than what is recorded
+    folder = run.checkpoints.save(trainer.step, writers, state)
+    run.checkpoints.point("last", trainer.step)
+    return folder
+
+
+def restore(run: Run, trainer: Trainer) -> bool:
+    """Bring a trainer to the run's newest sound checkpoint; False if there is none.
+
+    A checkpoint that is truncated or altered is passed over for the one before it, and the run says so.
+    """
+    folder, complaints = run.checkpoints.latest()
+    for complaint in complaints:
+        run.note(f"{complaint} The checkpoint before it was used.")
+    if folder is None:
+        return False
+    state = read_state(folder)
+    load_weights(trainer.model, folder / MODEL)
+    if trainer.average is not None:
+        _copy_into(trainer.average.tensors, _read(folder / AVERAGE), folder)
+    moments = _read(folder / OPTIMIZER)
+    for name, optimizer in trainer.optimizers.items():
+        mine = {key.removeprefix(f"{name}/"): t for key, t in moments.items() if key.startswith(f"{name}/")}
+        _join_optimizer(optimizer, mine, state["optimizers"][name])
+    trainer.load_state_dict(state["trainer"])
+    run.store.rewind(trainer.step)
+    return True
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the file of the weights that predict: the averaged ones where there are some."""
+    average = folder / AVERAGE
+    return average if average.is_file() else folder / MODEL
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load weights into a model.
+
+    Raises:
+        ModelError: the file is of another model; names the tensors that differ.
+        RunError: the file cannot be read.
+    """
+    _copy_into(model.state_dict(), _read(path), path)
+
+
+def _copy_into(mine: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
+    problems = [f"{name} is missing" for name in mine if name not in theirs]
+    problems += [f"{name} is not in this model" for name in theirs if name not in mine]
+    problems += [
+        f"{name} is {tuple(theirs[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in mine.items()
+        if name in theirs and theirs[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ModelError(
+            f"{path} holds the weights of another model: {'; '.join(problems[:5])}{more}.",
+            remedy="the config.yaml of the run the checkpoint came from",
+        )
+    with torch.no_grad():
+        for name, tensor in mine.items():
+            tensor.copy_(theirs[name])
+
+
+def _write(tensors: Mapping[str, Tensor], path: Path) -> None:
+    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    safetensors.torch.save_file(plain, path)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read: {error}.", remedy="an earlier checkpoint, or train again") from None
+
+
+def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split an optimizer's state into tensors by "index/name" and everything else, as plain values."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, dict[str, Any]] = {}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}/{name}"] = value
+            else:
+                values.setdefault(str(index), {})[name] = value
+    return tensors, {"groups": state["param_groups"], "values": values}
+
+
+def _join_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+    """Undo `_split_optimizer`. Moments get the memory layout of their parameter, which fused kernels rely on."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
+    for key, tensor in tensors.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})
+    for parameter in parameters:
+        for name, value in optimizer.state[parameter].items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                optimizer.state[parameter][name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,439 @@
+"""The loss catalogue: what every loss computes, where it comes from and what it is for, as data.
+
+A loss takes what the model returned and what it should have been, and returns one number to minimize,
+the mean over the batch. Models return logits, so a softmax or sigmoid belongs to the loss.
+
+Shapes: B batch, K classes, D dimensions; `*` any further axes. Half-precision logits are computed on in
+float32. Shapes that torch would broadcast, such as (B, 1) against (B), are refused: the mean over the
+resulting (B, B) is a number like any other, and wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pellucid.errors import ModelError
+from pellucid.train.catalogue import check_options, lookup, options_of
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss.
+
+    Attributes:
+        name: its name here and in configs.
+        formula: what it computes for one example, in LaTeX: z logits, p predicted probabilities,
+            y targets, K classes.
+        source: who proposed it.
+        tasks: what it is for: classification, multilabel, regression, distribution, embedding, segmentation.
+        function: (logits, targets, **options) -> scalar.
+        note: when to use it, or what to know about it.
+    """
+
+    name: str
+    formula: str
+    source: str
+    tasks: tuple[str, ...]
+    function: Callable[..., Tensor]
+    note: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options and their defaults."""
+        return options_of(self.function)
+
+
+# ---- what goes in ------------------------------------------------------------------------------
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def _alike(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Check that outputs and targets have one shape; return both as floats."""
+    if logits.shape != targets.shape:
+        raise ModelError(
+            f"{name} expects outputs and targets of one shape, "
+            f"received outputs {tuple(logits.shape)} and targets {tuple(targets.shape)}.",
+            remedy="squeeze the outputs or unsqueeze the targets, so that none is broadcast",
+        )
+    logits = _precise(logits)
+    return logits, targets.to(logits.dtype)
+
+
+def _by_class(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Check that targets (B, *) are classes of logits (B, *, K); return them as (N, K) and (N)."""
+    if logits.ndim < 2 or logits.shape[:-1] != targets.shape or targets.is_floating_point():
+        raise ModelError(
+            f"{name} expects logits (B, K) and integer classes (B), received logits {tuple(logits.shape)} "
+            f"and {str(targets.dtype).removeprefix('torch.')} targets {tuple(targets.shape)}.",
+            remedy="give class indices as int64, one for each row of logits",
+        )
+    return _precise(logits).flatten(0, -2), targets.flatten().long()
+
+
+def _probabilities(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Accept classes (B, *) or probabilities (B, *, K); return logits and probabilities as (N, K)."""
+    if targets.is_floating_point() and logits.shape == targets.shape and logits.ndim >= 2:
+        logits = _precise(logits).flatten(0, -2)
+        return logits, targets.to(logits.dtype).flatten(0, -2)
+    logits, classes = _by_class(name, logits, targets)
+    return logits, F.one_hot(classes, logits.shape[1]).to(logits.dtype)
+
+
+# ---- classes -----------------------------------------------------------------------------------
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of softmax probabilities, in nats; a guess at random among K classes costs ln K.
+
+    Args:
+        logits: (B, *, K).
+        targets: classes (B, *), integer, or probabilities (B, *, K), as mixup makes them.
+        label_smoothing: share of the target that is spread over all classes, 0..1 (Szegedy et al. 2016).
+        weight: (K,), weight of each class; the mean is then weighted, too.
+
+    Raises:
+        ModelError: targets fit the logits in neither way.
+    """
+    if targets.is_floating_point():
+        logits, targets = _probabilities("cross_entropy", logits, targets)
+    else:
+        logits, targets = _by_class("cross_entropy", logits, targets)
+    return F.cross_entropy(logits, targets, weight=weight, label_smoothing=label_smoothing)
+
+
+def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy that gives less weight to examples that are already right.
+
+    Args:
+        logits: (B, *, K).
+        targets: classes (B, *), integer, or probabilities (B, *, K).
+        gamma: how much less, >= 0; 0 is cross-entropy.
+        weight: (K,), weight of each class, the alpha of the paper.
+
+    Raises:
+        ModelError: targets fit the logits in neither way.
+    """
+    logits, targets = _probabilities("focal", logits, targets)
+    log_probs = logits.log_softmax(dim=1)
+    terms = -targets * (1 - log_probs.exp()) ** gamma * log_probs  # (N, K)
+    if weight is not None:
+        terms = terms * weight
+    return terms.sum(dim=1).mean()
+
+
+def hinge(logits: Tensor, targets: Tensor, *, margin: float = 1.0) -> Tensor:
+    """Multi-class hinge: every wrong class has to score lower than the right one by a margin.
+
+    Args:
+        logits: (B, *, K).
+        targets: classes (B, *), integer.
+        margin: in units of the logits, > 0.
+
+    Raises:
+        ModelError: targets are not classes of the logits.
+    """
+    return F.multi_margin_loss(*_by_class("hinge", logits, targets), margin=margin)
+
+
+def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of sigmoid probabilities, in nats; K independent questions with yes or no.
+
+    Args:
+        logits: (B, *).
+        targets: (B, *), 0..1.
+        pos_weight: (K,), how much more a missed yes costs than a missed no.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    return F.binary_cross_entropy_with_logits(*_alike("bce", logits, targets), pos_weight=pos_weight)
+
+
+def dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
+    """1 - the Dice overlap of a predicted and a true mask, mean over the batch.
+
+    Args:
+        logits: (B, *), one for each pixel or label; a sigmoid makes them probabilities.
+        targets: (B, *), 0..1.
+        smooth: added above and below, so that two empty masks agree.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    logits, targets = _alike("dice", logits, targets)
+    probs, targets = logits.sigmoid().flatten(1), targets.flatten(1)
+    overlap = (probs * targets).sum(dim=1)
+    total = probs.sum(dim=1) + targets.sum(dim=1)
+    return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
+
+
+def kl(logits: Tensor, targets: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from softmax probabilities to a target distribution, in nats.
+
+    Args:
+        logits: (B, *, K).
+        targets: probabilities (B, *, K), that sum to 1 over K; 0 is allowed.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    logits, targets = _alike("kl", logits, targets)
+    log_probs = logits.log_softmax(dim=-1).flatten(0, -2)
+    return F.kl_div(log_probs, targets.flatten(0, -2), reduction="batchmean")
+
+
+# ---- numbers -----------------------------------------------------------------------------------
+
+
+def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error. Outputs and targets (B, *); ModelError if the shapes differ."""
+    return F.mse_loss(*_alike("mse", outputs, targets))
+
+
+def mae(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute error. Outputs and targets (B, *); ModelError if the shapes differ."""
+    return F.l1_loss(*_alike("mae", outputs, targets))
+
+
+def huber(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
+    """Squared for errors up to `delta`, absolute beyond, so that outliers pull less.
+
+    Args:
+        outputs: (B, *).
+        targets: (B, *).
+        delta: where it changes over, in units of the target, > 0.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    return F.huber_loss(*_alike("huber", outputs, targets), delta=delta)
+
+
+def poisson(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood of counts, up to a constant.
+
+    Args:
+        outputs: (B, *), the logarithm of the predicted rate.
+        targets: (B, *), counts >= 0.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    return F.poisson_nll_loss(*_alike("poisson", outputs, targets), log_input=True)
+
+
+def cosine(outputs: Tensor, targets: Tensor) -> Tensor:
+    """1 - the cosine of the angle between output and target vectors.
+
+    Args:
+        outputs: (B, *, D).
+        targets: (B, *, D).
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    return 1 - F.cosine_similarity(*_alike("cosine", outputs, targets), dim=-1).mean()
+
+
+# ---- embeddings --------------------------------------------------------------------------------
+
+
+def _pairs(name: str, embeddings: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances between all examples of a batch, (B, B); which pairs share a class; which are of two."""
+    embeddings, classes = _by_class(name, embeddings, classes)
+    squared = (embeddings[:, None] - embeddings[None, :]).square().sum(dim=-1)  # (B, B)
+    distances = squared.clamp(min=1e-12).sqrt()  # the slope of a square root at 0 is infinite
+    same = classes[:, None] == classes[None, :]  # (B, B)
+    distinct = ~torch.eye(len(classes), dtype=torch.bool, device=classes.device)
+    return distances, same, distinct
+
+
+def triplet(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
+    """For each example, the farthest of its class has to be nearer than the nearest of another class.
+
+    Examples whose batch holds no other of their class, or no other class, are left out; if that is all
+    of them, the loss is 0.
+
+    Args:
+        embeddings: (B, D).
+        classes: (B,), integer.
+        margin: how much nearer, as a Euclidean distance.
+
+    Raises:
+        ModelError: the classes do not fit the embeddings.
+    """
+    distances, same, distinct = _pairs("triplet", embeddings, classes)
+    positive, negative = same & distinct, ~same
+    farthest = distances.masked_fill(~positive, 0).amax(dim=1)  # (B,)
+    nearest = distances.masked_fill(~negative, torch.inf).amin(dim=1)  # (B,)
+    usable = positive.any(dim=1) & negative.any(dim=1)
+    violations = F.relu(farthest - nearest + margin).masked_fill(~usable, 0)
+    return violations.sum() / usable.sum().clamp(min=1)
+
+
+def contrastive(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
+    """Over all pairs of a batch: pulls a class together, pushes two classes apart up to a margin.
+
+    Args:
+        embeddings: (B, D).
+        classes: (B,), integer.
+        margin: distance from which two classes are far enough apart.
+
+    Raises:
+        ModelError: the classes do not fit the embeddings.
+    """
+    distances, same, distinct = _pairs("contrastive", embeddings, classes)
+    terms = torch.where(same, distances.square(), F.relu(margin - distances).square())  # (B, B)
+    return terms.masked_fill(~distinct, 0).sum() / distinct.sum().clamp(min=1)
+
+
+# ---- the catalogue -----------------------------------------------------------------------------
+
+_ENTRIES = [
+    Loss(
+        name="cross_entropy",
+        formula=r"-\sum_{k=1}^{K} y_k \ln p_k \quad p = \operatorname{softmax}(z)",
+        source="Good 1952; Bridle 1990; label smoothing: Szegedy et al. 2016",
+        tasks=("classification",),
+        function=cross_entropy,
+        note="The usual choice for one class out of K. Give it logits, never probabilities.",
+    ),
+    Loss(
+        name="focal",
+        formula=r"-\sum_{k=1}^{K} y_k (1 - p_k)^\gamma \ln p_k",
+        source="Lin et al. 2017, Focal Loss for Dense Object Detection",
+        tasks=("classification",),
+        function=focal,
+        note="For classes of very different frequency: easy examples hardly count.",
+    ),
+    Loss(
+        name="hinge",
+        formula=r"\frac{1}{K} \sum_{k \ne y} \max(0, m - z_y + z_k)",
+        source="Crammer and Singer 2001; Weston and Watkins 1999",
+        tasks=("classification",),
+        function=hinge,
+        note="The loss of support vector machines. It has no probabilities, so calibration is not meant.",
+    ),
+    Loss(
+        name="bce",
+        formula=r"-y \ln \sigma(z) - (1 - y) \ln(1 - \sigma(z))",
+        source="Cox 1958",
+        tasks=("multilabel", "segmentation"),
+        function=bce,
+        note="The usual choice where any number of labels may hold at once.",
+    ),
+    Loss(
+        name="dice",
+        formula=r"1 - \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s} \quad p = \sigma(z)",
+        source="Dice 1945; Milletari, Navab and Ahmadi 2016, V-Net",
+        tasks=("segmentation", "multilabel"),
+        function=dice,
+        note="Measures overlap, so a small object counts as much as its background.",
+    ),
+    Loss(
+        name="kl",
+        formula=r"\sum_{k=1}^{K} y_k \ln \frac{y_k}{p_k} \quad p = \operatorname{softmax}(z)",
+        source="Kullback and Leibler 1951; Hinton, Vinyals and Dean 2015 for distillation",
+        tasks=("distribution",),
+        function=kl,
+        note="Cross-entropy less the entropy of the target: 0 when the two distributions agree.",
+    ),
+    Loss(
+        name="mse",
+        formula=r"(z - y)^2",
+        source="Legendre 1805; Gauss 1809",
+        tasks=("regression",),
+        function=mse,
+        note="The usual choice for numbers; its best constant is the mean. Outliers count quadratically.",
+    ),
+    Loss(
+        name="mae",
+        formula=r"|z - y|",
+        source="Boscovich 1757; Laplace 1774",
+        tasks=("regression",),
+        function=mae,
+        note="Its best constant is the median. Robust, with a gradient that does not shrink near the target.",
+    ),
+    Loss(
+        name="huber",
+        formula=r"\begin{cases}\frac{1}{2}(z - y)^2 & |z - y| \le \delta\\"
+        r" \delta\,(|z - y| - \frac{\delta}{2}) & |z - y| > \delta\end{cases}",
+        source="Huber 1964",
+        tasks=("regression",),
+        function=huber,
+        note="Squared near the target, absolute far from it.",
+    ),
+    Loss(
+        name="poisson",
+        formula=r"e^z - y z",
+        source="Nelder and Wedderburn 1972",
+        tasks=("regression",),
+        function=poisson,
+        note="For counts. The model predicts the logarithm of the rate.",
+    ),
+    Loss(
+        name="cosine",
+        formula=r"1 - \frac{z \cdot y}{\lVert z \rVert\,\lVert y \rVert}",
+        source="Salton, Wong and Yang 1975",
+        tasks=("embedding", "regression"),
+        function=cosine,
+        note="For vectors whose direction matters and whose length does not.",
+    ),
+    Loss(
+        name="triplet",
+        formula=r"\max(0,\ \max_{p:\,y_p = y_a} \lVert z_a - z_p \rVert"
+        r" - \min_{n:\,y_n \ne y_a} \lVert z_a - z_n \rVert + m)",
+        source="Schroff, Kalenichenko and Philbin 2015, FaceNet; batch-hard: Hermans, Beyer and Leibe 2017",
+        tasks=("embedding",),
+        function=triplet,
+        note="Targets are classes. Batches need at least two examples of some classes.",
+    ),
+    Loss(
+        name="contrastive",
+        formula=r"\begin{cases}\lVert z_i - z_j \rVert^2 & y_i = y_j\\"
+        r" \max(0, m - \lVert z_i - z_j \rVert)^2 & y_i \ne y_j\end{cases}",
+        source="Hadsell, Chopra and LeCun 2006",
+        tasks=("embedding",),
+        function=contrastive,
+        note="Targets are classes; the mean is over all pairs of a batch.",
+    ),
+]
+
+LOSSES: dict[str, Loss] = {entry.name: entry for entry in _ENTRIES}
+"""Every loss, by name."""
+
+
+def loss(name: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a loss with its options set.
+
+    Args:
+        name: one of `LOSSES`.
+        options: see `LOSSES[name].options`.
+
+    Returns:
+        (logits, targets) -> scalar.
+
+    Raises:
+        UnknownNameError: there is no loss of that name.
+        ConfigError: it has no such option.
+
+    Example:
+        >>> import torch
+        >>> loss("cross_entropy", label_smoothing=0.1)(torch.zeros(2, 10), torch.tensor([3, 7])).item()
+        2.3025851249694824
+    """
+    entry = lookup("loss", name, LOSSES)
+    check_options(f"the loss {name}", options, entry.options)
+    return partial(entry.function, **options)

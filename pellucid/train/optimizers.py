@@ -1,0 +1,303 @@
+"""The optimizer catalogue: how weights move, where it comes from and what to begin with, as data.
+
+`optimizer("adamw", model, lr=1e-3, weight_decay=0.01)` makes one. Weight decay is decoupled for all of
+them (w <- w - lr * decay * w, apart from the gradient; Loshchilov and Hutter 2019) and applies to weights
+alone: parameters of two or more axes, no biases, no norms. The coupled kind is an L2 term in the loss.
+
+In formulas g is the gradient, w the weight and eta the learning rate. Where torch has a fused kernel for
+the device, it is used: build the optimizer after the model has been moved there.
+"""
+
+# pyright: reportPrivateImportUsage=false
+# (torch._foreach_* update a list of tensors in one call; torch's own optimizers are built on them.)
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pellucid.errors import ConfigError
+from pellucid.train.catalogue import check_options, lookup, options_of
+
+Groups = list[dict[str, Any]]
+FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """One optimizer.
+
+    Attributes:
+        name: its name here and in configs.
+        formula: the update of one weight, in LaTeX.
+        source: who proposed it.
+        lr: the learning rate to begin with.
+        build: (parameter groups, learning rate, **options) -> optimizer.
+        note: when to use it, or what to know about it.
+    """
+
+    name: str
+    formula: str
+    source: str
+    lr: float
+    build: Callable[..., Optimizer]
+    note: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options and their defaults."""
+        return options_of(self.build)
+
+
+# ---- Lion --------------------------------------------------------------------------------------
+
+
+class Lion(Optimizer):
+    """Moves every weight by the learning rate, in the direction of the sign of a mean gradient.
+
+    Args:
+        params: parameters or groups of them.
+        lr: about a third to a tenth of what Adam takes.
+        betas: decay of the mean as it is used in the update, and as it is kept.
+        weight_decay: decoupled.
+
+    Source: Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Take one step; `closure` recomputes the loss where the caller wants that."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            gradients = [weight.grad for weight in weights]
+            means = [self._mean(weight) for weight in weights]
+            lr, (beta_update, beta_mean) = group["lr"], group["betas"]
+            updates = torch._foreach_lerp(means, gradients, 1 - beta_update)
+            torch._foreach_sign_(updates)
+            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+            torch._foreach_add_(weights, updates, alpha=-lr)
+            torch._foreach_lerp_(means, gradients, 1 - beta_mean)
+        return loss
+
+    def _mean(self, weight: Tensor) -> Tensor:
+        state = self.state[weight]
+        if "mean" not in state:
+            state["mean"] = torch.zeros_like(weight)
+        return state["mean"]
+
+
+# ---- builders ----------------------------------------------------------------------------------
+
+
+def _sgd(groups: Groups, lr: float, *, momentum: float = 0.9, nesterov: bool = False) -> Optimizer:
+    return _decoupled(torch.optim.SGD, groups, lr, momentum=momentum, nesterov=nesterov, fused=_fused(groups))
+
+
+def _adagrad(groups: Groups, lr: float, *, eps: float = 1e-10) -> Optimizer:
+    return _decoupled(torch.optim.Adagrad, groups, lr, eps=eps, fused=_fused(groups, {"cpu"}))
+
+
+def _rmsprop(
+    groups: Groups, lr: float, *, alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0
+) -> Optimizer:
+    return _decoupled(torch.optim.RMSprop, groups, lr, alpha=alpha, eps=eps, momentum=momentum)
+
+
+def _adam(
+    groups: Groups, lr: float, *, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
+) -> Optimizer:
+    return torch.optim.Adam(
+        groups, lr, betas=_pair(betas), eps=eps, fused=_fused(groups), decoupled_weight_decay=True
+    )
+
+
+def _adamw(
+    groups: Groups, lr: float, *, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
+) -> Optimizer:
+    return torch.optim.AdamW(groups, lr, betas=_pair(betas), eps=eps, fused=_fused(groups))
+
+
+def _nadam(
+    groups: Groups,
+    lr: float,
+    *,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    momentum_decay: float = 0.004,
+) -> Optimizer:
+    return torch.optim.NAdam(
+        groups, lr, betas=_pair(betas), eps=eps, momentum_decay=momentum_decay, decoupled_weight_decay=True
+    )
+
+
+def _lion(groups: Groups, lr: float, *, betas: Sequence[float] = (0.9, 0.99)) -> Optimizer:
+    return Lion(groups, lr, betas=_pair(betas))
+
+
+def _pair(betas: Sequence[float]) -> tuple[float, float]:
+    if len(betas) != 2:
+        raise ConfigError(f"betas expects two numbers, received {list(betas)}.", remedy="betas: [0.9, 0.999]")
+    return float(betas[0]), float(betas[1])
+
+
+def _fused(groups: Groups, devices: Iterable[str] = FUSED_DEVICES) -> bool | None:
+    """True where torch updates all these parameters in one kernel, else None: torch decides."""
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    there = set(devices)
+    return all(p.device.type in there and p.is_floating_point() for p in parameters) or None
+
+
+def _decoupled(kind: Callable[..., Optimizer], groups: Groups, lr: float, **options: Any) -> Optimizer:
+    """Make an optimizer whose own weight decay is coupled, and shrink weights before each of its steps."""
+    groups = [{"params": group["params"], "decay": group["weight_decay"]} for group in groups]
+    made = kind(groups, lr, **options)
+    if any(group["decay"] for group in groups):
+        made.register_step_pre_hook(_shrink)
+    return made
+
+
+@torch.no_grad()
+def _shrink(made: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for group in made.param_groups:
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if group["decay"] and weights:
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["decay"])
+
+
+# ---- the catalogue -----------------------------------------------------------------------------
+
+_ENTRIES = [
+    OptimizerSpec(
+        name="sgd",
+        formula=r"v \leftarrow \mu v + g,\quad w \leftarrow w - \eta v",
+        source="Robbins and Monro 1951; momentum: Polyak 1964; Nesterov 1983, Sutskever et al. 2013",
+        lr=0.1,
+        build=_sgd,
+        note="Needs a good learning rate and schedule; often the best end result on images.",
+    ),
+    OptimizerSpec(
+        name="adagrad",
+        formula=r"s \leftarrow s + g^2,\quad w \leftarrow w - \eta \frac{g}{\sqrt{s} + \epsilon}",
+        source="Duchi, Hazan and Singer 2011",
+        lr=0.01,
+        build=_adagrad,
+        note="A rate of its own for each weight, which only falls. Good for sparse features.",
+    ),
+    OptimizerSpec(
+        name="rmsprop",
+        formula=r"s \leftarrow \alpha s + (1 - \alpha) g^2,"
+        r"\quad w \leftarrow w - \eta \frac{g}{\sqrt{s} + \epsilon}",
+        source="Tieleman and Hinton 2012, lecture 6.5",
+        lr=1e-3,
+        build=_rmsprop,
+        note="Adagrad that forgets, so that it can go on learning.",
+    ),
+    OptimizerSpec(
+        name="adam",
+        formula=r"m \leftarrow \beta_1 m + (1 - \beta_1) g,\ s \leftarrow \beta_2 s + (1 - \beta_2) g^2,"
+        r"\quad w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat s} + \epsilon}",
+        source="Kingma and Ba 2015",
+        lr=1e-3,
+        build=_adam,
+        note="RMSprop with momentum. Its weight decay is decoupled here, so it equals adamw.",
+    ),
+    OptimizerSpec(
+        name="adamw",
+        formula=r"w \leftarrow w - \eta \left(\frac{\hat m}{\sqrt{\hat s} + \epsilon} + \lambda w\right)",
+        source="Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization",
+        lr=1e-3,
+        build=_adamw,
+        note="The usual choice.",
+    ),
+    OptimizerSpec(
+        name="nadam",
+        formula=r"w \leftarrow w - \eta"
+        r" \frac{\beta_1 \hat m + (1 - \beta_1)\,\hat g}{\sqrt{\hat s} + \epsilon}",
+        source="Dozat 2016",
+        lr=1e-3,
+        build=_nadam,
+        note="Adam that looks ahead, as Nesterov momentum does.",
+    ),
+    OptimizerSpec(
+        name="lion",
+        formula=r"w \leftarrow w - \eta \operatorname{sign}(\beta_1 m + (1 - \beta_1) g),"
+        r"\quad m \leftarrow \beta_2 m + (1 - \beta_2) g",
+        source="Chen et al. 2023, Symbolic Discovery of Optimization Algorithms",
+        lr=1e-4,
+        build=_lion,
+        note="Keeps one number for each weight instead of two. Takes a tenth of Adam's rate.",
+    ),
+]
+
+OPTIMIZERS: dict[str, OptimizerSpec] = {entry.name: entry for entry in _ENTRIES}
+"""Every optimizer, by name."""
+
+
+def optimizer(
+    name: str,
+    parameters: nn.Module | Iterable[nn.Parameter],
+    lr: float | None = None,
+    weight_decay: float = 0.0,
+    **options: Any,
+) -> Optimizer:
+    """Make an optimizer.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        parameters: a model, or its parameters.
+        lr: the learning rate; None: the one the catalogue begins with.
+        weight_decay: decoupled, on parameters of two or more axes.
+        options: see `OPTIMIZERS[name].options`.
+
+    Raises:
+        UnknownNameError: there is no optimizer of that name.
+        ConfigError: it has no such option, or there is nothing to optimize.
+
+    Example:
+        >>> made = optimizer("sgd", nn.Linear(3, 2), lr=0.1, weight_decay=1e-4, momentum=0.9)
+        >>> [len(group["params"]) for group in made.param_groups]
+        [1, 1]
+    """
+    spec = lookup("optimizer", name, OPTIMIZERS)
+    check_options(f"the optimizer {name}", options, spec.options)
+    groups = parameter_groups(parameters, weight_decay)
+    try:
+        return spec.build(groups, spec.lr if lr is None else lr, **options)
+    except ValueError as error:  # torch's own words for a value out of range
+        raise ConfigError(f"the optimizer {name}: {error}.") from None
+
+
+def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: float) -> Groups:
+    """Split parameters into weights, which decay, and the rest, which do not; empty groups are left out.
+
+    Raises:
+        ConfigError: no parameter can be trained.
+    """
+    every = parameters.parameters() if isinstance(parameters, nn.Module) else parameters
+    trained = [parameter for parameter in every if parameter.requires_grad]
+    if not trained:
+        raise ConfigError("There is nothing to optimize: no parameter has requires_grad set.")
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,69 @@
+"""What a person sees while it trains: one bar, and one table row an epoch; plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pellucid.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from pellucid.train.trainer import Trainer
+
+COLUMNS = ("train/loss", "val/loss", "val/accuracy", "val/mae")
+
+
+class ProgressBar(Callback):
+    """Shows the epochs.
+
+    Args:
+        console: where to; if it is not a terminal, rows are printed and no bar.
+        steps_per_epoch: updates in an epoch, for the time left; None if not known.
+    """
+
+    REFRESH = 0.1  # seconds
+
+    def __init__(self, console: Console, steps_per_epoch: int | None):
+        self.console, self.steps_per_epoch = console, steps_per_epoch
+        self.progress: Progress | None = None
+        self._header_shown, self._epoch_start, self._drawn = False, 0.0, 0.0
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        if self.console.is_terminal:
+            total = self.steps_per_epoch * trainer.config.epochs if self.steps_per_epoch else None
+            self.progress = Progress(
+                TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True
+            )
+            self.task = self.progress.add_task("training", total=total, completed=trainer.step)
+            self.progress.start()
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        self._epoch_start = time.perf_counter()
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.progress is not None and time.perf_counter() - self._drawn > self.REFRESH:
+            self._drawn = time.perf_counter()
+            description = f"epoch {trainer.epoch + 1}/{trainer.config.epochs}"
+            self.progress.update(self.task, completed=trainer.step, description=description)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        shown = [name for name in COLUMNS if name in trainer.measures]
+        if not self._header_shown:
+            self.console.print("epoch  " + "  ".join(f"{name:>12}" for name in shown) + "     time", style="bold", highlight=False)
+            self._header_shown = True
+        values = "  ".join(_cell(name, trainer.measures[name]) for name in shown)
+        seconds = time.perf_counter() - self._epoch_start
+        self.console.print(f"{trainer.epoch:>5}  {values}  {seconds:>5.1f} s", highlight=False)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+        if trainer.stop_reason:
+            self.console.print(f"Stopped: {trainer.stop_reason}.", highlight=False)
+
+
+def _cell(name: str, value: float) -> str:
+    return f"{100 * value:>10.2f} %" if name.endswith("accuracy") else f"{value:>12.4f}"

@@ -1,0 +1,264 @@
+"""The schedule catalogue: the factor of the base learning rate, as a function of the step.
+
+    lr(step) = base_lr * factor(step)      step = 0, 1, ... counts optimizer updates
+
+A schedule holds no state, so a resumed run needs only its step. The one exception is `plateau`, which
+depends on how a metric goes: `ReduceOnPlateau` is told the metric and says the factor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pellucid.errors import ConfigError
+from pellucid.train.catalogue import check_options, lookup, options_of
+
+Factor = Callable[[int], float]
+
+
+# ---- pure functions ----------------------------------------------------------------------------
+
+
+def constant() -> Factor:
+    """1 at every step."""
+    return lambda step: 1.0
+
+
+def step_decay(steps_per_epoch: int = 1, *, every: float = 10, factor: float = 0.1) -> Factor:
+    """Multiply by `factor` every so many epochs.
+
+    Args:
+        steps_per_epoch: updates in one epoch.
+        every: epochs between two changes, > 0.
+        factor: 0..1.
+    """
+    interval = max(1, round(every * steps_per_epoch))
+    return lambda step: factor ** (step // interval)
+
+
+def cosine(total_steps: int, *, final: float = 0.0) -> Factor:
+    """Fall from 1 to `final` along half a cosine.
+
+    Args:
+        total_steps: the step at which `final` is reached.
+        final: 0..1.
+    """
+
+    def factor(step: int) -> float:
+        return _cosine(1.0, final, step / max(total_steps, 1))
+
+    return factor
+
+
+def one_cycle(total_steps: int, *, start: float = 0.04, peak_at: float = 0.3, final: float = 0.0) -> Factor:
+    """Rise from `start` to 1, then fall to `final`, both along half a cosine.
+
+    Args:
+        total_steps: the step at which `final` is reached.
+        start: the factor at step 0, 0..1.
+        peak_at: when 1 is reached, as a share of all steps, 0..1.
+        final: the factor at the end, 0..1.
+    """
+    peak = peak_at * total_steps
+
+    def factor(step: int) -> float:
+        if step < peak:
+            return _cosine(start, 1.0, step / peak)
+        return _cosine(1.0, final, (step - peak) / max(total_steps - peak, 1))
+
+    return factor
+
+
+def warmup(after: Factor, steps: int) -> Factor:
+    """Rise in a line to the first factor of a schedule, then follow it from its beginning.
+
+    Args:
+        after: the schedule that follows.
+        steps: length of the rise; its last step already has the full factor.
+    """
+
+    def factor(step: int) -> float:
+        return after(0) * (step + 1) / steps if step < steps else after(step - steps)
+
+    return factor
+
+
+def _cosine(begin: float, end: float, share: float) -> float:
+    """Go from begin to end along half a cosine; beyond the end, stay there."""
+    return end + (begin - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+# ---- driven by a metric ------------------------------------------------------------------------
+
+
+class ReduceOnPlateau:
+    """Multiplies the learning rate by `factor` whenever a metric has stopped improving.
+
+    Args:
+        mode: whether smaller ("min") or larger ("max") is better.
+        factor: 0..1.
+        patience: updates without improvement that are waited for, >= 0.
+        min_delta: how much better counts as an improvement, in units of the metric.
+        floor: the product never falls below this.
+
+    Attributes:
+        scale: the product so far, 1 at first; the factor of the base learning rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        floor: float = 1e-3,
+    ):
+        _within("plateau", factor=factor, floor=floor)
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.floor = floor
+        self.scale = 1.0
+        self.best: float | None = None
+        self.waited = 0
+
+    def update(self, value: float) -> float:
+        """Take the metric's newest value (NaN is no improvement); return `scale`."""
+        if self._improves(value):
+            self.best, self.waited = value, 0
+            return self.scale
+        self.waited += 1
+        if self.waited > self.patience:
+            self.scale = max(self.scale * self.factor, self.floor)
+            self.waited = 0
+        return self.scale
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept to go on later, as plain JSON."""
+        return {"scale": self.scale, "best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scale, self.best, self.waited = state["scale"], state["best"], state["waited"]
+
+    def _improves(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.min_delta
+
+
+# ---- the catalogue -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule.
+
+    Attributes:
+        name: its name here and in configs.
+        formula: the factor at step t of T, in LaTeX.
+        source: who proposed it.
+        options: its options and their defaults.
+        build: (total steps, steps per epoch, **options) -> factor.
+        note: when to use it, or what to know about it.
+    """
+
+    name: str
+    formula: str
+    source: str
+    options: dict[str, Any]
+    build: Callable[..., Factor]
+    note: str
+
+
+_ENTRIES = [
+    Schedule(
+        name="constant",
+        formula=r"1",
+        source="Robbins and Monro 1951 ask for a rate that falls; adaptive optimizers do well without",
+        options={},
+        build=lambda total, per_epoch: constant(),
+        note="The simplest; a falling rate at the end is nearly always a little better.",
+    ),
+    Schedule(
+        name="step",
+        formula=r"\gamma^{\lfloor t / n \rfloor}",
+        source="Krizhevsky, Sutskever and Hinton 2012; He et al. 2016",
+        options=options_of(step_decay),
+        build=lambda total, per_epoch, **options: step_decay(per_epoch, **options),
+        note="`every` counts epochs.",
+    ),
+    Schedule(
+        name="cosine",
+        formula=r"f + (1 - f)\,\frac{1 + \cos(\pi t / T)}{2}",
+        source="Loshchilov and Hutter 2017, SGDR",
+        options=options_of(cosine),
+        build=lambda total, per_epoch, **options: cosine(total, **options),
+        note="The usual choice, often after a warm-up.",
+    ),
+    Schedule(
+        name="one_cycle",
+        formula=r"\begin{cases}s + (1 - s)\,\frac{1 - \cos(\pi t / (pT))}{2} & t < pT\\"
+        r" f + (1 - f)\,\frac{1 + \cos(\pi (t - pT) / (T - pT))}{2} & t \ge pT\end{cases}",
+        source="Smith and Topin 2018, Super-Convergence",
+        options=options_of(one_cycle),
+        build=lambda total, per_epoch, **options: one_cycle(total, **options),
+        note="For a short training with a high peak rate.",
+    ),
+    Schedule(
+        name="plateau",
+        formula=r"\gamma^{\text{number of plateaus so far}}",
+        source="LeCun, Bottou, Orr and Müller 1998; as in Keras and PyTorch",
+        options=options_of(ReduceOnPlateau),
+        build=lambda total, per_epoch, **options: constant(),
+        note="Driven by a metric: the factor here is 1, `ReduceOnPlateau` gives the other one.",
+    ),
+]
+
+SCHEDULES: dict[str, Schedule] = {entry.name: entry for entry in _ENTRIES}
+"""Every schedule, by name."""
+
+_SHARES = ("factor", "final", "start", "peak_at", "floor")
+
+
+def schedule(
+    name: str, total_steps: int, *, warmup_steps: int = 0, steps_per_epoch: int = 1, **options: Any
+) -> Factor:
+    """Return the factor of the base learning rate, as a function of the step.
+
+    Args:
+        name: one of `SCHEDULES`.
+        total_steps: updates in the whole training, warm-up included.
+        warmup_steps: length of a linear rise before the schedule begins.
+        steps_per_epoch: updates in one epoch; only `step` asks.
+        options: see `SCHEDULES[name].options`.
+
+    Raises:
+        UnknownNameError: there is no schedule of that name.
+        ConfigError: it has no such option, or a value is out of range.
+
+    Example:
+        >>> factor = schedule("cosine", 100, warmup_steps=10)
+        >>> [round(factor(step), 2) for step in (0, 9, 10, 55, 99)]
+        [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    entry = lookup("schedule", name, SCHEDULES)
+    check_options(f"the schedule {name}", options, entry.options)
+    _within(name, **{key: value for key, value in options.items() if key in _SHARES})
+    if "every" in options and options["every"] <= 0:
+        raise ConfigError(f"the schedule {name} expects every > 0, received {options['every']!r}.")
+    factor = entry.build(max(total_steps - warmup_steps, 1), steps_per_epoch, **options)
+    return warmup(factor, warmup_steps) if warmup_steps else factor
+
+
+def _within(name: str, **shares: float) -> None:
+    for key, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"the schedule {name} expects {key} between 0 and 1, received {value!r}.")

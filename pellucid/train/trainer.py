@@ -1,0 +1,316 @@
+"""The noun **Trainer**: runs an objective over batches and tells callbacks what happens.
+
+It knows no architecture and no dataset: any `nn.Module`, any iterable of batches. The loop is `fit`,
+one step is `_train_step`; everything else a training needs is a callback.
+
+    trainer = Trainer(model, classification(), partial(optimizer, "adamw", lr=1e-3))
+    trainer.fit(batches, {"val": validation_batches})
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.config import TrainConfig
+from pellucid.errors import TrainingError
+from pellucid.train.averaging import WeightAverage
+from pellucid.train.callbacks import EVENTS, Callback
+from pellucid.train.device import PATHS, choose_device
+from pellucid.train.objectives import Objective, Phase
+from pellucid.train.schedules import constant
+from pellucid.train.seed import rng_state, set_rng_state
+
+DRAIN_EVERY = 50  # updates between two looks at the losses, which on a GPU means waiting for it
+MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Trainer:
+    """Trains one model.
+
+    Args:
+        model: any module; moved to the device.
+        objective: what a step optimizes.
+        make_optimizer: parameters -> optimizer; called once per phase. A mapping gives each phase its own.
+        config: epochs, seed, accumulation, clipping, device and path; see `TrainConfig`.
+        schedule: step -> factor of the learning rate.
+        callbacks: called in this order at every event.
+
+    Attributes:
+        step: optimizer updates done.
+        epoch: epochs finished.
+        position: batches of the current epoch that are done.
+        measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
+        loss, batch: those of the update at hand.
+        stop_reason: why training ended early, or "".
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        make_optimizer: MakeOptimizer | Mapping[str, MakeOptimizer],
+        config: TrainConfig | None = None,
+        *,
+        schedule: Callable[[int], float] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ):
+        self.config = config or TrainConfig()
+        self.device, _ = choose_device(self.config.device)
+        self.path = PATHS["eager" if self.config.path == "auto" else self.config.path]
+        self.model = self.path.place(model, self.device)
+        self.objective = objective
+        self.parameters = {phase.name: list(phase.parameters(model)) for phase in objective.phases}
+        self.optimizers = {
+            name: (make_optimizer[name] if isinstance(make_optimizer, Mapping) else make_optimizer)(parameters)
+            for name, parameters in self.parameters.items()
+        }
+        self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
+        self.schedule = schedule or constant()
+        self.lr_scale = 1.0  # what `reduce on plateau` multiplies
+        self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
+        self.callbacks = list(callbacks)
+        self._listeners = {
+            event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
+            for event in EVENTS
+        }
+        self.step = self.epoch = self.position = 0
+        self.measures: dict[str, float] = {}
+        self.loss: Tensor = torch.zeros(())
+        self.batch: Any = None
+        self.stop_reason, self.interrupted, self.failed = "", False, False
+        self._losses: list[tuple[int, Tensor, float]] = []
+        self._loss_sum, self._loss_count = 0.0, 0
+
+    @property
+    def _averages(self) -> bool:
+        return self.config.ema is not None or self.config.swa_start is not None
+
+    # ---- the loop ------------------------------------------------------------------------------
+
+    def fit(self, batches: Iterable[Any], evaluations: Mapping[str, Iterable[Any]] | None = None) -> None:
+        """Train until the epochs are done, or somebody asks to stop.
+
+        Args:
+            batches: one epoch of batches. If it has `epoch(number, start)`, that gives the epoch's batches
+                from `start` on, and a resumed run needs no replay.
+            evaluations: what to measure after every epoch, by prefix, e.g. {"val": ...}.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+        """
+        self._emit("on_train_start")
+        try:
+            while self.epoch < self.config.epochs and not self.stop_reason:
+                self._emit("on_epoch_start")
+                self._train_epoch(batches)
+                if self.interrupted or self.failed:
+                    break
+                self._finish_epoch(evaluations or {})
+        finally:
+            self._emit("on_train_end")
+        if self.failed:
+            raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy="a smaller optimizer.lr")
+
+    def _train_epoch(self, batches: Iterable[Any]) -> None:
+        self.model.train()
+        for group in self._groups(batches):
+            self._train_step(group)
+            if self.failed:
+                break
+            self.step += 1
+            self.position += len(group)
+            self._update_average()
+            if len(self._losses) >= DRAIN_EVERY:
+                self.drain()
+            self._emit("on_step_end")
+            if self.config.max_steps is not None and self.step >= self.config.max_steps:
+                self.stop(f"max_steps = {self.config.max_steps} was reached")
+            if self.stop_reason:
+                break
+
+    def _train_step(self, group: list[Any]) -> None:
+        for phase in self.objective.phases:
+            if self.step % phase.every == 0:
+                for _ in range(phase.repeat):
+                    self._update(phase, group)
+                    if self.failed:
+                        return
+
+    def _update(self, phase: Phase, group: list[Any]) -> None:
+        """One update of one phase: zero the gradients, forward, backward, clip, step."""
+        optimizer, parameters = self.optimizers[phase.name], self.parameters[phase.name]
+        lr = self._set_lr(phase.name, optimizer)
+        optimizer.zero_grad(set_to_none=True)
+        with self._only(parameters):
+            for batch in group:
+                self.batch = batch
+                with self.path.autocast(self.device):
+                    loss = phase.loss(self.model, batch)
+                (loss / len(group) if len(group) > 1 else loss).backward()
+        self.loss = loss.detach()
+        if self.config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
+        self._emit("on_backward_end")
+        if not self.failed:
+            optimizer.step()
+            self._losses.append((self.step + 1, self.loss, lr))
+
+    def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]]) -> None:
+        self.drain()
+        self.measures = {"train/loss": self._loss_sum / max(self._loss_count, 1)}
+        for prefix, batches in evaluations.items():
+            self.measures |= {f"{prefix}/{key}": value for key, value in self.evaluate(batches).items()}
+        self._loss_sum, self._loss_count = 0.0, 0
+        self.epoch, self.position = self.epoch + 1, 0
+        self._emit("on_epoch_end")
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+        """Return the mean of every measure of the objective, in evaluation mode, with averaged weights if any."""
+        totals: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        with self.inference():
+            for batch in batches:
+                with self.path.autocast(self.device):
+                    measures = self.objective.measure(self.model, self._place(batch))
+                for key, (total, count) in measures.items():
+                    totals[key] = totals[key] + total.double() if key in totals else total.double()
+                    counts[key] = counts.get(key, 0) + count
+        return {key: total.item() / counts[key] for key, total in totals.items()}
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[nn.Module]:
+        """The model as it predicts: evaluation mode, averaged weights if any; training state comes back after."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with self.average.swapped(self.model) if self.average else contextlib.nullcontext():
+                yield self.model
+        finally:
+            self.model.train(training)
+
+    # ---- asked by callbacks --------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """End training after the step at hand; the epoch is measured and training counts as done."""
+        self.stop_reason = self.stop_reason or reason
+
+    def interrupt(self, reason: str) -> None:
+        """End training after the step at hand so that it can be resumed there."""
+        self.interrupted = True
+        self.stop(reason)
+
+    def fail(self, reason: str) -> None:
+        """End training before the update at hand: it would destroy the weights."""
+        self.failed = True
+        self.stop(reason)
+
+    def drain(self) -> None:
+        """Bring the losses that wait on the device to the callbacks: one wait for many steps."""
+        if not self._losses:
+            return
+        values = torch.stack([loss for _, loss, _ in self._losses]).tolist()
+        rows = [(step, value, lr) for (step, _, lr), value in zip(self._losses, values, strict=True)]
+        for value in values:  # one by one, so that the sum does not depend on when it is drained
+            self._loss_sum += value
+        self._loss_count += len(values)
+        self._losses.clear()
+        for callback in self._listeners["on_losses"]:
+            callback.on_losses(self, rows)
+
+    # ---- a state that can be resumed from ------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all but tensors, as plain values: with the tensors, it is all that the next step depends on."""
+        self.drain()
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "measures": self.measures,
+            "loss_sum": self._loss_sum,
+            "loss_count": self._loss_count,
+            "lr_scale": self.lr_scale,
+            "path": self.path.name,
+            "stop_reason": "" if self.interrupted else self.stop_reason,
+            "average_updates": self.average.updates if self.average else 0,
+            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
+            "rng": rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called."""
+        self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
+        self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
+        self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
+        self.stop_reason = state["stop_reason"]
+        if self.average is not None:
+            self.average.updates = state["average_updates"]
+        kept = dict(state["callbacks"])
+        for callback in self.callbacks:
+            if type(callback).__name__ in kept:
+                callback.load_state_dict(kept[type(callback).__name__])
+        set_rng_state(state["rng"])
+
+    # ---- the parts of a step -------------------------------------------------------------------
+
+    def _groups(self, batches: Iterable[Any]) -> Iterator[list[Any]]:
+        """The batches still to do in this epoch, placed, in groups of `gradient_accumulation_steps`."""
+        if hasattr(batches, "epoch"):
+            rest = batches.epoch(self.epoch, self.position)  # type: ignore[attr-defined]
+        else:
+            rest = itertools.islice(iter(batches), self.position, None)
+        placed = (self._place(batch) for batch in rest)
+        while group := list(itertools.islice(placed, self.config.gradient_accumulation_steps)):
+            yield group
+
+    def _place(self, batch: Any) -> Any:
+        """Move a batch to the device in the layout of the path; tuples, lists and dicts keep their form."""
+        if isinstance(batch, Tensor):
+            return self.path.batch(batch.to(self.device, non_blocking=True))
+        if isinstance(batch, dict):
+            return {key: self._place(value) for key, value in batch.items()}
+        if isinstance(batch, (tuple, list)):
+            return type(batch)(self._place(value) for value in batch)
+        return batch
+
+    def _set_lr(self, phase: str, optimizer: torch.optim.Optimizer) -> float:
+        factor = self.schedule(self.step) * self.lr_scale
+        for group, base in zip(optimizer.param_groups, self.base_lrs[phase], strict=True):
+            group["lr"] = base * factor
+        return self.base_lrs[phase][0] * factor
+
+    @contextlib.contextmanager
+    def _only(self, parameters: list[nn.Parameter]) -> Iterator[None]:
+        """Freeze everything but these while a phase computes; with one phase there is nothing to freeze."""
+        if len(self.parameters) == 1:
+            yield
+            return
+        mine = {id(parameter) for parameter in parameters}
+        others = [p for p in self.model.parameters() if p.requires_grad and id(p) not in mine]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _update_average(self) -> None:
+        if self.average is not None and self.epoch >= self._average_from:
+            self.average.update(self.model)
+
+    @property
+    def _average_from(self) -> int:
+        return 0 if self.config.swa_start is None else math.floor(self.config.swa_start * self.config.epochs)
+
+    def _emit(self, event: str) -> None:
+        for callback in self._listeners[event]:
+            getattr(callback, event)(self)

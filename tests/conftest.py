@@ -1,0 +1,23 @@
+"""What the tests share: the mirror of real data, where it is there, and a folder for runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The mirror of real data; tests that need it are skipped where it is not."""
+    folder = os.environ.get("PELLUCID_MIRROR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("PELLUCID_MIRROR names no folder: the mirror of real data is not here")
+    return Path(folder)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """An empty folder for runs."""
+    return tmp_path / "runs"

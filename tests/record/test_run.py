@@ -1,0 +1,81 @@
+"""The run folder: it appears whole, has one writer, and can be found again."""
+
+import json
+
+import pytest
+
+from pellucid.errors import RunError, StorageError, UnknownNameError
+from pellucid.record import Run
+from pellucid.record.run import find_run, list_runs, restore, trash
+
+
+def test_a_new_run_is_whole(runs):
+    run = Run.create(runs, "digits", "name: digits\n", seed=3)
+    assert run.config == "name: digits\n"
+    assert json.loads((run.path / "run.json").read_text())["seed"] == 3
+    assert [path.name for path in runs.iterdir()] == [run.id]
+
+
+def test_two_runs_of_the_same_second_have_two_folders(runs):
+    assert Run.create(runs, "digits", "").path != Run.create(runs, "digits", "").path
+
+
+def test_facts_survive_reopening(runs):
+    run = Run.create(runs, "digits", "")
+    run.update(metrics={"test/accuracy": 0.5})
+    run.choose("path", "eager", "measured")
+    run.choose("path", "bf16", "measured again")
+    run.note("said once")
+    run.note("said once")
+    again = Run(run.path)
+    assert again.metrics == {"test/accuracy": 0.5}
+    assert again.facts["choices"] == [{"what": "path", "value": "bf16", "reason": "measured again"}]
+    assert again.facts["notes"] == ["said once"]
+
+
+def test_only_one_may_write(runs):
+    run = Run.create(runs, "digits", "")
+    with run.writing():
+        assert Run(run.path).alive
+        assert Run(run.path).status == "running"
+        with pytest.raises(RunError, match="another process"), Run(run.path).writing():
+            pass
+    assert not run.alive
+    assert run.status == "killed"  # it says running, and nobody runs it
+
+
+def test_runs_are_found_by_what_a_person_writes(runs):
+    first, second = Run.create(runs, "digits", ""), Run.create(runs, "fashion", "")
+    assert find_run(runs, "last").path == second.path
+    assert find_run(runs, "last", name="digits").path == first.path
+    assert find_run(runs, first.id).path == first.path
+    assert find_run(runs, str(first.path)).path == first.path
+    with pytest.raises(RunError, match="could be any of"):
+        find_run(runs, "20")
+    with pytest.raises(UnknownNameError, match="Did you mean"):
+        find_run(runs, first.id + "x")
+
+
+def test_a_folder_that_is_no_run_is_passed_over(runs):
+    run = Run.create(runs, "digits", "")
+    (runs / "notes").mkdir()
+    (runs / "broken").mkdir()
+    (runs / "broken" / "run.json").write_text("{half")
+    assert [found.id for found in list_runs(runs)] == [run.id]
+    with pytest.raises(RunError, match="cannot be read"):
+        Run(runs / "broken")
+
+
+def test_what_is_removed_can_be_brought_back(runs):
+    run = Run.create(runs, "digits", "")
+    trash(run)
+    assert list_runs(runs) == []
+    assert restore(runs, run.id).id == run.id
+    with pytest.raises(UnknownNameError, match="trash"):
+        restore(runs, "nothing")
+
+
+def test_runs_in_a_place_that_is_a_file_are_refused(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(StorageError, match="Cannot write"):
+        Run.create(tmp_path / "runs", "digits", "")
