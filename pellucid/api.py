@@ -45,11 +45,13 @@ class Run(record.Run):
         self.model = model
 
     def __repr__(self) -> str:
-        numbers = ", ".join(f"{key} {value:.4g}" for key, value in self.metrics.items() if key.startswith("test/"))
+        numbers = ", ".join(
+            f"{key} {value:.4g}" for key, value in self.metrics.items() if key.startswith("test/")
+        )
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
     def predict(self, inputs: Any) -> Prediction:
-        """Predict for an array, a table, an image file, a folder of images, or a CSV, Parquet or .npy file."""
+        """Predict for an array, a table, an image, a folder of images, or a CSV, Parquet or .npy file."""
         return inference.predict(self, inputs, self.model)
 
     def evaluate(self, split: str = "test") -> Outcome:

@@ -30,32 +30,38 @@ class Section(BaseModel):
 class Augment(Section):
     """Random changes to training images, drawn anew for every batch; 0 is off."""
 
-    shift: float = Field(0, ge=0, le=1, description="largest shift, as a share of the image side")
-    rotate: float = Field(0, ge=0, le=180, description="largest rotation, in degrees")
-    scale: float = Field(0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
-    flip: bool = Field(False, description="mirror left-right, half of the images")
-    crop: int = Field(0, ge=0, description="pad by this many pixels, then crop back at random")
-    erase: float = Field(0, ge=0, le=1, description="probability of blanking a random rectangle")
-    mixup: float = Field(0, ge=0, description="Beta(a, a) of mixing two images and their labels")
-    cutmix: float = Field(0, ge=0, description="Beta(a, a) of pasting a patch of another image")
+    shift: float = Field(default=0, ge=0, le=1, description="largest shift, as a share of the image side")
+    rotate: float = Field(default=0, ge=0, le=180, description="largest rotation, in degrees")
+    scale: float = Field(default=0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
+    flip: bool = Field(default=False, description="mirror left-right, half of the images")
+    crop: int = Field(default=0, ge=0, description="pad by this many pixels, then crop back at random")
+    erase: float = Field(default=0, ge=0, le=1, description="probability of blanking a random rectangle")
+    mixup: float = Field(default=0, ge=0, description="Beta(a, a) of mixing two images and their labels")
+    cutmix: float = Field(default=0, ge=0, description="Beta(a, a) of pasting a patch of another image")
 
 
 class DataConfig(Section):
     """What to learn from."""
 
-    source: str = Field("digits", description="a hub name or alias, or the path of a file or folder")
-    subset: str | None = Field(None, description="the hub configuration, where a dataset has several")
-    target: str | None = Field(None, description="the column to predict; None: the usual names")
-    inputs: list[str] | None = Field(None, description="the columns to learn from; None: all others")
-    columns: dict[str, ColumnKind] = Field({}, description="column kinds, where the guess is wrong")
-    validation: float = Field(0.1, gt=0, lt=1, description="share held out where there is no split")
-    test: float = Field(0.1, gt=0, lt=1, description="share held out where there is no split")
-    split_seed: int = Field(0, description="seed of the split, apart from the seed of training")
-    fraction: float = Field(1.0, gt=0, le=1, description="share of each split to use, for a quick look")
-    image_size: int | None = Field(None, ge=1, description="side images are resized to; None: as is")
-    normalize: bool = Field(True, description="zero mean, unit variance, fitted on the training split")
-    skip_bad: bool = Field(False, description="leave out what cannot be read, count and list it")
-    memory: float = Field(0.25, gt=0, le=1, description="share of memory data may fill before it streams")
+    source: str = Field(default="digits", description="a hub name or alias, or the path of a file or folder")
+    subset: str | None = Field(default=None, description="the hub configuration, where a dataset has several")
+    target: str | None = Field(default=None, description="the column to predict; None: the usual names")
+    inputs: list[str] | None = Field(default=None, description="the columns to learn from; None: all others")
+    columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where the guess is wrong")
+    validation: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
+    test: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
+    split_seed: int = Field(default=0, description="seed of the split, apart from the seed of training")
+    fraction: float = Field(
+        default=1.0, gt=0, le=1, description="share of each split to use, for a quick look"
+    )
+    image_size: int | None = Field(default=None, ge=1, description="side images are resized to; None: as is")
+    normalize: bool = Field(
+        default=True, description="zero mean, unit variance, fitted on the training split"
+    )
+    skip_bad: bool = Field(default=False, description="leave out what cannot be read, count and list it")
+    memory: float = Field(
+        default=0.25, gt=0, le=1, description="share of memory data may fill before it streams"
+    )
     augment: Augment = Field(default_factory=lambda: Augment())
 
 
@@ -63,8 +69,10 @@ class ModelConfig(Section):
     """Which network. `options` go to its builder and are checked against its signature."""
 
     name: str = "mlp"
-    size: Literal["tiny", "small", "base"] | None = Field(None, description="None: the model's default")
-    options: dict[str, Any] = Field({}, description="e.g. {hidden: [128, 64], activation: relu}")
+    size: Literal["tiny", "small", "base"] | None = Field(
+        default=None, description="None: the model's default"
+    )
+    options: dict[str, Any] = Field(default={}, description="e.g. {hidden: [128, 64], activation: relu}")
 
 
 class ObjectiveConfig(Section):
@@ -72,18 +80,20 @@ class ObjectiveConfig(Section):
 
     name: Literal["classification", "multilabel", "regression"] = "classification"
     loss: str | None = None
-    label_smoothing: float = Field(0, ge=0, lt=1)
-    class_weights: bool = Field(False, description="weigh classes by their inverse frequency")
-    l1: float = Field(0, ge=0, description="strength of the L1 penalty on weights")
-    l2: float = Field(0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    class_weights: bool = Field(default=False, description="weigh classes by their inverse frequency")
+    l1: float = Field(default=0, ge=0, description="strength of the L1 penalty on weights")
+    l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
 
 
 class OptimizerConfig(Section):
     """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}."""
 
     name: str = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0, ge=0, description="decoupled, on weights alone: no biases, no norms")
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(
+        default=0, ge=0, description="decoupled, on weights alone: no biases, no norms"
+    )
     options: dict[str, Any] = {}
 
 
@@ -91,39 +101,43 @@ class ScheduleConfig(Section):
     """How the learning rate changes over training."""
 
     name: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = "constant"
-    warmup_steps: int = Field(0, ge=0, description="linear rise before the schedule begins")
-    options: dict[str, Any] = Field({}, description="e.g. {final: 0.01}, {every: 10, factor: 0.1}")
+    warmup_steps: int = Field(default=0, ge=0, description="linear rise before the schedule begins")
+    options: dict[str, Any] = Field(default={}, description="e.g. {final: 0.01}, {every: 10, factor: 0.1}")
 
 
 class StoppingConfig(Section):
     """Early stopping: ends training when `monitor` has not improved for `patience` epochs."""
 
     monitor: str = "val/loss"
-    patience: int = Field(5, ge=1)
-    min_delta: float = Field(0, ge=0)
+    patience: int = Field(default=5, ge=1)
+    min_delta: float = Field(default=0, ge=0)
 
 
 class TrainConfig(Section):
     """How training runs."""
 
-    epochs: int = Field(10, ge=1)
-    max_steps: int | None = Field(None, ge=1, description="stop after this many optimizer updates")
-    batch_size: int = Field(32, ge=1)
-    seed: int = Field(0, ge=0)
+    epochs: int = Field(default=10, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimizer updates")
+    batch_size: int = Field(default=32, ge=1)
+    seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     path: str = Field(
-        "auto",
+        default="auto",
         description="how a step is computed: auto (measured), eager, channels_last, bf16, bf16_channels_last",
     )
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    clip_grad_norm: float | None = Field(None, gt=0)
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.999")
-    swa_start: float | None = Field(None, gt=0, lt=1, description="average weights equally from here on")
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.999"
+    )
+    swa_start: float | None = Field(
+        default=None, gt=0, lt=1, description="average weights equally from here on"
+    )
     early_stopping: StoppingConfig | None = None
-    monitor: str | None = Field(None, description="what is best; None: the objective's own measure")
-    restore_best: bool = Field(True, description="finish with the best weights, not the last")
-    checkpoint_seconds: float = Field(30, gt=0, description="longest time between checkpoints")
-    keep: int = Field(2, ge=1, description="checkpoints kept beside the best")
+    monitor: str | None = Field(default=None, description="what is best; None: the objective's own measure")
+    restore_best: bool = Field(default=True, description="finish with the best weights, not the last")
+    checkpoint_seconds: float = Field(default=30, gt=0, description="longest time between checkpoints")
+    keep: int = Field(default=2, ge=1, description="checkpoints kept beside the best")
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
 
 
@@ -132,15 +146,18 @@ class Target(Section):
 
     metric: str = "test/accuracy"
     value: float
-    on: str | None = Field(None, description="the dataset it is stated for; elsewhere it does not apply")
+    on: str | None = Field(
+        default=None, description="the dataset it is stated for; elsewhere it does not apply"
+    )
 
 
 class Published(Section):
-    """A score somebody published for the same task, with its source."""
+    """A score somebody published for the same task, with its source. `on` as in `Target`."""
 
     metric: str = "test/accuracy"
     value: float
     source: str
+    on: str | None = None
 
 
 class Config(Section):
@@ -233,7 +250,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     """Split `section.key=value`; the value is read as YAML, so `3`, `true` and `[1, 2]` are typed."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set expects section.key=value, received {text!r}.", remedy="--set train.epochs=3")
+        raise ConfigError(
+            f"--set expects section.key=value, received {text!r}.", remedy="--set train.epochs=3"
+        )
     try:
         return key.strip(), _number(yaml.safe_load(value))
     except yaml.YAMLError:

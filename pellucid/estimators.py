@@ -80,7 +80,9 @@ class _Network(BaseEstimator):
         generator_state = torch.get_rng_state()
         seed_everything(seed)
         self.network_ = BUILDERS[self.model](self._shape(X.shape[1]), num_outputs, **(self.options or {}))
-        config = TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", path="eager")
+        config = TrainConfig(
+            epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", path="eager"
+        )
         batches = Batches(MemoryRows(self._inputs(X), targets), self.batch_size, seed=seed, shuffle=True)
         make = partial(optimizer, "adamw", lr=self.lr, weight_decay=self.weight_decay)
         rise_and_fall = schedule("one_cycle", total_steps=len(batches) * self.epochs)
@@ -92,7 +94,9 @@ class _Network(BaseEstimator):
     def _shape(self, features: int) -> tuple[int, ...]:
         shape = self.input_shape or (features,)
         if int(np.prod(shape)) != features:
-            raise ModelError(f"input_shape {shape} holds {int(np.prod(shape))} values, X has {features} features.")
+            raise ModelError(
+                f"input_shape {shape} holds {int(np.prod(shape))} values, X has {features} features."
+            )
         return tuple(shape)
 
     def _inputs(self, X: np.ndarray) -> Tensor:

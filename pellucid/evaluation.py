@@ -129,15 +129,9 @@ def _classification(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> 
     confidence, preds = probs.max(1)
     losses = F.cross_entropy(logits, targets, reduction="none")
     labels = range(len(preprocess.classes))
-    precision, recall, f1, support = scores.precision_recall_fscore_support(
-        targets, preds, labels=list(labels), zero_division=0
-    )
-    per_class = [
-        {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for name, p, r, f, s in zip(preprocess.classes, precision, recall, f1, support, strict=True)
-    ]
+    per_class = _per_class(targets.numpy(), preds.numpy(), list(labels), preprocess)
     right = (preds == targets).numpy()
-    metrics = {"accuracy": float(right.mean()), "f1": float(np.mean(f1))}
+    metrics = {"accuracy": float(right.mean()), "f1": float(np.mean([entry["f1"] for entry in per_class]))}
     if len(labels) == 2 and len(np.unique(targets)) == 2:
         metrics["auroc"] = float(scores.roc_auc_score(targets, probs[:, 1]))
     summary = {
@@ -158,12 +152,11 @@ def _classification(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> 
 def _multilabel(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
     probs, wanted = logits.sigmoid(), targets > 0.5
     preds = probs > 0.5
-    precision, recall, f1, support = scores.precision_recall_fscore_support(wanted, preds, zero_division=0)
-    per_class = [
-        {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for name, p, r, f, s in zip(preprocess.classes, precision, recall, f1, support, strict=True)
-    ]
-    metrics = {"accuracy": float((preds == wanted).float().mean()), "f1": float(np.mean(f1))}
+    per_class = _per_class(wanted.numpy(), preds.numpy(), None, preprocess)
+    metrics = {
+        "accuracy": float((preds == wanted).float().mean()),
+        "f1": float(np.mean([entry["f1"] for entry in per_class])),
+    }
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
     predictions = {
         "target": wanted.numpy().astype(np.int64).sum(1),
@@ -172,6 +165,21 @@ def _multilabel(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> Meas
         "loss": losses.numpy(),
     }
     return metrics, {"classes": list(preprocess.classes), "per_class": per_class}, predictions
+
+
+def _per_class(
+    targets: np.ndarray, preds: np.ndarray, labels: list[int] | None, preprocess: Preprocess
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and rows of each class; 0 where a class was never predicted."""
+    columns = scores.precision_recall_fscore_support(targets, preds, labels=labels, zero_division=0.0)  # type: ignore[arg-type]
+    names = ("precision", "recall", "f1", "support")
+    return [
+        {
+            "name": name,
+            **{key: np.asarray(column)[index].item() for key, column in zip(names, columns, strict=True)},
+        }
+        for index, name in enumerate(preprocess.classes)
+    ]
 
 
 def _regression(outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
@@ -252,5 +260,8 @@ def _shown(chosen: dict[str, np.ndarray], table: pa.Table, columns: tuple[Column
     """Add to each chosen row its picture or its text."""
     pictured = next((column for column in columns if column.kind in ("image", "tensor")), None)
     images = [show.picture(table, pictured, int(row)) if pictured else None for row in chosen["row"]]
-    texts = [None if image else show.line(table, columns, int(row)) for image, row in zip(images, chosen["row"])]
+    texts = [
+        None if image else show.line(table, columns, int(row))
+        for image, row in zip(images, chosen["row"], strict=True)
+    ]
     return pa.table({**chosen, "image": pa.array(images, pa.binary()), "text": pa.array(texts, pa.string())})

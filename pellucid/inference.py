@@ -77,12 +77,8 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
                 remedy="pellucid.Run(path).predict(inputs, model=YourModule()) in Python",
             )
         model = make_model(config, preprocess)
-    restore = config.train.restore_best
-    folder = run.checkpoints.pointed("best" if restore else "last") or run.checkpoints.latest()[0]
-    if folder is None:
-        raise RunError(f"Run {run.id} has no checkpoint.", remedy="`--resume` it, or train it again")
-    checkpoint.read_state(folder)
-    checkpoint.load_weights(model, checkpoint.weights_file(folder))
+    weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
+    checkpoint.load_weights(model, weights)
     objective = objectives.BUILDERS[config.objective.name](config.objective.loss)
     return Trained(model, objective, preprocess, torch.device("cpu"))
 
@@ -148,5 +144,7 @@ def input_path(text: str) -> Path:
     """
     path = Path(text)
     if not path.exists():
-        raise ModelError(f"There is no file or folder {text}.", remedy="an image, a folder of images, a CSV or a .npy")
+        raise ModelError(
+            f"There is no file or folder {text}.", remedy="an image, a folder of images, a CSV or a .npy"
+        )
     return path

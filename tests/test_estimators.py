@@ -12,7 +12,9 @@ from pellucid import Classifier, Regressor
 from pellucid.errors import ModelError, UnknownNameError
 
 
-@pytest.mark.parametrize("estimator", [Classifier(epochs=10), Regressor(epochs=10)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [Classifier(epochs=10), Regressor(epochs=10)], ids=lambda e: type(e).__name__
+)
 def test_scikit_learn_accepts_it(estimator):
     results = check_estimator(estimator, on_skip=None)
     assert len(results) > 40

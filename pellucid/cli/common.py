@@ -19,18 +19,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order and augmentation.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training data.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Change any setting; may be repeated.", metavar="SECTION.KEY=VALUE")
+    list[str] | None,
+    typer.Option("--set", help="Change any setting; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
 Resume = Annotated[
-    str | None, typer.Option("--resume", help="Go on with an earlier run: its id, folder, or 'last'.", metavar="RUN")
+    str | None,
+    typer.Option("--resume", help="Go on with an earlier run: its id, folder, or 'last'.", metavar="RUN"),
 ]
 AllowChanges = Annotated[
-    bool, typer.Option("--allow-changes", help="Resume although data or settings differ from what was started.")
+    bool,
+    typer.Option("--allow-changes", help="Resume although data or settings differ from what was started."),
 ]
 Fraction = Annotated[
-    float | None, typer.Option("--data-fraction", help="Use this share of the data, for a quick look.", metavar="F")
+    float | None,
+    typer.Option("--data-fraction", help="Use this share of the data, for a quick look.", metavar="F"),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out what cannot be read; count and list it.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what cannot be read; count and list it.")
+]
 RUNS = Path("runs")
 
 
@@ -45,12 +51,22 @@ def print_json(value: Any) -> None:
 
 
 def patched(
-    config: Config, seed: int | None, epochs: int | None, settings: list[str] | None, fraction: float | None, skip_bad: bool
+    config: Config,
+    seed: int | None,
+    epochs: int | None,
+    settings: list[str] | None,
+    fraction: float | None,
+    skip_bad: bool,
 ) -> Config:
     """Apply the flags to a config; `--set` has the last word."""
     from pellucid.config import parse_override
 
-    flags = {"train.seed": seed, "train.epochs": epochs, "data.fraction": fraction, "data.skip_bad": skip_bad or None}
+    flags = {
+        "train.seed": seed,
+        "train.epochs": epochs,
+        "data.fraction": fraction,
+        "data.skip_bad": skip_bad or None,
+    }
     changes = {key: value for key, value in flags.items() if value is not None}
     changes |= dict(parse_override(setting) for setting in settings or [])
     return config.patch(changes) if changes else config

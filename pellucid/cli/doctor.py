@@ -44,7 +44,9 @@ def _torch() -> str:
     product = torch.ones(64, 64) @ torch.ones(64, 64)
     if product.sum().item() != 64**3:
         raise ArithmeticError("a matrix product came out wrong")
-    return f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return (
+        f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
 
 
 def _device() -> str:
@@ -76,10 +78,14 @@ def _training() -> str:
     from pellucid.config import Config
     from pellucid.data.toy import moons
 
-    config = Config.parse({"name": "doctor", "train": {"epochs": 20, "path": "eager"}, "optimizer": {"lr": 0.01}})
+    config = Config.parse(
+        {"name": "doctor", "train": {"epochs": 20, "path": "eager"}, "optimizer": {"lr": 0.01}}
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = build.train(config, runs=folder, dataset=moons(n=500, seed=0))
         accuracy = run.metrics["test/accuracy"]
     if accuracy < 0.9:
-        raise ArithmeticError(f"a small network learned only {100 * accuracy:.0f} % of two moons, expected 90 %")
+        raise ArithmeticError(
+            f"a small network learned only {100 * accuracy:.0f} % of two moons, expected 90 %"
+        )
     return f"a small network learned two moons: {100 * accuracy:.0f} %"

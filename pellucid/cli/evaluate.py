@@ -10,7 +10,9 @@ from pellucid.cli import common
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")] = "last",
+    run: Annotated[
+        str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")
+    ] = "last",
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,

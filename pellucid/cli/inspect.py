@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from pellucid.cli import common
 
@@ -21,26 +20,17 @@ def inspect(
 ) -> None:
     """Look at data before training on it, and write a config.yaml that trains as it is."""
     from pellucid.config import Config
-    from pellucid.data.inspect import inspect_data, suggest_config
+    from pellucid.data.inspect import describe, inspect_data
     from pellucid.record import files
 
     settings = [*([f"data.target={target}"] if target else []), *(settings or [])]
     config = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None, skip_bad)
-    inspection = inspect_data(config.data)
-    suggested = suggest_config(inspection.dataset, config.data)
-    files.write(out, suggested.to_yaml())
+    found = inspect_data(config.data)
+    files.write(out, found.config)
     if as_json:
-        common.print_json({**inspection.to_dict(), "config": str(out)})
+        common.print_json({**found.to_dict(), "written": str(out)})
         return
     console = common.console()
-    for line in inspection.lines():
+    for line in describe(found):
         console.print(line, markup=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in inspection.headings:
-        table.add_column(heading)
-    for row in inspection.table():
-        table.add_row(*row)
-    console.print(table)
-    for warning in inspection.warnings:
-        console.print(f"warning  {warning}", markup=False, style="yellow")
     console.print(f"\nWrote {out}. Train on it: pellucid train {out}", markup=False)

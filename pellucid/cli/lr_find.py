@@ -25,7 +25,9 @@ def lr_find(
     config = common.patched(config, seed, None, settings, data_fraction, False)
     found = build.find_lr(config)
     if as_json:
-        common.print_json({"lr": found.lr, "reason": found.reason, "lrs": found.lrs, "losses": found.smoothed})
+        common.print_json(
+            {"lr": found.lr, "reason": found.reason, "lrs": found.lrs, "losses": found.smoothed}
+        )
         return
     console = common.console()
     console.print(f"Suggested learning rate: {found.lr:.2g} (the config has {config.optimizer.lr:.2g})")

@@ -15,8 +15,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 done, 2 wrong call, 3 data, 4 model, 5 run, 6 training, 7 storage, 8 missing extra, "
-    "130 Ctrl-C, 143 SIGTERM (both saved).",
+    epilog="Exit codes: 0 done, 2 wrong call, 3 data, 4 model, 5 run, 6 training, 7 storage, "
+    "8 missing extra, 130 Ctrl-C, 143 SIGTERM (both saved).",
 )
 app.command("recipes")(recipes.recipes)
 app.command("run")(train.run)

@@ -12,7 +12,8 @@ from pellucid.cli import common
 def predict(
     run: Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")],
     source: Annotated[
-        str, typer.Argument(help="An image, a folder of images, a CSV, Parquet or .npy file.", metavar="INPUT")
+        str,
+        typer.Argument(help="An image, a folder of images, a CSV, Parquet or .npy file.", metavar="INPUT"),
     ],
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,

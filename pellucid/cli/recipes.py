@@ -25,10 +25,17 @@ def recipes(
         _copy(name)
         return
     if action != "ls":
-        raise UsageError(f"There is no action {action!r}.", remedy="`pellucid recipes` or `pellucid recipes copy NAME`")
+        raise UsageError(
+            f"There is no action {action!r}.", remedy="`pellucid recipes` or `pellucid recipes copy NAME`"
+        )
     found = {name: find(name) for name in names()}
     if as_json:
-        common.print_json([{"name": n, "summary": c.summary, "target": c.target and c.target.model_dump()} for n, c in found.items()])
+        common.print_json(
+            [
+                {"name": n, "summary": c.summary, "target": c.target and c.target.model_dump()}
+                for n, c in found.items()
+            ]
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("recipe", "what", "must reach", "published"):

@@ -10,7 +10,9 @@ from pellucid.cli import common
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")] = "last",
+    run: Annotated[
+        str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")
+    ] = "last",
     runs: common.Runs = common.RUNS,
 ) -> None:
     """Write a run's report.html anew."""

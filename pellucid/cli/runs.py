@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pellucid.record import Run
 
 app = typer.Typer(help="List, show, compare, remove and query runs.", no_args_is_help=True)
-Reference = Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.", metavar="RUN")]
+Reference = Annotated[
+    str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.", metavar="RUN")
+]
 
 
 @app.command()
@@ -34,7 +36,11 @@ def ls(runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
     for run in found:
         seconds = run.facts["seconds"].get("training")
         table.add_row(
-            run.id, run.status, str(run.facts.get("seed", "")), _best(run), f"{seconds:.1f}" if seconds else ""
+            run.id,
+            run.status,
+            str(run.facts.get("seed", "")),
+            _best(run),
+            f"{seconds:.1f}" if seconds else "",
         )
     common.console().print(table)
 

@@ -97,10 +97,14 @@ def show(run: Run, console: Console) -> None:
     console.print(table)
     console.print()
     for finding in run.store.findings():
-        console.print(f"{finding.seen} {finding.means} {finding.remedy}".strip(), markup=False)
+        console.print(f"{finding.seen} {finding.means}", markup=False)
+        if finding.remedy:
+            console.print(f"Try: {finding.remedy}", markup=False)
     target = run.facts.get("target")
     if target is not None:
-        verdict = {True: "met", False: "missed", None: "does not apply to this data"}[run.facts.get("target_met")]
+        verdict = {True: "met", False: "missed", None: "does not apply to this data"}[
+            run.facts.get("target_met")
+        ]
         console.print(f"Target {target['metric']} {_cell(target['metric'], target['value'])}: {verdict}.")
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
@@ -118,7 +122,11 @@ def comparisons(run: Run) -> dict[str, dict[str, Any]]:
     """The run beside guessing, a linear model and what was published."""
     rows: dict[str, dict[str, Any]] = {"this run": run.metrics}
     baselines = run.facts.get("baselines", {})
-    rows |= {label: baselines[key] for label, key in (("linear model", "linear"), ("guessing", "prior")) if key in baselines}
+    rows |= {
+        label: baselines[key]
+        for label, key in (("linear model", "linear"), ("guessing", "prior"))
+        if key in baselines
+    }
     published = run.facts.get("published")
     if published:
         rows["published"] = {published["metric"]: published["value"]}

@@ -104,9 +104,9 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
     limit = int(share * psutil.virtual_memory().total)
     words = f"{size / 2**20:,.0f} MiB of {limit / 2**20:,.0f} MiB allowed"
     if size <= limit:
-        return MemoryRows(preprocess.inputs(table), preprocess.targets(table)), f"fits in memory: {words}"
+        return MemoryRows(preprocess.inputs(table), preprocess.targets(table)), f"in memory, {words}"
     workers = max(1, (os.cpu_count() or 1) - 1) if os.name == "posix" else 0
-    return ArrowRows(table, preprocess, workers), f"streamed from disk by {workers} processes: {words}"
+    return ArrowRows(table, preprocess, workers), f"streamed by {workers} processes, {words}"
 
 
 class Batches:
@@ -138,16 +138,24 @@ class Batches:
         self.shuffle, self.augment = shuffle, augment
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return whole + (rest > 0) - self._joins_last
+
+    @property
+    def _joins_last(self) -> bool:
+        """A last training batch of one row joins the one before it: batch norm cannot learn from one row."""
+        return self.shuffle and len(self.rows) % self.batch_size == 1 < self.batch_size < len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from batch `start` on."""
-        order = self._order(number)
-        indices = list(order.split(self.batch_size))[start:]
-        for position, (inputs, targets) in zip(itertools.count(start), self.rows.batches(indices)):
+        indices = list(self._order(number).split(self.batch_size))
+        if self._joins_last:
+            indices[-2:] = [torch.cat(indices[-2:])]
+        batches = self.rows.batches(indices[start:])
+        for position, (inputs, targets) in zip(itertools.count(start), batches, strict=False):
             if self.augment is not None:
                 inputs, targets = self.augment(inputs, targets, self._generator(number, position + 1))
             yield inputs, targets
@@ -158,6 +166,6 @@ class Batches:
         return torch.randperm(len(self.rows), generator=self._generator(epoch, 0))
 
     def _generator(self, epoch: int, use: int) -> torch.Generator:
-        """One stream for each (seed, epoch, use): use 0 is the order, use n the augmentation of batch n - 1."""
+        """One stream for each (seed, epoch, use): use 0 is the order, use n augments batch n - 1."""
         entropy = np.random.SeedSequence([self.seed, epoch, use]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))

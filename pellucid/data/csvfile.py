@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv as python_csv
 import gzip
@@ -10,7 +11,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -91,7 +92,8 @@ def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[
     Raises:
         BadDataError: naming the file and the line.
     """
-    table, layout, ragged = _parse_any(path)
+    layout = sniff(path)
+    table, ragged = _parse(layout)
     lines = _ragged_lines(layout, ragged, 100 if skip_bad else SHOWN) if ragged else []
     if ragged and not skip_bad:
         raise BadDataError(
@@ -108,10 +110,12 @@ def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[
     return table, layout, lines
 
 
-def sniff(path: Path, encoding: str | None = None) -> Layout:
-    """Find out how a file is written from its beginning."""
+def sniff(path: Path) -> Layout:
+    """Find out how a file is written: the encoding from all of it, the rest from its beginning."""
     head, marked = _head(path)
-    encoding = encoding or marked or "utf-8"
+    encoding, notes = marked or "utf-8", ()
+    if marked != "utf-16" and not _is_utf8(path):
+        encoding, notes = "latin-1", (f"{path.name} is not UTF-8; read as Latin-1",)
     if marked in (None, "utf-8-sig") and b"\x00" in head:
         at = head.index(b"\x00")
         raise BadDataError(
@@ -128,7 +132,7 @@ def sniff(path: Path, encoding: str | None = None) -> Layout:
     if _is_data(records):
         names = [f"column_{index + 1}" for index in range(len(names))]
         note = f"{path.name} has no header: columns are named {names[0]} to {names[-1]}"
-        return Layout(path, encoding, delimiter, tuple(names), header=False, notes=(note,))
+        return Layout(path, encoding, delimiter, tuple(names), header=False, notes=(*notes, note))
     names = [name or f"unnamed_{index + 1}" for index, name in enumerate(names)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -136,25 +140,13 @@ def sniff(path: Path, encoding: str | None = None) -> Layout:
             f"{path} line 1: the column name {twice[0]!r} stands there {names.count(twice[0])} times.",
             remedy="give every column its own name",
         )
-    return Layout(path, encoding, delimiter, tuple(names))
+    return Layout(path, encoding, delimiter, tuple(names), notes=notes)
 
 
 # ---- parsing -------------------------------------------------------------------------------------
 
 
-def _parse_any(path: Path) -> tuple[pa.Table, Layout, int]:
-    """Parse a file as what it says it is, and as Latin-1 where it turns out not to be UTF-8."""
-    layout = sniff(path)
-    try:
-        return _parse(layout)
-    except BadDataError as error:
-        if "UTF8" not in error.message and "utf-8" not in error.message:
-            raise
-    layout = sniff(path, "latin-1")
-    return _parse(replace(layout, notes=(*layout.notes, f"{path.name} is not UTF-8; read as Latin-1")))
-
-
-def _parse(layout: Layout) -> tuple[pa.Table, Layout, int]:
+def _parse(layout: Layout) -> tuple[pa.Table, int]:
     """Parse the whole file; return the table and how many lines had the wrong number of cells."""
     ragged = Counter()
 
@@ -183,7 +175,7 @@ def _parse(layout: Layout) -> tuple[pa.Table, Layout, int]:
     if table.num_columns != width:
         raise _unreadable(layout.path, f"the first line has {table.num_columns} cells, expected {width}")
     table = table.slice(1 if layout.header else 0).rename_columns(list(layout.names))
-    return table, layout, ragged["lines"]
+    return table, ragged["lines"]
 
 
 def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:
@@ -198,8 +190,12 @@ def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:
 
 
 def _ends_in_quotes(layout: Layout, table: pa.Table) -> bool:
-    """True where the last cell has swallowed the rest of the file, since its quotation mark is never closed."""
-    if layout.path.suffix == ".gz" or layout.encoding == "utf-16" or "\n" not in (table[-1][-1].as_py() or ""):
+    """True where the last cell has swallowed the rest of the file: its quotation mark is never closed."""
+    if (
+        layout.path.suffix == ".gz"
+        or layout.encoding == "utf-16"
+        or "\n" not in (table[-1][-1].as_py() or "")
+    ):
         return False
     with open(layout.path, "rb") as file:
         file.seek(-min(1024, layout.path.stat().st_size), os.SEEK_END)
@@ -219,7 +215,7 @@ def _unreadable(path: Path, error: Exception | str) -> BadDataError:
 def _head(path: Path) -> tuple[bytes, str | None]:
     """The first bytes, cut at the end of a line, and the encoding that they announce."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with _binary(path) as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         raise DataNotFoundError(f"There is no file {path}.") from None
@@ -229,6 +225,20 @@ def _head(path: Path) -> tuple[bytes, str | None]:
     if len(head) == _HEAD_BYTES and marked != "utf-16" and b"\n" in head:
         head = head[: head.rindex(b"\n")]
     return head, marked
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with _binary(path) as file:
+            while chunk := file.read(BLOCK_BYTES):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from None
+    return True
 
 
 def _delimiter(text: str, path: Path) -> str:
@@ -267,6 +277,10 @@ def _is_data(records: list[list[str]]) -> bool:
         return False
     first, second = numeric(records[0]), numeric(records[1])
     return any(first) and sum(first) >= 0.5 * len(first) and first == second
+
+
+def _binary(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
 
 
 def _text(path: Path, encoding: str) -> IO[str]:

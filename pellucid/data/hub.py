@@ -8,6 +8,7 @@ once and not after minutes of retries.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
@@ -21,7 +22,7 @@ import pyarrow as pa
 from pellucid.data.tables import SPLIT_NAMES
 from pellucid.errors import UnknownNameError
 
-PATIENCE = 4.0
+PATIENCE = 3.0
 """Seconds the hub has to answer, name look-up included."""
 
 MIRROR = "PELLUCID_MIRROR"
@@ -105,7 +106,7 @@ def probe(name: str) -> str | None:
         return "not asked (offline mode is on)"
 
     def ask() -> None:
-        HfApi().dataset_info(name, timeout=PATIENCE)
+        HfApi().dataset_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up too
 
     error = _within(PATIENCE, ask)
     if error is None:
@@ -210,22 +211,20 @@ def _quiet() -> Iterator[None]:
     import datasets
     import huggingface_hub.utils as hub
 
-    bars, hub_bars, level = (
-        datasets.utils.are_progress_bars_disabled(),
-        hub.are_progress_bars_disabled(),
-        datasets.logging.get_verbosity(),
-    )
-    datasets.disable_progress_bars()
-    hub.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    bars = [library for library in (datasets.utils, hub) if not library.are_progress_bars_disabled()]
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for library in bars:
+        library.disable_progress_bars()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        datasets.logging.set_verbosity(level)
-        if not bars:
-            datasets.enable_progress_bars()
-        if not hub_bars:
-            hub.enable_progress_bars()
+        for library in bars:
+            library.enable_progress_bars()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager

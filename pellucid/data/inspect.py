@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn.tree import DecisionTreeClassifier
 
 from pellucid.config import Config, DataConfig
 from pellucid.data import cells, hashing, images, schema
@@ -22,6 +23,9 @@ from pellucid.data.suggest import suggest
 
 SAMPLE = 200_000
 """Rows that copies, leaks and distinct values are looked for in."""
+
+TREE_ROWS = 20_000
+"""Rows that columns which give the target away are looked for in."""
 
 TELLING = 0.995
 """A lone column that gets this share of the targets right is suspected of holding the target itself."""
@@ -204,11 +208,12 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)[:60]
 
 
-def _sampled(values: Any) -> Any:
-    """Every n-th row of a column or table, so that at most `SAMPLE` remain."""
-    if len(values) <= SAMPLE:
+def _sampled(values: Any, most: int | None = None) -> Any:
+    """Every n-th row of a column or table, so that at most `most` (usually `SAMPLE`) remain."""
+    most = most or SAMPLE
+    if len(values) <= most:
         return values
-    return values.take(pa.array(np.linspace(0, len(values) - 1, SAMPLE).astype(np.int64)))
+    return values.take(pa.array(np.linspace(0, len(values) - 1, most).astype(np.int64)))
 
 
 # ---- rows ----------------------------------------------------------------------------------------
@@ -314,7 +319,7 @@ def _telling(dataset: Dataset) -> list[tuple[str, float]]:
     """The columns that give the target away, with how well."""
     if dataset.task not in ("classification", "regression") or dataset.target is None:
         return []
-    table = _sampled(dataset.splits["train"])
+    table = _sampled(dataset.splits["train"], TREE_ROWS)
     target = dataset.column(dataset.target)
     if len(table) < 20 or target.kind == "tensor":
         return []
@@ -332,14 +337,12 @@ def _telling(dataset: Dataset) -> list[tuple[str, float]]:
 
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
-    """The share of targets that the most frequent class of each value gets right; numbers are cut into bins."""
-    numeric = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
-    if numeric:
-        numbers = pc.fill_null(values.cast(pa.float64()), float("-inf")).to_numpy()
-        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, 257)[1:-1], method="nearest"))
-        groups = np.searchsorted(edges, numbers, side="right")
-    else:
-        groups = pc.fill_null(pc.index_in(values, value_set=cells.distinct(values)), -1).to_numpy() + 1
+    """The share of targets that a rule on one column gets right: a few cuts, or a class for each value."""
+    if not cells.is_text(values.type) and not pa.types.is_boolean(values.type):
+        numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing is NaN, which a tree can take
+        rule = DecisionTreeClassifier(max_leaf_nodes=min(2 * int(codes.max() + 1), 64), random_state=0)
+        return float(rule.fit(numbers, codes).score(numbers, codes))
+    groups = pc.fill_null(pc.index_in(values, value_set=cells.distinct(values)), -1).to_numpy() + 1
     if groups.max() >= len(codes) // 4:
         return 0.0
     table = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1), np.int64)

@@ -115,6 +115,8 @@ def _load(name: str, identity: str, subset: str | None, wishes: Wishes) -> Datas
             f"and set {hub.MIRROR}=FOLDER",
         )
     splits, notes = hub.split_names(found.splits)
+    if "train" not in splits:
+        raise BadDataError(f"{name}: expected a split named train, received {', '.join(found.splits)}.")
     source = Source(identity, found.place, licence=found.licence, looked=tuple(looked))
     raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes))
     return assemble(raw, wishes)
@@ -186,7 +188,18 @@ def _holds_tables(path: Path) -> bool:
 
 
 def _with_wishes(dataset: Dataset, wishes: Wishes) -> Dataset:
-    """Check the wishes for data whose columns are fixed: their names must be right, their kinds are."""
+    """Follow the wishes for data whose columns and kinds are fixed: inputs can be chosen, no more."""
     for name in (*wishes.columns, *(wishes.inputs or ()), *([wishes.target] if wishes.target else ())):
         dataset.column(name)
-    return dataset
+    for name, kind in wishes.columns.items():
+        if dataset.column(name).kind != kind:
+            raise UsageError(f"Column {name!r} of {dataset.name} is {dataset.column(name).kind}, not {kind}.")
+    if wishes.target not in (None, dataset.target):
+        raise UsageError(
+            f"{dataset.name} predicts {dataset.target!r}: expected that, received {wishes.target!r}."
+        )
+    if wishes.inputs is None:
+        return dataset
+    kept = tuple(c for c in dataset.columns if c.name in wishes.inputs or c.name == dataset.target)
+    tables = {split: table.select([c.name for c in kept]) for split, table in dataset.splits.items()}
+    return replace(dataset, columns=kept, splits=tables)

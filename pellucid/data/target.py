@@ -232,10 +232,15 @@ def _label_lists(name: str, raw: pa.ChunkedArray, classes: Sequence[str] | None 
     flat, rows = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
     if classes is None:
         if not (cells.is_text(flat.type) or pa.types.is_integer(flat.type)):
-            return _vector(name, schema.read_column(name, raw, "tensor").values, None)
-        known = sorted(
-            cells.distinct(pa.chunked_array([flat])).to_pylist(), key=lambda label: images.natural(str(label))
-        )
+            reading = schema.read_column(name, raw, "tensor")
+            if reading.bad is not None:
+                raise BadDataError(
+                    f"The target {name!r} holds lists of several lengths, or no numbers: expected one shape.",
+                    remedy="--target names another column",
+                )
+            return _vector(name, reading.values, None)
+        found = cells.distinct(pa.chunked_array([flat])).to_pylist()
+        known = sorted(found, key=lambda label: images.natural(str(label)))
         codes = pc.index_in(flat, value_set=pa.array(known, flat.type)).to_numpy()
         classes = tuple(map(str, known))
     else:

@@ -127,4 +127,4 @@ def still_falling(values: np.ndarray) -> bool:
 
 def last_epochs(count: int) -> int:
     """How many of `count` epochs are "the last ones"."""
-    return max(1, min(5, count // 4))
+    return max(1, min(5, count // 3))

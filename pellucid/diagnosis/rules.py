@@ -70,24 +70,38 @@ def generalization(
 
 
 def curves_of(run: Run) -> dict[str, list[tuple[int, float]]]:
-    """Read from a run the series that `generalization` wants."""
-    return {key: run.store.series(key) for key in KEYS}
+    """Read from a run the series that `generalization` wants.
+
+    Training loss is the one measured as validation is, without augmentation and dropout, where there is one.
+    """
+    found = {key: run.store.series(key) for key in KEYS}
+    return {**found, "train/loss": run.store.series("train/loss_clean") or found["train/loss"]}
 
 
 def setting_of(run: Run) -> Setting:
     """Read from a run's facts and config what else bears on its curves."""
-    config: dict[str, Any] = yaml.safe_load(run.config) or {}
+    config = _config(run)
     augment = config.get("data", {}).get("augment", {})
     layers = run.facts.get("model", {}).get("layers", [])
+    options = config.get("model", {}).get("options", {})
     rates = [value for _, value in run.store.series("step/lr")]
     return Setting(
         augmented=any(augment.values()),
-        dropout=any("dropout" in str(layer.get("type", "")).lower() for layer in layers),
+        dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
         rows=run.facts.get("dataset", {}).get("splits", {}).get("validation", {}).get("rows"),
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
     )
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """The config as plain values; {} where it is missing or damaged, since curves can be read without."""
+    try:
+        values = yaml.safe_load(run.config)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 # ---- the questions -----------------------------------------------------------------------------------
@@ -348,7 +362,8 @@ def _kept(points: Curves, setting: Setting) -> str:
 
 def _why_train_is_above(setting: Setting) -> str:
     causes = [word for on, word in ((setting.augmented, "augmentation"), (setting.dropout, "dropout")) if on]
-    why = f"{' and '.join(causes)} act in training alone" if causes else "it is averaged over the whole epoch"
+    acting = f"{' and '.join(causes)} {'act' if len(causes) > 1 else 'acts'} in training alone"
+    why = acting if causes else "it is averaged over the whole epoch"
     return f" Training loss above validation loss is normal here: {why}."
 
 

@@ -1,7 +1,7 @@
 """Convolutional networks from LeNet to a small ResNet, behind one dial.
 
     x (B, C, H, W) -> stages -> average to a grid (B, D, G, G) -> flatten -> [hidden layer] -> logits (B, K)
-    stage: [conv block] x depth, max-pool by 2, [residual block]
+    stage: [conv block] x depth, max-pool by 2; in ResNets a residual block follows
 
 Shapes: B batch, C image channels, D channels of the last stage, G side of the grid, K classes. Images may
 have any height and width from 8 up, because the last feature map is averaged to a fixed grid.
@@ -98,19 +98,18 @@ class CNN(nn.Module):
         self.in_channels = in_channels
         self.smallest_side = shrink
 
-        blocks = {"norm": norm, "activation": activation}
+        block = {"norm": norm, "activation": activation}
         self.stages = nn.Sequential()
         channels = in_channels
         for index, (width, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):
             first = stride if index == 0 else 1
-            residual = plan.residual and index > 0
-            self.stages.append(
-                _stage(channels, width, depth, plan, stride=first, residual=residual, **blocks)
-            )
+            self.stages.append(_stage(channels, width, depth, plan.kernel_size, stride=first, **block))
+            if plan.residual and index > 0:
+                self.stages.append(ResidualBlock(width, **block))
             channels = width
         self.pool = nn.AdaptiveAvgPool2d(grid)
         features = channels * grid**2
-        self.hidden = _hidden(features, plan.hidden, **blocks)
+        self.hidden = _hidden(features, plan.hidden, **block)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(plan.hidden or features, num_classes)
         init_weights(self, activation, self.output)
@@ -131,35 +130,17 @@ class CNN(nn.Module):
 
 
 def _stage(
-    channels: int,
-    width: int,
-    depth: int,
-    plan: Plan,
-    *,
-    stride: int,
-    residual: bool,
-    norm: str | None,
-    activation: str,
+    channels: int, width: int, depth: int, kernel_size: int, *, stride: int, norm: str | None, activation: str
 ) -> nn.Sequential:
     """(B, channels, H, W) -> (B, width, H / stride / 2, W / stride / 2)."""
     stage = nn.Sequential()
-    for layer in range(depth):
-        first = stride if layer == 0 else 1
-        kernel_size = max(plan.kernel_size, 2 * first - 1)  # so that a long stride skips no pixel
+    for _ in range(depth):
+        side = max(kernel_size, 2 * stride - 1)  # so that a long stride skips no pixel
         stage.append(
-            ConvBlock(
-                channels if layer == 0 else width,
-                width,
-                kernel_size=kernel_size,
-                stride=first,
-                norm=norm,
-                activation=activation,
-            )
+            ConvBlock(channels, width, kernel_size=side, stride=stride, norm=norm, activation=activation)
         )
-    stage.append(nn.MaxPool2d(2))
-    if residual:
-        stage.append(ResidualBlock(width, norm=norm, activation=activation))
-    return stage
+        channels, stride = width, 1
+    return stage.append(nn.MaxPool2d(2))
 
 
 def _hidden(features: int, width: int, *, norm: str | None, activation: str) -> nn.Sequential:

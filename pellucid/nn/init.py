@@ -4,6 +4,8 @@ A layer with weights of standard deviation `gain / sqrt(fan_in)` hands on the va
 `gain` makes up for what the activation takes away: gain(f) = 1 / sqrt(E[f(z)^2]) with z ~ N(0, 1).
 For ReLU that is sqrt(2), the initialization of He et al. (2015); for a linear layer 1, that of LeCun
 et al. (1998), which Glorot and Bengio (2010) average with the backward direction; for SELU 1, by design.
+It holds at any depth for these and for the bounded activations. GELU, SiLU and Mish pull a deviation from
+variance 1 apart, by a factor of up to gain^2 / 2 a layer: deep networks of these want a norm.
 """
 
 from __future__ import annotations

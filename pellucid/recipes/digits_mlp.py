@@ -19,6 +19,7 @@ CONFIG = Config.parse(
             "metric": "test/accuracy",
             "value": 0.975,
             "source": "784-300-100-10 with distortions, LeCun et al. 1998",
+            "on": "ylecun/mnist",
         },
     }
 )

@@ -25,7 +25,9 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def save(self, step: int, writers: Mapping[str, Callable[[Path], None]], state: Mapping[str, Any]) -> Path:
+    def save(
+        self, step: int, writers: Mapping[str, Callable[[Path], None]], state: Mapping[str, Any]
+    ) -> Path:
         """Write one checkpoint.
 
         Args:
@@ -69,6 +71,11 @@ class Checkpoints:
         folder = self.folder / pointer.read_text(encoding="utf-8", errors="replace").strip()
         return folder if folder.is_dir() and folder.parent == self.folder else None
 
+    def at(self, step: int) -> Path | None:
+        """Return the checkpoint of a step, if it is there."""
+        folder = self.folder / f"step-{step:08d}"
+        return folder if folder.is_dir() else None
+
     def all(self) -> list[Path]:
         """Return every checkpoint, oldest first, whether or not it is sound."""
         return sorted(self.folder.glob("step-*"))
@@ -102,12 +109,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         sealed = json.loads((folder / STATE).read_text(encoding="utf-8"))
         body, digests = sealed["body"], dict(sealed["sha256"])
-        whole = files.hashlib.sha256(body.encode()).hexdigest() == digests.pop(STATE)
-        state = json.loads(body)["state"] if whole else None
+        if files.hashlib.sha256(body.encode()).hexdigest() != digests.pop(STATE):
+            raise ValueError("altered")
+        state = dict(json.loads(body)["state"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        state = None
-    if not isinstance(state, dict):
-        raise RunError(f"{folder / STATE} is missing, truncated or altered.")
+        raise RunError(f"{folder / STATE} is missing, truncated or altered.") from None
     for name, digest in digests.items():
         path = folder / name
         if not path.is_file():

@@ -26,7 +26,8 @@ def storage(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StorageError(
-                f"Cannot write {path}: {os.strerror(error.errno)}.", remedy="`--runs DIR` with a folder you may write"
+                f"Cannot write {path}: {os.strerror(error.errno)}.",
+                remedy="`--runs DIR` with a folder you may write",
             ) from error
         raise
 

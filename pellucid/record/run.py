@@ -47,7 +47,9 @@ class Run:
         try:
             self.facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path} is not a run: it has no {FACTS}.", remedy="`pellucid runs ls`") from None
+            raise RunError(
+                f"{self.path} is not a run: it has no {FACTS}.", remedy="`pellucid runs ls`"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.path / FACTS} cannot be read: {error}.") from None
         self.store = Store(self.path / DATABASE)
@@ -71,10 +73,19 @@ class Run:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         try:
-            base = {"name": name, "status": "running", "started": now(), "seconds": {}, "choices": [], "notes": []}
+            base = {
+                "name": name,
+                "status": "running",
+                "started": now(),
+                "seconds": {},
+                "choices": [],
+                "notes": [],
+            }
             files.write(partial / CONFIG, config)
             path = _free(root, f"{stamp}-{name}")
-            files.write_json(partial / FACTS, {"id": path.name, **base, "environment": environment(), **facts})
+            files.write_json(
+                partial / FACTS, {"id": path.name, **base, "environment": environment(), **facts}
+            )
             with files.storage(root):
                 partial.rename(path)
                 files.sync_folder(root)
@@ -95,7 +106,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """running, finished, stopped, interrupted or failed; "killed" if it says running but nobody runs it."""
+        """running, finished, interrupted or failed; "killed" if it says running and nobody runs it."""
         status = self.facts.get("status", "unknown")
         return "killed" if status == "running" and not self.alive else status
 
@@ -200,7 +211,10 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
     if reference == "last":
         mine = [run for run in runs if name is None or run.name == name]
         if not mine:
-            raise RunError(f"There is no run{f' of {name!r}' if name else ''} in {root} yet.", remedy="`pellucid runs ls`")
+            raise RunError(
+                f"There is no run{f' of {name!r}' if name else ''} in {root} yet.",
+                remedy="`pellucid runs ls`",
+            )
         return max(mine, key=lambda run: (run.facts.get("started", ""), run.id))
     matches = [run for run in runs if run.id.startswith(reference)]
     if len(matches) == 1:

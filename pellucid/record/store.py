@@ -62,7 +62,9 @@ class Store:
         with self._refusals(), self._connect() as connection:
             for table, rows in self._pending.items():
                 if rows:
-                    connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
+                    connection.executemany(
+                        f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows
+                    )
         for rows in self._pending.values():
             rows.clear()
 
@@ -91,7 +93,9 @@ class Store:
         return [row[0] for row in self._read("SELECT DISTINCT key FROM metrics ORDER BY key")]
 
     def findings(self) -> list[Finding]:
-        rows = self._read("SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings")
+        rows = self._read(
+            "SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings"
+        )
         return [
             Finding(rule, level, seen, means, remedy, json.loads(patch), place, step, confidence)
             for step, rule, level, place, seen, means, remedy, patch, confidence in rows

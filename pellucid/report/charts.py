@@ -27,7 +27,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its label, its role in the style sheet (train, val, other), and its points (x, y)."""
+    """One curve: its label ("" where the title says it), its role in the style sheet, its points (x, y)."""
 
     name: str
     role: str
@@ -143,7 +143,7 @@ def _columns(
         left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
         right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2
         said = [(line.name, b) for line in lines for here, b in line.points if here == a]
-        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}" for who, b in said)
+        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}".strip() for who, b in said)
         dots = " ".join(f"{y(b):.1f}" for _, b in said if math.isfinite(b))
         hit = _node(
             svg, "rect", class_="hit", x=left, width=max(1, right - left), y=TOP, height=y.start - TOP

@@ -65,7 +65,11 @@ class _Curves:
         return [(self.at(step), value) for step, value in self.run.store.series(key)]
 
     def lines(self, name: str) -> list[Line]:
-        lines = [Line(label, split, self.series(f"{split}/{name}")) for label, split in SPLITS]
+        """One line a split, measured alike: without augmentation and dropout where that was recorded."""
+        lines = [
+            Line(label, split, self.series(f"{split}/{name}_clean") or self.series(f"{split}/{name}"))
+            for label, split in SPLITS
+        ]
         return [line for line in lines if line.points]
 
     @property
@@ -110,14 +114,17 @@ def _loss(curves: _Curves, finding: Finding) -> Chart | None:
     lines = curves.lines("loss")
     if not lines:
         return None
+    clean = "train/loss_clean" in curves.keys
     raw = _thin(curves.series("step/loss"), RAW_POINTS)
     title = TITLES[finding.rule].format(best=f"epoch {curves.at(finding.step):g}")
-    note = (
-        f"The thin line is the loss of {words.count(len(raw))} single steps; nothing is smoothed."
-        if raw
-        else ""
-    )
-    return _chart(curves, title, lines, "loss", words.number, note=note, raw=raw)
+    notes = []
+    if raw:
+        notes.append(
+            f"The thin line is the loss of {words.count(len(raw))} single steps; nothing is smoothed."
+        )
+    if clean:
+        notes.append("Both lines are measured alike, without augmentation and dropout.")
+    return _chart(curves, title, lines, "loss", words.number, note=" ".join(notes), raw=raw)
 
 
 def _measure(curves: _Curves) -> Chart | None:
@@ -156,7 +163,7 @@ def _small(run: Run, key: str) -> Chart:
     first, last = write(points[0][1]), write(points[-1][1])
     title = f"{key}: {first}" if first == last else f"{key}: from {first} to {last}"
     role = {"train": "train", "val": "val"}.get(key.partition("/")[0], "other")
-    line = Line(key.rpartition("/")[2], role, points)
+    line = Line("", role, points)
     shares = key.rpartition("/")[2] in words.SHARES
 
     def draw(width: int) -> Element:

@@ -1,7 +1,7 @@
 """The page: gathers what each section shows and renders the template around it.
 
-Every section stands on its own file in the run folder; one that is missing or damaged leaves its section
-out, or says so, and never the page.
+Sections stand on files of their own in the run folder: one that is missing or damaged leaves its section
+out, or is said to be missing, and the rest of the page is as it would be.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write(run_path: str | Path) -> Path:
         run_path: the run folder.
 
     Raises:
-        RunError: it is not a run folder.
+        RunError: it is not a run folder, or its database cannot be read.
         StorageError: the page cannot be written.
     """
     run = Run(run_path)
@@ -193,11 +193,10 @@ def _repeat(run: Run) -> dict[str, str]:
     if run.status in ("interrupted", "killed", "failed"):
         lines.append(f"{train} --resume {shlex.quote(run.id)}")
     python = (
-        "from pellucid.build import train\n"
-        "from pellucid.config import Config\n"
-        "from pellucid.record import Run\n\n"
-        f"again = train(Config.read({config!r}))\n"
-        f"before = Run({folder!r})\n"
+        "import pellucid\n"
+        "from pellucid.build import train\n\n"
+        f"again = train(pellucid.Config.read({config!r}))\n"
+        f"before = pellucid.Run({folder!r})\n"
         "print(before.metrics, again.metrics)"
     )
     given = (run.facts.get("environment") or {}).get("command") or []

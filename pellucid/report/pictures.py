@@ -17,7 +17,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Album:
-    """Turns image bytes into data URIs until `budget` characters of them are on the page.
+    """Turns image bytes into data URIs until `budget` characters of them are on the page, then no more.
 
     Attributes:
         left_out: how many images no longer fitted.
@@ -32,6 +32,9 @@ class Album:
     def add(self, data: bytes | None) -> str | None:
         """Return the image as a data URI, or None if there is none, or none that fits."""
         if not data:
+            return None
+        if self.left_out:
+            self.left_out += 1
             return None
         try:
             uri = _uri(*_small(data))

@@ -93,12 +93,16 @@ def _tiles(layer: str, weight: np.ndarray, kind: str) -> FirstLayer:
         for unit in chosen
     )
     which = "all" if len(chosen) == len(weight) else f"the {len(chosen)} strongest of"
-    sentence = (
-        f"Layer {layer}: {which} {len(weight)} {kind}s, {weight.shape[2]} × {weight.shape[3]} weights each"
-    )
+    size = f"{weight.shape[2]} × {weight.shape[3]}"
+    sentence = f"{_title(layer)}{which} {len(weight)} {kind}s, {size} weights each"
     sentence += f" for each of {weight.shape[1]} channels, side by side." if weight.shape[1] > 1 else "."
     aspect = _beside(weight[0]).shape[1] / weight.shape[2]
     return FirstLayer(sentence, kind, tiles=tiles, largest=words.number(largest), aspect=aspect)
+
+
+def _title(layer: str) -> str:
+    """How a sentence on a layer begins; a model that is one layer has no name for it."""
+    return f"Layer {layer}: " if layer else "Its one layer: "
 
 
 def _range(values: np.ndarray) -> str:
@@ -123,9 +127,8 @@ def _bars(layer: str, weight: np.ndarray, names: Sequence[str]) -> FirstLayer:
         if len(bars) < len(names)
         else f"all {len(names)} inputs"
     )
-    return FirstLayer(
-        f"Layer {layer}: {of}, by the root mean square of the weights on them.", "input", bars=bars
-    )
+    sentence = f"{_title(layer)}{of}, by the root mean square of the weights on them."
+    return FirstLayer(sentence, "input", bars=bars)
 
 
 def _features(run: Run, size: int) -> list[str]:

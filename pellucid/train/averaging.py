@@ -33,10 +33,11 @@ class WeightAverage:
         """Move the average towards the model's weights."""
         self.updates += 1
         state = model.state_dict()
-        floats = [name for name, tensor in state.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.tensors[n] for n in floats], [state[n] for n in floats], 1 - self._momentum())
+        share = 1 - self._momentum()
         for name, tensor in state.items():
-            if not tensor.is_floating_point():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, share)
+            else:
                 self.tensors[name].copy_(tensor)
 
     def _momentum(self) -> float:

@@ -65,25 +65,32 @@ class Monitor(Callback):
     """Remembers the best value of one metric, and when it was.
 
     Args:
-        metric: e.g. "val/loss".
+        metric: e.g. "val/accuracy".
         mode: "min" or "max".
         min_delta: what counts as better must be better by this much.
+        tie: a loss that decides between equal values, which are common where few rows are measured.
     """
 
-    def __init__(self, metric: str, mode: Literal["min", "max"] = "min", min_delta: float = 0.0):
-        self.metric, self.mode, self.min_delta = metric, mode, min_delta
+    def __init__(
+        self, metric: str, mode: Literal["min", "max"] = "min", min_delta: float = 0.0, tie: str = "val/loss"
+    ):
+        self.metric, self.mode, self.min_delta, self.tie = metric, mode, min_delta, tie
         self.best: dict[str, Any] | None = None
         self.improved = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if self.metric not in trainer.measures:
             raise UnknownNameError("metric", self.metric, trainer.measures)
-        value = trainer.measures[self.metric]
-        sign = 1 if self.mode == "max" else -1
-        gain = math.inf if self.best is None else sign * (value - self.best["value"])
-        self.improved = math.isfinite(value) and gain > self.min_delta
+        value, tie = trainer.measures[self.metric], trainer.measures.get(self.tie, 0.0)
+        self.improved = math.isfinite(value) and self._is_better(value, tie)
         if self.improved:
-            self.best = {"value": value, "epoch": trainer.epoch, "step": trainer.step}
+            self.best = {"value": value, "tie": tie, "epoch": trainer.epoch, "step": trainer.step}
+
+    def _is_better(self, value: float, tie: float) -> bool:
+        if self.best is None:
+            return True
+        gain = (value - self.best["value"]) * (1 if self.mode == "max" else -1)
+        return gain > self.min_delta or (gain == 0 and tie < self.best["tie"])
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -103,7 +110,9 @@ class EarlyStopping(Monitor):
         super().on_epoch_end(trainer)
         since = trainer.epoch - self.best["epoch"] if self.best else trainer.epoch
         if since >= self.patience:
-            best = f"{self.best['value']:.4g} at epoch {self.best['epoch']}" if self.best else "never a number"
+            best = (
+                f"{self.best['value']:.4g} at epoch {self.best['epoch']}" if self.best else "never a number"
+            )
             trainer.stop(f"{self.metric} has not improved for {since} epochs (best {best})")
 
 

@@ -43,6 +43,16 @@ class Checkpointer(Callback):
     def on_train_start(self, trainer: Trainer) -> None:
         if trainer.step == 0:
             self._save(trainer)
+        elif self.monitor.best is not None:
+            self._point_at_best(self.monitor.best["step"])
+
+    def _point_at_best(self, step: int) -> None:
+        """After a restart: the pointer may be older than the state, or its checkpoint gone."""
+        if self.run.checkpoints.at(step) is not None:
+            self.run.checkpoints.point("best", step)
+        else:
+            self.run.note(f"The best checkpoint so far, of step {step}, is gone; the best is sought anew.")
+            self.monitor.best = None
 
     def on_step_end(self, trainer: Trainer) -> None:
         if time.monotonic() - self._saved_at > self.seconds:
@@ -105,8 +115,24 @@ def restore(run: Run, trainer: Trainer) -> bool:
     return True
 
 
-def weights_file(folder: Path) -> Path:
-    """Return the file of the weights that predict: the averaged ones where there are some."""
+def find_weights(run: Run, which: str = "best") -> Path:
+    """Return the weights that predict: of the best or last checkpoint, averaged where they were.
+
+    A checkpoint that is damaged is passed over for the newest sound one, and the run says so.
+
+    Raises:
+        RunError: there is no sound checkpoint.
+    """
+    folder = run.checkpoints.pointed(which)
+    try:
+        if folder is not None:
+            read_state(folder)
+    except RunError as error:
+        run.note(f"{error.message} The newest sound checkpoint was used in its place.")
+        folder = None
+    folder = folder or run.checkpoints.latest()[0]
+    if folder is None:
+        raise RunError(f"Run {run.id} has no sound checkpoint.", remedy="`--resume` it, or train it again")
     average = folder / AVERAGE
     return average if average.is_file() else folder / MODEL
 
@@ -141,7 +167,10 @@ def _copy_into(mine: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -
 
 
 def _write(tensors: Mapping[str, Tensor], path: Path) -> None:
-    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     safetensors.torch.save_file(plain, path)
 
 
@@ -149,7 +178,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} cannot be read: {error}.", remedy="an earlier checkpoint, or train again") from None
+        raise RunError(
+            f"{path} cannot be read: {error}.", remedy="an earlier checkpoint, or train again"
+        ) from None
 
 
 def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -166,8 +197,10 @@ def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     return tensors, {"groups": state["param_groups"], "values": values}
 
 
-def _join_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-    """Undo `_split_optimizer`. Moments get the memory layout of their parameter, which fused kernels rely on."""
+def _join_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]
+) -> None:
+    """Undo `_split_optimizer`. Moments get the layout of their parameter, which fused kernels rely on."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
     for key, tensor in tensors.items():

@@ -51,7 +51,11 @@ class StepPath:
     def place(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Move a model to the device, in the layout of this path."""
         model = model.to(device)
-        return model.to(memory_format=torch.channels_last) if self.channels_last else model
+        if self.channels_last:
+            for parameter in model.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return model
 
     def batch(self, inputs: torch.Tensor) -> torch.Tensor:
         """Lay out a batch as the model is laid out."""
@@ -86,7 +90,9 @@ def choose_device(wanted: str = "auto") -> tuple[torch.device, str]:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted != "auto":
         if not there.get(wanted, False):
-            raise UsageError(f"train.device is {wanted!r}, which this machine does not have.", remedy="train.device=auto")
+            raise UsageError(
+                f"train.device is {wanted!r}, which this machine does not have.", remedy="train.device=auto"
+            )
         return torch.device(wanted), "asked for"
     if there["cuda"]:
         return torch.device("cuda"), f"CUDA is available: {torch.cuda.get_device_name()}"
@@ -126,8 +132,8 @@ def choose_path(
 
 def _measure(model: nn.Module, batch: Any, loss: Callable[..., torch.Tensor], device: torch.device) -> Choice:
     state = torch.get_rng_state()
-    images = batch[0].ndim == 4
-    candidates = [path for path in PATHS.values() if images or not path.channels_last]
+    convolves = any(parameter.ndim == 4 for parameter in model.parameters())
+    candidates = [path for path in PATHS.values() if convolves or not path.channels_last]
     trials = {path.name: _Trial(path, model, batch, loss, device) for path in candidates}
     for trial in trials.values():
         trial.step()  # warm-up
@@ -155,7 +161,14 @@ def _measure(model: nn.Module, batch: Any, loss: Callable[..., torch.Tensor], de
 class _Trial:
     """One path, tried on a copy of the model."""
 
-    def __init__(self, path: StepPath, model: nn.Module, batch: Any, loss: Callable[..., torch.Tensor], device: torch.device):
+    def __init__(
+        self,
+        path: StepPath,
+        model: nn.Module,
+        batch: Any,
+        loss: Callable[..., torch.Tensor],
+        device: torch.device,
+    ):
         self.path, self.loss_of, self.device = path, loss, device
         self.model = path.place(copy.deepcopy(model), device)
         self.batch = (path.batch(batch[0].to(device)), batch[1].to(device))

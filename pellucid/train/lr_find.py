@@ -63,9 +63,9 @@ def _adamw(model: nn.Module, lr: float) -> Optimizer:
 def lr_find(
     model: nn.Module,
     batches: Iterable[Batch],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[nn.Module, Batch], Tensor],
     *,
-    optimizer: Callable[[nn.Module, float], Optimizer] = _adamw,
+    optimizer: Callable[..., Optimizer] = _adamw,
     lowest: float = LOWEST,
     highest: float = HIGHEST,
     steps: int = 80,
@@ -76,8 +76,8 @@ def lr_find(
     Args:
         model: any module, untrained or not.
         batches: (inputs, targets); gone through again when they end.
-        loss: (logits, targets) -> scalar.
-        optimizer: (model, lr) -> optimizer; AdamW by default.
+        loss: (model, batch) -> scalar, as a `Phase` has it.
+        optimizer: called as optimizer(model, lr=lr); AdamW by default.
         lowest: the rate every ramp begins with.
         highest: the rate it ends with, unless it diverges first.
         steps: updates in a ramp.
@@ -101,20 +101,20 @@ def lr_find(
 def _ramp(
     model: nn.Module,
     stream: Iterator[Batch],
-    loss: Callable[[Tensor, Tensor], Tensor],
-    make_optimizer: Callable[[nn.Module, float], Optimizer],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    make_optimizer: Callable[..., Optimizer],
     lrs: Curve,
 ) -> Curve:
     """Train with rising rates; return the loss before each update, NaN once it has diverged."""
     model.train()
-    made = make_optimizer(model, float(lrs[0]))
+    made = make_optimizer(model, lr=float(lrs[0]))
     device = next(model.parameters()).device
     losses = np.full(len(lrs), np.nan)
     average, best = 0.0, math.inf
     for index, (lr, (inputs, targets)) in enumerate(zip(lrs, stream, strict=False)):
         for group in made.param_groups:
             group["lr"] = float(lr)
-        value = loss(model(inputs.to(device)), targets.to(device))
+        value = loss(model, (inputs.to(device), targets.to(device)))
         made.zero_grad()
         value.backward()
         made.step()

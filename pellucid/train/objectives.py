@@ -140,7 +140,9 @@ BUILDERS = {"classification": classification, "multilabel": multilabel, "regress
 
 def _like(outputs: Tensor, targets: Tensor) -> Tensor:
     """Drop the last axis of (B, 1) outputs when targets are (B,): never let the two broadcast."""
-    return outputs.squeeze(1) if targets.ndim == 1 and outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
+    return (
+        outputs.squeeze(1) if targets.ndim == 1 and outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
+    )
 
 
 def _supervised(loss: Callable[[Tensor, Tensor], Tensor], l1: float, l2: float) -> Callable[..., Tensor]:

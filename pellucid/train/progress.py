@@ -35,7 +35,11 @@ class ProgressBar(Callback):
         if self.console.is_terminal:
             total = self.steps_per_epoch * trainer.config.epochs if self.steps_per_epoch else None
             self.progress = Progress(
-                TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
             )
             self.task = self.progress.add_task("training", total=total, completed=trainer.step)
             self.progress.start()
@@ -52,7 +56,11 @@ class ProgressBar(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         shown = [name for name in COLUMNS if name in trainer.measures]
         if not self._header_shown:
-            self.console.print("epoch  " + "  ".join(f"{name:>12}" for name in shown) + "     time", style="bold", highlight=False)
+            self.console.print(
+                "epoch  " + "  ".join(f"{name:>12}" for name in shown) + "     time",
+                style="bold",
+                highlight=False,
+            )
             self._header_shown = True
         values = "  ".join(_cell(name, trainer.measures[name]) for name in shown)
         seconds = time.perf_counter() - self._epoch_start

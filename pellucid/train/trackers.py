@@ -44,7 +44,9 @@ class MLflow(Callback):
         self.mlflow.start_run(run_name=self.run.id)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        self.mlflow.log_metrics({k.replace("/", "."): v for k, v in trainer.measures.items()}, step=trainer.step)
+        self.mlflow.log_metrics(
+            {k.replace("/", "."): v for k, v in trainer.measures.items()}, step=trainer.step
+        )
 
     def on_train_end(self, trainer: Trainer) -> None:
         self.mlflow.end_run()

@@ -68,7 +68,9 @@ class Trainer:
         self.objective = objective
         self.parameters = {phase.name: list(phase.parameters(model)) for phase in objective.phases}
         self.optimizers = {
-            name: (make_optimizer[name] if isinstance(make_optimizer, Mapping) else make_optimizer)(parameters)
+            name: (make_optimizer[name] if isinstance(make_optimizer, Mapping) else make_optimizer)(
+                parameters
+            )
             for name, parameters in self.parameters.items()
         }
         self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
@@ -94,13 +96,20 @@ class Trainer:
 
     # ---- the loop ------------------------------------------------------------------------------
 
-    def fit(self, batches: Iterable[Any], evaluations: Mapping[str, Iterable[Any]] | None = None) -> None:
+    def fit(
+        self,
+        batches: Iterable[Any],
+        evaluations: Mapping[str, Iterable[Any]] | None = None,
+        probe: Iterable[Any] | None = None,
+    ) -> None:
         """Train until the epochs are done, or somebody asks to stop.
 
         Args:
             batches: one epoch of batches. If it has `epoch(number, start)`, that gives the epoch's batches
                 from `start` on, and a resumed run needs no replay.
             evaluations: what to measure after every epoch, by prefix, e.g. {"val": ...}.
+            probe: a sample of the training rows to measure in the same way, without augmentation and
+                dropout: `train/accuracy` and `train/loss_clean`. `train/loss` is the mean over the steps.
 
         Raises:
             TrainingError: the loss is no longer a number.
@@ -112,7 +121,7 @@ class Trainer:
                 self._train_epoch(batches)
                 if self.interrupted or self.failed:
                     break
-                self._finish_epoch(evaluations or {})
+                self._finish_epoch(evaluations or {}, probe)
         finally:
             self._emit("on_train_end")
         if self.failed:
@@ -154,7 +163,7 @@ class Trainer:
                 with self.path.autocast(self.device):
                     loss = phase.loss(self.model, batch)
                 (loss / len(group) if len(group) > 1 else loss).backward()
-        self.loss = loss.detach()
+                self.loss = loss.detach()
         if self.config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
         self._emit("on_backward_end")
@@ -162,9 +171,13 @@ class Trainer:
             optimizer.step()
             self._losses.append((self.step + 1, self.loss, lr))
 
-    def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]]) -> None:
+    def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None) -> None:
         self.drain()
         self.measures = {"train/loss": self._loss_sum / max(self._loss_count, 1)}
+        if probe is not None:
+            clean = self.evaluate(probe)
+            clean["loss_clean"] = clean.pop("loss")
+            self.measures |= {f"train/{key}": value for key, value in clean.items()}
         for prefix, batches in evaluations.items():
             self.measures |= {f"{prefix}/{key}": value for key, value in self.evaluate(batches).items()}
         self._loss_sum, self._loss_count = 0.0, 0
@@ -173,7 +186,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Return the mean of every measure of the objective, in evaluation mode, with averaged weights if any."""
+        """Return the mean of every measure, in evaluation mode, with averaged weights if there are any."""
         totals: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         with self.inference():
@@ -187,7 +200,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[nn.Module]:
-        """The model as it predicts: evaluation mode, averaged weights if any; training state comes back after."""
+        """The model as it predicts, in evaluation mode with averaged weights; its own come back after."""
         training = self.model.training
         self.model.eval()
         try:
@@ -228,7 +241,7 @@ class Trainer:
     # ---- a state that can be resumed from ------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all but tensors, as plain values: with the tensors, it is all that the next step depends on."""
+        """Return plain values: with the tensors, they are all that the next step depends on."""
         self.drain()
         return {
             "step": self.step,

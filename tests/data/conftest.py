@@ -65,11 +65,14 @@ def titanic(write: Callable[..., Path]) -> Path:
         sex, rank = random.choice(["male", "female"]), int(random.integers(1, 4))
         lived = int(random.random() < (0.9 if sex == "female" else 0.2) - 0.1 * (rank - 1))
         title = "Mr." if sex == "male" else "Mrs."
-        name = f'"{random.choice(["Smith", "Brown", "Moran"])}, {title} {random.choice(["Jo", "Lily"])} the {index}th"'
+        family, first = random.choice(["Smith", "Brown", "Moran"]), random.choice(["Jo", "Lily"])
+        name = f'"{family}, {title} {first} the {index}th"'
         age = "" if random.random() < 0.2 else str(round(random.uniform(1, 70), 1))
         cabin = f"C{random.integers(1, 99)}" if random.random() < 0.3 else ""
+        fare, port, day = random.exponential(30), random.choice(list("SCQ")), random.integers(1, 11)
+        alone = random.choice(["yes", "no"])
         lines.append(
-            f"{index},{lived},{rank},{name},{sex},{age},{random.exponential(30):.2f},{cabin},"
-            f"{random.choice(list('SCQ'))},1912-04-{random.integers(1, 11):02d},{random.choice(['yes', 'no'])},RMS Titanic"
+            f"{index},{lived},{rank},{name},{sex},{age},{fare:.2f},{cabin},"
+            f"{port},1912-04-{day:02d},{alone},RMS Titanic"
         )
     return write("\n".join(lines) + "\n", "titanic.csv")

@@ -27,8 +27,13 @@ def test_matrix(convert):
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames(frame):
-    data = frame({"size": [1.5, None, 3.0, 4.0] * 3, "color": ["red", "blue", "red", "red"] * 3, "y": [1, 0, 1, 0] * 3})
-    by_name, by_array = arrays(data, "y"), arrays(data.drop(columns="y") if frame is pd.DataFrame else data.drop("y"), data["y"])
+    data = frame(
+        {"size": [1.5, None, 3.0, 4.0] * 3, "color": ["red", "blue", "red", "red"] * 3, "y": [1, 0, 1, 0] * 3}
+    )
+    by_name, by_array = (
+        arrays(data, "y"),
+        arrays(data.drop(columns="y") if frame is pd.DataFrame else data.drop("y"), data["y"]),
+    )
     assert by_name.fingerprint == by_array.fingerprint
     assert [column.kind for column in by_name.inputs] == ["number", "category"]
     assert by_name.splits["train"]["size"].null_count == 3
@@ -63,7 +68,11 @@ def test_task_can_be_told():
     ("x", "y", "said"),
     [
         (X, Y[:5], "X has 8 rows and y 5"),
-        (np.where(X == 4, np.nan, X), Y, r"1 NaN or infinite values, the first nan in row 2, position \(1,\)"),
+        (
+            np.where(X == 4, np.nan, X),
+            Y,
+            r"1 NaN or infinite values, the first nan in row 2, position \(1,\)",
+        ),
         (np.where(X == 4, np.inf, X), Y, "the first inf in row 2"),
         (X.astype(object), Y, "dtype object"),
         (np.zeros((0, 3)), np.zeros(0), r"shape \(0, 3\): expected at least 1 row"),
@@ -88,7 +97,11 @@ def test_bad_frames():
 
 def test_held_out_pairs():
     dataset = arrays(X, Y, test=(X[:3], Y[:3]), validation=(X[3:5], Y[3:5]))
-    assert {name: len(table) for name, table in dataset.splits.items()} == {"train": 8, "validation": 2, "test": 3}
+    assert {name: len(table) for name, table in dataset.splits.items()} == {
+        "train": 8,
+        "validation": 2,
+        "test": 3,
+    }
     with pytest.raises(UsageError, match=r"test=\(X, y\)"):
         arrays(X, Y, test=X)
     with pytest.raises(BadDataError, match="rows of shape"):
@@ -96,9 +109,17 @@ def test_held_out_pairs():
 
 
 def test_npz_file(tmp_path):
-    np.savez(tmp_path / "data.npz", X_train=np.random.default_rng(0).normal(size=(50, 4)), y_train=np.arange(50) % 2)
+    np.savez(
+        tmp_path / "data.npz",
+        X_train=np.random.default_rng(0).normal(size=(50, 4)),
+        y_train=np.arange(50) % 2,
+    )
     dataset = open_data(DataConfig(source=str(tmp_path / "data.npz")))
     assert dataset.name == "data"
+    chosen = open_data(DataConfig(source=str(tmp_path / "data.npz"), inputs=["x1", "x3"]))
+    assert [column.name for column in chosen.inputs] == ["x1", "x3"]
+    with pytest.raises(UsageError, match="'x1' of data is number, not text"):
+        open_data(DataConfig(source=str(tmp_path / "data.npz"), columns={"x1": "text"}))
     assert dataset.task == "classification"
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(BadDataError, match=r"bad\.npz"):

@@ -42,7 +42,11 @@ def test_split_folders(tmp_path, picture, name):
             for index in range(count):
                 picture(tmp_path / split / label / f"{index}.png")
     dataset = image_folder(tmp_path)
-    assert {name: len(table) for name, table in dataset.splits.items()} == {"train": 8, "validation": 4, "test": 6}
+    assert {name: len(table) for name, table in dataset.splits.items()} == {
+        "train": 8,
+        "validation": 4,
+        "test": 6,
+    }
     assert open_data(DataConfig(source=str(tmp_path))).fingerprint == dataset.fingerprint
 
 
@@ -128,4 +132,11 @@ def test_wishes_are_checked(pets):
 
 
 def test_natural_order():
-    assert sorted(["b", "a10", "a9", "10", "9", "A1"], key=images.natural) == ["9", "10", "A1", "a9", "a10", "b"]
+    assert sorted(["b", "a10", "a9", "10", "9", "A1"], key=images.natural) == [
+        "9",
+        "10",
+        "A1",
+        "a9",
+        "a10",
+        "b",
+    ]

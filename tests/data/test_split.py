@@ -25,7 +25,11 @@ def shares(dataset, name: str) -> dict[str, int]:
 def test_stratified_and_complete():
     dataset = labelled({"a": 500, "b": 300, "c": 50})
     made = split(dataset, validation=0.2, test=0.1)
-    assert {name: len(table) for name, table in made.splits.items()} == {"train": 595, "validation": 170, "test": 85}
+    assert {name: len(table) for name, table in made.splits.items()} == {
+        "train": 595,
+        "validation": 170,
+        "test": 85,
+    }
     assert shares(made, "test") == pytest.approx({"a": 50, "b": 30, "c": 5}, abs=1)
     assert shares(made, "validation") == pytest.approx({"a": 100, "b": 60, "c": 10}, abs=1)
     rows = np.concatenate([table["x0"].to_numpy() for table in made.splits.values()])
@@ -85,7 +89,9 @@ def test_every_row_its_own_class_cannot_be_split():
 def test_classes_that_train_lacks():
     dataset = labelled({"a": 20, "b": 20})
     other = labelled({"a": 5, "c": 5})
-    X = [table.splits["train"].select(["x0", "x1", "x2"]).to_pandas().to_numpy() for table in (dataset, other)]
+    X = [
+        table.splits["train"].select(["x0", "x1", "x2"]).to_pandas().to_numpy() for table in (dataset, other)
+    ]
     y = [table.splits["train"]["y"].to_pylist() for table in (dataset, other)]
     with pytest.raises(BadDataError, match="1 of 3 classes are in test and not in train: 'c'"):
         split(arrays(X[0], y[0], test=(X[1], y[1])))

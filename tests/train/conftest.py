@@ -36,7 +36,9 @@ def held_out(digits):
 
 def network(seed=0, dropout=0.2):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 10))
+    return nn.Sequential(
+        nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 10)
+    )
 
 
 def trainer(model=None, *, callbacks=(), lr=0.01, objective=None, schedule=None, **config):

@@ -41,7 +41,9 @@ def test_training_is_the_same_with_and_without_an_average(batches, held_out):
     for each in (plain, averaged):
         torch.manual_seed(1)
         each.fit(batches, {"val": held_out})
-    for mine, theirs in zip(plain.model.state_dict().values(), averaged.model.state_dict().values(), strict=True):
+    for mine, theirs in zip(
+        plain.model.state_dict().values(), averaged.model.state_dict().values(), strict=True
+    ):
         assert torch.equal(mine, theirs)
     assert plain.measures["val/loss"] != averaged.measures["val/loss"]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from pellucid.config import Augment
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches
+from pellucid.data.batches import Batches, MemoryRows
 from pellucid.errors import ModelError, RunError
 from pellucid.record import Run
 from pellucid.train.callbacks import Callback, EarlyStopping, Interrupt, Monitor, Recorder, ReduceOnPlateau
@@ -33,7 +33,9 @@ class Conv(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 10))
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 10)
+        )
 
     def forward(self, x):
         return self.body(x.reshape(-1, 1, 8, 8))
@@ -44,7 +46,12 @@ def build(runs, model, run=None, *, at=None, **config):
     torch.manual_seed(0)
     run = run or Run.create(runs, "test", "")
     monitor = Monitor("val/accuracy", "max")
-    callbacks = [monitor, EarlyStopping("val/loss", "min", 50), ReduceOnPlateau("val/loss", Rule(patience=0)), Recorder(run, 1)]
+    callbacks = [
+        monitor,
+        EarlyStopping("val/loss", "min", 50),
+        ReduceOnPlateau("val/loss", Rule(patience=0)),
+        Recorder(run, 1),
+    ]
     callbacks += [InterruptAt(at)] if at is not None else []
     callbacks += [Checkpointer(run, monitor, seconds=1e9)]
     return run, trainer(model(), callbacks=callbacks, epochs=4, schedule=one_cycle(40), **config)
@@ -54,7 +61,8 @@ def final(run, mine):
     tensors = dict(mine.model.state_dict())
     if mine.average:
         tensors |= {f"average/{name}": tensor for name, tensor in mine.average.tensors.items()}
-    metrics = {key: run.store.series(key) for key in run.store.keys() if key != "epoch_seconds"}
+    names = [key for key in run.store.keys() if key != "epoch_seconds"]  # noqa: SIM118 (not a dict)
+    metrics = {key: run.store.series(key) for key in names}
     return tensors, metrics, mine.measures
 
 
@@ -81,10 +89,10 @@ def test_a_resumed_training_is_bit_identical(runs, batches, held_out, model, con
 
 def test_augmentation_resumes_too(runs, digits, held_out):
     inputs, targets = digits
-    from pellucid.data.batches import MemoryRows
-
     augment = Augmenter(Augment(shift=0.2, mixup=0.4), 10)
-    images = Batches(MemoryRows(inputs[:300].reshape(-1, 1, 8, 8), targets[:300]), 32, shuffle=True, augment=augment)
+    images = Batches(
+        MemoryRows(inputs[:300].reshape(-1, 1, 8, 8), targets[:300]), 32, shuffle=True, augment=augment
+    )
     run, control = build(runs, Conv)
     control.fit(images, {"val": held_out})
     run, first = build(runs, Conv, at=13)
@@ -94,7 +102,9 @@ def test_augmentation_resumes_too(runs, digits, held_out):
     second.fit(images, {"val": held_out})
     assert all(
         torch.equal(mine, theirs)
-        for mine, theirs in zip(second.model.state_dict().values(), control.model.state_dict().values(), strict=True)
+        for mine, theirs in zip(
+            second.model.state_dict().values(), control.model.state_dict().values(), strict=True
+        )
     )
 
 

@@ -32,7 +32,9 @@ def by_hand(batches, epochs, model, *, lr=0.01, accumulate=1, clip=None):
 
 
 def same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,9 @@ def test_the_measured_loss_is_that_of_the_whole_split(batches, held_out):
     mine.model.eval()
     with torch.no_grad():
         logits = mine.model(held_out.rows.inputs)
-    assert mine.measures["val/loss"] == pytest.approx(F.cross_entropy(logits, held_out.rows.targets).item(), rel=1e-5)
+    assert mine.measures["val/loss"] == pytest.approx(
+        F.cross_entropy(logits, held_out.rows.targets).item(), rel=1e-5
+    )
     right = (logits.argmax(1) == held_out.rows.targets).float().mean().item()
     assert mine.measures["val/accuracy"] == pytest.approx(right)
 
@@ -148,7 +152,12 @@ def test_a_critic_may_repeat_and_a_generator_wait():
         return Phase(name, loss, lambda model: getattr(model, module).parameters(), **when)
 
     phases = (phase("critic", "first", repeat=5), phase("generator", "second", every=2))
-    mine = Trainer(Pair(), Objective("gan", phases, nothing), lambda p: torch.optim.SGD(p, lr=0.1), trainer(epochs=1).config)
+    mine = Trainer(
+        Pair(),
+        Objective("gan", phases, nothing),
+        lambda p: torch.optim.SGD(p, lr=0.1),
+        trainer(epochs=1).config,
+    )
     mine.fit([torch.zeros(1)] * 4)
     assert counts == {"critic": 20, "generator": 2}
     assert mine.step == 4
@@ -169,7 +178,9 @@ def test_a_callback_stops_with_a_reason(batches):
 
 
 def test_early_stopping_waits_for_its_patience(batches, held_out):
-    mine = trainer(nn.Linear(64, 10), epochs=30, lr=1e-12, callbacks=[EarlyStopping("val/accuracy", "max", patience=3)])
+    mine = trainer(
+        nn.Linear(64, 10), epochs=30, lr=1e-12, callbacks=[EarlyStopping("val/accuracy", "max", patience=3)]
+    )
     mine.fit(batches, {"val": held_out})
     assert mine.epoch == 4  # the first is the best there will be
     assert "has not improved for 3 epochs" in mine.stop_reason
@@ -196,10 +207,18 @@ def test_a_loss_that_is_not_a_number_is_caught_before_the_weights(digits, culpri
         phase = Phase("train", lambda model, batch: model(batch[0]).sum() * float("inf"))
         objective = Objective("broken", (phase,), nothing)
     mine = trainer(model, objective=objective, callbacks=[NonFiniteGuard()])
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "running" not in name and "num" not in name}
+    before = {
+        name: tensor.clone()
+        for name, tensor in model.state_dict().items()
+        if "running" not in name and "num" not in name
+    }
     with pytest.raises(TrainingError) as caught:
         mine.fit([(inputs, targets)])
-    words = {"inputs": "1 values of the batch's inputs", "module": "1 (Explode)", "loss": "the loss function itself"}
+    words = {
+        "inputs": "1 values of the batch's inputs",
+        "module": "1 (Explode)",
+        "loss": "the loss function itself",
+    }
     assert words[culprit] in str(caught.value)
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
 

@@ -1,0 +1,281 @@
+"""From a config to a finished run: the steps are in `train`, in order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from pellucid import evaluation, report
+from pellucid.build.facts import dataset_facts, run_facts, target_met
+from pellucid.build.parts import (
+    check_fit,
+    make_callbacks,
+    make_model,
+    make_objective,
+    make_trainer,
+    monitored,
+    optimizer_of,
+)
+from pellucid.build.prepared import EVALUATED, Prepared, prepare, sample
+from pellucid.config import Config
+from pellucid.data.dataset import Dataset
+from pellucid.diagnosis import curves_of, generalization, setting_of
+from pellucid.errors import PellucidError, ResumeError, TrainingError
+from pellucid.evaluation import Trained
+from pellucid.record import Run, files
+from pellucid.record.run import find_run, now
+from pellucid.train import checkpoint
+from pellucid.train.baseline import baselines
+from pellucid.train.callbacks import Monitor
+from pellucid.train.device import choose_device, choose_path
+from pellucid.train.lr_find import LrSuggestion, lr_find
+from pellucid.train.objectives import Objective
+from pellucid.train.seed import seed_everything
+from pellucid.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A run to go on with.
+
+    Attributes:
+        reference: a folder, an id, the start of one, or "last".
+        allow_changes: go on although config or data differ from what was started.
+    """
+
+    reference: str
+    allow_changes: bool = False
+
+
+def train(
+    config: Config,
+    *,
+    runs: str | Path = "runs",
+    resume: Resume | None = None,
+    dataset: Dataset | None = None,
+    model: nn.Module | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train what a config says and return the finished run.
+
+    Args:
+        config: everything there is to know.
+        runs: the folder that holds run folders.
+        resume: an earlier run to go on with.
+        dataset: data already loaded, instead of `data.source`.
+        model: a module of the caller's own, instead of `model.name`.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        PellucidError: nothing has been written if the input was at fault.
+    """
+    began = time.perf_counter()
+    console = console or Console(quiet=True)
+    run = find_run(runs, resume.reference, config.name) if resume else None
+    prepared = prepare(config, dataset)
+    objective = make_objective(config, prepared)
+    seed_everything(config.train.seed)
+    model = model if model is not None else make_model(config, prepared.preprocess)
+    check_fit(model, prepared)
+    if run is None:
+        run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, model))
+    else:
+        check_resume(run, config, prepared, allow_changes=resume is not None and resume.allow_changes)
+    with run.writing(), _outcome(run):
+        if run.facts["status"] == "finished":
+            console.print(f"Run {run.id} is already finished; nothing is left to train.")
+            return run
+        run.update(status="running")
+        _announce(run, config, prepared, console)
+        _measure_baselines(run, prepared)
+        try:
+            trainer = _train(run, config, prepared, objective, model, console, resumed=resume is not None)
+        except TrainingError as error:
+            run.update(status="failed", stop_reason=error.message, ended=now())
+            report.write(run.path)
+            raise
+        if trainer.interrupted:
+            run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
+            return run
+        _finish(run, config, prepared, objective, trainer, began)
+    return run
+
+
+def _train(
+    run: Run,
+    config: Config,
+    prepared: Prepared,
+    objective: Objective,
+    model: nn.Module,
+    console: Console,
+    resumed: bool,
+) -> Trainer:
+    state = {**prepared.preprocess.state(), "features": prepared.preprocess.feature_names}
+    files.write_json(run.path / "preprocess.json", state)
+    config = config.patch({"train.path": _path(run, config, prepared, objective, model)})
+    batches = prepared.training_batches(config)
+    per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
+    steps = min(per_epoch * config.train.epochs, config.train.max_steps or math.inf)
+    seed_everything(config.train.seed)
+    callbacks = make_callbacks(config, objective, run, console, per_epoch)
+    trainer = make_trainer(config, model, objective, int(steps), per_epoch, callbacks)
+    if resumed and checkpoint.restore(run, trainer):
+        run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
+        console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
+    evaluations = {"val": prepared.batches(_validation(prepared), config)}
+    start = time.perf_counter()
+    try:
+        with run.timed("training"):
+            trainer.fit(batches, evaluations, prepared.probe(config))
+    finally:
+        seconds = run.facts["seconds"]
+        run.update(seconds={**seconds, "training": seconds.get("training", 0) + time.perf_counter() - start})
+    return trainer
+
+
+def _path(run: Run, config: Config, prepared: Prepared, objective: Objective, model: nn.Module) -> str:
+    """Choose device and path, once per run: a resumed run keeps both."""
+    kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
+    torch.set_num_threads(kept.get("threads", torch.get_num_threads()))
+    run.choose(
+        "threads", torch.get_num_threads(), "what torch found; sums come out the same only with as many"
+    )
+    device, reason = choose_device(config.train.device)
+    run.choose("device", device.type, reason)
+    if "path" not in kept:
+        batch = next(iter(prepared.training_batches(config)))
+        with run.timed("choosing the path"):
+            choice = choose_path(config.train.path, model, batch, objective.phases[0].loss, device)
+        run.choose("path", choice.value, choice.reason)
+        return choice.value
+    return kept["path"]
+
+
+def _finish(
+    run: Run, config: Config, prepared: Prepared, objective: Objective, trainer: Trainer, began: float
+) -> None:
+    """Take the best weights, measure them on every held-out split, and write the report."""
+    weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
+    checkpoint.load_weights(trainer.model, weights)
+    metrics = {key: value for key, value in trainer.measures.items() if key.startswith("train/")}
+    trained = Trained(trainer.model, objective, prepared.preprocess, trainer.device, trainer.path.name)
+    with run.timed("evaluation", trainer.step):
+        for split, prefix in EVALUATED.items():
+            if split in prepared.rows:
+                table = prepared.dataset.splits[split]
+                outcome = evaluation.evaluate(trained, prepared.batches(split, config), table)
+                outcome.write(run.path / "evaluation", split)
+                metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
+    metric, mode = monitored(config, objective)
+    monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
+    run.update(
+        status="finished",
+        ended=now(),
+        stop_reason=trainer.stop_reason,
+        metrics=metrics,
+        best={**(monitor.best or {}), "metric": metric, "mode": mode},
+        target_met=target_met(config, prepared.dataset, metrics),
+        seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
+    )
+    run.find(generalization(curves_of(run), run.facts["baselines"], setting_of(run)))
+    run.store.flush()
+    report.write(run.path)
+
+
+def _validation(prepared: Prepared) -> str:
+    return "validation" if "validation" in prepared.rows else "test"
+
+
+def _measure_baselines(run: Run, prepared: Prepared) -> None:
+    """Measure what needs no network: guessing, and a linear model."""
+    if "baselines" in run.facts:
+        return
+    evals = {}
+    for split, prefix in EVALUATED.items():
+        if split in prepared.rows:
+            evals[prefix] = sample(prepared.rows[split], 20_000)
+    inputs, targets = sample(prepared.rows["train"], 60_000)
+    with run.timed("baselines"):
+        found = baselines(inputs, targets, evals, prepared.dataset.task or "classification")
+    run.update(baselines={name: in_own_units(values, prepared) for name, values in found.items()})
+
+
+def in_own_units(values: Mapping[str, float], prepared: Prepared) -> dict[str, float]:
+    """Bring errors on standardized targets to the target's own units; left out for several targets."""
+    stds = prepared.preprocess.std
+    errors = [key for key in values if key.endswith(("/mae", "/rmse"))]
+    if len(stds) > 1:
+        return {key: value for key, value in values.items() if key not in errors}
+    return {key: value * sum(stds) if key in errors else value for key, value in values.items()}
+
+
+def _announce(run: Run, config: Config, prepared: Prepared, console: Console) -> None:
+    dataset, facts = prepared.dataset, run.facts
+    run.choose("data", "in memory" if prepared.in_memory else "streamed", prepared.where)
+    sizes = ", ".join(f"{name} {len(table):,}" for name, table in dataset.splits.items())
+    console.print(f"[bold]{run.name}[/]  {run.path}", highlight=False)
+    console.print(f"data    {dataset.source.name} ({dataset.source.kind}): {sizes}", highlight=False)
+    for note in filter(None, [dataset.source.note, *facts["dataset"]["notes"]]):
+        console.print(f"        {note}", highlight=False, style="dim", markup=False)
+    model = facts["model"]
+    console.print(f"model   {model['name']}, {model['parameters']:,} parameters", highlight=False)
+
+
+# ---- resuming and ending -----------------------------------------------------------------------
+
+
+def check_resume(run: Run, config: Config, prepared: Prepared, *, allow_changes: bool) -> None:
+    """Refuse to go on with a run whose config or data are no longer what they were.
+
+    Raises:
+        ResumeError: says what differs.
+    """
+    before = Config.read(run.path / "config.yaml")
+    differences = [f"{key} was {old!r}, is {new!r}" for key, old, new in before.differences(config)]
+    kept = run.facts["dataset"]["splits"]
+    for split, facts in dataset_facts(prepared)["splits"].items():
+        if kept.get(split) != facts:
+            differences.append(f"the {split} split was {kept.get(split)}, is {facts}")
+    if not differences:
+        return
+    if not allow_changes:
+        raise ResumeError(
+            f"Run {run.id} cannot go on as it was: {'; '.join(differences)}.",
+            remedy="the original settings, or `--allow-changes` to go on with the new ones",
+        )
+    run.note(f"Resumed with changes: {'; '.join(differences)}.")
+    files.write(run.path / "config.yaml", config.to_yaml())
+
+
+@contextmanager
+def _outcome(run: Run) -> Iterator[None]:
+    """Record how a run ended if it did not end well."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.update(status="interrupted", stop_reason="interrupted", ended=now())
+        raise
+    except Exception as error:
+        reason = error.message if isinstance(error, PellucidError) else f"{type(error).__name__}: {error}"
+        run.update(status="failed", stop_reason=reason, ended=now())
+        raise
+
+
+def find_lr(config: Config) -> LrSuggestion:
+    """Measure which learning rate suits the model and data of a config; nothing is written."""
+    prepared = prepare(config)
+    objective = make_objective(config, prepared)
+    seed_everything(config.train.seed)
+    model = make_model(config, prepared.preprocess)
+    check_fit(model, prepared)
+    return lr_find(
+        model, prepared.training_batches(config), objective.phases[0].loss, optimizer=optimizer_of(config)
+    )

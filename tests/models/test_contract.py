@@ -1,0 +1,171 @@
+"""What every model keeps to, whatever it is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from beartype import beartype
+from jaxtyping import jaxtyped
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pellucid.models import BUILDERS
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to hold to the contract.
+
+    Attributes:
+        builder: a name in BUILDERS.
+        input_shape: of one example.
+        parameters: how many there are, counted by hand.
+        options: of the builder.
+        differs: whether training and evaluation mode give different outputs.
+    """
+
+    builder: str
+    input_shape: tuple[int, ...]
+    parameters: int
+    options: dict[str, Any] = field(default_factory=dict)
+    differs: bool = False
+
+    def build(self, seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return BUILDERS[self.builder](self.input_shape, 10, **self.options)
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.builder}-{'x'.join(map(str, self.input_shape))}-{options}"
+
+
+def conv(channels: int, width: int, kernel_size: int = 3) -> int:
+    """Parameters of a convolution block with batch norm."""
+    return channels * width * kernel_size**2 + 2 * width
+
+
+SMALL = conv(1, 32) + conv(32, 64) + conv(64, 64) + conv(64, 128)
+BASE = conv(3, 64) + conv(64, 128) + 2 * conv(128, 128) + conv(128, 256) + 2 * conv(256, 256)
+TINY = conv(1, 6, 5) + conv(6, 16, 5)
+CASES = [
+    Case("linear", (13,), 140),
+    Case("mlp", (1, 28, 28), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10),
+    Case("mlp", (64,), 64 * 32 + 32 + 32 * 10 + 10, {"size": "tiny", "activation": "gelu"}),
+    Case("mlp", (5, 3), 15 * 8 + 8 + 16 + 80 + 10, {"hidden": [8], "norm": "batch"}, differs=True),
+    Case(
+        "mlp",
+        (15,),
+        15 * 8 + 8 + 16 + 80 + 10,
+        {"hidden": [8], "norm": "layer", "dropout": 0.3},
+        differs=True,
+    ),
+    Case("cnn", (1, 28, 28), TINY + 400 * 84 + 2 * 84 + 850, {"size": "tiny"}, differs=True),
+    Case("cnn", (1, 28, 28), SMALL + 9 * 128 * 10 + 10, {"size": "small"}, differs=True),
+    Case("cnn", (1, 8, 8), SMALL + 128 * 10 + 10, {}, differs=True),
+    Case("cnn", (3, 16, 16), BASE + 2570, {"size": "base"}, differs=True),
+]
+each = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def batch(case: Case, rows: int = 12) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(rows, *case.input_shape, generator=generator), torch.arange(rows) % 10
+
+
+def typed(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The forward pass with the shapes in its signature checked."""
+    checked = jaxtyped(typechecker=beartype)(type(model).forward)
+    return lambda x: checked(model, x)
+
+
+@each
+def test_logits_have_the_promised_shape(case: Case) -> None:
+    inputs, _ = batch(case)
+    logits = typed(case.build())(inputs)
+    assert logits.shape == (12, 10)
+    assert logits.dtype == torch.float32
+
+
+@each
+def test_parameter_count(case: Case) -> None:
+    assert sum(p.numel() for p in case.build().parameters()) == case.parameters
+
+
+@each
+def test_untrained_model_says_nothing(case: Case) -> None:
+    inputs, targets = batch(case)
+    loss = F.cross_entropy(case.build()(inputs), targets).item()
+    assert loss == pytest.approx(math.log(10), abs=0.1)
+
+
+@each
+def test_gradients_reach_every_parameter(case: Case) -> None:
+    model = case.build()
+    inputs, targets = batch(case)
+    F.cross_entropy(model(inputs), targets).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@each
+def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
+    model = case.build().eval()
+    inputs, _ = batch(case)
+    torch.testing.assert_close(model(inputs)[3:5], model(inputs[3:5]))
+
+
+@each
+def test_training_and_evaluation_differ_only_where_said(case: Case) -> None:
+    inputs, _ = batch(case)
+    model = case.build()
+    same = torch.allclose(model.train()(inputs), model.eval()(inputs), atol=1e-6)
+    assert same is not case.differs
+
+
+@each
+def test_seed_decides_the_weights(case: Case) -> None:
+    first, second, other = case.build(0).state_dict(), case.build(0).state_dict(), case.build(1).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+@each
+def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
+    model, other = case.build(0), case.build(1)
+    inputs, _ = batch(case)
+    model(inputs)  # moves the running statistics
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(model.eval()(inputs), other.eval()(inputs))
+
+
+@each
+def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
+    model = case.build()
+    inputs, targets = batch(case)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(200):
+        loss = F.cross_entropy(model(inputs), targets)
+        if loss.item() < 0.05:
+            return
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    pytest.fail(f"after 200 steps on one batch the loss is {loss.item():.3f}")
+
+
+@each
+def test_wrong_input_is_refused_with_both_shapes(case: Case) -> None:
+    model = case.build()
+    wrong = torch.zeros(2, *case.input_shape[:-1], case.input_shape[-1] + 1)
+    if case.builder == "cnn":
+        wrong = torch.zeros(2, case.input_shape[0] + 1, *case.input_shape[1:])
+    with pytest.raises(ValueError, match=r"expects .* received .*\(2, "):
+        model(wrong)

@@ -1,0 +1,51 @@
+"""What a newcomer waits for before anything happens: `import pellucid` and `--help`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import pellucid
+
+HEAVY = ("torch", "sklearn", "datasets", "pandas", "pyarrow", "numpy")
+
+
+def loaded_by(code):
+    script = f"import sys, json\n{code}\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pellucid",
+        "import pellucid.cli.main",
+        "import pellucid.cli.main as m\ntry:\n    m.app(['--help'])\nexcept SystemExit:\n    pass",
+        "import pellucid.cli.main as m\ntry:\n    m.app(['train', '--help'])\nexcept SystemExit:\n    pass",
+    ],
+)
+def test_no_heavy_library_is_loaded(code):
+    assert loaded_by(code) == []
+
+
+@pytest.mark.parametrize("module", ["record", "config", "errors", "diagnosis", "recipes", "report"])
+def test_facts_are_read_without_torch(module):
+    assert "torch" not in loaded_by(f"import pellucid.{module}")
+
+
+def test_every_public_name_is_there():
+    for name in pellucid.__all__:
+        assert getattr(pellucid, name) is not None
+    assert set(pellucid.__all__) <= set(dir(pellucid))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = pellucid.nothing
+
+
+def test_the_error_tree_has_one_code_for_each_kind():
+    from pellucid import errors
+
+    kinds = errors.PellucidError.__subclasses__()
+    assert len({kind.exit_code for kind in kinds}) == len(kinds)
+    assert all(kind.__name__ in errors.__doc__ and str(kind.exit_code) in errors.__doc__ for kind in kinds)

@@ -1,0 +1,54 @@
+"""Every block of the README runs as it stands there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_iris
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A newcomer's folder, with some data of their own in it."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    load_iris(as_frame=True).frame.to_csv(folder / "flowers.csv", index=False)
+    return folder
+
+
+def run(arguments, folder):
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_there_are_blocks_of_both_kinds():
+    assert {language for language, _ in BLOCKS} == {"sh", "python"}
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "python"])
+def test_python_blocks_run(block, folder):
+    done = run([sys.executable, "-c", block], folder)
+    assert done.returncode == 0, done.stderr
+    assert "test/accuracy" in done.stdout
+    assert "report.html" in done.stdout
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_run(line, folder):
+    arguments = shlex.split(line, comments=True)
+    if (
+        arguments[0] == "make"
+    ):  # both are tried on a fresh clone elsewhere; here, that they say what they would do
+        done = run(["make", "-n", "-C", str(ROOT), arguments[1]], folder)
+        assert "pip install" in done.stdout or os.path.exists(ROOT / ".venv/installed")
+    else:
+        done = run([sys.executable, "-m", "pellucid.cli.main", *arguments[1:]], folder)
+        assert done.stdout
+    assert done.returncode == 0, done.stderr

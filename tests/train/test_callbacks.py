@@ -1,0 +1,79 @@
+"""What callbacks decide and write."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from pellucid.errors import MissingExtraError, UnknownNameError
+from pellucid.record import Run
+from pellucid.train.callbacks import Memory, Monitor, Recorder
+from pellucid.train.progress import ProgressBar
+from pellucid.train.trackers import tracker
+from tests.train.conftest import trainer
+
+
+class Stub:
+    """A trainer that says what it is told."""
+
+    def __init__(self):
+        self.measures, self.epoch, self.step = {}, 0, 0
+
+    def say(self, monitor, **measures):
+        self.epoch, self.step = self.epoch + 1, self.step + 10
+        self.measures = {name.replace("_", "/"): value for name, value in measures.items()}
+        monitor.on_epoch_end(self)
+
+
+def test_the_best_is_the_best_and_a_lower_loss_breaks_ties():
+    monitor, stub = Monitor("val/accuracy", "max"), Stub()
+    stub.say(monitor, val_accuracy=0.8, val_loss=0.9)
+    stub.say(monitor, val_accuracy=0.8, val_loss=0.5)
+    assert (monitor.improved, monitor.best["epoch"]) == (True, 2)
+    stub.say(monitor, val_accuracy=0.8, val_loss=0.6)
+    assert not monitor.improved
+    stub.say(monitor, val_accuracy=0.9, val_loss=5.0)
+    assert monitor.best == {"value": 0.9, "tie": 5.0, "epoch": 4, "step": 40}
+
+
+def test_what_is_not_a_number_is_never_the_best():
+    monitor, stub = Monitor("val/loss", "min"), Stub()
+    stub.say(monitor, val_loss=float("nan"))
+    assert monitor.best is None
+    stub.say(monitor, val_loss=3.0)
+    assert monitor.best["value"] == 3.0
+
+
+def test_the_recorder_writes_epochs_and_every_nth_step(runs, batches, held_out):
+    run = Run.create(runs, "test", "")
+    mine = trainer(epochs=2, callbacks=[Memory(), Recorder(run, every=5)])
+    mine.fit(batches, {"val": held_out}, batches)
+    total = 2 * len(batches)
+    assert [step for step, _ in run.store.series("step/loss")] == list(range(5, total + 1, 5))
+    assert [step for step, _ in run.store.series("val/loss")] == [len(batches), total]
+    assert run.store.series("val/loss")[-1][1] == mine.measures["val/loss"]
+    assert {"train/loss", "train/loss_clean", "train/accuracy", "memory/rss_mb", "epoch_seconds"} <= set(
+        run.store.keys()
+    )
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(batches, held_out):
+    out = io.StringIO()
+    mine = trainer(epochs=2, callbacks=[ProgressBar(Console(file=out, width=200), len(batches))])
+    mine.fit(batches, {"val": held_out})
+    lines = out.getvalue().splitlines()
+    assert lines[0].split()[:4] == ["epoch", "train/loss", "val/loss", "val/accuracy"]
+    assert len(lines) == 3
+    assert f"{100 * mine.measures['val/accuracy']:.2f} %" in lines[-1]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_tracker_that_is_missing_says_what_to_install(runs, monkeypatch):
+    run = Run.create(runs, "test", "")
+    for name in ("tensorboard", "mlflow", "wandb"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+        monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+        with pytest.raises(MissingExtraError, match=rf'pip install "pellucid\[{name}\]"'):
+            tracker(name, run)
+    with pytest.raises(UnknownNameError, match="tensorboard"):
+        tracker("tensorbord", run)
