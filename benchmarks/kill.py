@@ -29,7 +29,7 @@ TIMES = ("epoch_seconds", "memory/rss_mb")
 
 def command(recipe: str, runs: Path, *more: str) -> list[str]:
     settings = ["--set", "train.checkpoint_seconds=0.05", "--data-fraction", "0.2", "--epochs", "6"]
-    return [sys.executable, "-m", "pellucid.cli.main", "run", recipe, "--runs", str(runs), *settings, *more]
+    return [sys.executable, "-m", "pellucid", "run", recipe, "--runs", str(runs), *settings, *more]
 
 
 def start(recipe: str, runs: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 """Every block of the README runs as it stands there."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -49,6 +50,13 @@ def test_commands_run(line, folder):
         done = run(["make", "-n", "-C", str(ROOT), arguments[1]], folder)
         assert "pip install" in done.stdout or os.path.exists(ROOT / ".venv/installed")
     else:
-        done = run([sys.executable, "-m", "pellucid.cli.main", *arguments[1:]], folder)
+        done = run([sys.executable, "-m", "pellucid", *arguments[1:]], folder)
         assert done.stdout
     assert done.returncode == 0, done.stderr
+
+
+def test_the_catalogue_page_is_what_the_code_says():
+    spec = importlib.util.spec_from_file_location("catalogues", ROOT / "docs" / "catalogues.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert page.PAGE.read_text(encoding="utf-8") == page.render(), "run: python docs/catalogues.py"

@@ -34,7 +34,7 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
             "data": {**data.model_dump(), **(_image_data(data, image_size, rows) if image_size else {})},
             "model": {"name": "cnn", "size": "tiny" if rows < 5000 else "small"} if deep else _mlp(rows),
             "objective": {"name": dataset.task or "classification"},
-            "optimizer": {"name": "adamw", "lr": 2e-3 if deep else 1e-3, "weight_decay": 0.01},
+            "optimizer": {"name": "adamw", "lr": 2e-3 if deep else 3e-3, "weight_decay": 0.01},
             "schedule": {"name": "one_cycle" if rows >= 5000 else "cosine"},
             "train": {"epochs": epochs, "batch_size": batch, "early_stopping": stopping},
         },

@@ -1,7 +1,7 @@
 """Convolutional networks from LeNet to a small ResNet, behind one dial.
 
     x (B, C, H, W) -> stages -> average to a grid (B, D, G, G) -> flatten -> [hidden layer] -> logits (B, K)
-    stage: [conv block] x depth, max-pool by 2; in ResNets a residual block follows
+    stage: conv blocks, the last with a max-pool by 2; in ResNets a residual block follows
 
 Shapes: B batch, C image channels, D channels of the last stage, G side of the grid, K classes. Images may
 have any height and width from 8 up, because the last feature map is averaged to a fixed grid.
@@ -29,16 +29,14 @@ class Plan:
     """What a size is made of.
 
     Attributes:
-        widths: channels of each stage; every stage halves height and width.
-        depths: convolutions in each stage.
+        stages: the channels of each convolution, by stage; every stage halves height and width.
         kernel_size: side of their kernels.
         residual: whether a residual block follows each stage but the first.
         grid: largest side of the grid the last feature map is averaged to.
         hidden: width of the fully connected layer before the logits; 0 for none.
     """
 
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
+    stages: tuple[tuple[int, ...], ...]
     kernel_size: int = 3
     residual: bool = False
     grid: int = 7
@@ -46,9 +44,9 @@ class Plan:
 
 
 SIZES: dict[str, Plan] = {
-    "tiny": Plan((6, 16), (1, 1), kernel_size=5, grid=5, hidden=84),  # LeNet-5, LeCun et al. 1998
-    "small": Plan((32, 64, 128), (1, 2, 1), grid=3),  # VGG-like, after Simonyan and Zisserman 2015
-    "base": Plan((64, 128, 256), (1, 1, 1), residual=True, grid=1),  # ResNet, He et al. 2016
+    "tiny": Plan(((6,), (16,)), kernel_size=5, grid=5, hidden=84),  # LeNet-5, LeCun et al. 1998
+    "small": Plan(((16,), (32, 64), (128,)), grid=3),  # VGG-like, after Simonyan and Zisserman 2015
+    "base": Plan(((64,), (128,), (256,)), residual=True, grid=1),  # ResNet, He et al. 2016
 }
 """Plans by size."""
 
@@ -93,7 +91,7 @@ class CNN(nn.Module):
             )
         plan = lookup("cnn size", size, SIZES)
         stride = -(-image_size // LARGEST_FIRST_MAP)  # rounded up
-        shrink = stride * 2 ** len(plan.widths)
+        shrink = stride * 2 ** len(plan.stages)
         grid = min(plan.grid, image_size // shrink)
         self.in_channels = in_channels
         self.smallest_side = shrink
@@ -101,12 +99,12 @@ class CNN(nn.Module):
         block = {"norm": norm, "activation": activation}
         self.stages = nn.Sequential()
         channels = in_channels
-        for index, (width, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):
+        for index, widths in enumerate(plan.stages):
             first = stride if index == 0 else 1
-            self.stages.append(_stage(channels, width, depth, plan.kernel_size, stride=first, **block))
+            self.stages.append(_stage(channels, widths, plan.kernel_size, stride=first, **block))
+            channels = widths[-1]
             if plan.residual and index > 0:
-                self.stages.append(ResidualBlock(width, **block))
-            channels = width
+                self.stages.append(ResidualBlock(channels, **block))
         self.pool = nn.AdaptiveAvgPool2d(grid)
         features = channels * grid**2
         self.hidden = _hidden(features, plan.hidden, **block)
@@ -130,17 +128,19 @@ class CNN(nn.Module):
 
 
 def _stage(
-    channels: int, width: int, depth: int, kernel_size: int, *, stride: int, norm: str | None, activation: str
+    channels: int, widths: Sequence[int], kernel_size: int, *, stride: int, norm: str | None, activation: str
 ) -> nn.Sequential:
-    """(B, channels, H, W) -> (B, width, H / stride / 2, W / stride / 2)."""
+    """(B, channels, H, W) -> (B, widths[-1], H / stride / 2, W / stride / 2)."""
     stage = nn.Sequential()
-    for _ in range(depth):
+    for number, width in enumerate(widths, 1):
         side = max(kernel_size, 2 * stride - 1)  # so that a long stride skips no pixel
-        stage.append(
-            ConvBlock(channels, width, kernel_size=side, stride=stride, norm=norm, activation=activation)
+        pool = number == len(widths)
+        block = ConvBlock(
+            channels, width, kernel_size=side, stride=stride, pool=pool, norm=norm, activation=activation
         )
+        stage.append(block)
         channels, stride = width, 1
-    return stage.append(nn.MaxPool2d(2))
+    return stage
 
 
 def _hidden(features: int, width: int, *, norm: str | None, activation: str) -> nn.Sequential:
@@ -158,7 +158,7 @@ def cnn(
     size: str | None = None,
     activation: str = "relu",
     norm: str | None = "batch",
-    dropout: float = 0.0,
+    dropout: float = 0.2,
 ) -> CNN:
     """Build a CNN for images of a shape.
 

@@ -88,7 +88,7 @@ def mlp(
     hidden: Sequence[int] | None = None,
     activation: str = "relu",
     norm: str | None = None,
-    dropout: float = 0.0,
+    dropout: float = 0.2,
 ) -> MLP:
     """Build an MLP for inputs of a shape.
 

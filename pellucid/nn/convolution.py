@@ -13,13 +13,17 @@ from pellucid.nn.norm import norm as make_norm
 
 
 class ConvBlock(nn.Module):
-    """activation(norm(conv(x))), padded so that stride 1 keeps height and width.
+    """activation(norm(pool(conv(x)))), padded so that stride 1 without a pool keeps height and width.
+
+    The pool stands before the norm: what follows then has a quarter of the numbers to work on, which on a
+    CPU is a third of the time of a small network.
 
     Args:
         in_channels: C.
         out_channels: D.
         kernel_size: side of the kernel, odd.
         stride: pixels between two positions; 2 halves height and width (rounded up).
+        pool: take the largest of every 2 x 2 outputs; halves height and width (rounded down).
         norm: one of `NORMS` or None; with a norm the convolution has no bias, which it would cancel.
         activation: one of `ACTIVATIONS`.
     """
@@ -31,6 +35,7 @@ class ConvBlock(nn.Module):
         *,
         kernel_size: int = 3,
         stride: int = 1,
+        pool: bool = False,
         norm: str | None = "batch",
         activation: str = "relu",
     ):
@@ -40,11 +45,12 @@ class ConvBlock(nn.Module):
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=norm is None
         )
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
         self.norm = make_norm(norm, out_channels, maps=True)
         self.activation = make_activation(activation)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H_out W_out"]:
-        return self.activation(self.norm(self.conv(x)))
+        return self.activation(self.norm(self.pool(self.conv(x))))
 
 
 class ResidualBlock(nn.Module):

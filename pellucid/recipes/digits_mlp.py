@@ -10,7 +10,7 @@ CONFIG = Config.parse(
         "name": "digits-mlp",
         "summary": "handwritten digits, the 784-128-64-10 network",
         "data": {"source": "mnist", "augment": {"rotate": 8, "scale": 0.08, "shift": 0.08}},
-        "model": {"name": "mlp", "options": {"hidden": [128, 64]}},
+        "model": {"name": "mlp", "options": {"hidden": [128, 64], "dropout": 0.0}},
         "optimizer": {"name": "adamw", "lr": 3e-3, "weight_decay": 1e-4},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
         "train": {"epochs": 20, "batch_size": 128},

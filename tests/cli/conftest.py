@@ -26,7 +26,7 @@ class CommandLine:
     folder: Path
 
     def __call__(self, *words):
-        command = [sys.executable, "-m", "pellucid.cli.main", *map(str, words)]
+        command = [sys.executable, "-m", "pellucid", *map(str, words)]
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=300, check=False
         )

@@ -1,0 +1,57 @@
+"""Writes docs/catalogues.md from the catalogues in the code: `python docs/catalogues.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from pellucid.nn import ACTIVATIONS
+from pellucid.train.losses import LOSSES
+from pellucid.train.optimizers import OPTIMIZERS
+from pellucid.train.schedules import SCHEDULES
+
+PAGE = Path(__file__).with_name("catalogues.md")
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    columns = list(columns)
+    lines = [columns, ["---"] * len(columns), *(list(row) for row in rows)]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def bound(value: float) -> str:
+    return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value:.4g}"
+
+
+def options(values: dict[str, object]) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in values.items())
+
+
+def render() -> str:
+    """Return the page."""
+    activations = (
+        (f"`{a.name}`", f"${a.formula}$", f"${a.derivative_formula}$", f"{bound(a.range[0])} .. {bound(a.range[1])}", a.source, a.note)
+        for a in ACTIVATIONS.values()
+    )
+    losses = (
+        (f"`{e.name}`", f"${e.formula}$", ", ".join(e.tasks), options(e.options), e.source, e.note) for e in LOSSES.values()
+    )
+    optimizers = (
+        (f"`{o.name}`", f"${o.formula}$", f"{o.lr:g}", options(o.options), o.source, o.note) for o in OPTIMIZERS.values()
+    )
+    schedules = ((f"`{s.name}`", f"${s.formula}$", options(s.options), s.source, s.note) for s in SCHEDULES.values())
+    lines = ["# Catalogues", "", "Written from the code by `python docs/catalogues.py`; names are those of configs.", ""]
+    lines += ["## Activations", ""]
+    lines += table(("name", "f(x)", "f'(x)", "range", "source", "note"), activations)
+    lines += ["", "## Losses", ""]
+    lines += table(("name", "for one example", "for", "options", "source", "note"), losses)
+    lines += ["", "## Optimizers", ""]
+    lines += table(("name", "update", "lr", "options", "source", "note"), optimizers)
+    lines += ["", "## Schedules", ""]
+    lines += table(("name", "factor of the learning rate", "options", "source", "note"), schedules)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
