@@ -92,7 +92,10 @@ def main() -> None:
         inputs, targets = torch.randn(size * steps, *shape), torch.randint(0, 10, (size * steps,))
         ratios, rates = [], []
         with tempfile.TemporaryDirectory() as folder:
-            tries = [partial(by_hand, make, inputs, targets, size), partial(by_trainer, make, inputs, targets, size, folder)]
+            tries = [
+                partial(by_hand, make, inputs, targets, size),
+                partial(by_trainer, make, inputs, targets, size, folder),
+            ]
             for pair in range(given.pairs + 1):
                 order = (0, 1) if pair % 2 else (1, 0)
                 seconds = {which: tries[which]() for which in order}
@@ -105,7 +108,10 @@ def main() -> None:
             "highest": max(ratios),
             "trainer_steps_per_second": statistics.median(rates),
         }
-        print(f"{name:<16} trainer / loop {found[name]['ratio']:.3f}  ({min(ratios):.3f} to {max(ratios):.3f})", flush=True)
+        print(
+            f"{name:<16} trainer / loop {found[name]['ratio']:.3f}  ({min(ratios):.3f} to {max(ratios):.3f})",
+            flush=True,
+        )
     print(json.dumps(found))
 
 

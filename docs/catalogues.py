@@ -31,17 +31,33 @@ def options(values: dict[str, object]) -> str:
 def render() -> str:
     """Return the page."""
     activations = (
-        (f"`{a.name}`", f"${a.formula}$", f"${a.derivative_formula}$", f"{bound(a.range[0])} .. {bound(a.range[1])}", a.source, a.note)
+        (
+            f"`{a.name}`",
+            f"${a.formula}$",
+            f"${a.derivative_formula}$",
+            f"{bound(a.range[0])} .. {bound(a.range[1])}",
+            a.source,
+            a.note,
+        )
         for a in ACTIVATIONS.values()
     )
     losses = (
-        (f"`{e.name}`", f"${e.formula}$", ", ".join(e.tasks), options(e.options), e.source, e.note) for e in LOSSES.values()
+        (f"`{e.name}`", f"${e.formula}$", ", ".join(e.tasks), options(e.options), e.source, e.note)
+        for e in LOSSES.values()
     )
     optimizers = (
-        (f"`{o.name}`", f"${o.formula}$", f"{o.lr:g}", options(o.options), o.source, o.note) for o in OPTIMIZERS.values()
+        (f"`{o.name}`", f"${o.formula}$", f"{o.lr:g}", options(o.options), o.source, o.note)
+        for o in OPTIMIZERS.values()
     )
-    schedules = ((f"`{s.name}`", f"${s.formula}$", options(s.options), s.source, s.note) for s in SCHEDULES.values())
-    lines = ["# Catalogues", "", "Written from the code by `python docs/catalogues.py`; names are those of configs.", ""]
+    schedules = (
+        (f"`{s.name}`", f"${s.formula}$", options(s.options), s.source, s.note) for s in SCHEDULES.values()
+    )
+    lines = [
+        "# Catalogues",
+        "",
+        "Written from the code by `python docs/catalogues.py`; names are those of configs.",
+        "",
+    ]
     lines += ["## Activations", ""]
     lines += table(("name", "f(x)", "f'(x)", "range", "source", "note"), activations)
     lines += ["", "## Losses", ""]

@@ -38,11 +38,12 @@ class Run(record.Run):
     Args:
         path: the folder.
         model: the module it trained, where that was the caller's own.
+        dataset: the data it learned from, where that was handed over.
     """
 
-    def __init__(self, path: str | Path, model: nn.Module | None = None):
+    def __init__(self, path: str | Path, model: nn.Module | None = None, dataset: Dataset | None = None):
         super().__init__(path)
-        self.model = model
+        self.model, self.dataset = model, dataset
 
     def __repr__(self) -> str:
         numbers = ", ".join(
@@ -56,7 +57,7 @@ class Run(record.Run):
 
     def evaluate(self, split: str = "test") -> Outcome:
         """Load the run's own data again and measure its model on a split."""
-        return inference.evaluate(self, split, self.model)
+        return inference.evaluate(self, split, self.model, self.dataset)
 
     def report(self) -> Path:
         """Write report.html anew and return its path."""
@@ -112,4 +113,4 @@ def fit(
         model=own,
         console=Console(highlight=False) if progress else None,
     )
-    return Run(finished.path, own)
+    return Run(finished.path, own, dataset)

@@ -16,6 +16,7 @@ from pellucid import evaluation
 from pellucid.build import EVAL_BATCH, EVALUATED, OWN_MODEL, make_model, make_objective, prepare
 from pellucid.config import Config
 from pellucid.data.batches import Batches, MemoryRows
+from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ModelError, RunError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained
@@ -92,15 +93,17 @@ def load_preprocess(run: Run) -> Preprocess:
         raise RunError(f"{path} cannot be read: {error}.", remedy="train again") from None
 
 
-def evaluate(run: Run, split: str = "test", model: nn.Module | None = None) -> Outcome:
-    """Measure a run's model on one split of its own data, loaded again.
+def evaluate(
+    run: Run, split: str = "test", model: nn.Module | None = None, dataset: Dataset | None = None
+) -> Outcome:
+    """Measure a run's model on one split of its own data, loaded again unless it is given.
 
     Raises:
         UnknownNameError: the data has no such split.
     """
     config = Config.read(run.path / "config.yaml")
     trained = load_trained(run, model)
-    prepared = prepare(config)
+    prepared = prepare(config, dataset)
     make_objective(config, prepared)
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))

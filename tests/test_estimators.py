@@ -23,7 +23,7 @@ def test_scikit_learn_accepts_it(estimator):
 
 def test_a_grid_search_over_a_pipeline_works():
     X, y = load_iris(return_X_y=True)
-    pipeline = make_pipeline(MinMaxScaler(), Classifier(epochs=20, random_state=0))
+    pipeline = make_pipeline(MinMaxScaler(), Classifier(epochs=40, random_state=0))
     grid = GridSearchCV(pipeline, {"classifier__lr": [1e-5, 1e-2]}, cv=3).fit(X, y)
     assert grid.best_params_ == {"classifier__lr": 1e-2}
     assert grid.best_score_ > 0.9

@@ -29,7 +29,9 @@ from pellucid.train.callbacks import (
     Recorder,
     ReduceOnPlateau,
 )
+from pellucid.train.catalogue import lookup
 from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.losses import LOSSES
 from pellucid.train.objectives import Objective
 from pellucid.train.progress import ProgressBar
 from pellucid.train.trackers import tracker
@@ -68,12 +70,27 @@ def make_objective(config: Config, prepared: Prepared) -> Objective:
             f"objective.name is {name!r}, but the target {prepared.dataset.target!r} makes this {task}.",
             remedy=f"--set objective.name={task}, or another --set data.target=COLUMN",
         )
+    _check_loss(config)
     options: dict[str, Any] = config.objective.model_dump(include={"loss", "l1", "l2"})
     if name == "classification":
         options["label_smoothing"] = config.objective.label_smoothing
         if config.objective.class_weights:
             options["class_weights"] = _class_weights(prepared)
     return objectives.BUILDERS[name](**options)
+
+
+def _check_loss(config: Config) -> None:
+    """Refuse a loss that is made for another task, such as a squared error between logits and class ids."""
+    name, task = config.objective.loss, config.objective.name
+    if name is None:
+        return
+    loss = lookup("loss", name, LOSSES)
+    if task not in loss.tasks:
+        fitting = ", ".join(other.name for other in LOSSES.values() if task in other.tasks)
+        raise ConfigError(
+            f"objective.loss {name!r} is for {' or '.join(loss.tasks)}, and this is {task}.",
+            remedy=f"one of: {fitting}",
+        )
 
 
 def _class_weights(prepared: Prepared) -> torch.Tensor:

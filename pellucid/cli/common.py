@@ -56,7 +56,7 @@ def patched(
     epochs: int | None,
     settings: list[str] | None,
     fraction: float | None,
-    skip_bad: bool,
+    skip_bad: bool = False,
 ) -> Config:
     """Apply the flags to a config; `--set` has the last word."""
     from pellucid.config import parse_override

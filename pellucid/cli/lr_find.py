@@ -22,7 +22,7 @@ def lr_find(
     from pellucid.recipes import find, names
 
     config = find(source) if source in names() else config_of(source, settings or [])
-    config = common.patched(config, seed, None, settings, data_fraction, False)
+    config = common.patched(config, seed, None, settings, data_fraction)
     found = build.find_lr(config)
     if as_json:
         common.print_json(

@@ -52,7 +52,8 @@ def train(
 ) -> None:
     """Train on your own data, or from a config file."""
     settings = [*([f"data.target={target}"] if target else []), *(settings or [])]
-    config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction, skip_bad)
+    settings += ["data.skip_bad=true"] if skip_bad else []
+    config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction)
     _train(config, runs, resume, allow_changes, as_json)
 
 
@@ -65,7 +66,7 @@ def config_of(source: str, settings: list[str]) -> Config:
     from pellucid.data.inspect import suggest_config
     from pellucid.data.sources import open_data
 
-    asked = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None, False)
+    asked = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None)
     return suggest_config(open_data(asked.data), asked.data)
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -82,7 +83,7 @@ class Run:
                 "notes": [],
             }
             files.write(partial / CONFIG, config)
-            path = _free(root, f"{stamp}-{name}")
+            path = _free(root, f"{stamp}-{_plain(name)}")
             files.write_json(
                 partial / FACTS, {"id": path.name, **base, "environment": environment(), **facts}
             )
@@ -245,6 +246,11 @@ def environment() -> dict[str, Any]:
         "command": sys.argv,
         "packages": packages,
     }
+
+
+def _plain(name: str) -> str:
+    """A name that can stand in a path: ylecun/mnist becomes ylecun-mnist."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
 
 
 def _free(root: Path, name: str) -> Path:

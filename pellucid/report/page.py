@@ -79,7 +79,7 @@ def render(run: Run) -> str:
         undefined=jinja2.ChainableUndefined,  # facts may lack any entry, at any depth
     )
     view = _view(run)
-    return environment.get_template("template.html").render(
+    page = environment.get_template("template.html").render(
         **view,
         words=words,
         term=words.Terms(),
@@ -88,6 +88,7 @@ def render(run: Run) -> str:
         script_digest=digest,
         sections=[(name, title) for name, title in SECTIONS if view[name]],
     )
+    return page.lstrip()
 
 
 def _view(run: Run) -> dict[str, Any]:

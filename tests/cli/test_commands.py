@@ -45,7 +45,7 @@ def test_another_seed_is_another_training(pellucid, trained):
 def test_inspect_writes_a_config_that_trains_as_it_is(pellucid, flowers):
     seen = pellucid("inspect", "iris.csv", "--out", "suggested.yaml")
     assert seen.code == 0
-    for words in ("150", "species", "setosa", "suggested.yaml"):
+    for words in ("train 120", "species", "setosa", "suggested.yaml"):
         assert words in seen.out
     assert pellucid("train", "suggested.yaml", "--epochs", "2", "--json").json["status"] == "finished"
 

@@ -1,0 +1,97 @@
+"""Train every recipe with several seeds and write what came out into RESULTS.md.
+
+    make recipes                                       all, three seeds each
+    .venv/bin/python benchmarks/recipes.py --only fashion --seeds 1
+
+Each training is `pellucid run NAME --seed N --json` in a process of its own, one after the other. The table
+stands between two marks in RESULTS.md; rows of recipes that were not run this time stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pellucid.config import Config
+from pellucid.recipes import find, names
+
+PAGE = Path(__file__).parent.parent / "RESULTS.md"
+BEGIN, END = "<!-- recipes: written by benchmarks/recipes.py -->", "<!-- end of recipes -->"
+HEAD = [
+    "| recipe | metric | ours, mean | seeds | linear | published | target | | training, s | machine |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+]
+
+
+def train(name: str, seed: int, runs: Path) -> dict[str, Any]:
+    command = [
+        sys.executable,
+        "-m",
+        "pellucid",
+        "run",
+        name,
+        "--seed",
+        str(seed),
+        "--json",
+        "--runs",
+        str(runs),
+    ]
+    print(" ".join(command[2:]), flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def row(name: str, config: Config, results: list[dict[str, Any]]) -> str:
+    """One line of the table."""
+    target = config.target
+    metric = target.metric if target else "test/accuracy"
+    values = [result["metrics"][metric] for result in results]
+    mean = statistics.mean(values)
+    published = f"{config.published.value:.4g}" if config.published else ""
+    verdict = "" if target is None else ("met" if mean >= target.value else "missed")
+    seconds = ", ".join(f"{result['seconds']['training']:.0f}" for result in results)
+    cells = [
+        f"`{name}`",
+        metric,
+        f"{mean:.4f}",
+        ", ".join(f"{value:.4f}" for value in values),
+        f"{results[0]['baselines']['linear'].get(metric, float('nan')):.4f}",
+        published,
+        f"{target.value:g}" if target else "",
+        verdict,
+        seconds,
+        f"{os.cpu_count()} cores, {platform.machine()}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def written(rows: dict[str, str]) -> str:
+    """The page with these rows in its table."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    table, _, after = rest.partition(END)
+    kept = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
+    lines = [BEGIN, "", *HEAD, *(line for _, line in sorted({**kept, **rows}.items())), "", END]
+    return before + "\n".join(lines) + after
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=names(), nargs="*")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    given = parser.parse_args()
+    for name in given.only or names():
+        results = [train(name, seed, given.runs) for seed in range(given.seeds)]
+        PAGE.write_text(written({name: row(name, find(name), results)}), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Training ended from outside, at any moment, goes on to where it would have ended."""
+
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SETTINGS = ["--epochs", "250", "--set", "train.checkpoint_seconds=0.02", "--set", "train.early_stopping=null"]
+
+
+def start(flowers, runs, *more):
+    command = [sys.executable, "-m", "pellucid", "train", "iris.csv", "--runs", str(runs), *SETTINGS, *more]
+    return subprocess.Popen(command, cwd=flowers, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def first_checkpoint(process, runs):
+    while process.poll() is None:
+        for pointer in runs.glob("*/checkpoints/last"):
+            return pointer.parent.parent
+        time.sleep(0.005)
+    raise AssertionError(f"it ended before it began: {process.stderr.read()}")
+
+
+def outcome(run):
+    """Everything that must not depend on an interruption."""
+    folder = run / "checkpoints"
+    last, best = (folder / (folder / name).read_text().strip() for name in ("last", "best"))
+    files = [last / "model.safetensors", last / "optimizer.safetensors", best / "model.safetensors"]
+    query = "SELECT key, step, value FROM metrics WHERE key NOT LIKE '%seconds' AND key NOT LIKE 'memory%'"
+    rows = sqlite3.connect(run / "run.sqlite").execute(f"{query} ORDER BY key, step").fetchall()
+    return [path.read_bytes() for path in files], rows, json.loads((run / "run.json").read_text())["metrics"]
+
+
+@pytest.fixture(scope="module")
+def control(flowers, tmp_path_factory):
+    """A training that nobody interrupts, and the seconds it took."""
+    runs = tmp_path_factory.mktemp("control")
+    assert start(flowers, runs).wait() == 0
+    run = next(runs.glob("*/run.json")).parent
+    return outcome(run), json.loads((run / "run.json").read_text())["seconds"]["training"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_at_a_random_moment_changes_nothing(flowers, control, tmp_path, seed):
+    expected, seconds = control
+    process = start(flowers, tmp_path)
+    run = first_checkpoint(process, tmp_path)
+    time.sleep(random.Random(seed).uniform(0, 0.8 * seconds))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert start(flowers, tmp_path, "--resume", "last").wait() == 0
+    assert outcome(run) == expected
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_says_so_and_can_be_resumed(flowers, control, tmp_path, number, code):
+    expected, _ = control
+    process = start(flowers, tmp_path)
+    run = first_checkpoint(process, tmp_path)
+    process.send_signal(number)
+    assert process.wait() == code, process.stderr.read()
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert start(flowers, tmp_path, "--resume", run.name).wait() == 0
+    assert outcome(run) == expected
+
+
+def test_a_run_that_is_being_written_is_left_alone(flowers, tmp_path):
+    process = start(flowers, tmp_path)
+    run = first_checkpoint(process, tmp_path)
+    second = start(flowers, tmp_path, "--resume", Path(run).name)
+    assert second.wait() == 5
+    assert b"another process" in second.stderr.read()
+    process.kill()
+    process.wait()
