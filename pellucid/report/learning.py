@@ -134,6 +134,8 @@ def _measure(curves: _Curves) -> Chart | None:
     lines, name = curves.lines(curves.measure), words.measure_name(curves.measure)
     pick = min if words.lower_is_better(curves.measure) else max
     epoch, value = pick(lines[-1].points, key=lambda point: point[1])
+    if curves.best is not None and (curves.best[0], value) in lines[-1].points:
+        epoch = curves.best[0]  # of several equal values, the one that was kept
     write = _writer(curves.measure)
     title = f"Best {lines[-1].name} {name} {write(value)}, at epoch {epoch:g}"
     return _chart(curves, title, lines, name, write, shares=curves.measure in words.SHARES)
