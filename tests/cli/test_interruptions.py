@@ -73,6 +73,7 @@ def test_a_signal_saves_says_so_and_can_be_resumed(flowers, control, tmp_path, n
 def test_a_run_that_is_being_written_is_left_alone(flowers, tmp_path):
     process = start(flowers, tmp_path)
     run = first_checkpoint(process, tmp_path)
+    process.send_signal(signal.SIGSTOP)  # alive, and holding the run
     second = start(flowers, tmp_path, "--resume", Path(run).name)
     assert second.wait() == 5
     assert b"another process" in second.stderr.read()
