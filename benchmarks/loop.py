@@ -84,9 +84,12 @@ def by_trainer(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=11)
+    parser.add_argument("--only", choices=list(WORKLOADS))
     given = parser.parse_args()
     found = {}
     for name, (make, size, steps) in WORKLOADS.items():
+        if given.only not in (None, name):
+            continue
         torch.manual_seed(0)
         shape = (1, 28, 28) if "cnn" in name else (784,)
         inputs, targets = torch.randn(size * steps, *shape), torch.randint(0, 10, (size * steps,))

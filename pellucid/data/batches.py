@@ -7,7 +7,6 @@ Arrow by worker processes. Both are a `Rows`, and give the same batches for the 
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -155,10 +154,11 @@ class Batches:
         if self._joins_last:
             indices[-2:] = [torch.cat(indices[-2:])]
         batches = self.rows.batches(indices[start:])
-        for position, (inputs, targets) in zip(itertools.count(start), batches, strict=False):
-            if self.augment is not None:
-                inputs, targets = self.augment(inputs, targets, self._generator(number, position + 1))
-            yield inputs, targets
+        if self.augment is None:
+            yield from batches
+            return
+        for position, (inputs, targets) in enumerate(batches, start):
+            yield self.augment(inputs, targets, self._generator(number, position + 1))
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:

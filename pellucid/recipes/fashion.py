@@ -9,12 +9,12 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "fashion",
-        "summary": "ten kinds of clothes, a small convolutional network",
-        "data": {"source": "fashion", "augment": {"flip": True, "shift": 0.07, "erase": 0.3}},
-        "model": {"name": "cnn", "size": "small", "options": {"dropout": 0.2}},
+        "summary": "ten kinds of clothes, a small residual network",
+        "data": {"source": "fashion", "augment": {"flip": True, "shift": 0.07, "erase": 0.2}},
+        "model": {"name": "cnn", "size": "base", "options": {"dropout": 0.2}},
         "optimizer": {"name": "adamw", "lr": 4e-3, "weight_decay": 0.05},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
-        "train": {"epochs": 20, "batch_size": 128},
+        "train": {"epochs": 7, "batch_size": 128},
         "target": {"metric": "test/accuracy", "value": 0.93, "on": "zalando-datasets/fashion_mnist"},
         "published": {
             "metric": "test/accuracy",

@@ -108,9 +108,9 @@ def cross_entropy(
     """
     if targets.is_floating_point():
         logits, targets = _probabilities("cross_entropy", logits, targets)
-    else:
+    elif logits.ndim != 2 or targets.ndim != 1 or len(logits) != len(targets):
         logits, targets = _by_class("cross_entropy", logits, targets)
-    return F.cross_entropy(logits, targets, weight=weight, label_smoothing=label_smoothing)
+    return F.cross_entropy(_precise(logits), targets, weight=weight, label_smoothing=label_smoothing)
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:

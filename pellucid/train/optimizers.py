@@ -296,6 +296,8 @@ def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_deca
     trained = [parameter for parameter in every if parameter.requires_grad]
     if not trained:
         raise ConfigError("There is nothing to optimize: no parameter has requires_grad set.")
+    if not weight_decay:
+        return [{"params": trained, "weight_decay": 0.0}]  # one group is one call of a fused kernel
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},

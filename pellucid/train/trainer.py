@@ -280,8 +280,12 @@ class Trainer:
             rest = batches.epoch(self.epoch, self.position)  # type: ignore[attr-defined]
         else:
             rest = itertools.islice(iter(batches), self.position, None)
-        placed = (self._place(batch) for batch in rest)
-        while group := list(itertools.islice(placed, self.config.gradient_accumulation_steps)):
+        in_place = self.device.type == "cpu" and not self.path.channels_last
+        placed = iter(rest) if in_place else map(self._place, rest)
+        size = self.config.gradient_accumulation_steps
+        if size == 1:
+            yield from ([batch] for batch in placed)
+        while group := list(itertools.islice(placed, size)):
             yield group
 
     def _place(self, batch: Any) -> Any:
@@ -300,12 +304,12 @@ class Trainer:
             group["lr"] = base * factor
         return self.base_lrs[phase][0] * factor
 
-    @contextlib.contextmanager
-    def _only(self, parameters: list[nn.Parameter]) -> Iterator[None]:
+    def _only(self, parameters: list[nn.Parameter]) -> contextlib.AbstractContextManager[None]:
         """Freeze everything but these while a phase computes; with one phase there is nothing to freeze."""
-        if len(self.parameters) == 1:
-            yield
-            return
+        return contextlib.nullcontext() if len(self.parameters) == 1 else self._frozen_but(parameters)
+
+    @contextlib.contextmanager
+    def _frozen_but(self, parameters: list[nn.Parameter]) -> Iterator[None]:
         mine = {id(parameter) for parameter in parameters}
         others = [p for p in self.model.parameters() if p.requires_grad and id(p) not in mine]
         for parameter in others:
