@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pellucid.cli import common
-from pellucid.errors import INTERRUPTED, TERMINATED
+from pellucid.errors import INTERRUPTED, TERMINATED, ResumeError
 
 if TYPE_CHECKING:
     from pellucid.config import Config
@@ -33,7 +33,8 @@ def run(
     """Train a recipe: real data, a network, and the score it must reach."""
     from pellucid.recipes import find
 
-    config = common.patched(find(recipe), seed, epochs, settings, data_fraction, skip_bad)
+    started = find(recipe) if resume is None else _started(recipe, runs, resume)
+    config = common.patched(started, seed, epochs, settings, data_fraction, skip_bad)
     _train(config, runs, resume, allow_changes, as_json)
 
 
@@ -55,6 +56,21 @@ def train(
     settings += ["data.skip_bad=true"] if skip_bad else []
     config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction)
     _train(config, runs, resume, allow_changes, as_json)
+
+
+def _started(recipe: str, runs: Path, resume: str) -> Config:
+    """The config a run of this recipe was started with, so that its flags need not be repeated."""
+    from pellucid.config import Config
+    from pellucid.recipes import find
+    from pellucid.record.run import find_run
+
+    name = find(recipe).name
+    run = find_run(runs, resume, name)
+    if run.name != name:
+        raise ResumeError(
+            f"Run {run.id} is of {run.name!r}, not of the recipe {recipe!r}.", remedy="`pellucid runs ls`"
+        )
+    return Config.read(run.path / "config.yaml")
 
 
 def config_of(source: str, settings: list[str]) -> Config:

@@ -24,12 +24,10 @@ def storage(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"The disk that holds {path} is full.", remedy="free some space, or `--runs DIR` elsewhere"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StorageError(
-                f"Cannot write {path}: {os.strerror(error.errno)}.",
-                remedy="`--runs DIR` with a folder you may write",
-            ) from error
-        raise
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            remedy="`--runs DIR` with a folder you may write",
+        ) from error
 
 
 def write(path: Path, data: bytes | str) -> None:

@@ -168,18 +168,14 @@ class Run:
         Raises:
             RunError: another process is writing it.
         """
-        lock = self._lock()
         try:
-            lock.acquire(blocking=False)
+            held = self._lock().acquire(blocking=False)
         except filelock.Timeout:
             raise RunError(
                 f"Run {self.id} is being written by another process.", remedy="wait for it, or stop it first"
             ) from None
-        try:
+        with held, contextlib.closing(self.store):
             yield
-        finally:
-            self.store.close()
-            lock.release()
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.path / ".lock")

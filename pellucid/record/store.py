@@ -6,10 +6,12 @@ WAL mode: readers (the report, `runs query`, a page that follows the run) never 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ class Store:
         """Write what is pending, in one transaction."""
         if not any(self._pending.values()):
             return
-        with self._refusals(), self._connect() as connection:
+        with _refusals(self.path), self._connect() as connection:
             for table, rows in self._pending.items():
                 if rows:
                     connection.executemany(
@@ -72,7 +74,7 @@ class Store:
         """Forget everything after `step`: a resumed run writes those steps again."""
         for rows in self._pending.values():
             rows.clear()
-        with self._refusals(), self._connect() as connection:
+        with _refusals(self.path), self._connect() as connection:
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
 
@@ -137,30 +139,26 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             try:
-                connection = sqlite3.connect(self.path, timeout=30)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.executescript(SCHEMA)
+                with _refusals(self.path):
+                    connection = sqlite3.connect(self.path, timeout=30)
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    connection.execute("PRAGMA synchronous = NORMAL")
+                    connection.executescript(SCHEMA)
             except sqlite3.DatabaseError as error:
                 raise RunError(f"{self.path} is not a readable database: {error}.") from None
             self._connection = connection
         return self._connection
 
-    def _refusals(self):
-        return storage_errors(self.path)
 
-
-class storage_errors:
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
     """Turn SQLite's own words for a full or read-only disk into a `StorageError`."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.OperationalError):
-            code = 28 if "full" in str(error) else 13 if "readonly" in str(error) else None
-            if code is not None:
-                with storage(self.path):
-                    raise OSError(code, str(error))
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        words = str(error)
+        code = errno.ENOSPC if "full" in words else errno.EACCES if "readonly" in words else None
+        if code is None:
+            raise
+        with storage(path):
+            raise OSError(code, words) from error

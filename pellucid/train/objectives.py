@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -97,7 +98,7 @@ def classification(
         }
 
     phase = Phase("train", _supervised(train_loss, l1, l2))
-    probs = lambda logits: logits.float().softmax(-1)  # noqa: E731
+    probs = partial(torch.softmax, dim=-1)
     return Objective("classification", (phase,), measure, probs, "val/accuracy", "max")
 
 

@@ -191,3 +191,10 @@ def test_the_doctor_finds_nothing_wrong(pellucid):
     done = pellucid("doctor", "--json")
     assert done.code == 0, done.err
     assert {row["check"] for row in done.json} == {"python", "torch", "device", "data", "disk", "training"}
+
+
+def test_lr_find_suggests_a_rate_and_says_why(pellucid):
+    found = pellucid("lr-find", "iris.csv", "--json").json
+    assert 1e-4 < found["lr"] < 0.2
+    assert "the loss fell" in found["reason"]
+    assert f"optimizer.lr={found['lr']:.2g}" in pellucid("lr-find", "iris.csv").out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pellucid.errors import UsageError
+from pellucid.errors import StorageError, UsageError
 from pellucid.record import Finding, Trace
 from pellucid.record.store import Store
 
@@ -65,3 +65,13 @@ def test_a_query_that_is_wrong_or_writes_is_refused(store, sql):
     with pytest.raises(UsageError, match="The query failed"):
         store.query(sql)
     assert store.series("loss") == [(1, 2.0)]
+
+
+def test_a_full_disk_is_said_in_words(store):
+    store.metrics(1, {"loss": 2.0})
+    store.flush()
+    store._connection.execute("PRAGMA max_page_count = 1")
+    for step in range(20_000):
+        store.metrics(step, {"loss": 2.0})
+    with pytest.raises(StorageError, match="is full"):
+        store.flush()
