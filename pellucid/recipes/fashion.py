@@ -10,7 +10,7 @@ CONFIG = Config.parse(
     {
         "name": "fashion",
         "summary": "ten kinds of clothes, a small residual network",
-        "data": {"source": "fashion", "augment": {"flip": True, "shift": 0.07, "erase": 0.2}},
+        "data": {"source": "fashion", "augment": {"flip": True}},
         "model": {"name": "cnn", "size": "base", "options": {"dropout": 0.2}},
         "optimizer": {"name": "adamw", "lr": 4e-3, "weight_decay": 0.05},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
