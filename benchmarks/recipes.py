@@ -21,11 +21,12 @@ from typing import Any
 
 from pellucid.config import Config
 from pellucid.recipes import find, names
+from pellucid.record import measures
 
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
 BEGIN, END = "<!-- recipes: written by benchmarks/recipes.py -->", "<!-- end of recipes -->"
 HEAD = [
-    "| recipe | metric | ours, mean | seeds | linear | published | target | | training, s | machine |",
+    "| recipe | metric | ours, mean | seeds | without a network | published | target | | seconds | machine |",
     "|---|---|---|---|---|---|---|---|---|---|",
 ]
 
@@ -55,14 +56,16 @@ def row(name: str, config: Config, results: list[dict[str, Any]]) -> str:
     values = [result["metrics"][metric] for result in results]
     mean = statistics.mean(values)
     published = f"{config.published.value:.4g}" if config.published else ""
-    verdict = "" if target is None else ("met" if mean >= target.value else "missed")
+    sign = -1 if measures.lower_is_better(metric) else 1
+    met = target is not None and sign * mean >= sign * target.value
+    verdict = "" if target is None else ("met" if met else "missed")
     seconds = ", ".join(f"{result['seconds']['training']:.0f}" for result in results)
     cells = [
         f"`{name}`",
         metric,
         f"{mean:.4f}",
         ", ".join(f"{value:.4f}" for value in values),
-        f"{results[0]['baselines']['linear'].get(metric, float('nan')):.4f}",
+        beside(results[0]["baselines"], metric, sign),
         published,
         f"{target.value:g}" if target else "",
         verdict,
@@ -70,6 +73,12 @@ def row(name: str, config: Config, results: list[dict[str, Any]]) -> str:
         f"{os.cpu_count()} cores, {platform.machine()}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def beside(baselines: dict[str, dict[str, float]], metric: str, sign: int) -> str:
+    """The best of the baselines that were measured by this metric, and its name."""
+    known = [(sign * values[metric], name) for name, values in baselines.items() if metric in values]
+    return f"{sign * max(known)[0]:.4f} ({max(known)[1]})" if known else ""
 
 
 def written(rows: dict[str, str]) -> str:

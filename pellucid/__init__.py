@@ -26,6 +26,7 @@ _WHERE = {
     "Objective": "pellucid.train.objectives",
     "Phase": "pellucid.train.objectives",
     "lr_find": "pellucid.train.lr_find",
+    "load_model": "pellucid.pretrained",
     "fit": "pellucid.api",
     "Run": "pellucid.api",
     "Classifier": "pellucid.estimators",
@@ -50,6 +51,7 @@ __all__ = [
     "fit",
     "image_folder",
     "load",
+    "load_model",
     "lr_find",
     "models",
     "parquet",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from pellucid.data.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
+    from pellucid.pretrained import load_model
     from pellucid.train.lr_find import lr_find
     from pellucid.train.objectives import Objective, Phase
     from pellucid.train.trainer import Trainer

@@ -14,7 +14,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.errors import UnknownNameError
 from pellucid.evaluation import Outcome
-from pellucid.inference import Prediction
+from pellucid.tasks.task import Answer
 
 SHORT = {
     "epochs": "train.epochs",
@@ -26,10 +26,15 @@ SHORT = {
     "weight_decay": "optimizer.weight_decay",
     "optimizer": "optimizer.name",
     "schedule": "schedule.name",
+    "objective": "objective.name",
     "loss": "objective.loss",
     "augment": "data.augment",
 }
 """The settings `fit` takes by a short name; all others go through `settings`."""
+
+
+SUPERVISED = ("classification", "multilabel", "regression")
+"""Objectives that follow from the target of a dataset."""
 
 
 class Run(record.Run):
@@ -51,9 +56,9 @@ class Run(record.Run):
         )
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
-    def predict(self, inputs: Any) -> Prediction:
-        """Predict for an array, a table, an image, a folder of images, or a CSV, Parquet or .npy file."""
-        return inference.predict(self, inputs, self.model)
+    def predict(self, inputs: Any, **options: Any) -> Answer:
+        """Predict for an array, a table, images, a CSV, Parquet or .npy file, or a text."""
+        return inference.predict(self, inputs, self.model, **options)
 
     def evaluate(self, split: str = "test") -> Outcome:
         """Load the run's own data again and measure its model on a split."""
@@ -101,7 +106,7 @@ def fit(
     own = model if isinstance(model, nn.Module) else None
     values: dict[str, Any] = {"model.name": build.OWN_MODEL if own is not None else model}
     values["data.source"] = dataset.source.name if dataset is not None else data
-    if dataset is not None and dataset.task is not None:
+    if dataset is not None and dataset.task in SUPERVISED:
         values["objective.name"] = dataset.task
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     config = Config(name=dataset.name.rsplit("/", 1)[-1] if dataset is not None else str(data)).patch(values)

@@ -21,6 +21,23 @@ ColumnKind = Literal["image", "number", "boolean", "category", "date", "text", "
 """The kinds of column a dataset knows; `tensor` is a numeric array of any shape per row."""
 
 
+ObjectiveName = Literal[
+    "classification",
+    "multilabel",
+    "regression",
+    "language_model",
+    "masked_language_model",
+    "seq2seq",
+    "span_denoising",
+    "reconstruction",
+    "elbo",
+    "adversarial",
+    "forecasting",
+    "metric_learning",
+]
+"""What can be optimized; each is a task with its own data, measures and pictures."""
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, and values are checked when they change."""
 
@@ -40,6 +57,32 @@ class Augment(Section):
     cutmix: float = Field(default=0, ge=0, description="Beta(a, a) of pasting a patch of another image")
 
 
+class TextConfig(Section):
+    """How texts become tokens; the vocabulary is learned from the training split alone."""
+
+    tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
+        default=None, description="None: words for a model that reads sequences, word counts for all others"
+    )
+    vocab_size: int = Field(default=20_000, ge=10, description="most tokens there may be")
+    max_seq_len: int = Field(default=256, ge=2, description="tokens of a text that are read; the rest is cut")
+    cut: Literal["end", "start"] = Field(default="end", description="which end of a long text is cut")
+    lowercase: bool = True
+    pretrained: str | None = Field(
+        default=None, description="use the tokenizer of this pretrained model, instead of learning one"
+    )
+
+
+class SeriesConfig(Section):
+    """How rows in the order of time become windows to forecast from."""
+
+    window: int = Field(default=96, ge=1, description="rows a forecast is made from")
+    horizon: int = Field(default=96, ge=1, description="rows that are forecast")
+    time: str | None = Field(default=None, description="the column of time; None: the only date there is")
+    rows: list[int] | None = Field(
+        default=None, description="rows of train, validation and test, from the start; None: by share"
+    )
+
+
 class DataConfig(Section):
     """What to learn from."""
 
@@ -49,7 +92,9 @@ class DataConfig(Section):
     inputs: list[str] | None = Field(default=None, description="the columns to learn from; None: all others")
     columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where the guess is wrong")
     validation: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
-    test: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
+    test: float = Field(
+        default=0.1, ge=0, lt=1, description="share held out where there is no split; 0: none"
+    )
     split_seed: int = Field(default=0, description="seed of the split, apart from the seed of training")
     fraction: float = Field(
         default=1.0, gt=0, le=1, description="share of each split to use, for a quick look"
@@ -63,6 +108,8 @@ class DataConfig(Section):
         default=0.25, gt=0, le=1, description="share of memory data may fill before it streams"
     )
     augment: Augment = Field(default_factory=lambda: Augment())
+    text: TextConfig = Field(default_factory=lambda: TextConfig())
+    series: SeriesConfig = Field(default_factory=lambda: SeriesConfig())
 
 
 class ModelConfig(Section):
@@ -73,12 +120,19 @@ class ModelConfig(Section):
         default=None, description="None: the model's default"
     )
     options: dict[str, Any] = Field(default={}, description="e.g. {hidden: [128, 64], activation: relu}")
+    weights: str | None = Field(
+        default=None, description="start from these: a run's id or folder, or a .safetensors file"
+    )
 
 
 class ObjectiveConfig(Section):
-    """What is optimized. `loss` is a name in the loss catalogue; None: the usual one for the task."""
+    """What is optimized. `options` go to the objective and are checked against its signature.
 
-    name: Literal["classification", "multilabel", "regression"] = "classification"
+    `loss` is a name in the loss catalogue, for what predicts a target; None: the usual one for the task.
+    """
+
+    name: ObjectiveName = "classification"
+    options: dict[str, Any] = Field(default={}, description="e.g. {noise: 0.5}, {beta: 1.0}")
     loss: str | None = None
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     class_weights: bool = Field(default=False, description="weigh classes by their inverse frequency")
@@ -87,7 +141,10 @@ class ObjectiveConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}."""
+    """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}.
+
+    `phases` changes any of these for one phase of an objective, e.g. {discriminator: {lr: 1e-4}}.
+    """
 
     name: str = "adamw"
     lr: float = Field(default=1e-3, gt=0)
@@ -95,6 +152,7 @@ class OptimizerConfig(Section):
         default=0, ge=0, description="decoupled, on weights alone: no biases, no norms"
     )
     options: dict[str, Any] = {}
+    phases: dict[str, dict[str, Any]] = {}
 
 
 class ScheduleConfig(Section):
@@ -173,6 +231,9 @@ class Config(Section):
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
     target: Target | None = None
     published: Published | None = None
+    judge: str | None = Field(
+        default=None, description="a finished run, by id or name, whose classifier judges generated images"
+    )
 
     @model_validator(mode="after")
     def _one_average(self) -> Config:

@@ -5,19 +5,19 @@ The one place where data, models and training meet. Everything that trains goes 
 lies below; nothing below imports it.
 """
 
-from pellucid.build.parts import OWN_MODEL, make_model, make_objective, make_trainer
-from pellucid.build.prepared import EVAL_BATCH, EVALUATED, Prepared, prepare
+from pellucid.build.loaded import find_judge, finished_runs, load_trained
+from pellucid.build.parts import OWN_MODEL, make_model, make_trainer
+from pellucid.build.prepared import prepare
 from pellucid.build.training import Resume, find_lr, train
 
 __all__ = [
-    "EVALUATED",
-    "EVAL_BATCH",
     "OWN_MODEL",
-    "Prepared",
     "Resume",
+    "find_judge",
     "find_lr",
+    "finished_runs",
+    "load_trained",
     "make_model",
-    "make_objective",
     "make_trainer",
     "prepare",
     "train",

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from pellucid.build.parts import OWN_MODEL, direction
-from pellucid.build.prepared import Prepared
 from pellucid.config import Config, Published, Target
 from pellucid.data.dataset import Dataset
+from pellucid.tasks.prepared import Prepared
 
 
 def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str, Any]:
@@ -18,12 +18,14 @@ def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str,
     own, published = config.model.name == OWN_MODEL, config.published
     return {
         "summary": config.summary,
+        "task": config.objective.name,
         "seed": config.train.seed,
         "dataset": dataset_facts(prepared),
         "model": {
             "name": type(model).__name__ if own else config.model.name,
             "size": config.model.size,
             "options": config.model.options,
+            "architecture": None if own else getattr(model, "architecture", None),
             **model_facts(model),
         },
         "target": config.target.model_dump() if config.target else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,14 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from pellucid.build.prepared import Prepared
-from pellucid.config import Config
-from pellucid.data.batches import Batches
+from pellucid.config import Config, OptimizerConfig
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
-from pellucid.models import BUILDERS as MODELS
-from pellucid.record import Run
-from pellucid.train import objectives, optimizers, schedules
+from pellucid.errors import ConfigError, UnknownNameError
+from pellucid.models import BUILDERS
+from pellucid.pretrained import pretrained, reads, rebuild
+from pellucid.record import Run, measures
+from pellucid.tasks import TASKS
+from pellucid.train import optimizers, schedules
 from pellucid.train.callbacks import (
     Callback,
     EarlyStopping,
@@ -29,82 +29,105 @@ from pellucid.train.callbacks import (
     Recorder,
     ReduceOnPlateau,
 )
-from pellucid.train.catalogue import lookup
 from pellucid.train.checkpoint import Checkpointer
-from pellucid.train.losses import LOSSES
 from pellucid.train.objectives import Objective
 from pellucid.train.progress import ProgressBar
 from pellucid.train.trackers import tracker
 from pellucid.train.trainer import Trainer
 
+PRETRAINED = "pretrained"
+"""What `model.name` says of a model that others have trained; `model.weights` names it."""
+MODELS = {**BUILDERS, PRETRAINED: pretrained}
 OWN_MODEL = "custom"
 """What `model.name` says of a module that was handed over."""
 
 
-def make_model(config: Config, preprocess: Preprocess) -> nn.Module:
+SET_HERE = ("input_shape", "num_outputs", "vocab_size", "weights")
+"""What a builder is told by the data, or by another key of the config."""
+
+
+def make_model(
+    config: Config, preprocess: Preprocess, architecture: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Build the model a config names, for the shape of its data.
+
+    Args:
+        config: all of it.
+        preprocess: fitted on the data.
+        architecture: of a pretrained model that has been trained further, whose files are not needed again.
 
     Raises:
         UnknownNameError: no such model.
-        ConfigError: an option the model does not have.
+        ConfigError: an option the model does not have, or a model that reads something else.
     """
-    if config.model.name not in MODELS:
-        raise UnknownNameError("model", config.model.name, MODELS)
-    builder = MODELS[config.model.name]
+    builder = builder_of(config)
+    parameters = inspect.signature(builder).parameters
     options = {**({"size": config.model.size} if config.model.size else {}), **config.model.options}
-    known = [p for p in inspect.signature(builder).parameters if p not in ("input_shape", "num_outputs")]
+    known = [name for name in parameters if name not in SET_HERE]
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of the model {config.model.name!r}", option, known)
+    if preprocess.vocab_size is not None and "vocab_size" in parameters:
+        options["vocab_size"] = preprocess.vocab_size
+    outputs = TASKS[config.objective.name].num_outputs(preprocess)
+    if architecture is not None:
+        return rebuild(architecture, outputs, options.get("dropout", 0.1))
+    if config.model.name == PRETRAINED:
+        options["weights"] = _weights(config)
     try:
-        return builder(preprocess.input_shape, preprocess.num_outputs, **options)
+        return builder(preprocess.input_shape, outputs, **options)
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"model: {error}") from None
 
 
-def make_objective(config: Config, prepared: Prepared) -> Objective:
-    """Build the objective, and refuse one that does not fit the task."""
-    name, task = config.objective.name, prepared.dataset.task
-    if task is not None and name != task:
+def builder_of(config: Config) -> Callable[..., nn.Module]:
+    """Return the builder of the model a config names."""
+    if config.model.name not in MODELS:
+        raise UnknownNameError("model", config.model.name, MODELS)
+    return MODELS[config.model.name]
+
+
+def reads_tokens(config: Config) -> bool:
+    """Whether the model of a config takes token ids; of a module of the caller's own it is not known."""
+    if config.model.name == PRETRAINED:
+        return reads(_weights(config)) == "text"
+    own = config.model.name == OWN_MODEL
+    return not own and "vocab_size" in inspect.signature(builder_of(config)).parameters
+
+
+def _weights(config: Config) -> str:
+    if config.model.weights is None:
         raise ConfigError(
-            f"objective.name is {name!r}, but the target {prepared.dataset.target!r} makes this {task}.",
-            remedy=f"--set objective.name={task}, or another --set data.target=COLUMN",
+            "A pretrained model needs model.weights: a folder, a package or a hub id.",
+            remedy="--set model.weights=sentence-transformers/all-MiniLM-L6-v2",
         )
-    _check_loss(config)
-    options: dict[str, Any] = config.objective.model_dump(include={"loss", "l1", "l2"})
-    if name == "classification":
-        options["label_smoothing"] = config.objective.label_smoothing
-        if config.objective.class_weights:
-            options["class_weights"] = _class_weights(prepared)
-    return objectives.BUILDERS[name](**options)
+    return config.model.weights
 
 
-def _check_loss(config: Config) -> None:
-    """Refuse a loss that is made for another task, such as a squared error between logits and class ids."""
-    name, task = config.objective.loss, config.objective.name
-    if name is None:
-        return
-    loss = lookup("loss", name, LOSSES)
-    if task not in loss.tasks:
-        fitting = ", ".join(other.name for other in LOSSES.values() if task in other.tasks)
-        raise ConfigError(
-            f"objective.loss {name!r} is for {' or '.join(loss.tasks)}, and this is {task}.",
-            remedy=f"one of: {fitting}",
-        )
+def optimizer_of(
+    config: Config, phase: str | None = None, model: nn.Module | None = None
+) -> Callable[..., torch.optim.Optimizer]:
+    """Return what makes the optimizer of a config, given parameters and, if it should be another, an lr.
 
-
-def _class_weights(prepared: Prepared) -> torch.Tensor:
-    counts = torch.zeros(prepared.preprocess.num_outputs)
-    for _, targets in Batches(prepared.rows["train"], 4096):
-        counts += torch.bincount(targets, minlength=len(counts))
-    return counts.sum() / (len(counts) * counts.clamp(min=1))
-
-
-def optimizer_of(config: Config) -> Callable[..., torch.optim.Optimizer]:
-    """Return what makes the optimizer of a config, given parameters and, if it should be another, an lr."""
-    section = config.optimizer
+    Args:
+        config: all of it.
+        phase: of the objective, whose own settings come before the common ones.
+    """
+    common = config.optimizer.model_dump(exclude={"phases"})
+    own = config.optimizer.phases.get(phase or "", {})
+    section = OptimizerConfig.model_validate({**common, **own})
     options = {"lr": section.lr, "weight_decay": section.weight_decay, **section.options}
-    return partial(optimizers.optimizer, section.name, **options)
+    return partial(optimizers.optimizer, section.name, model=model, **options)
+
+
+def _optimizers(
+    config: Config, objective: Objective, model: nn.Module
+) -> dict[str, Callable[..., torch.optim.Optimizer]]:
+    phases = [phase.name for phase in objective.phases]
+    for name in config.optimizer.phases:
+        if name not in phases:
+            raise UnknownNameError(f"phase of the objective {config.objective.name!r}", name, phases)
+    return {name: optimizer_of(config, name, model) for name in phases}
 
 
 def make_trainer(
@@ -128,17 +151,30 @@ def make_trainer(
         **({} if plateau else section.options),
     )
     return Trainer(
-        model, objective, optimizer_of(config), config.train, schedule=schedule, callbacks=callbacks
+        model,
+        objective,
+        _optimizers(config, objective, model),
+        config.train,
+        schedule=schedule,
+        callbacks=callbacks,
     )
 
 
 def make_callbacks(
-    config: Config, objective: Objective, run: Run, console: Console, per_epoch: int
+    config: Config,
+    objective: Objective,
+    run: Run,
+    console: Console,
+    per_epoch: int,
+    shown: Sequence[Callback] = (),
 ) -> list[Callback]:
-    """The callbacks of a run; the checkpointer is last, so that it saves what the others have decided."""
+    """The callbacks of a run; the checkpointer is last, so that it saves what the others have decided.
+
+    Those of the task, `shown`, come before the monitor: what they measure can be monitored.
+    """
     metric, mode = monitored(config, objective)
     monitor = Monitor(metric, mode)
-    callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), monitor]
+    callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *shown, monitor]
     stopping = config.train.early_stopping
     if stopping is not None:
         callbacks.append(
@@ -163,27 +199,4 @@ def monitored(config: Config, objective: Objective) -> tuple[str, Any]:
 
 def direction(metric: str) -> Any:
     """Return "min" for losses and errors, "max" for scores."""
-    return "min" if metric.rsplit("/", 1)[-1] in ("loss", "loss_clean", "mae", "rmse") else "max"
-
-
-def check_fit(model: nn.Module, prepared: Prepared) -> None:
-    """Run two rows through the model: one of the wrong shape is refused before anything is written."""
-    inputs, _ = next(prepared.rows["train"].batches([torch.arange(min(2, len(prepared.rows["train"])))]))
-    training = model.training
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    try:
-        with torch.no_grad():
-            outputs = model.eval()(inputs.to(device))
-    except PellucidError:
-        raise
-    except Exception as error:
-        raise ModelError(f"The model cannot take inputs of shape {tuple(inputs.shape)}: {error}") from error
-    finally:
-        model.train(training)
-    expected = (len(inputs), prepared.preprocess.num_outputs)
-    if tuple(outputs.shape) != expected and tuple(outputs.shape) != expected[: outputs.ndim]:
-        raise ModelError(
-            f"The model's outputs have shape {tuple(outputs.shape)}, expected {expected}: "
-            f"one logit for each of the {expected[1]} outputs of {prepared.dataset.name}.",
-            remedy=f"a last layer of {expected[1]}",
-        )
+    return "min" if measures.lower_is_better(metric) else "max"

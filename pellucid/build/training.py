@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,27 +13,21 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from pellucid import evaluation, report
+from pellucid import report
 from pellucid.build.facts import dataset_facts, run_facts, target_met
-from pellucid.build.parts import (
-    check_fit,
-    make_callbacks,
-    make_model,
-    make_objective,
-    make_trainer,
-    monitored,
-    optimizer_of,
-)
-from pellucid.build.prepared import EVALUATED, Prepared, prepare, sample
+from pellucid.build.loaded import find_judge
+from pellucid.build.parts import PRETRAINED, make_callbacks, make_model, make_trainer, monitored, optimizer_of
+from pellucid.build.prepared import prepare
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.diagnosis import curves_of, generalization, setting_of
+from pellucid.diagnosis import reading
 from pellucid.errors import PellucidError, ResumeError, TrainingError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
+from pellucid.tasks import TASKS, Task
+from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.train import checkpoint
-from pellucid.train.baseline import baselines
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device, choose_path
 from pellucid.train.lr_find import LrSuggestion, lr_find
@@ -62,6 +56,7 @@ def train(
     resume: Resume | None = None,
     dataset: Dataset | None = None,
     model: nn.Module | None = None,
+    judge: Trained | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train what a config says and return the finished run.
@@ -72,6 +67,7 @@ def train(
         resume: an earlier run to go on with.
         dataset: data already loaded, instead of `data.source`.
         model: a module of the caller's own, instead of `model.name`.
+        judge: a trained classifier that judges what a generative model makes, instead of `judge`.
         console: where progress is shown; None shows nothing.
 
     Raises:
@@ -80,11 +76,15 @@ def train(
     began = time.perf_counter()
     console = console or Console(quiet=True)
     run = find_run(runs, resume.reference, config.name) if resume else None
+    task = TASKS[config.objective.name]
     prepared = prepare(config, dataset)
-    objective = make_objective(config, prepared)
+    objective = task.objective(config, prepared)
+    judge = judge or find_judge(config, runs)
     seed_everything(config.train.seed)
     model = model if model is not None else make_model(config, prepared.preprocess)
-    check_fit(model, prepared)
+    task.check(model, objective, prepared)
+    if config.model.weights is not None and config.model.name != PRETRAINED:
+        load_start(model, config.model.weights, runs)
     if run is None:
         run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, model))
     else:
@@ -95,9 +95,10 @@ def train(
             return run
         run.update(status="running")
         _announce(run, config, prepared, console)
-        _measure_baselines(run, prepared)
+        work = _Work(run, config, task, prepared, objective, judge)
+        _measure_baselines(work)
         try:
-            trainer = _train(run, config, prepared, objective, model, console, resumed=resume is not None)
+            trainer = _train(work, model, console, resumed=resume is not None)
         except TrainingError as error:
             run.update(status="failed", stop_reason=error.message, ended=now())
             report.write(run.path)
@@ -105,44 +106,51 @@ def train(
         if trainer.interrupted:
             run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
             return run
-        _finish(run, config, prepared, objective, trainer, began)
+        _finish(work, trainer, began)
     return run
 
 
-def _train(
-    run: Run,
-    config: Config,
-    prepared: Prepared,
-    objective: Objective,
-    model: nn.Module,
-    console: Console,
-    resumed: bool,
-) -> Trainer:
+@dataclass(frozen=True)
+class _Work:
+    """What the steps of a training share."""
+
+    run: Run
+    config: Config
+    task: Task
+    prepared: Prepared
+    objective: Objective
+    judge: Trained | None
+
+
+def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Trainer:
+    run, prepared, objective = work.run, work.prepared, work.objective
     state = {**prepared.preprocess.state(), "features": prepared.preprocess.feature_names}
     files.write_json(run.path / "preprocess.json", state)
-    config = config.patch({"train.path": _path(run, config, prepared, objective, model)})
-    batches = prepared.training_batches(config)
+    config = work.config.patch({"train.path": _path(work, model)})
+    batches = prepared.training_batches()
     per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
     steps = min(per_epoch * config.train.epochs, config.train.max_steps or math.inf)
     seed_everything(config.train.seed)
-    callbacks = make_callbacks(config, objective, run, console, per_epoch)
+    shown = work.task.callbacks(run, prepared, work.judge)
+    callbacks = make_callbacks(config, objective, run, console, per_epoch, shown)
     trainer = make_trainer(config, model, objective, int(steps), per_epoch, callbacks)
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
-    evaluations = {"val": prepared.batches(_validation(prepared), config)}
+    evaluations = {"val": prepared.batches(prepared.validation)}
     start = time.perf_counter()
     try:
         with run.timed("training"):
-            trainer.fit(batches, evaluations, prepared.probe(config))
+            trainer.fit(batches, evaluations, prepared.probe())
     finally:
         seconds = run.facts["seconds"]
         run.update(seconds={**seconds, "training": seconds.get("training", 0) + time.perf_counter() - start})
     return trainer
 
 
-def _path(run: Run, config: Config, prepared: Prepared, objective: Objective, model: nn.Module) -> str:
+def _path(work: _Work, model: nn.Module) -> str:
     """Choose device and path, once per run: a resumed run keeps both."""
+    run, config = work.run, work.config
     kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
     torch.set_num_threads(kept.get("threads", torch.get_num_threads()))
     run.choose(
@@ -151,28 +159,27 @@ def _path(run: Run, config: Config, prepared: Prepared, objective: Objective, mo
     device, reason = choose_device(config.train.device)
     run.choose("device", device.type, reason)
     if "path" not in kept:
-        batch = next(iter(prepared.training_batches(config)))
+        batch = next(iter(work.prepared.training_batches()))
         with run.timed("choosing the path"):
-            choice = choose_path(config.train.path, model, batch, objective.phases[0].loss, device)
+            choice = choose_path(config.train.path, model, batch, work.objective.phases[0].loss, device)
         run.choose("path", choice.value, choice.reason)
         return choice.value
     return kept["path"]
 
 
-def _finish(
-    run: Run, config: Config, prepared: Prepared, objective: Objective, trainer: Trainer, began: float
-) -> None:
+def _finish(work: _Work, trainer: Trainer, began: float) -> None:
     """Take the best weights, measure them on every held-out split, and write the report."""
+    run, config, prepared, objective = work.run, work.config, work.prepared, work.objective
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(trainer.model, weights)
     metrics = {key: value for key, value in trainer.measures.items() if key.startswith("train/")}
-    trained = Trained(trainer.model, objective, prepared.preprocess, trainer.device, trainer.path.name)
+    preprocess, device, path = prepared.preprocess, trainer.device, trainer.path.name
+    trained = Trained(trainer.model, objective, preprocess, device, path, work.task.name)
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
             if split in prepared.rows:
-                table = prepared.dataset.splits[split]
-                outcome = evaluation.evaluate(trained, prepared.batches(split, config), table)
-                outcome.write(run.path / "evaluation", split)
+                outcome = work.task.evaluate(trained, prepared, split, work.judge)
+                outcome.write(run.path, split)
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
     metric, mode = monitored(config, objective)
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
@@ -185,36 +192,17 @@ def _finish(
         target_met=target_met(config, prepared.dataset, metrics),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
-    run.find(generalization(curves_of(run), run.facts["baselines"], setting_of(run)))
+    run.find(reading(run))
     run.store.flush()
     report.write(run.path)
 
 
-def _validation(prepared: Prepared) -> str:
-    return "validation" if "validation" in prepared.rows else "test"
-
-
-def _measure_baselines(run: Run, prepared: Prepared) -> None:
-    """Measure what needs no network: guessing, and a linear model."""
-    if "baselines" in run.facts:
-        return
-    evals = {}
-    for split, prefix in EVALUATED.items():
-        if split in prepared.rows:
-            evals[prefix] = sample(prepared.rows[split], 20_000)
-    inputs, targets = sample(prepared.rows["train"], 60_000)
-    with run.timed("baselines"):
-        found = baselines(inputs, targets, evals, prepared.dataset.task or "classification")
-    run.update(baselines={name: in_own_units(values, prepared) for name, values in found.items()})
-
-
-def in_own_units(values: Mapping[str, float], prepared: Prepared) -> dict[str, float]:
-    """Bring errors on standardized targets to the target's own units; left out for several targets."""
-    stds = prepared.preprocess.std
-    errors = [key for key in values if key.endswith(("/mae", "/rmse"))]
-    if len(stds) > 1:
-        return {key: value for key, value in values.items() if key not in errors}
-    return {key: value * sum(stds) if key in errors else value for key, value in values.items()}
+def _measure_baselines(work: _Work) -> None:
+    """Measure what needs no network, such as guessing and a linear model."""
+    if "baselines" not in work.run.facts:
+        with work.run.timed("baselines"):
+            found = work.task.baselines(work.prepared)
+        work.run.update(baselines=found)
 
 
 def _announce(run: Run, config: Config, prepared: Prepared, console: Console) -> None:
@@ -271,11 +259,24 @@ def _outcome(run: Run) -> Iterator[None]:
 
 def find_lr(config: Config) -> LrSuggestion:
     """Measure which learning rate suits the model and data of a config; nothing is written."""
-    prepared = prepare(config)
-    objective = make_objective(config, prepared)
+    task, prepared = TASKS[config.objective.name], prepare(config)
+    objective = task.objective(config, prepared)
     seed_everything(config.train.seed)
     model = make_model(config, prepared.preprocess)
-    check_fit(model, prepared)
+    task.check(model, objective, prepared)
     return lr_find(
-        model, prepared.training_batches(config), objective.phases[0].loss, optimizer=optimizer_of(config)
+        model, prepared.training_batches(), objective.phases[0].loss, optimizer=optimizer_of(config)
     )
+
+
+def load_start(model: nn.Module, weights: str, runs: str | Path) -> None:
+    """Load weights to start from: those of a finished run, or of a file.
+
+    Raises:
+        RunError: there is no such run or file.
+        ModelError: they are of another model; names the tensors that differ.
+    """
+    path = Path(weights)
+    if path.suffix != ".safetensors":
+        path = checkpoint.find_weights(find_run(runs, weights), "best")
+    checkpoint.load_weights(model, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -32,6 +33,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not take cores from others
     try:
         app()
     except PellucidError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +14,16 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")],
     source: Annotated[
         str,
-        typer.Argument(help="An image, a folder of images, a CSV, Parquet or .npy file.", metavar="INPUT"),
+        typer.Argument(
+            help="An image, a folder of images, a CSV, Parquet or .npy file, or a text.", metavar="INPUT"
+        ),
     ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="How to answer, e.g. temperature=0.5; may be repeated.", metavar="KEY=VALUE"
+        ),
+    ] = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -22,17 +31,52 @@ def predict(
     import time
 
     from pellucid import inference
+    from pellucid.config import parse_override
     from pellucid.record.run import find_run
 
     start = time.perf_counter()
     found = find_run(runs, run)
-    prediction = inference.predict(found, inference.input_path(source))
-    rows = prediction.rows()
+    inputs = source if is_text(source) else inference.input_path(source)
+    rows = inference.predict(found, inputs, **dict(map(parse_override, settings or []))).rows()
     if as_json:
         seconds = {"total": time.perf_counter() - start}
         common.print_json({"run": str(found.path), "input": source, "predictions": rows, "seconds": seconds})
         return
     console = common.console()
     for number, row in enumerate(rows, 1):
-        confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
-        console.print(f"{number:>5}  {row['prediction']}{confidence}", markup=False)
+        console.print(line(number, row), markup=False)
+
+
+def is_text(source: str) -> bool:
+    """Whether an input is a text rather than the name of a file.
+
+    It is, if no such file is there and it does not look like one: it has spaces, or neither a folder nor a
+    suffix.
+    """
+    try:
+        if Path(source).exists():
+            return False
+    except (OSError, ValueError):  # too long for a name, or not a name at all
+        return True
+    return any(letter.isspace() for letter in source) or not (
+        Path(source).suffix or len(Path(source).parts) > 1
+    )
+
+
+def line(number: int, row: dict[str, Any]) -> str:
+    """Write one prediction; the further lines of a text stand under its first."""
+    indent = " " * 7
+    text = f"\n{indent}".join(written(row["prediction"]).splitlines())
+    confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
+    return f"{number:>5}  {text}{confidence}"
+
+
+def written(value: Any) -> str:
+    """Write what was predicted: a name or a text as it is, numbers with six digits, several in a row."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {written(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return "  ".join(written(each) for each in value)
+    return str(value)

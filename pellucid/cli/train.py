@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from pellucid.config import Config
     from pellucid.record import Run
 
+COLUMNS = 4
+GIVEN = {
+    "language_model": '"The beginning of a text"',
+    "masked_language_model": '"A text with a [MASK] in it"',
+    "seq2seq": '"A text"',
+    "span_denoising": '"A text with a [MASK] in it"',
+    "adversarial": "",
+}
+"""What `predict` is to be given, where it is not an input like those learned from; "" if it takes none."""
+
 
 def run(
     recipe: Annotated[str, typer.Argument(help="The name of a recipe; `pellucid recipes` lists them.")],
@@ -35,7 +45,20 @@ def run(
 
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
     config = common.patched(started, seed, epochs, settings, data_fraction, skip_bad)
+    _train_judge(config, runs, as_json)
     _train(config, runs, resume, allow_changes, as_json)
+
+
+def _train_judge(config: Config, runs: Path, as_json: bool) -> None:
+    """Train the recipe that is to judge the images of this one, where it has not been trained yet."""
+    from pellucid import build
+    from pellucid.recipes import find, names
+
+    if config.judge in names() and not build.finished_runs(config.judge, runs):
+        console = common.console(as_json)
+        console.print(f"{config.judge} judges what {config.name} makes, and is trained first.")
+        build.train(find(config.judge), runs=runs, console=console)
+        console.print()
 
 
 def train(
@@ -104,12 +127,14 @@ def _train(config: Config, runs: Path, resume: str | None, allow_changes: bool, 
 
 def show(run: Run, console: Console) -> None:
     """Say how a run went: the number beside its comparisons, the finding, the report and what to do next."""
+    from pellucid.record import measures
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in (metric := headline(run)):
+    for name in (shown := headline(run)):
         table.add_column(name, justify="right")
-    for label, values in comparisons(run).items():
-        table.add_row(label, *(_cell(name, values.get(name)) for name in metric))
+    for label, values in comparisons(run, shown).items():
+        table.add_row(label, *(measures.written(name, values.get(name)) for name in shown))
     console.print()
     console.print(table)
     console.print()
@@ -122,35 +147,36 @@ def show(run: Run, console: Console) -> None:
         verdict = {True: "met", False: "missed", None: "does not apply to this data"}[
             run.facts.get("target_met")
         ]
-        console.print(f"Target {target['metric']} {_cell(target['metric'], target['value'])}: {verdict}.")
+        goal = measures.written(target["metric"], target["value"])
+        console.print(f"Target {target['metric']} {goal}: {verdict}.")
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
     console.print(f"Report: {run.path / 'report.html'}")
-    console.print(f"Next:   pellucid predict {run.path} INPUT", style="dim")
+    given = GIVEN.get(run.facts.get("task", ""), "INPUT")
+    if given:
+        console.print(f"Next:   pellucid predict {run.path} {given}", style="dim", markup=False)
 
 
 def headline(run: Run) -> list[str]:
-    """The metrics that are shown first, by task."""
-    known = [f"{split}/{key}" for split in ("test", "val") for key in ("accuracy", "loss", "mae", "r2")]
-    return [name for name in known if name in run.metrics][:4]
+    """The metrics that are shown first, by task; no more than fit beside each other."""
+    from pellucid.record import measures
+
+    target: str | None = (run.facts.get("target") or {}).get("metric")
+    task = run.facts.get("task") or (run.facts.get("dataset") or {}).get("task") or ""
+    found = measures.headline(task, run.metrics)
+    first = [target] if target is not None and target in run.metrics else []
+    return list(dict.fromkeys([*first, *found]))[:COLUMNS]
 
 
-def comparisons(run: Run) -> dict[str, dict[str, Any]]:
-    """The run beside guessing, a linear model and what was published."""
+def comparisons(run: Run, shown: list[str]) -> dict[str, dict[str, Any]]:
+    """The run beside every baseline that has one of the shown metrics, and beside what was published."""
+    from pellucid.record import measures
+
     rows: dict[str, dict[str, Any]] = {"this run": run.metrics}
-    baselines = run.facts.get("baselines", {})
-    rows |= {
-        label: baselines[key]
-        for label, key in (("linear model", "linear"), ("guessing", "prior"))
-        if key in baselines
-    }
+    for name, values in run.facts.get("baselines", {}).items():
+        if any(key in values for key in shown):
+            rows[measures.baseline(name)] = values
     published = run.facts.get("published")
     if published:
         rows["published"] = {published["metric"]: published["value"]}
     return rows
-
-
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4g}"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pellucid.config import ColumnKind
 from pellucid.data import cells, images, schema
-from pellucid.data.dataset import SPLITS, Column, Dataset, Source, Task
+from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset, Source, Task
 from pellucid.data.target import Target, choose, read_target
 from pellucid.errors import BadDataError, UnknownNameError
 
@@ -31,6 +31,7 @@ class Wishes:
         inputs: the columns to learn from.
         columns: kinds of columns.
         skip_bad: leave out rows that do not fit, rather than refuse.
+        labelled: whether a target is needed; otherwise one is kept where it is plain to see and complete.
         task: classification, multilabel or regression.
     """
 
@@ -39,6 +40,7 @@ class Wishes:
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
     skip_bad: bool = False
     task: Task | None = None
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Raw:
         classes: class names of columns of which the source declares them.
         skipped: what the reader left out already.
         notes: what the reader decided already.
+        documents: whether the rows are whole texts, of which nothing is a target.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Raw:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    documents: bool = False
 
 
 def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
@@ -82,29 +86,47 @@ def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
             raise UnknownNameError(f"column in {raw.name}", asked, names)
     rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, wishes)
 
-    targets, note = choose(names, wishes.target, [name for name in names if name in raw.classes])
-    target = read_target(
-        targets,
-        [table[name] for name in targets],
-        kinds=[wishes.columns.get(name) for name in targets],
-        classes=raw.classes.get(targets[0]),
-        task=wishes.task,
-    )
-    rows.check(target.column.name, [table[name] for name in targets], target)
+    targets, note = _choose(raw, wishes, names)
+    target = _target(raw, wishes, table, targets, rows)
     columns, values, left_out = _inputs(raw, wishes, table, targets, rows)
     rows.refuse()
 
-    made = pa.table({**values, target.column.name: target.values})
+    predicted = {target.column.name: target.values} if target else {}
     return Dataset(
         name=raw.name,
-        splits=rows.split(made),
-        columns=(*columns, target.column),
-        target=target.column.name,
-        task=target.task,
+        splits=rows.split(pa.table({**values, **predicted})),
+        columns=(*columns, *([target.column] if target else [])),
+        target=target.column.name if target else None,
+        task=target.task if target else None,
         source=raw.source,
         skipped=(*raw.skipped, *rows.skipped()),
-        notes=(*raw.notes, *notes, *([note] if note else []), *left_out),
+        notes=(*raw.notes, *notes, *([note] if note and target else []), *left_out),
     )
+
+
+def _choose(raw: Raw, wishes: Wishes, names: Sequence[str]) -> tuple[list[str], str]:
+    """The columns to predict, [] where there are none and none is needed."""
+    declared = [name for name in names if name in raw.classes]
+    return choose(names, wishes.target, declared, needed=wishes.labelled and not raw.documents)
+
+
+def _target(raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows) -> Target | None:
+    """Read what is to be predicted; where no target is needed, one that lacks values is none."""
+    if not targets:
+        return None
+    read = [table[name] for name in targets]
+    kinds = [wishes.columns.get(name) for name in targets]
+    if wishes.labelled:
+        target = read_target(
+            targets, read, kinds=kinds, classes=raw.classes.get(targets[0]), task=wishes.task
+        )
+        rows.check(target.column.name, read, target)
+        return target
+    try:
+        target = read_target(targets, read, kinds=kinds, classes=raw.classes.get(targets[0]))
+    except BadDataError:
+        return None
+    return None if target.bad is not None and target.bad[rows.labelled].any() else target
 
 
 def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[str]]:
@@ -120,8 +142,8 @@ def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[s
     train, kept, notes = raw.splits["train"], {}, []
     if not train.num_columns or not train.num_rows:
         raise BadDataError(f"{raw.name} has no rows: expected at least 1, received 0.")
-    targets = choose(train.column_names, wishes.target, list(raw.classes))[0]
-    for split in SPLITS:
+    targets = _choose(raw, wishes, train.column_names)[0]
+    for split in (*SPLITS, UNLABELED):
         table = raw.splits.get(split)
         if table is None or not len(table):
             continue
@@ -152,7 +174,10 @@ def _inputs(
             names = tuple(raw.classes[name])
             reading = schema.Reading("category", column.cast(pa.int64()), "declared as class labels")
         else:
-            reading = schema.read_column(name, column, wishes.columns.get(name), raw.folder)
+            if raw.documents:
+                reading = schema.Reading("text", column, "whole texts")
+            else:
+                reading = schema.read_column(name, column, wishes.columns.get(name), raw.folder)
             names = _categories(reading)
         useless = schema.nothing_to_learn(name, reading)
         if useless and ((name not in wishes.columns and wishes.inputs is None) or reading.kind is None):
@@ -165,7 +190,7 @@ def _inputs(
     if not columns:
         raise BadDataError(
             f"{raw.name} has no column to learn from: "
-            + ("; ".join(notes) or f"it has {targets[0]!r} alone")
+            + ("; ".join(notes) or f"it has {', '.join(map(repr, targets))} alone")
             + ".",
             remedy="--set data.columns={NAME: KIND} keeps a column that was left out",
         )
@@ -187,6 +212,11 @@ class _Rows:
         self.raw, self.sizes, self.wishes = raw, sizes, wishes
         self.bad = np.zeros(sum(sizes.values()), bool)
         self.faults: list[tuple[str, int, list[str]]] = []  # (column, how many, the first of them in words)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """True for the rows of which a target is expected."""
+        return np.repeat([split != UNLABELED for split in self.sizes], list(self.sizes.values()))
 
     def check(
         self, name: str, cells_before: Sequence[pa.ChunkedArray], reading: schema.Reading | Target

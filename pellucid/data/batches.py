@@ -7,9 +7,10 @@ Arrow by worker processes. Both are a `Rows`, and give the same batches for the 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import psutil
@@ -18,7 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pellucid.data.inputs import TextInputs
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.token_rows import RaggedRows
 
 Batch = tuple[Tensor, Tensor]
 Augment = Callable[[Tensor, Tensor, torch.Generator], Batch]
@@ -31,6 +34,24 @@ class Rows(Protocol):
 
     def batches(self, indices: list[Tensor]) -> Iterator[Batch]:
         """Yield (inputs, targets) for each tensor of row numbers."""
+        ...
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """Rows that decide themselves which of them make a batch, e.g. those of like length."""
+
+    def plan(
+        self, batch_size: int, generator: torch.Generator | None, limit: int | None = None
+    ) -> list[Tensor]:
+        """Return the row numbers of every batch of an epoch.
+
+        Args:
+            batch_size: most rows in a batch.
+            generator: draws the order of an epoch of learning; None: to measure, every row once, always
+                the same.
+            limit: use this many rows alone.
+        """
         ...
 
 
@@ -98,7 +119,15 @@ def take(chunks: list[pa.RecordBatch], starts: np.ndarray, indices: np.ndarray) 
 
 
 def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:
-    """Return the rows of a table, in memory if they fill less than `share` of it, and the reason."""
+    """Return the rows of a table, in memory if they fill less than `share` of it, and the reason.
+
+    Texts are kept as tokens, a byte or a few for each, and so always in memory.
+    """
+    if isinstance(preprocess.encoded, TextInputs):
+        tokens = preprocess.encoded.rows(table)
+        words = f"in memory, {len(tokens.ids):,} tokens ({tokens.ids.nbytes / 2**20:,.1f} MiB)"
+        texts = preprocess.target_tokens is not None
+        return RaggedRows(tokens, (preprocess.target_rows if texts else preprocess.targets)(table)), words
     size = len(table) * int(np.prod(preprocess.input_shape)) * 4
     limit = int(share * psutil.virtual_memory().total)
     words = f"{size / 2**20:,.0f} MiB of {limit / 2**20:,.0f} MiB allowed"
@@ -115,8 +144,9 @@ class Batches:
         rows: where they come from.
         batch_size: rows in each; the last may have fewer.
         seed: with the epoch, decides order and augmentation.
-        shuffle: a new order every epoch; otherwise as stored.
+        shuffle: a new order every epoch; otherwise as stored, or as the rows plan it.
         augment: random changes to a batch.
+        limit: use this many rows alone, drawn at random where they are shuffled.
 
     Example:
         >>> batches = Batches(MemoryRows(torch.arange(5.0), torch.arange(5)), 2)
@@ -132,40 +162,63 @@ class Batches:
         seed: int = 0,
         shuffle: bool = False,
         augment: Augment | None = None,
+        limit: int | None = None,
     ):
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
-        self.shuffle, self.augment = shuffle, augment
+        self.shuffle, self.augment, self.limit = shuffle, augment, limit
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + (rest > 0) - self._joins_last
+        return self._count
 
-    @property
-    def _joins_last(self) -> bool:
-        """A last training batch of one row joins the one before it: batch norm cannot learn from one row."""
-        return self.shuffle and len(self.rows) % self.batch_size == 1 < self.batch_size < len(self.rows)
+    @functools.cached_property
+    def _count(self) -> int:
+        """Batches in an epoch: as many in every one."""
+        return len(self._indices(0))
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from batch `start` on."""
-        indices = list(self._order(number).split(self.batch_size))
-        if self._joins_last:
-            indices[-2:] = [torch.cat(indices[-2:])]
-        batches = self.rows.batches(indices[start:])
+        batches = self.rows.batches(self._indices(number)[start:])
         if self.augment is None:
             yield from batches
             return
         for position, (inputs, targets) in enumerate(batches, start):
             yield self.augment(inputs, targets, self._generator(number, position + 1))
 
-    def _order(self, epoch: int) -> Tensor:
-        if not self.shuffle:
-            return torch.arange(len(self.rows))
-        return torch.randperm(len(self.rows), generator=self._generator(epoch, 0))
+    def row_order(self) -> Tensor | None:
+        """The numbers of the rows in the order they are measured; None: as stored."""
+        if not isinstance(self.rows, Planned) and not self.shuffle:
+            return None
+        order = torch.cat(self._indices(0))
+        return order if (order.diff() < 0).any() else None
+
+    def _indices(self, epoch: int) -> list[Tensor]:
+        """The row numbers of every batch."""
+        generator = self._generator(epoch, 0) if self.shuffle else None
+        if isinstance(self.rows, Planned):
+            made = self.rows.plan(self.batch_size, generator, self.limit)
+        elif generator is not None:
+            made = list(
+                torch.randperm(len(self.rows), generator=generator)[: self.limit].split(self.batch_size)
+            )
+        else:
+            made = list(torch.arange(len(self.rows))[: self.limit].split(self.batch_size))
+        return _without_lone_rows(made) if self.shuffle and self.batch_size > 1 else made
 
     def _generator(self, epoch: int, use: int) -> torch.Generator:
         """One stream for each (seed, epoch, use): use 0 is the order, use n augments batch n - 1."""
         entropy = np.random.SeedSequence([self.seed, epoch, use]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
+
+
+def _without_lone_rows(batches: list[Tensor]) -> list[Tensor]:
+    """Join a training batch of one row to the one before it: batch norm cannot learn from one row."""
+    joined: list[Tensor] = []
+    for batch in batches:
+        if joined and 1 in (len(batch), len(joined[-1])):
+            joined[-1] = torch.cat([joined[-1], batch])
+        else:
+            joined.append(batch)
+    return joined

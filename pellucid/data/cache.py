@@ -1,4 +1,5 @@
-"""Decoded images kept on disk, so that they are decoded once: a file is only a shortcut, never the truth.
+"""Decoded images and tokens kept on disk, so that they are made once: a file is only a shortcut, never the
+truth.
 
 The folder is `PELLUCID_CACHE`, else `~/.cache/pellucid`. Files appear whole or not at all; whatever goes
 wrong with the disk means that the work is done again, not that it fails.
@@ -10,7 +11,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,30 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+    return made
+
+
+def arrays(key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the named arrays stored under `key`, or make and store them; a full disk is passed over.
+
+    Args:
+        key: says all that the content depends on.
+        make: returns arrays of numbers by name.
+    """
+    path = _place("arrays", key, "npz")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {name: stored[name] for name in stored.files}
+        os.utime(path)
+        return found
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        made = dict(make())
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+            np.savez(file, **made)  # type: ignore[arg-type]
+        os.replace(file.name, path)
+        _prune(path.parent)
     return made
 
 
@@ -115,7 +141,7 @@ def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None
 def _prune(where: Path) -> None:
     """Remove the least recently used arrays beyond the limit."""
     with contextlib.suppress(OSError):
-        files = sorted(where.glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
+        files = sorted(where.glob("*.np[yz]"), key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
             total += file.stat().st_size

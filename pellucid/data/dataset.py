@@ -19,8 +19,10 @@ from pellucid.config import ColumnKind
 from pellucid.data import hashing
 from pellucid.errors import BadDataError, UnknownNameError
 
-Task = Literal["classification", "multilabel", "regression"]
+Task = Literal["classification", "multilabel", "regression", "translation"]
 SPLITS = ("train", "validation", "test")
+UNLABELED = "unsupervised"
+"""A split that some sources have beside the others: more inputs, without targets."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Source:
 
     Attributes:
         name: the hub name or the path.
-        kind: cache, mirror, hub, bundled, folder, csv, parquet, arrays or toy.
+        kind: cache, mirror, hub, bundled, folder, csv, parquet, text, arrays or toy.
         licence: as its card states it; "" if it does not.
         note: what the reader of a result must know, e.g. that a stand-in was used.
         looked: the places looked at, in order, with what was found there.
@@ -66,10 +68,11 @@ class Dataset:
 
     Attributes:
         name: what it is called.
-        splits: "train" always; "validation" and "test" where they are there.
+        splits: "train" always; "validation" and "test" where they are there; "unsupervised" where inputs
+            without targets are of use.
         columns: the schema, shared by all splits, the target included.
         target: the column to predict, or None.
-        task: classification, multilabel or regression; None without a target.
+        task: classification, multilabel, regression or translation (text to text); None without a target.
         source: where it came from.
         skipped: what was left out as unreadable, one line each.
         notes: what was changed or decided on the way in, one line each (resized, converted, split ...).
@@ -108,7 +111,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the logits; () for regression."""
+        """The class names, in the order of the logits; () where no classes are predicted."""
         return self.column(self.target).categories if self.target and self.task != "regression" else ()
 
     @cached_property

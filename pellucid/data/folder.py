@@ -23,7 +23,7 @@ LISTED = 100
 class _File:
     path: Path
     split: str
-    label: str
+    label: str  # "" for an image in no class folder
 
 
 def image_folder(path: str | os.PathLike) -> Dataset:
@@ -47,16 +47,18 @@ def holds_images(folder: Path) -> bool:
     return any(images.is_image_file(file) for file in folder.rglob("*"))
 
 
-def read_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
+def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) -> Dataset:
     """Read a folder of images; every file is decoded once, so that a broken one is found now.
 
     Args:
         folder: as for `image_folder`.
         skip_bad: leave out files that cannot be decoded, and folders without images.
+        labelled: whether classes are to be learned; otherwise they may lie in one folder, or in
+            none.
     """
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder}.")
-    found, odd, empty = _walk(folder)
+    found, odd, empty = _walk(folder, loose=not labelled)
     if not found:
         raise BadDataError(
             f"{folder} holds no images: expected {folder.name}/CLASS/IMAGE.png.",
@@ -70,12 +72,14 @@ def read_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
     good, digests, skipped = _checked(folder, found, skip_bad)
     skipped += [f"{name}: a class folder without images" for name in empty]
     classes = sorted({file.label for file in good}, key=images.natural)
-    if len(classes) < 2:
+    if labelled and len(classes) < 2:
         raise BadDataError(
             f"{folder} has a single class, {classes[0]!r}: expected at least 2 subfolders with images.",
             remedy="put the images of each class into a folder of its own",
         )
-    _same_classes(folder, good)
+    if labelled:
+        _same_classes(folder, good)
+    classes = classes if "" not in classes else []
     notes = (
         [f"{sum(odd.values()):,} files are not images and were passed over ({_tally(odd)})"] if odd else []
     )
@@ -84,10 +88,10 @@ def read_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         splits=_tables(good, digests, classes),
         columns=(
             Column("image", "image", reason="image files"),
-            Column("label", "category", tuple(classes), "the folder each image lies in"),
+            *([Column("label", "category", tuple(classes), "the folder each image lies in")] * bool(classes)),
         ),
-        target="label",
-        task="classification",
+        target="label" if classes else None,
+        task="classification" if classes else None,
         source=Source(str(folder), "folder"),
         skipped=tuple(skipped),
         notes=tuple(notes),
@@ -97,8 +101,13 @@ def read_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
 # ---- finding -------------------------------------------------------------------------------------
 
 
-def _walk(folder: Path) -> tuple[list[_File], Counter[str], list[str]]:
-    """Find the images, how many other files there are by suffix, and the class folders without images."""
+def _walk(folder: Path, *, loose: bool) -> tuple[list[_File], Counter[str], list[str]]:
+    """Find the images, how many other files there are by suffix, and the class folders without images.
+
+    Args:
+        folder: to look in.
+        loose: allow images in no class folder.
+    """
     splits = {name: SPLIT_NAMES[name.lower()] for name in _subfolders(folder) if name.lower() in SPLIT_NAMES}
     tops = (
         {folder / name: split for name, split in splits.items()}
@@ -114,10 +123,12 @@ def _walk(folder: Path) -> tuple[list[_File], Counter[str], list[str]]:
             found += [_File(path, split, label) for path in inside]
             if not inside:
                 empty.append(str((top / label).relative_to(folder)))
-        loose = [name for name in _files(top) if images.is_image_file(name)]
+        flat = sorted((name for name in _files(top) if images.is_image_file(name)), key=images.natural)
         if loose:
+            found += [_File(top / name, split, "") for name in flat]
+        elif flat:
             raise BadDataError(
-                f"{top / loose[0]} and {len(loose) - 1:,} other images lie in no class folder.",
+                f"{top / flat[0]} and {len(flat) - 1:,} other images lie in no class folder.",
                 remedy=f"move them to {top}/CLASS/",
             )
     return found, odd, empty
@@ -230,8 +241,10 @@ def _tables(files: Sequence[_File], digests: Sequence[str], classes: Sequence[st
         if chosen:
             paths = [str(files[number].path.resolve()) for number in chosen]
             column = images.from_files(paths, [digests[number] for number in chosen])
-            codes = pa.array([index[files[number].label] for number in chosen], pa.int64())
-            tables[split] = pa.table({"image": column, "label": codes})
+            tables[split] = pa.table({"image": column})
+            if classes:
+                codes = pa.array([index[files[number].label] for number in chosen], pa.int64())
+                tables[split] = tables[split].append_column("label", codes)
     return tables
 
 

@@ -12,15 +12,18 @@ import pyarrow as pa
 from PIL import Image
 
 from pellucid.config import ColumnKind
-from pellucid.data import arrays, cells, images, schema, tables
+from pellucid.data import arrays, cells, images, schema, tables, textfiles
 from pellucid.data.dataset import Column
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 SHOWN = 5
+LONGEST_PATH = 1000
 
 
 def table_from(source: Any, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
     """Turn `source` into a table with `columns`; see `Preprocess.table_from`."""
+    if [column.kind for column in columns] == ["text"] and (texts := _texts(source)) is not None:
+        return pa.table({columns[0].name: pa.array([_valid(text) for text in texts], pa.large_string())})
     if isinstance(source, (str, os.PathLike)):
         return _from_path(Path(source), columns, input_shape)
     if isinstance(source, Image.Image):
@@ -59,6 +62,37 @@ _FITS = {
     "text": lambda kind: cells.is_text(kind) or pa.types.is_null(kind),
     "tensor": lambda kind: isinstance(kind, pa.FixedShapeTensorType),
 }
+
+
+# ---- texts -----
+
+
+def _texts(source: Any) -> list[str] | None:
+    """The texts that `source` is; None for what is a table, or the path of one."""
+    if isinstance(source, np.ndarray) and source.dtype.kind in "UO":
+        source = source.tolist()
+    if isinstance(source, (list, tuple)) and source and all(isinstance(text, str) for text in source):
+        return list(source)
+    path = _file(source)
+    if path is not None and textfiles.is_text(path):
+        return [textfiles.read_text(path)[0]]
+    return [source] if isinstance(source, str) and path is None else None
+
+
+def _file(source: Any) -> Path | None:
+    """The path that a text is, rather than words: of a file that is there, or of a table that is missing."""
+    if isinstance(source, os.PathLike):
+        return Path(source)
+    if not isinstance(source, str) or len(source) > LONGEST_PATH or "\n" in source or "\x00" in source:
+        return None
+    path = Path(source)
+    missing = tables.is_table_file(path) and " " not in source
+    return path if path.is_file() or missing else None
+
+
+def _valid(text: str) -> str:
+    """A text as UTF-8 can hold it: halves of characters become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 # ---- files ---------------------------------------------------------------------------------------

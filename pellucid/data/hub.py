@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pellucid.data.dataset import UNLABELED
 from pellucid.data.tables import SPLIT_NAMES
 from pellucid.errors import UnknownNameError
 
@@ -37,12 +38,14 @@ class Found:
         classes: the class names of columns that declare them.
         licence: as the card states it; "" if it does not.
         place: cache, mirror or hub.
+        documents: whether each split is the text of plain files.
     """
 
     splits: Mapping[str, pa.Table]
     classes: Mapping[str, tuple[str, ...]]
     licence: str
     place: str
+    documents: bool = False
 
 
 def find(name: str, subset: str | None) -> tuple[Found | None, list[str]]:
@@ -157,11 +160,28 @@ def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -
         return None, f"{otherwise}: it holds no splits"
     first = next(iter(loaded.values()))
     splits = {str(split): rows.data.table.replace_schema_metadata(None) for split, rows in loaded.items()}
-    return Found(splits, _classes(first.features), first.info.license or _card_licence(path), place), "found"
+    documents = first.info.builder_name == "text"
+    if documents:
+        splits = {split: _one_document(table) for split, table in splits.items()}
+    licence = first.info.license or _card_licence(path)
+    return Found(splits, _classes(first.features), licence, place, documents), "found"
 
 
-def split_names(splits: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], list[str]]:
-    """Name splits as they are called here; a lone split is the training split, others are left out."""
+def _one_document(lines: pa.Table) -> pa.Table:
+    """Put the lines that the loader makes of plain text files together again."""
+    text = "\n".join(line or "" for line in lines["text"].to_pylist()) + "\n"
+    return pa.table({"text": pa.array([text], pa.large_string())})
+
+
+def split_names(
+    splits: Mapping[str, pa.Table], *, unlabeled: bool = False
+) -> tuple[dict[str, pa.Table], list[str]]:
+    """Name splits as they are called here; a lone split is the training split, others are left out.
+
+    Args:
+        splits: tables by the name the source gives them.
+        unlabeled: keep a split of rows without targets, too.
+    """
     named = {
         SPLIT_NAMES[split.lower()]: table for split, table in splits.items() if split.lower() in SPLIT_NAMES
     }
@@ -169,6 +189,9 @@ def split_names(splits: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], li
         (only,) = splits
         return {"train": splits[only]}, [f"the only split, {only!r}, is used to train, validate and test"]
     unused = [split for split in splits if split.lower() not in SPLIT_NAMES]
+    if unlabeled and UNLABELED in unused:
+        named[UNLABELED] = splits[UNLABELED]
+        unused.remove(UNLABELED)
     return named, [f"the split {split!r} is not used ({len(splits[split]):,} rows)" for split in unused]
 
 

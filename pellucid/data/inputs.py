@@ -1,7 +1,7 @@
-"""What a model is fed: images, arrays, or the columns of a table as one row of numbers.
+"""What a model is fed: images, arrays, tokens, or the columns of a table as one row of numbers.
 
-Each kind of input is fitted on the training rows, has a `shape`, turns a table into float32 with `apply`,
-and comes back from its `state()`, which is plain JSON.
+Each kind of input is fitted on the training rows, has a `shape`, turns a table into numbers with `apply`
+(float32, tokens int64), and comes back from its `state()`, which is plain JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from pellucid.config import TextConfig
 from pellucid.data import cache, encoders, hashing, images, schema
 from pellucid.data.dataset import Column
+from pellucid.data.series import SeriesInputs
+from pellucid.data.text import TextInputs
+from pellucid.errors import ModelError
 
 KEPT_ROWS = 2000
 """Decoded images of at least this many rows are kept on disk; smaller blocks are decoded when needed."""
@@ -158,13 +162,24 @@ class TableInputs:
         return {"kind": "table", "encoders": [encoders.state(encoder) for encoder in self.encoders]}
 
 
-Inputs = ImageInputs | TensorInputs | TableInputs
+Inputs = ImageInputs | TensorInputs | TableInputs | TextInputs | SeriesInputs
 
 
 def fit(
-    columns: Sequence[Column], table: pa.Table, *, image_size: int | None, normalize: bool
+    columns: Sequence[Column],
+    table: pa.Table,
+    *,
+    image_size: int | None,
+    normalize: bool,
+    text: TextConfig | None = None,
 ) -> tuple[Inputs, tuple[Column, ...], list[str]]:
-    """Choose the kind of input and fit it; returns the columns that are used, too."""
+    """Choose the kind of input and fit it; returns the columns that are used, too.
+
+    Raises:
+        ModelError: tokens are asked for (`text`), and no column holds text.
+    """
+    if text is not None:
+        return _fit_text(columns, table, text)
     main = next((column for column in columns if column.kind == "image"), None)
     if main is None:
         deep = [column for column in columns if column.kind == "tensor"]
@@ -173,16 +188,37 @@ def fit(
     if main is None:
         made, notes = TableInputs.fit(columns, table, normalize=normalize)
         return made, tuple(columns), notes
-    others = [column.name for column in columns if column is not main]
-    left = [f"learns from {main.name!r} alone; left out: {', '.join(map(repr, others))}"] if others else []
+    left = _left_out(columns, main)
     if main.kind == "image":
         made, notes = ImageInputs.fit(main, table, image_size=image_size, normalize=normalize)
         return made, (main,), left + notes
     return TensorInputs.fit(main, table, normalize=normalize), (main,), left
 
 
+def _fit_text(
+    columns: Sequence[Column], table: pa.Table, text: TextConfig
+) -> tuple[Inputs, tuple[Column, ...], list[str]]:
+    texts = [column for column in columns if column.kind == "text"]
+    if not texts:
+        found = ", ".join(f"{column.name!r} ({column.kind})" for column in columns)
+        raise ModelError(
+            f"This model reads tokens: expected a column of text, received {found or 'no columns'}.",
+            remedy="--set 'data.columns={NAME: text}', or a model for numbers such as mlp",
+        )
+    return TextInputs.fit(texts[0], table, text), (texts[0],), _left_out(columns, texts[0])
+
+
+def _left_out(columns: Sequence[Column], main: Column) -> list[str]:
+    others = [column.name for column in columns if column is not main]
+    return [f"learns from {main.name!r} alone; left out: {', '.join(map(repr, others))}"] if others else []
+
+
 def restore(state: Mapping[str, Any], columns: Sequence[Column]) -> Inputs:
     """Make inputs from their state."""
+    if state["kind"] == "text":
+        return TextInputs.restore(state)
+    if state["kind"] == "series":
+        return SeriesInputs.restore(state)
     values: dict[str, Any] = {
         key: tuple(part) if isinstance(part, list) else part for key, part in state.items()
     }

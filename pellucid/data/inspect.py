@@ -17,8 +17,8 @@ from pellucid.config import Config, DataConfig
 from pellucid.data import cells, hashing, images, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.sources import open_data
-from pellucid.data.split import class_codes
+from pellucid.data.sources import opened, ready
+from pellucid.data.split import class_codes, is_document
 from pellucid.data.suggest import suggest
 
 SAMPLE = 200_000
@@ -111,7 +111,8 @@ def inspect_data(config: DataConfig) -> Inspection:
     Raises:
         DataError: it cannot be read; the message says what to do.
     """
-    return inspect_dataset(open_data(config), config)
+    dataset = opened(config)
+    return inspect_dataset(ready(dataset, config, labelled=dataset.target is not None), config)
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
@@ -155,7 +156,8 @@ def suggest_config(dataset: Dataset, data: DataConfig | None = None) -> Config:
 def describe(found: Inspection) -> list[str]:
     """Say what was found, in plain lines."""
     rows = ", ".join(f"{split} {count:,}" for split, count in found.rows.items())
-    lines = [f"{found.name} ({found.source}): {rows} rows", f"predicts {found.target!r} ({found.task})", ""]
+    predicts = f"predicts {found.target!r} ({found.task})" if found.target else "nothing to predict"
+    lines = [f"{found.name} ({found.source}): {rows} rows", predicts, ""]
     for facts in found.columns:
         parts = [facts.note, " to ".join(facts.range)]
         parts += [f"{facts.distinct:,} different"] if facts.distinct is not None else []
@@ -274,7 +276,7 @@ def _warnings(
                 )
             )
     found += [_told(name, share) for name, share in _telling(dataset)]
-    if rows < 200:
+    if rows < 200 and not is_document(dataset):
         found.append(
             Warned(
                 f"There are {rows:,} training rows: scores will vary a lot from seed to seed.",

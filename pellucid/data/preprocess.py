@@ -14,8 +14,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from pellucid.config import TextConfig
 from pellucid.data import encoders, given, inputs, schema, split
 from pellucid.data.dataset import Column, Dataset, Task
+from pellucid.data.ragged import Ragged
+from pellucid.data.text import BOS, EOS, TextInputs
+from pellucid.data.text import notes as text_notes
 from pellucid.errors import BadDataError, ModelError
 
 VERSION = 1
@@ -28,11 +32,12 @@ class Preprocess:
     Attributes:
         columns: the columns that are learned from.
         target: the column to predict, or None.
-        task: classification, multilabel or regression.
+        task: classification, multilabel, regression or translation; None where nothing is predicted.
         encoded: how the columns become the input of a model.
         mean: of the training targets, for regression, one for each output.
         std: likewise.
         notes: what is changed on the way (resized, filled in ...), one line each.
+        target_tokens: how a target that is text becomes tokens; None for all others.
     """
 
     columns: tuple[Column, ...]
@@ -42,31 +47,64 @@ class Preprocess:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    target_tokens: TextInputs | None = None
 
     @classmethod
-    def fit(cls, dataset: Dataset, *, image_size: int | None = None, normalize: bool = True) -> Preprocess:
+    def fit(
+        cls,
+        dataset: Dataset,
+        *,
+        image_size: int | None = None,
+        normalize: bool = True,
+        text: TextConfig | None = None,
+        whole_texts: bool = False,
+        shared_tokens: bool = False,
+    ) -> Preprocess:
         """Fit on the training split.
 
         Args:
             dataset: with its splits made.
             image_size: side in pixels that images are resized to; None: the most common size.
             normalize: bring inputs to mean 0 and deviation 1.
+            text: read a column of text as tokens, learned in this way; None: as counts of words beside the
+                other columns.
+            whole_texts: texts are read on end, so that none is cut.
+            shared_tokens: a text to translate and its translation are cut into tokens in the same way.
 
         Raises:
-            BadDataError: naming an image that cannot be decoded.
+            BadDataError: naming an image that cannot be decoded; or all texts are empty.
+            ModelError: tokens are asked for, and no column holds text; or a text is to be predicted, and no
+                tokens are asked for.
         """
         train = dataset.splits["train"]
-        encoded, used, notes = inputs.fit(dataset.inputs, train, image_size=image_size, normalize=normalize)
+        encoded, used, notes = inputs.fit(
+            dataset.inputs, train, image_size=image_size, normalize=normalize, text=text
+        )
         target = dataset.column(dataset.target) if dataset.target else None
+        target_tokens = None
+        if target is not None and dataset.task == "translation":
+            if text is None or not isinstance(encoded, TextInputs):
+                raise ModelError(f"The target {target.name!r} is text: expected a model such as seq2seq.")
+            target_tokens = TextInputs.fit(target, train, text)
+            if shared_tokens:
+                encoded, target_tokens = TextInputs.fit_shared(used[0], target, train, text)
+        for tokens in (encoded, target_tokens):
+            if isinstance(tokens, TextInputs):
+                notes += text_notes(tokens, dataset.splits, whole=whole_texts)
         mean, std = _target_scale(train[target.name]) if target and dataset.task == "regression" else ((), ())
-        return cls(used, target, dataset.task, encoded, mean, std, tuple(notes))
+        return cls(used, target, dataset.task, encoded, mean, std, tuple(notes), target_tokens)
 
     # ---- shapes ------------------------------------------------------------------------------------
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one example: (C, H, W) for images, (F,) for tables."""
+        """The shape of one example: (C, H, W) for images, (F,) for tables, (T,) for tokens, T the most."""
         return self.encoded.shape
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many different tokens there are; None where the input is not tokens."""
+        return self.encoded.vocab_size if isinstance(self.encoded, TextInputs) else None
 
     @property
     def num_outputs(self) -> int:
@@ -75,7 +113,7 @@ class Preprocess:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names in the order of the logits; () for regression."""
+        """The class names in the order of the logits; () where no classes are predicted."""
         return self.target.categories if self.target and self.task != "regression" else ()
 
     @property
@@ -92,7 +130,7 @@ class Preprocess:
             table: N rows with at least the columns that are learned from.
 
         Returns:
-            (N, *input_shape) float32.
+            (N, *input_shape) float32; for tokens (N, T) int64, padded with 0 to the longest of these rows.
 
         Raises:
             ModelError: a column is missing or of another type than in training.
@@ -106,7 +144,7 @@ class Preprocess:
 
         Returns:
             (N,) int64 classes; (N, K) float32 of 0 and 1 for several labels; (N,) or (N, D) float32
-            standardized amounts.
+            standardized amounts; (N, T) int64 tokens, BOS ... EOS, padded with 0.
 
         Raises:
             ModelError: the target column is missing.
@@ -119,6 +157,8 @@ class Preprocess:
                 f"Expected the target column {self.target.name!r}, received {table.column_names}."
             )
         column = table[self.target.name]
+        if self.target_tokens is not None:
+            return torch.from_numpy(self.target_rows(table).padded())
         if self.task == "classification":
             return torch.from_numpy(split.class_codes(self.target, column).copy())
         values = _numbers(column)
@@ -128,6 +168,16 @@ class Preprocess:
             mean, std = np.asarray(self.mean), np.asarray(self.std)
             values = (values - mean) / std if values.ndim == 2 else (values - mean[0]) / std[0]
         return torch.from_numpy(values.astype(np.float32))
+
+    def target_rows(self, table: pa.Table) -> Ragged:
+        """The texts to predict as tokens, each between BOS and EOS.
+
+        Raises:
+            ModelError: the target is no text.
+        """
+        if self.target_tokens is None:
+            raise ModelError("The target is no text.")
+        return self.target_tokens.rows(table).framed(BOS, EOS)
 
     def untarget(self, preds: torch.Tensor) -> torch.Tensor:
         """Bring standardized amounts, (N,), (N, 1) or (N, D), back to the units of the data."""
@@ -152,7 +202,8 @@ class Preprocess:
 
         Args:
             source: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a tensor, a
-                PIL image, a data frame, or a mapping of names to values.
+                PIL image, a data frame, a mapping of names to values; for a model that learned from texts a
+                text, a list of texts, or a .txt file.
 
         Raises:
             DataNotFoundError: there is no such file.
@@ -183,6 +234,7 @@ class Preprocess:
             "mean": list(self.mean),
             "std": list(self.std),
             "notes": list(self.notes),
+            "target_tokens": self.target_tokens.state() if self.target_tokens else None,
         }
 
     @classmethod
@@ -204,6 +256,7 @@ class Preprocess:
                 mean=tuple(state["mean"]),
                 std=tuple(state["std"]),
                 notes=tuple(state["notes"]),
+                target_tokens=_tokens(state.get("target_tokens")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
@@ -220,6 +273,10 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 def _target_scale(column: pa.ChunkedArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean, std = encoders.scale(_numbers(column), True, axis=0)
     return tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
+
+
+def _tokens(state: Mapping[str, Any] | None) -> TextInputs | None:
+    return TextInputs.restore(state) if state else None
 
 
 def _column_state(column: Column) -> dict[str, Any]:

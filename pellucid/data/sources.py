@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pellucid.config import DataConfig
 from pellucid.data import arrays as in_memory
-from pellucid.data import folder, hub, images, split, tables
+from pellucid.data import folder, hub, images, split, tables, textfiles
 from pellucid.data.assemble import Raw, Wishes, assemble
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
@@ -28,8 +28,15 @@ ALIASES = {
     "imdb": "stanfordnlp/imdb",
     "pneumonia": "medmnist/pneumoniamnist",
     "faces": "att/orl_faces",
+    "shakespeare": "karpathy/tiny_shakespeare",
+    "multi30k": "bentrevett/multi30k",
+    "etth1": "zhouhaoyi/ETDataset",
+    "etth2": "zhouhaoyi/ETDataset",
 }
 """Short names of hub datasets."""
+
+SUBSETS = {"etth1": "h1", "etth2": "h2"}
+"""The part of a dataset that a short name stands for, where it has several."""
 
 STAND_IN = (
     "a stand-in: MNIST could not be had, so these are the 1,797 digits of 8 x 8 pixels that come with "
@@ -54,49 +61,66 @@ def load(name: str, *, subset: str | None = None) -> Dataset:
         UnknownNameError: there is no such short name or subset.
         DataNotFoundError: it is in none of the places.
     """
-    identity = ALIASES.get(name, name)
-    return _load(name, identity, subset, Wishes())
+    return _load(name, subset, Wishes())
 
 
-def open_data(config: DataConfig) -> Dataset:
+def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
     """Open what a config describes, and give it train, validation and test splits.
+
+    Args:
+        config: what to open.
+        labelled: whether there must be a target. Without one, text files are documents rather than tables,
+            images need no class folders, and rows without targets are of use, too.
 
     Raises:
         DataNotFoundError: there is no such file, folder or dataset.
         BadDataError: naming the file, row or column that does not fit.
         UnknownNameError: a short name, subset or column is not there.
     """
-    wishes = Wishes(config.target, config.inputs, config.columns, config.skip_bad)
+    return ready(opened(config, labelled=labelled), config, labelled=labelled)
+
+
+def opened(config: DataConfig, *, labelled: bool = True) -> Dataset:
+    """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
+    wishes = Wishes(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
     path = Path(config.source).expanduser()
     if path.exists():
-        dataset = _read_path(path, wishes)
-    elif _is_path(config.source):
+        return _read_path(path, wishes)
+    if _is_path(config.source):
         raise DataNotFoundError(
             f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
             remedy="give an existing path, or the name of a dataset such as mnist",
         )
-    else:
-        dataset = _load(config.source, ALIASES.get(config.source, config.source), config.subset, wishes)
-    return ready(dataset, config)
+    return _load(config.source, config.subset, wishes)
 
 
-def ready(dataset: Dataset, config: DataConfig) -> Dataset:
+def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
     """Give a loaded dataset the share of rows and the splits a config asks for.
 
     Raises:
-        UsageError: it has no target.
+        UsageError: it has no target, and one is needed.
         BadDataError: it cannot be split.
     """
-    if dataset.target is None:
-        raise UsageError(f"{dataset.name} has nothing to predict.", remedy="--target names a column")
+    if labelled and dataset.target is None:
+        raise UsageError(
+            f"{dataset.name} has nothing to predict.",
+            remedy="--target names a column; --set objective.name=language_model learns from text alone",
+        )
     dataset = split.subset(dataset, config.fraction, config.split_seed)
-    return split.split(dataset, validation=config.validation, test=config.test, seed=config.split_seed)
+    return split.split(
+        dataset,
+        validation=config.validation,
+        test=config.test,
+        seed=config.split_seed,
+        labelled=labelled,
+    )
 
 
 # ---- names ---------------------------------------------------------------------------------------
 
 
-def _load(name: str, identity: str, subset: str | None, wishes: Wishes) -> Dataset:
+def _load(name: str, subset: str | None, wishes: Wishes) -> Dataset:
+    identity, subset = ALIASES.get(name, name), subset or SUBSETS.get(name)
     if "/" not in identity:
         raise UnknownNameError("dataset", name, ALIASES)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", identity):
@@ -114,11 +138,11 @@ def _load(name: str, identity: str, subset: str | None, wishes: Wishes) -> Datas
             f"(`hf download {identity} --repo-type dataset --local-dir FOLDER/{identity}`) "
             f"and set {hub.MIRROR}=FOLDER",
         )
-    splits, notes = hub.split_names(found.splits)
+    splits, notes = hub.split_names(found.splits, unlabeled=not wishes.labelled)
     if "train" not in splits:
         raise BadDataError(f"{name}: expected a split named train, received {', '.join(found.splits)}.")
     source = Source(identity, found.place, licence=found.licence, looked=tuple(looked))
-    raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes))
+    raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes), documents=found.documents)
     return assemble(raw, wishes)
 
 
@@ -163,10 +187,13 @@ def _is_path(source: str) -> bool:
 
 def _read_path(path: Path, wishes: Wishes) -> Dataset:
     """Read a file or folder by what it is."""
+    if not wishes.labelled and textfiles.holds_texts(path):
+        return assemble(textfiles.read_texts(path), wishes)
     if path.is_dir():
         if _holds_tables(path):
             return tables.read_tables(path, wishes)
-        return _with_wishes(folder.read_folder(path, skip_bad=wishes.skip_bad), wishes)
+        read = folder.read_folder(path, skip_bad=wishes.skip_bad, labelled=wishes.labelled)
+        return _with_wishes(read, wishes)
     if tables.is_table_file(path):
         return tables.read_tables(path, wishes)
     if path.suffix.lower() in (".npy", ".npz"):

@@ -13,21 +13,29 @@ import pyarrow as pa
 
 from pellucid.data import cells, hashing
 from pellucid.data.compute import pc
-from pellucid.data.dataset import Column, Dataset
+from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset
 from pellucid.errors import BadDataError
 
 SMALLEST = 3
 BINS = 10
 
 
-def split(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
-    """Give a dataset the splits it lacks.
+def split(
+    dataset: Dataset,
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    labelled: bool = True,
+) -> Dataset:
+    """Give a dataset the splits it lacks; a single document is cut by position.
 
     Args:
         dataset: with at least a training split.
         validation: share of all rows held out to watch training, in (0, 1).
-        test: share of all rows held out for the final measure, in (0, 1).
+        test: share of all rows held out for the final measure, in [0, 1); 0: none.
         seed: the same seed and rows give the same split.
+        labelled: whether its classes are to be learned, and so must suffice for that.
 
     Returns:
         A dataset with train, validation and test, and notes on what was done.
@@ -38,21 +46,57 @@ def split(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1, seed:
     wanted = {
         name: share
         for name, share in (("test", test), ("validation", validation))
-        if name not in dataset.splits
+        if name not in dataset.splits and share > 0
     }
     made, notes = dict(dataset.splits), []
-    if wanted:
-        if sum(wanted.values()) >= 1:
-            raise BadDataError(
-                f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
-                remedy="--set data.validation=0.1 --set data.test=0.1",
-            )
+    if wanted and is_document(dataset):
+        made, notes = _by_position(dataset, wanted)
+    elif wanted:
+        _check_shares(wanted)
         parts, notes = _take(dataset, wanted, seed)
         made |= parts
-    ordered = {name: made[name] for name in ("train", "validation", "test") if name in made}
+    ordered = {name: made[name] for name in (*SPLITS, UNLABELED) if name in made}
     result = dataset.with_splits(ordered, *notes)
-    check_classes(result)
+    if labelled:
+        check_classes(result)
     return result
+
+
+def _check_shares(wanted: Mapping[str, float]) -> None:
+    if sum(wanted.values()) >= 1:
+        raise BadDataError(
+            f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
+            remedy="--set data.validation=0.1 --set data.test=0.1",
+        )
+
+
+def is_document(dataset: Dataset) -> bool:
+    """True for one text without a target: it is cut where others are dealt out row by row."""
+    kinds = [column.kind for column in dataset.columns]
+    return kinds == ["text"] and len(dataset.splits["train"]) == 1
+
+
+def _by_position(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, pa.Table], list[str]]:
+    """Cut one document: training first, then validation, then test, since what follows must not be known."""
+    _check_shares(wanted)
+    name, made = dataset.columns[0].name, dict(dataset.splits)
+    text, end, lines = made["train"][name][0].as_py(), 1.0, []
+    for split in ("test", "validation"):
+        if split in wanted:
+            start = end - wanted[split]
+            part = text[round(start * len(text)) : round(end * len(text))]
+            made[split], end = _document(name, part), start
+            lines.append(f"{split} ({len(part):,} characters)")
+    rest = text[: round(end * len(text))]
+    if not all(made[split][name][0].as_py().strip() for split in wanted) or not rest.strip():
+        raise BadDataError(f"{dataset.name} is too short to be split: {len(text):,} characters.")
+    made["train"] = _document(name, rest)
+    note = f"{' and '.join(reversed(lines))} cut from the end of the document; train is its beginning"
+    return made, [note]
+
+
+def _document(name: str, text: str) -> pa.Table:
+    return pa.table({name: pa.array([text], pa.large_string())})
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -63,7 +107,7 @@ def check_classes(dataset: Dataset) -> None:
     """
     if dataset.task != "classification":
         return
-    present = {name: _present(dataset, table) for name, table in dataset.splits.items()}
+    present = {name: _present(dataset, dataset.splits[name]) for name in SPLITS if name in dataset.splits}
     everywhere = set().union(*present.values())
     if len(everywhere) < 2:
         raise BadDataError(
@@ -90,6 +134,10 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
         return dataset
     kept = {}
     for name, table in dataset.splits.items():
+        if is_document(dataset) and len(table) == 1:
+            text = table.column(0)[0].as_py()
+            kept[name] = _document(table.column_names[0], text[: max(1, round(fraction * len(text)))])
+            continue
         strata, _ = _strata(dataset, table)
         order = _shuffled(strata, np.random.default_rng([seed, len(table)]))
         chosen = _systematic(order, fraction, np.random.default_rng([seed, 1]))
@@ -145,7 +193,7 @@ def _notes(
     seed: int,
 ) -> list[str]:
     how = "stratified by class" if dataset.task == "classification" else "stratified by tenths of the target"
-    how = "at random" if dataset.task in ("multilabel", None) else how
+    how = "at random" if dataset.task in ("multilabel", "translation", None) else how
     sizes = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in wanted)
     notes = [f"{sizes} taken from the training rows, {how}, seed {seed}"]
     if copies:
@@ -167,9 +215,11 @@ def _groups(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 def _strata(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, list[str]]:
     """A number for every row that says what it must be balanced by; and the classes with very few rows."""
-    if dataset.target is None or dataset.task == "multilabel":
+    if dataset.target is None or dataset.task in ("multilabel", "translation"):
         return np.zeros(len(table), np.int64), []
     column = table[dataset.target]
+    if column.null_count:  # of a split without labels
+        return np.zeros(len(table), np.int64), []
     if dataset.task == "regression":
         if isinstance(column.type, pa.FixedShapeTensorType):
             return np.zeros(len(table), np.int64), []

@@ -7,6 +7,7 @@ from typing import Any
 
 from pellucid.config import Augment, Config, DataConfig
 from pellucid.data.dataset import Dataset
+from pellucid.data.split import is_document
 
 LARGEST_SIDE = 64
 """Images are suggested to be brought to this many pixels, if they are larger."""
@@ -22,6 +23,8 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
         data: how it was opened; kept, but for what the images need.
         image_size: the most common (width, height), for images.
     """
+    if dataset.task == "translation" or is_document(dataset):
+        return _text(dataset, data)
     rows = len(dataset.splits["train"])
     batch = _batch_size(rows)
     epochs = _epochs(rows, batch)
@@ -37,6 +40,36 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
             "optimizer": {"name": "adamw", "lr": 2e-3 if deep else 3e-3, "weight_decay": 0.01},
             "schedule": {"name": "one_cycle" if rows >= 5000 else "cosine"},
             "train": {"epochs": epochs, "batch_size": batch, "early_stopping": stopping},
+        },
+        "the suggested config",
+    )
+
+
+def _text(dataset: Dataset, data: DataConfig) -> Config:
+    """A translator of pairs of texts, or a model that writes more of one document, letter by letter."""
+    pairs = dataset.task == "translation"
+    columns = {**data.columns, dataset.target: "text"} if pairs else data.columns
+    text = (
+        {"tokenizer": "bpe", "vocab_size": 8000, "max_seq_len": 64} if pairs else {"tokenizer": "characters"}
+    )
+    return Config.parse(
+        {
+            "name": Path(dataset.name).stem,
+            "summary": f"{_words(dataset)}, " + ("translated" if pairs else "continued letter by letter"),
+            "data": {
+                **data.model_dump(),
+                "target": dataset.target,
+                "columns": columns,
+                "text": {**data.text.model_dump(), "lowercase": False, **text},
+            },
+            "model": {"name": "seq2seq" if pairs else "gpt", "size": "small"},
+            "objective": {
+                "name": "seq2seq" if pairs else "language_model",
+                "label_smoothing": 0.1 if pairs else 0.0,
+            },
+            "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.01},
+            "schedule": {"name": "one_cycle"},
+            "train": {"epochs": 15 if pairs else 10, "batch_size": 64, "clip_grad_norm": 1.0},
         },
         "the suggested config",
     )

@@ -107,7 +107,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
         )
     splits: dict[str, list[Path]] = {}
     for file in found:
-        splits.setdefault(_split_of(file, folder) or "", []).append(file)
+        splits.setdefault(split_of(file, folder) or "", []).append(file)
     unnamed = splits.pop("", [])
     if unnamed and splits:
         raise BadDataError(
@@ -117,7 +117,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     return splits or {"train": unnamed}
 
 
-def _split_of(file: Path, folder: Path) -> str | None:
+def split_of(file: Path, folder: Path) -> str | None:
     """The split that a file or the folder it lies in is named after, e.g. train-00000-of-00002.parquet."""
     relative = file.relative_to(folder)
     for part in (relative.name.split(".")[0], *relative.parts[:-1]):

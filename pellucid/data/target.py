@@ -1,4 +1,4 @@
-"""What to predict: which column, and whether it is classes, several yes-or-no labels or an amount."""
+"""What to predict: which column, and whether it is classes, several yes-or-no labels, an amount or a text."""
 
 from __future__ import annotations
 
@@ -43,16 +43,20 @@ class Target:
     expected: str = "a value"
 
 
-def choose(names: Sequence[str], wished: str | None, labelled: Sequence[str] = ()) -> tuple[list[str], str]:
+def choose(
+    names: Sequence[str], wished: str | None, labelled: Sequence[str] = (), *, needed: bool = True
+) -> tuple[list[str], str]:
     """Decide which columns to predict.
 
     Args:
         names: the columns there are.
         wished: what the person said: a name, or several with commas between them.
         labelled: columns that the source itself declares as class labels.
+        needed: whether there must be one; otherwise the last column is not taken for want of a better.
 
     Returns:
-        The names, and a note on how they were found ("" where the person said so).
+        The names ([] where there is none and none is needed), and a note on how they were found ("" where
+        the person said so).
 
     Raises:
         UnknownNameError: a wished column is not there.
@@ -71,9 +75,10 @@ def choose(names: Sequence[str], wished: str | None, labelled: Sequence[str] = (
         return [found], f"predicts {found!r}, a usual name of a target; --target names another"
     if labelled:
         return [labelled[-1]], f"predicts {labelled[-1]!r}, declared as class labels; --target names another"
-    return [
-        names[-1]
-    ], f"predicts {names[-1]!r}, the last column, since none has a usual name; --target names another"
+    if not needed:
+        return [], ""
+    note = f"predicts {names[-1]!r}, the last column, since none has a usual name; --target names another"
+    return [names[-1]], note
 
 
 def read_target(
@@ -89,7 +94,8 @@ def read_target(
     Args:
         names: of the columns, one or several.
         columns: their raw values.
-        kinds: what the person said each is; a number is then an amount, a category a class.
+        kinds: what the person said each is; a number is then an amount, a category a class, a text is
+            translated into.
         classes: the class names, where the source declares them and the values are their indices.
         task: what the person said the task is.
 
@@ -100,6 +106,8 @@ def read_target(
         return _several(names, columns, task)
     name, raw = names[0], columns[0]
     kind = kinds[0] if kinds else None
+    if kind == "text":
+        return _text(name, raw)
     if classes is not None:
         return _declared(name, raw, classes)
     if raw.null_count == len(raw):
@@ -174,6 +182,12 @@ def _classes(name: str, raw: pa.ChunkedArray, reason: str) -> Target:
         )
     column = Column(name, "category", tuple(sorted(found, key=images.natural)), reason)
     return Target(column, values, "classification", _missing(values), "a class")
+
+
+def _text(name: str, raw: pa.ChunkedArray) -> Target:
+    reading = schema.read_column(name, raw, "text")
+    column = Column(name, "text", reason=reading.reason)
+    return Target(column, reading.values, "translation", _missing(reading.values), "a text")
 
 
 def _declared(name: str, raw: pa.ChunkedArray, classes: Sequence[str]) -> Target:

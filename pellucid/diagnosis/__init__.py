@@ -4,6 +4,19 @@ In: plain series of numbers from `run.sqlite` and facts from `run.json`. Out: `F
 Imports `record` and numpy alone, never torch: a run is diagnosed where it was not trained.
 """
 
+from pellucid.diagnosis.balance import Match, balance
+from pellucid.diagnosis.reading import is_phase_loss, match_of, phase, reading
 from pellucid.diagnosis.rules import Setting, curves_of, generalization, setting_of
 
-__all__ = ["Setting", "curves_of", "generalization", "setting_of"]
+__all__ = [
+    "Match",
+    "Setting",
+    "balance",
+    "curves_of",
+    "generalization",
+    "is_phase_loss",
+    "match_of",
+    "phase",
+    "reading",
+    "setting_of",
+]

@@ -1,5 +1,7 @@
 """The reading of learning curves: does a run overfit, underfit, still improve, or is it fine?
 
+It is for runs whose training and validation loss measure the same thing; `reading` knows which ones do.
+
 `generalization` asks the questions of `_QUESTIONS` in their order and returns the first that answers. A
 question is a pure function of the curves, the baselines and the setting; what "more than noise" means is
 in `curves`.
@@ -7,7 +9,6 @@ in `curves`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 import yaml
 
 from pellucid.diagnosis import curves as read
-from pellucid.diagnosis.curves import BAND, ENOUGH, MATERIAL, Curves, Series, align, level, noise
+from pellucid.diagnosis.curves import BAND, ENOUGH, Curves, Series, align, level, noise
+from pellucid.diagnosis.rivals import Baselines, against_guessing, against_simple, guess
+from pellucid.diagnosis.words import figure, percent
 from pellucid.record import Finding, Run
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
-Baselines = Mapping[str, Mapping[str, float]]
+OF_TOKENS = ("language_model", "masked_language_model", "seq2seq", "span_denoising")
+"""Tasks whose accuracy is a share of tokens, so that rows do not tell its sampling error."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Setting:
         lr: the peak learning rate, for the patch of a run that diverges.
         annealed: the learning rate was brought down to a tenth of its peak or less by the end.
         best_kept: the run ends with its best weights, not its last.
+        task: what is learned; "" where it is not known.
     """
 
     augmented: bool = False
@@ -42,6 +47,7 @@ class Setting:
     lr: float | None = None
     annealed: bool = False
     best_kept: bool = True
+    task: str = ""
 
 
 def generalization(
@@ -52,7 +58,7 @@ def generalization(
     Args:
         curves: [(step, value)] by key, one value an epoch: "val/loss", and where there are any "epoch",
             "train/loss", "train/accuracy", "val/accuracy".
-        baselines: "prior" (input-independent) and "linear", each with "val/accuracy" or "val/loss".
+        baselines: by name, e.g. "prior" and "linear", each with "val/accuracy" or "val/loss".
         setting: what else bears on the reading; None: nothing is known.
 
     Returns:
@@ -80,22 +86,26 @@ def curves_of(run: Run) -> dict[str, list[tuple[int, float]]]:
 
 def setting_of(run: Run) -> Setting:
     """Read from a run's facts and config what else bears on its curves."""
-    config = _config(run)
+    config = config_of(run)
     augment = config.get("data", {}).get("augment", {})
     layers = run.facts.get("model", {}).get("layers", [])
     options = config.get("model", {}).get("options", {})
     rates = [value for _, value in run.store.series("step/lr")]
+    dataset = run.facts.get("dataset", {})
+    task = run.facts.get("task") or dataset.get("task") or ""
+    rows = dataset.get("splits", {}).get("validation", {}).get("rows")
     return Setting(
         augmented=any(augment.values()),
         dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
-        rows=run.facts.get("dataset", {}).get("splits", {}).get("validation", {}).get("rows"),
+        rows=None if task in OF_TOKENS else rows,
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
+        task=task,
     )
 
 
-def _config(run: Run) -> dict[str, Any]:
+def config_of(run: Run) -> dict[str, Any]:
     """The config as plain values; {} where it is missing or damaged, since curves can be read without."""
     try:
         values = yaml.safe_load(run.config)
@@ -125,7 +135,7 @@ def _non_finite(points: Curves, baselines: Baselines, setting: Setting) -> Findi
 
 def _underfitting(points: Curves, baselines: Baselines, setting: Setting) -> Finding | None:
     """Barely better than guessing, or worse than the linear model on training rows as well."""
-    reading = _against_prior(points, baselines) or _against_linear(points, baselines, setting)
+    reading = against_guessing(points, baselines) or against_simple(points, baselines, setting.rows)
     if reading is None:
         return None
     seen, means = reading
@@ -149,7 +159,7 @@ def _too_short(points: Curves, baselines: Baselines, setting: Setting) -> Findin
     return Finding(
         "too-short",
         "note",
-        f"{there_are} to judge by, {ENOUGH} are needed; validation loss is {_figure(points.val[-1])}.",
+        f"{there_are} to judge by, {ENOUGH} are needed; validation loss is {figure(points.val[-1])}.",
         "Whether the run overfits or would still improve cannot be told yet.",
         "train longer",
         {"train.epochs": 2 * ENOUGH},
@@ -187,11 +197,11 @@ def _overconfident(points: Curves, accuracy: np.ndarray, setting: Setting) -> Fi
     return Finding(
         "overconfident",
         "note",
-        f"{_turn(points)}; validation accuracy held at {_percent(level(accuracy))}: "
+        f"{_turn(points)}; validation accuracy held at {percent(level(accuracy))}: "
         "it grows overconfident, not more wrong.",
         "The mistakes it makes are made with growing certainty." + _kept(points, setting),
         "label smoothing, augmentation or weight decay, where its confidence matters",
-        {"objective.label_smoothing": 0.1},
+        {"objective.label_smoothing": 0.1} if setting.task in ("", "classification") else {},
         step=int(points.step[points.best]),
         confidence=_sure(points),
     )
@@ -205,8 +215,8 @@ def _diverging(points: Curves, train: np.ndarray, setting: Setting) -> Finding |
     return Finding(
         "diverging",
         "warning",
-        f"Training loss rose from {_figure(train[low])} ({points.at(low)}) to {_figure(level(train))} and "
-        f"validation loss from {_figure(points.val[best])} to {_figure(level(points.val))}: it diverges.",
+        f"Training loss rose from {figure(train[low])} ({points.at(low)}) to {figure(level(train))} and "
+        f"validation loss from {figure(points.val[best])} to {figure(level(points.val))}: it diverges.",
         "The steps are too large to settle in a minimum.",
         "a smaller learning rate",
         _lower_lr(setting),
@@ -225,8 +235,8 @@ def _still_improving(points: Curves, baselines: Baselines, setting: Setting) -> 
     return Finding(
         "still-improving",
         "note",
-        f"Validation loss was still falling when training stopped: from {_figure(points.val[start])} at "
-        f"{points.at(start)} to {_figure(points.val[-1])} at {points.at(-1)}.",
+        f"Validation loss was still falling when training stopped: from {figure(points.val[start])} at "
+        f"{points.at(start)} to {figure(points.val[-1])} at {points.at(-1)}.",
         means,
         "train longer",
         {"train.epochs": _double(points)},
@@ -237,8 +247,8 @@ def _still_improving(points: Curves, baselines: Baselines, setting: Setting) -> 
 
 def _memorizing(points: Curves, baselines: Baselines, setting: Setting) -> Finding | None:
     """Validation has levelled off above training by a tenth of what guessing loses, or more."""
-    prior = baselines.get("prior", {}).get("val/loss")
-    if points.train is None or not prior:
+    prior = guess(baselines)[1].get("val/loss")
+    if points.train is None or prior is None or prior <= 0:
         return None
     val, train = level(points.val), level(points.train)
     gap = val - train
@@ -247,10 +257,10 @@ def _memorizing(points: Curves, baselines: Baselines, setting: Setting) -> Findi
     return Finding(
         "memorizing",
         "note",
-        f"Validation loss levelled off at {_figure(val)} (lowest {_figure(points.val[points.best])} at "
-        f"{points.at(points.best)}) while training loss reached {_figure(train)}: "
+        f"Validation loss levelled off at {figure(val)} (lowest {figure(points.val[points.best])} at "
+        f"{points.at(points.best)}) while training loss reached {figure(train)}: "
         "it fits its training rows better than new ones.",
-        f"The gap, {_figure(gap)}, is {_percent(gap / prior)} of what guessing loses ({_figure(prior)}).",
+        f"The gap, {figure(gap)}, is {percent(gap / prior)} of what guessing loses ({figure(prior)}).",
         "more data, augmentation, dropout or weight decay",
         {"optimizer.weight_decay": 0.05},
         step=_end(points),
@@ -270,12 +280,12 @@ _QUESTIONS: tuple[Callable[[Curves, Baselines, Setting], Finding | None], ...] =
 
 def _healthy(points: Curves, setting: Setting) -> Finding:
     val, best = level(points.val), points.best
-    seen = f"Validation loss levelled off at {_figure(val)}"
-    seen += f", lowest at {points.at(best)} ({_figure(points.val[best])})"
+    seen = f"Validation loss levelled off at {figure(val)}"
+    seen += f", lowest at {points.at(best)} ({figure(points.val[best])})"
     means = "Neither more epochs nor more regularization is called for by these curves."
     if points.train is not None:
         train = level(points.train)
-        seen += f", with training loss at {_figure(train)}"
+        seen += f", with training loss at {figure(train)}"
         means += _why_train_is_above(setting) if train > val else ""
     seen += ": neither over- nor underfitting."
     return Finding("healthy", "note", seen, means, step=int(points.step[best]))
@@ -292,67 +302,17 @@ def _no_validation() -> Finding:
     )
 
 
-# ---- against the baselines ---------------------------------------------------------------------------
-
-
-def _against_prior(points: Curves, baselines: Baselines) -> tuple[str, str] | None:
-    """Barely better than an answer that ignores its input, by accuracy and by loss alike."""
-    prior = baselines.get("prior", {})
-    skills, words = [], []
-    if points.val_accuracy is not None and "val/accuracy" in prior:
-        best, guess = float(points.val_accuracy.max()), prior["val/accuracy"]
-        skills.append((best - guess) / max(1 - guess, 1e-9))
-        words.append(f"accuracy {_percent(best)}, guessing {_percent(guess)}")
-    if prior.get("val/loss"):
-        best, guess = float(points.val.min()), prior["val/loss"]
-        skills.append(1 - best / guess)
-        words.append(f"loss {_figure(best)}, guessing {_figure(guess)}")
-    if not skills or max(skills) >= MATERIAL:
-        return None
-    return (
-        f"On validation rows it is barely better than guessing ({'; '.join(words)}): it underfits.",
-        "It makes no use of its input: the learning rate may be far off, or targets do not belong to inputs.",
-    )
-
-
-def _against_linear(points: Curves, baselines: Baselines, setting: Setting) -> tuple[str, str] | None:
-    """Worse than the linear model by more than noise, and not because it memorized its training rows."""
-    linear = baselines.get("linear", {})
-    means = "A network that contains a linear model should not lose to one: it has not learned enough yet."
-    if points.val_accuracy is not None and "val/accuracy" in linear:
-        best, line = float(points.val_accuracy.max()), linear["val/accuracy"]
-        band = max(2 * noise(points.val_accuracy), _sampling_error(line, setting.rows))
-        memorized = points.train_accuracy is not None and points.train_accuracy[-1] > line + band
-        if best >= line - band or memorized:
-            return None
-        ours, theirs = f"accuracy of {_percent(best)} is below", _percent(line)
-    elif "val/loss" in linear:
-        best, line = float(points.val.min()), linear["val/loss"]
-        memorized = points.train is not None and points.train[-1] < line
-        if best <= line * (1 + MATERIAL) + BAND * noise(points.val) or memorized:
-            return None
-        ours, theirs = f"loss of {_figure(best)} is above", _figure(line)
-    else:
-        return None
-    return f"Its validation {ours} the linear model's {theirs}: it underfits.", means
-
-
-def _sampling_error(share: float, rows: int | None) -> float:
-    """Two standard errors of a share measured on `rows`; half a point where their number is not known."""
-    return 2 * math.sqrt(share * (1 - share) / rows) if rows else 0.005
-
-
 # ---- words -------------------------------------------------------------------------------------------
 
 
 def _turn(points: Curves) -> str:
     """Where validation loss turned, and what training loss did after; ends are levels, not single epochs."""
-    best, end = points.best, _figure(level(points.val))
-    lowest = f"lowest at {points.at(best)} ({_figure(points.val[best])})"
+    best, end = points.best, figure(level(points.val))
+    lowest = f"lowest at {points.at(best)} ({figure(points.val[best])})"
     words = f"Validation loss was {lowest} and rose to {end} by {points.at(-1)}"
     if points.train is None:
         return words
-    before, after = _figure(points.train[best]), _figure(level(points.train))
+    before, after = figure(points.train[best]), figure(level(points.train))
     return f"{words} while training loss fell from {before} to {after}"
 
 
@@ -365,18 +325,6 @@ def _why_train_is_above(setting: Setting) -> str:
     acting = f"{' and '.join(causes)} {'act' if len(causes) > 1 else 'acts'} in training alone"
     why = acting if causes else "it is averaged over the whole epoch"
     return f" Training loss above validation loss is normal here: {why}."
-
-
-def _figure(value: float) -> str:
-    """A number with three significant digits: 0.0412, 1.23, 1,240."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}" if digits <= 6 else f"{value:.2e}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _double(points: Curves) -> int:

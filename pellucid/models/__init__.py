@@ -1,17 +1,92 @@
 """Model families, one file each, read from top to bottom. In: batches of inputs. Out: logits.
 
 `BUILDERS` holds what makes each family for data of a shape: `builder(input_shape, num_outputs, *, size=None,
-...)`. Imports torch and `pellucid.nn` only, so a model file copied out with `nn/` runs on torch alone.
+...)`; those that read tokens take a `vocab_size`. Imports torch and `pellucid.nn` only, so a model file
+copied out with `nn/` runs on torch alone.
 """
 
 from collections.abc import Callable
 
 from torch import nn
 
+from pellucid.models.autoencoder import Autoencoder, autoencoder
 from pellucid.models.cnn import CNN, cnn
+from pellucid.models.forecast import DLinear, NLinear, PatchTransformer, dlinear, nlinear, patch_transformer
+from pellucid.models.gan import GAN, dcgan
 from pellucid.models.mlp import MLP, linear, mlp
+from pellucid.models.rnn import RNN, RNNLanguageModel, gru, lstm, lstm_lm, rnn
+from pellucid.models.seq2seq import Seq2Seq, seq2seq
+from pellucid.models.siamese import Siamese, siamese
+from pellucid.models.transformer import BERT, GPT, TransformerEncoder, bert, gpt, transformer
+from pellucid.models.unet import UNet, unet
+from pellucid.models.vae import VAE, vae
+from pellucid.models.vit import ViT, vit
+from pellucid.models.vqvae import VQVAE, vqvae
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"linear": linear, "mlp": mlp, "cnn": cnn}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "linear": linear,
+    "mlp": mlp,
+    "cnn": cnn,
+    "vit": vit,
+    "rnn": rnn,
+    "lstm": lstm,
+    "gru": gru,
+    "lstm_lm": lstm_lm,
+    "transformer": transformer,
+    "bert": bert,
+    "gpt": gpt,
+    "seq2seq": seq2seq,
+    "autoencoder": autoencoder,
+    "vae": vae,
+    "vqvae": vqvae,
+    "unet": unet,
+    "dcgan": dcgan,
+    "siamese": siamese,
+    "nlinear": nlinear,
+    "dlinear": dlinear,
+    "patch_transformer": patch_transformer,
+}
 """Builders by the name configs use."""
 
-__all__ = ["BUILDERS", "CNN", "MLP", "cnn", "linear", "mlp"]
+__all__ = [
+    "BERT",
+    "BUILDERS",
+    "CNN",
+    "GAN",
+    "GPT",
+    "MLP",
+    "RNN",
+    "VAE",
+    "VQVAE",
+    "Autoencoder",
+    "DLinear",
+    "NLinear",
+    "PatchTransformer",
+    "RNNLanguageModel",
+    "Seq2Seq",
+    "Siamese",
+    "TransformerEncoder",
+    "UNet",
+    "ViT",
+    "autoencoder",
+    "bert",
+    "cnn",
+    "dcgan",
+    "dlinear",
+    "gpt",
+    "gru",
+    "linear",
+    "lstm",
+    "lstm_lm",
+    "mlp",
+    "nlinear",
+    "patch_transformer",
+    "rnn",
+    "seq2seq",
+    "siamese",
+    "transformer",
+    "unet",
+    "vae",
+    "vit",
+    "vqvae",
+]

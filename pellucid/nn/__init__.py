@@ -5,18 +5,51 @@ hooks can look at it. Imports torch and nothing of ours, so a model file copied 
 """
 
 from pellucid.nn.activations import ACTIVATIONS, Activation, activation
+from pellucid.nn.attention import (
+    KVCache,
+    MultiHeadAttention,
+    TransformerBlock,
+    explicit_attention,
+    init_transformer,
+)
 from pellucid.nn.convolution import ConvBlock, ResidualBlock
+from pellucid.nn.embedding import PAD, SeriesProjection, TokenEmbedding, input_layer
 from pellucid.nn.init import gain, init_weights
 from pellucid.nn.norm import NORMS, norm
+from pellucid.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
+from pellucid.nn.position import POSITIONS, LearnedPositions, Rotary, SinusoidalPositions, positions
+from pellucid.nn.recurrent import CELLS, LockedDropout, RecurrentLayer, unroll
 
 __all__ = [
     "ACTIVATIONS",
+    "CELLS",
     "NORMS",
+    "PAD",
+    "POSITIONS",
     "Activation",
+    "AttentionPool",
     "ConvBlock",
+    "KVCache",
+    "LearnedPositions",
+    "LockedDropout",
+    "MultiHeadAttention",
+    "RecurrentLayer",
     "ResidualBlock",
+    "Rotary",
+    "SeriesProjection",
+    "SinusoidalPositions",
+    "TokenEmbedding",
+    "TransformerBlock",
     "activation",
+    "explicit_attention",
     "gain",
+    "init_transformer",
     "init_weights",
+    "input_layer",
+    "last_pool",
+    "max_pool",
+    "mean_pool",
     "norm",
+    "positions",
+    "unroll",
 ]

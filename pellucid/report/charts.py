@@ -27,11 +27,16 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its label ("" where the title says it), its role in the style sheet, its points (x, y)."""
+    """One curve: its label ("" where the title says it), its role in the style sheet, its points (x, y).
+
+    `low` and `high` are the ends of the band around it, or empty.
+    """
 
     name: str
     role: str
     points: Points
+    low: Points = ()
+    high: Points = ()
 
 
 @dataclass(frozen=True)
@@ -90,27 +95,27 @@ def curves(
     reach = [x for line in lines for x, _ in line.points]
     x = Axis(min([*reach, *(a for a, _ in raw[:1])]), max(reach), LEFT, width - RIGHT)
     y = Axis.fit(values, height - BOTTOM, TOP, shares=shares)
-    svg = _canvas(width, height)
-    _grid(svg, x, y, names[0], names[1] + (", log scale" if y.log else ""))
+    svg = canvas(width, height)
+    grid(svg, x, y, names[0], names[1] + (", log scale" if y.log else ""))
     if raw:
-        _node(svg, "path", class_="line raw", d=_path(raw, x, y))
+        node(svg, "path", class_="line raw", d=path(raw, x, y))
     if best:
-        _node(svg, "line", class_="best", x1=x(best[0]), x2=x(best[0]), y1=TOP, y2=height - BOTTOM)
+        node(svg, "line", class_="best", x1=x(best[0]), x2=x(best[0]), y1=TOP, y2=height - BOTTOM)
         _best_label(svg, x(best[0]), best[1], width - RIGHT)
     for line in lines:
-        _node(svg, "path", class_=f"line {line.role}", d=_path(line.points, x, y))
+        node(svg, "path", class_=f"line {line.role}", d=path(line.points, x, y))
         if len(line.points) <= 30:
             for a, b in line.points:
                 if math.isfinite(b):
-                    _node(svg, "circle", class_=f"dot {line.role}", cx=x(a), cy=y(b), r=2.5)
+                    node(svg, "circle", class_=f"dot {line.role}", cx=x(a), cy=y(b), r=2.5)
     _end_labels(svg, lines, y, write, width - RIGHT + 10)
-    _columns(svg, lines, x, y, names[0], write)
+    columns(svg, lines, x, y, names[0], write)
     return svg
 
 
 def _best_label(svg: ET.Element, at: float, label: str, right: float) -> None:
     anchor = "end" if at > right - 60 else "start" if at < LEFT + 60 else "middle"
-    _node(svg, "text", label, class_="mark", x=at, y=TOP - 10, text_anchor=anchor)
+    node(svg, "text", label, class_="mark", x=at, y=TOP - 10, text_anchor=anchor)
 
 
 def _end_labels(
@@ -129,28 +134,8 @@ def _end_labels(
         tops[i] = min(tops[i], lowest)
         lowest = tops[i] - LABEL_GAP
     for top, (_, line) in zip(tops, ends, strict=True):
-        _node(svg, "text", line.name, class_=f"label {line.role}", x=at, y=top)
-        _node(svg, "text", write(line.points[-1][1]), class_="value", x=at, y=top + 15)
-
-
-def _columns(
-    svg: ET.Element, lines: Sequence[Line], x: Axis, y: Axis, name: str, write: Callable[[float], str]
-) -> None:
-    """Lay an invisible column over every x value, which tells the numbers there."""
-    at = sorted({a for line in lines for a, _ in line.points})
-    unit = name.split(" ")[0]
-    for i, a in enumerate(at):
-        left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
-        right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2
-        said = [(line.name, b) for line in lines for here, b in line.points if here == a]
-        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}".strip() for who, b in said)
-        dots = " ".join(f"{y(b):.1f}" for _, b in said if math.isfinite(b))
-        hit = _node(
-            svg, "rect", class_="hit", x=left, width=max(1, right - left), y=TOP, height=y.start - TOP
-        )
-        hit.set("data-x", f"{x(a):.1f}")
-        hit.set("data-y", dots)
-        _node(hit, "title", text)
+        node(svg, "text", line.name, class_=f"label {line.role}", x=at, y=top)
+        node(svg, "text", write(line.points[-1][1]), class_="value", x=at, y=top + 15)
 
 
 # ---- calibration -------------------------------------------------------------------------------------
@@ -163,29 +148,27 @@ def reliability(bins: Sequence[dict], *, width: int) -> ET.Element:
     height = base + 28
     x = Axis(0, 1, LEFT, width - 16, shares=True)
     y = Axis(0, 1, TOP + plot, TOP, shares=True)
-    svg = _canvas(width, height)
-    _grid(svg, x, y, "", "right, % of rows")
-    _node(svg, "line", class_="ideal", x1=x(0), y1=y(0), x2=x(1), y2=y(1))
-    _node(svg, "text", "as sure as right", class_="mark", x=x(0.02), y=y(0.34))
+    svg = canvas(width, height)
+    grid(svg, x, y, "", "right, % of rows")
+    node(svg, "line", class_="ideal", x1=x(0), y1=y(0), x2=x(1), y2=y(1))
+    node(svg, "text", "as sure as right", class_="mark", x=x(0.02), y=y(0.34))
     most = max((entry["count"] for entry in bins), default=1) or 1
     for entry in bins:
         if not entry["count"]:
             continue
         confidence, accuracy, rows = entry["confidence"], entry["accuracy"], entry["count"]
         low, high = interval(accuracy, rows)
-        _node(svg, "line", class_="whisker", x1=x(confidence), x2=x(confidence), y1=y(low), y2=y(high))
-        _node(svg, "circle", class_="dot test", cx=x(confidence), cy=y(accuracy), r=4.5)
+        node(svg, "line", class_="whisker", x1=x(confidence), x2=x(confidence), y1=y(low), y2=y(high))
+        node(svg, "circle", class_="dot test", cx=x(confidence), cy=y(accuracy), r=4.5)
         tall = strip * rows / most
         left, right = x(entry["low"]) + 1, x(entry["high"]) - 1
-        _node(
-            svg, "rect", class_="bar test", x=left, width=right - left, y=base - tall, height=max(tall, 0.8)
-        )
-        hit = _node(svg, "rect", class_="hit", x=left, width=right - left, y=TOP, height=base - TOP)
+        node(svg, "rect", class_="bar test", x=left, width=right - left, y=base - tall, height=max(tall, 0.8))
+        hit = node(svg, "rect", class_="hit", x=left, width=right - left, y=TOP, height=base - TOP)
         text = f"{count(rows)} rows at {percent(confidence)} confidence: {percent(accuracy)} right"
-        _node(hit, "title", f"{text} (95 % interval {percent(low)} to {percent(high)})")
-    _node(svg, "line", class_="axis", x1=LEFT, x2=width - 16, y1=base, y2=base)
-    _node(svg, "text", "rows", class_="tick", x=LEFT - 8, y=base - 2, text_anchor="end")
-    _node(svg, "text", "confidence", class_="name", x=width - 16, y=height - 8, text_anchor="end")
+        node(hit, "title", f"{text} (95 % interval {percent(low)} to {percent(high)})")
+    node(svg, "line", class_="axis", x1=LEFT, x2=width - 16, y1=base, y2=base)
+    node(svg, "text", "rows", class_="tick", x=LEFT - 8, y=base - 2, text_anchor="end")
+    node(svg, "text", "confidence", class_="name", x=width - 16, y=height - 8, text_anchor="end")
     return svg
 
 
@@ -198,12 +181,12 @@ def scatter(pairs: Points, target: str, *, width: int) -> ET.Element:
     values = [value for pair in pairs for value in pair]
     x = Axis.fit(values, LEFT, width - 16)
     y = Axis.fit(values, height - BOTTOM, TOP)
-    svg = _canvas(width, height)
-    _grid(svg, x, y, f"true {target}", f"predicted {target}")
-    _node(svg, "line", class_="ideal", x1=x(x.low), y1=y(x.low), x2=x(x.high), y2=y(x.high))
+    svg = canvas(width, height)
+    grid(svg, x, y, f"true {target}", f"predicted {target}")
+    node(svg, "line", class_="ideal", x1=x(x.low), y1=y(x.low), x2=x(x.high), y2=y(x.high))
     for true, predicted in pairs:
-        hit = _node(svg, "circle", class_="hit point", cx=x(true), cy=y(predicted), r=3.5)
-        _node(hit, "title", f"true {number(true)}, predicted {number(predicted)}")
+        hit = node(svg, "circle", class_="hit point", cx=x(true), cy=y(predicted), r=3.5)
+        node(hit, "title", f"true {number(true)}, predicted {number(predicted)}")
     return svg
 
 
@@ -212,40 +195,61 @@ def histogram(bins: Sequence[tuple[float, float, int]], name: str, *, width: int
     height = 356
     x = Axis(bins[0][0], bins[-1][1], LEFT, width - 16)
     y = Axis(0, max(rows for _, _, rows in bins) or 1, height - BOTTOM, TOP)
-    svg = _canvas(width, height)
-    _grid(svg, x, y, name, "rows")
+    svg = canvas(width, height)
+    grid(svg, x, y, name, "rows")
     for low, high, rows in bins:
         left, wide = x(low) + 1, max(1, x(high) - x(low) - 2)
-        _node(svg, "rect", class_="bar test", x=left, width=wide, y=y(rows), height=y(0) - y(rows))
-        hit = _node(svg, "rect", class_="hit", x=left, width=wide, y=TOP, height=y(0) - TOP)
-        _node(hit, "title", f"{count(rows)} rows between {number(low)} and {number(high)}")
+        node(svg, "rect", class_="bar test", x=left, width=wide, y=y(rows), height=y(0) - y(rows))
+        hit = node(svg, "rect", class_="hit", x=left, width=wide, y=TOP, height=y(0) - TOP)
+        node(hit, "title", f"{count(rows)} rows between {number(low)} and {number(high)}")
     if x.low < 0 < x.high:
-        _node(svg, "line", class_="best", x1=x(0), x2=x(0), y1=TOP, y2=height - BOTTOM)
-        _node(svg, "text", "exact", class_="mark", x=x(0), y=TOP - 10, text_anchor="middle")
+        node(svg, "line", class_="best", x1=x(0), x2=x(0), y1=TOP, y2=height - BOTTOM)
+        node(svg, "text", "exact", class_="mark", x=x(0), y=TOP - 10, text_anchor="middle")
     return svg
 
 
 # ---- pieces ------------------------------------------------------------------------------------------
 
 
-def _canvas(width: int, height: int) -> ET.Element:
+def columns(
+    svg: ET.Element, lines: Sequence[Line], x: Axis, y: Axis, name: str, write: Callable[[float], str]
+) -> None:
+    """Lay an invisible column over every x value, which tells the numbers there."""
+    found: dict[float, list[tuple[str, float]]] = {}
+    for line in lines:
+        for a, b in line.points:
+            found.setdefault(a, []).append((line.name, b))
+    at, unit = sorted(found), name.split(" ")[0]
+    for i, a in enumerate(at):
+        left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
+        right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2
+        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}".strip() for who, b in found[a])
+        hit = node(svg, "rect", class_="hit", x=left, width=max(1, right - left), y=y.end)
+        hit.set("height", f"{y.start - y.end:.1f}")
+        hit.set("data-x", f"{x(a):.1f}")
+        hit.set("data-y", " ".join(f"{y(b):.1f}" for _, b in found[a] if math.isfinite(b)))
+        node(hit, "title", text)
+
+
+def canvas(width: int, height: int) -> ET.Element:
     return ET.Element("svg", {"viewBox": f"0 0 {width} {height}", "role": "img", "tabindex": "0"})
 
 
-def _grid(svg: ET.Element, x: Axis, y: Axis, x_name: str, y_name: str) -> None:
+def grid(svg: ET.Element, x: Axis, y: Axis, x_name: str, y_name: str) -> None:
     for value, text in y.ticks():
-        _node(svg, "line", class_="grid", x1=x.start, x2=x.end, y1=y(value), y2=y(value))
-        _node(svg, "text", text, class_="tick", x=x.start - 8, y=y(value) + 4, text_anchor="end")
+        node(svg, "line", class_="grid", x1=x.start, x2=x.end, y1=y(value), y2=y(value))
+        node(svg, "text", text, class_="tick", x=x.start - 8, y=y(value) + 4, text_anchor="end")
     for value, text in x.ticks():
-        _node(svg, "line", class_="axis", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4)
-        _node(svg, "text", text, class_="tick", x=x(value), y=y.start + 17, text_anchor="middle")
-    _node(svg, "line", class_="axis", x1=x.start, x2=x.end, y1=y.start, y2=y.start)
-    _node(svg, "text", y_name, class_="name", x=0, y=12)
+        node(svg, "line", class_="axis", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4)
+        node(svg, "text", text, class_="tick", x=x(value), y=y.start + 17, text_anchor="middle")
+    node(svg, "line", class_="axis", x1=x.start, x2=x.end, y1=y.start, y2=y.start)
+    if y_name:
+        node(svg, "text", y_name, class_="name", x=0, y=12)
     if x_name:
-        _node(svg, "text", x_name, class_="name", x=x.end, y=y.start + 33, text_anchor="end")
+        node(svg, "text", x_name, class_="name", x=x.end, y=y.start + 33, text_anchor="end")
 
 
-def _path(points: Points, x: Axis, y: Axis) -> str:
+def path(points: Points, x: Axis, y: Axis) -> str:
     """Join points by straight lines; a value that is not finite breaks the line."""
     parts, pen = [], "M"
     for a, b in points:
@@ -257,7 +261,7 @@ def _path(points: Points, x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _node(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
+def node(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
     named = {
         key.rstrip("_").replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
         for key, value in attributes.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,22 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pellucid.diagnosis import curves_of, generalization, setting_of
-from pellucid.record import Finding, Run
-from pellucid.report import charts, words
+from pellucid.diagnosis import is_phase_loss, phase, reading
+from pellucid.record import Finding, Run, measures
+from pellucid.report import charts, plots, words
 from pellucid.report.charts import Chart, Line, Points
+from pellucid.report.result import task_of
 
-MEASURES = ("accuracy", "f1", "mae")
+USUAL = ("accuracy", "f1", "mae")
+"""Measures that are drawn beside the loss where the task does not say which."""
+TOGETHER = (("d_real", "d_fake"), ("recon", "kl"))
+"""Measures of validation that say something beside each other alone."""
+TOLD = ("loss", "active_units", *itertools.chain(*TOGETHER))
+"""Measures that have a chart already."""
 RAW_POINTS, MORE_POINTS, MORE_CHARTS = 500, 240, 12
 SPLITS = (("training", "train"), ("validation", "val"))
+GOOD = {"healthy": "Healthy", "balanced": "Balanced"}
+"""Rules that find nothing to change, and what the page says of them."""
 TITLES = {
     "overfitting": "Validation turns up after {best}",
     "overconfident": "Validation loss turns up after {best}, accuracy holds",
@@ -33,10 +42,23 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Learning:
-    """The section of learning curves; `columns` and `table` are their twin, one row an epoch."""
+    """The section of learning curves; `columns` and `table` are their twin, one row an epoch.
+
+    Attributes:
+        finding: the reading of the curves.
+        verdict: what it is called: Healthy, Warning ...
+        good: whether it asks for no change and informs of none.
+        charts: the curves.
+        by_split: whether they are drawn by split, so that their colors are to be explained.
+        columns, table, best_row: the numbers of every epoch.
+        more, more_left_out: all other measurements.
+    """
 
     finding: Finding
+    verdict: str
+    good: bool
     charts: tuple[Chart, ...]
+    by_split: bool
     columns: tuple[str, ...]
     table: tuple[tuple[str, ...], ...]
     best_row: int | None
@@ -51,9 +73,18 @@ class _Curves:
         self.run = run
         self.keys = run.store.keys()
         self.epochs = run.store.series("epoch")
-        self.measure = next(
-            (name for name in MEASURES if {f"val/{name}", f"train/{name}"} & {*self.keys}), None
-        )
+        self.phases = [key for key in self.keys if is_phase_loss(key)]
+        self.measure = next((name for name in self._names() if self._is_told_apart(name)), None)
+
+    def _names(self) -> tuple[str, ...]:
+        """The measures to choose from, by task."""
+        first = measures.FIRST.get(task_of(self.run.facts), USUAL)
+        return tuple(name for name in first if name not in TOLD)
+
+    def _is_told_apart(self, name: str) -> bool:
+        """Whether a measure was recorded, and is not the loss under another name."""
+        found = self.run.store.series(f"val/{name}") or self.run.store.series(f"train/{name}")
+        return bool(found) and found != self.run.store.series("val/loss")
 
     def at(self, step: int) -> float:
         """The epoch of a step; between two epochs it lies between them."""
@@ -78,25 +109,35 @@ class _Curves:
         return None if step is None else (self.at(step), f"best, epoch {self.at(step):g}")
 
     @property
-    def per_epoch(self) -> str:
+    def axis(self) -> str:
         step, epoch = self.epochs[-1]
-        return words.plural(round(step / max(epoch, 1)), "step")
+        return f"epoch ({words.plural(round(step / max(epoch, 1)), 'step')} each)"
 
 
-def learning(run: Run) -> Learning | None:
-    """Gather the curves of a run; None if no epoch was done."""
+def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
+    """Gather the curves of a run; None if no epoch was done.
+
+    Args:
+        run: the run.
+        by_epoch: charts of what else was seen after every epoch.
+    """
     curves = _Curves(run)
     if not curves.epochs:
         return None
-    finding = generalization(curves_of(run), run.facts.get("baselines"), setting_of(run))
-    drawn = [_loss(curves, finding), _measure(curves)]
-    names = {"loss", curves.measure}
-    more = [key for key in curves.keys if key not in ("epoch", "step/loss") and not _is_drawn(key, names)]
+    finding = reading(run)
+    by_split = [] if len(curves.phases) > 1 else [_loss(curves, finding)]
+    by_split.append(_measure(curves) if len(curves.phases) < 2 or not by_epoch else None)
+    others = [] if len(curves.phases) > 1 and by_epoch else _together(curves)
+    drawn = {"loss", curves.measure} if len(curves.phases) < 2 else set()
+    more = [key for key in curves.keys if key not in ("epoch", "step/loss") and not _is_drawn(key, drawn)]
     keys = [key for key in curves.keys if key.partition("/")[0] in ("train", "val", "epoch_seconds")]
     steps, best = [step for step, _ in curves.epochs], (run.facts.get("best") or {}).get("step")
     return Learning(
         finding=finding,
-        charts=tuple(chart for chart in drawn if chart),
+        verdict=GOOD.get(finding.rule, finding.level.capitalize()),
+        good=finding.rule in GOOD,
+        charts=(*(chart for chart in by_split if chart), *others, *by_epoch),
+        by_split=any(by_split),
         columns=("epoch", "step", *keys),
         table=_table(run, curves.epochs, keys),
         best_row=steps.index(best) if best in steps else None,
@@ -110,13 +151,16 @@ def _is_drawn(key: str, names: set[str | None]) -> bool:
     return split in ("train", "val") and name in names
 
 
+# ---- by split ----------------------------------------------------------------------------------------
+
+
 def _loss(curves: _Curves, finding: Finding) -> Chart | None:
     lines = curves.lines("loss")
     if not lines:
         return None
     clean = "train/loss_clean" in curves.keys
     raw = _thin(curves.series("step/loss"), RAW_POINTS)
-    title = TITLES[finding.rule].format(best=f"epoch {curves.at(finding.step):g}")
+    title = TITLES.get(finding.rule, "The loss").format(best=f"epoch {curves.at(finding.step):g}")
     notes = []
     if raw:
         notes.append(
@@ -124,7 +168,9 @@ def _loss(curves: _Curves, finding: Finding) -> Chart | None:
         )
     if clean:
         notes.append("Both lines are measured alike, without augmentation and dropout.")
-    return _chart(curves, title, lines, "loss", words.number, note=" ".join(notes), raw=raw)
+    unit = measures.unit("loss", task_of(curves.run.facts))
+    name = f"loss, {unit}" if " per " in unit else "loss"
+    return _chart(curves, title, lines, name, words.number, note=" ".join(notes), raw=raw)
 
 
 def _measure(curves: _Curves) -> Chart | None:
@@ -132,13 +178,13 @@ def _measure(curves: _Curves) -> Chart | None:
     if curves.measure is None:
         return None
     lines, name = curves.lines(curves.measure), words.measure_name(curves.measure)
-    pick = min if words.lower_is_better(curves.measure) else max
+    pick = min if measures.lower_is_better(curves.measure) else max
     epoch, value = pick(lines[-1].points, key=lambda point: point[1])
     if curves.best is not None and (curves.best[0], value) in lines[-1].points:
         epoch = curves.best[0]  # of several equal values, the one that was kept
     write = _writer(curves.measure)
     title = f"Best {lines[-1].name} {name} {write(value)}, at epoch {epoch:g}"
-    return _chart(curves, title, lines, name, write, shares=curves.measure in words.SHARES)
+    return _chart(curves, title, lines, name, write, shares=words.is_share(curves.measure))
 
 
 def _chart(
@@ -150,12 +196,32 @@ def _chart(
     note: str = "",
     **options: Any,
 ) -> Chart:
-    names = (f"epoch ({curves.per_epoch} each)", name)
-
     def draw(width: int) -> Element:
-        return charts.curves(lines, names, write, width=width, best=curves.best, **options)
+        return charts.curves(lines, (curves.axis, name), write, width=width, best=curves.best, **options)
 
     return charts.chart(title, draw, note)
+
+
+# ---- several at once ---------------------------------------------------------------------------------
+
+
+def _together(curves: _Curves) -> list[Chart]:
+    """The losses of several phases, and measures that belong together, each line under its own name."""
+    groups = [(curves.phases, "loss", phase)] if len(curves.phases) > 1 else []
+    for pair in TOGETHER:
+        keys = [f"val/{name}" for name in pair if f"val/{name}" in curves.keys]
+        groups += [(keys, "on validation rows", words.measure_name)] if len(keys) == len(pair) else []
+    return [_side_by_side(curves, keys, axis, name) for keys, axis, name in groups]
+
+
+def _side_by_side(curves: _Curves, keys: Sequence[str], axis: str, name: Callable[[str], str]) -> Chart:
+    lines = [Line(name(key), plots.role(i), curves.series(key)) for i, key in enumerate(keys)]
+    ends = ", ".join(f"{line.name} {words.number(line.points[-1][1])}" for line in lines)
+
+    def draw(width: int) -> Element:
+        return plots.lines(lines, (curves.axis, axis), width=width)
+
+    return charts.chart(f"At the end: {ends}", draw)
 
 
 def _small(run: Run, key: str) -> Chart:
@@ -166,10 +232,9 @@ def _small(run: Run, key: str) -> Chart:
     title = f"{key}: {first}" if first == last else f"{key}: from {first} to {last}"
     role = {"train": "train", "val": "val"}.get(key.partition("/")[0], "other")
     line = Line("", role, points)
-    shares = key.rpartition("/")[2] in words.SHARES
 
     def draw(width: int) -> Element:
-        return charts.curves([line], ("step", key), write, width=width, shares=shares)
+        return charts.curves([line], ("step", key), write, width=width, shares=words.is_share(key))
 
     return charts.chart(title, draw)
 
@@ -192,6 +257,6 @@ def _writer(key: str) -> Callable[[float | None], str]:
     """How a metric's values are written."""
     if key == "epoch_seconds":
         return words.seconds
-    if key.rpartition("/")[2] in words.SHARES:
+    if words.is_share(key):
         return lambda value: words.percent(value, 2)
     return words.number

@@ -18,15 +18,17 @@ from markupsafe import Markup
 
 from pellucid.record import Run, files
 from pellucid.record.run import CONFIG, REPORT
-from pellucid.report import mistakes, scores, words
+from pellucid.report import mistakes, plots, scales, scores, words
+from pellucid.report.blocks import blocks
 from pellucid.report.learning import learning
 from pellucid.report.mistakes import Evaluation
 from pellucid.report.pictures import Album
-from pellucid.report.result import result, things
+from pellucid.report.result import result, task_of, things
 from pellucid.report.weights import first_layer
 
 HERE = Path(__file__).parent
 SECTIONS = (
+    ("blocks", "What it does"),
     ("learning", "How it learned"),
     ("mistakes", "Mistakes"),
     ("errors", "Errors"),
@@ -83,25 +85,34 @@ def render(run: Run) -> str:
         **view,
         words=words,
         term=words.Terms(),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        style=Markup(_style(view)),
         script=Markup(script),
         script_digest=digest,
-        sections=[(name, title) for name, title in SECTIONS if view[name]],
+        sections=[(name, getattr(view[name], "title", title)) for name, title in SECTIONS if view[name]],
     )
     return page.lstrip()
 
 
+def _style(view: dict[str, Any]) -> str:
+    """The style sheet; with the rules of scales and groups where there are blocks to color."""
+    sheet = (HERE / "style.css").read_text(encoding="utf-8")
+    return "\n".join([sheet, scales.palette(), plots.PICKS]) if view["blocks"] else sheet
+
+
 def _view(run: Run) -> dict[str, Any]:
     """What the template shows, section by section; a section that is None or empty is left out."""
-    facts = run.facts
+    facts, task = run.facts, task_of(run.facts)
     found = mistakes.evaluation(run)
+    shown = blocks(run, found, task)
     return {
         "run": run,
         "facts": facts,
         "things": things(facts),
         "result": result(run),
         "strip": _strip(run),
-        "learning": learning(run),
+        "blocks": shown,
+        "learning": learning(run, shown.by_epoch),
+        "task": task,
         "evaluated": found,
         **_evaluated(run, found),
         "weights": first_layer(run),

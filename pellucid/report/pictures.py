@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,22 @@ from pellucid.report.scales import NEGATIVE, POSITIVE
 CRISP = 64
 """Images up to this side are shown pixel by pixel; larger ones are made smaller and smooth."""
 THUMBNAIL = 112
+LARGEST, HEAVIEST = 1600, 600_000
+"""Pictures up to this side and size in bytes are shown as they are; others are made smaller."""
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as a data URI, and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+    def scale(self, width: int, height: int) -> int:
+        """The largest whole number of times it fits into a room; 0 if it does not fit once."""
+        return min(width // self.width, height // self.height)
 
 
 class Album:
@@ -46,6 +62,22 @@ class Album:
             return None
         self._left -= len(uri)
         return uri
+
+
+def picture(data: bytes) -> Picture:
+    """Prepare a picture of several images: crisp where it is small, and no larger than a page can show.
+
+    Raises:
+        OSError, ValueError, Image.DecompressionBombError: it cannot be decoded.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        if max(image.size) > LARGEST or len(data) > HEAVIEST:
+            image = image.convert("RGBA")
+            image.thumbnail((LARGEST, LARGEST))
+            return Picture(_uri(_encode(image, "WEBP", quality=85), "webp"), *image.size)
+        data = data if data.startswith(PNG) else _encode(image.convert("RGBA"), "PNG")
+        return Picture(_uri(data, "png"), *image.size)
 
 
 def weights(tile: np.ndarray, largest: float) -> str:

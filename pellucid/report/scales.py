@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 from pellucid.report.words import percent
 
+Color = tuple[int, int, int]
+
 POSITIVE, NEGATIVE = (230, 159, 0), (0, 114, 178)
 """The two ends of the diverging scale; zero is the background."""
+PAPERS: tuple[Color, Color] = ((255, 255, 255), (16, 19, 23))
+"""The background of the light and of the dark theme, as in the style sheet."""
 
 VIRIDIS = ((68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142))
 VIRIDIS += ((31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37))
@@ -89,22 +93,64 @@ def _label(value: float, step: float | None) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def viridis(share: float) -> tuple[int, int, int]:
+def viridis(share: float) -> Color:
     """Return the color of a magnitude 0..1."""
     at = min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1)
     i = min(int(at), len(VIRIDIS) - 2)
-    red, green, blue = (
-        round(a + (b - a) * (at - i)) for a, b in zip(VIRIDIS[i], VIRIDIS[i + 1], strict=True)
-    )
-    return red, green, blue
+    return _mix(VIRIDIS[i], VIRIDIS[i + 1], at - i)
 
 
-def readable_on(color: tuple[int, int, int]) -> str:
+def diverging(share: float, paper: Color) -> Color:
+    """Return the color of a signed value -1..1 on a background."""
+    end = POSITIVE if share > 0 else NEGATIVE
+    return _mix(paper, end, min(abs(share), 1.0))
+
+
+LEVELS = 12
+"""Steps of a scale from nothing to all: cells and words are colored by class, `v0` to `v12` for magnitudes,
+`n12` to `n1` and `p1` to `p12` for signed values; a signed zero has no class."""
+
+
+def magnitude_class(share: float) -> str:
+    """Return the class of a magnitude 0..1."""
+    return f"v{round(min(max(share, 0.0), 1.0) * LEVELS)}"
+
+
+def signed_class(share: float) -> str:
+    """Return the class of a signed value -1..1; "" for what rounds to nothing."""
+    level = round(min(abs(share), 1.0) * LEVELS)
+    return f"{'p' if share > 0 else 'n'}{level}" if level else ""
+
+
+def palette() -> str:
+    """Return the style rules of both scales, each color with an ink that can be read on it."""
+    rules = []
+    for level in range(LEVELS + 1):
+        color = viridis(level / LEVELS)
+        rules.append(f".v{level}{{background:{_hex(color)};color:{readable_on(color)}}}")
+    for level in range(1, LEVELS + 1):
+        for name, sign in (("p", 1), ("n", -1)):
+            light, dark = (diverging(sign * level / LEVELS, paper) for paper in PAPERS)
+            ink = f"light-dark({readable_on(light)},{readable_on(dark)})"
+            rules.append(f".{name}{level}{{background:light-dark({_hex(light)},{_hex(dark)});color:{ink}}}")
+    return "\n".join(rules)
+
+
+def readable_on(color: Color) -> str:
     """Return black or white, whichever is easier to read on a color."""
     luminance = sum(
         weight * _linear(part) for weight, part in zip((0.2126, 0.7152, 0.0722), color, strict=True)
     )
     return "#000" if luminance > 0.179 else "#fff"
+
+
+def _mix(one: Color, other: Color, share: float) -> Color:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def _hex(color: Color) -> str:
+    return "#" + "".join(f"{part:02x}" for part in color)
 
 
 def _linear(part: int) -> float:

@@ -152,6 +152,68 @@
     });
   }
 
+  // ---- films: a button that runs through the frames, once, where somebody asks for it ----
+  for (const film of all(".film")) {
+    const controls = film.querySelector(".controls");
+    if (!controls) continue;
+    const frames = all(".frame input", film);
+    const button = document.createElement("button");
+    let timer = 0;
+    const stop = () => {
+      clearInterval(timer);
+      timer = 0;
+      button.textContent = "▶ Play";
+    };
+    button.type = "button";
+    button.className = "play";
+    button.addEventListener("click", () => {
+      if (timer) return stop();
+      let at = 0;
+      const step = () => {
+        frames[at].checked = true;
+        at += 1;
+        if (at === frames.length) stop();
+      };
+      button.textContent = "■ Stop";
+      timer = setInterval(step, 600);
+      step();
+    });
+    for (const frame of frames) frame.addEventListener("input", stop);
+    stop();
+    controls.prepend(button);
+  }
+
+  // ---- maps: the number under the pointer, or under the arrow keys, with its row and column ----
+  for (const map of all(".heat")) {
+    const grid = all("tbody tr", map).map((row) => all("td", row));
+    let [row, column] = [-1, 0];
+    for (const cell of grid.flat()) {
+      cell.dataset.value = cell.title || cell.textContent;
+      cell.removeAttribute("title");
+    }
+    const tell = (cell) => {
+      all(".here", map).forEach((other) => other.classList.remove("here"));
+      if (!cell) return say("", map);
+      const name = cell.parentElement.querySelector("th").textContent;
+      const above = map.tHead.rows[0].cells[cell.cellIndex].textContent;
+      cell.classList.add("here");
+      return say(`${name}, ${above}: ${cell.dataset.value}`, cell);
+    };
+    map.addEventListener("pointerover", (event) => tell(event.target.closest("tbody td")));
+    map.addEventListener("pointerleave", () => tell(null));
+    map.addEventListener("blur", () => tell(null));
+    map.addEventListener("keydown", (event) => {
+      const move = moves[event.key];
+      if (event.key === "Escape") tell(null);
+      if (!move) return;
+      event.preventDefault();
+      column = row < 0 ? 0 : Math.min(Math.max(column + move[1], 0), grid[0].length - 1);
+      row = row < 0 ? 0 : Math.min(Math.max(row + move[0], 0), grid.length - 1);
+      grid[row][column].scrollIntoView({ block: "nearest", inline: "nearest" });
+      tell(grid[row][column]);
+    });
+  }
+
   // ---- contents: mark the section that is being read ----
   const links = new Map(all(".toc a").map((link) => [link.hash.slice(1), link]));
   const seen = new IntersectionObserver(

@@ -68,16 +68,22 @@ def first_layer(run: Run) -> FirstLayer | None:
 
 
 def _read(path: Path, facts: dict[str, Any]) -> tuple[str, np.ndarray] | None:
-    """Return (layer, weight) of the first layer with a matrix of weights, in the order of the model."""
-    order = [layer.get("name", "") for layer in (facts.get("model") or {}).get("layers", [])]
+    """Return (layer, weight) of the first layer with a matrix of weights, in the order of the model.
+
+    None if that is a table of embeddings: its rows are looked up, not weighed.
+    """
+    types = {
+        layer.get("name", ""): layer.get("type") for layer in (facts.get("model") or {}).get("layers", [])
+    }
     try:
         with safe_open(path, framework="numpy") as tensors:
             names = [name for name in list(tensors.keys()) if name.endswith("weight")]
             layers = {name.removesuffix("weight").rstrip("."): name for name in names}
-            for layer in [*(name for name in order if name in layers), *sorted(layers)]:
+            for layer in [*(name for name in types if name in layers), *sorted(layers)]:
                 weight = tensors.get_tensor(layers[layer])
                 if weight.ndim >= 2:
-                    return layer, weight.astype(np.float32)
+                    looked_up = "Embedding" in str(types.get(layer))
+                    return None if looked_up else (layer, weight.astype(np.float32))
     except (OSError, SafetensorError, TypeError):
         return None
     return None

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from pellucid.record import measures
+
 SPACE = "\u00a0"
 NOTHING = "–"
-SHARES = ("accuracy", "f1", "precision", "recall", "top5")
-LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse")
 
 GLOSSARY = {
     "accuracy": "The share of rows whose predicted class is the right one.",
@@ -18,6 +18,22 @@ GLOSSARY = {
     "mean absolute error": "How far a prediction is off, on average, in the unit of the target.",
     "root mean squared error": "Like the mean absolute error, but large errors weigh more.",
     "R²": "The share of the target's variance that is explained: 0 is guessing the mean, 1 is exact.",
+    "perplexity": "How many equally likely tokens it is as unsure as: e to the power of the loss per token.",
+    "BLEU": "How many runs of one to four words are shared with the reference: 0 is none, 100 is identical.",
+    "mean squared error": "The mean of the squared difference from what it should be; 0 is exact.",
+    "peak signal-to-noise ratio": "How small the squared error is against the full range, on a logarithmic "
+    "scale: 10 dB more is a tenth of the error.",
+    "evidence lower bound": "A bound from below on the log-probability of an image; nearer 0 is better.",
+    "KL divergence": "How far the code of an image is from the noise that new images are drawn from.",
+    "Fréchet distance": "How far the generated images are from real ones as a classifier sees them: the "
+    "distance of two normal distributions of its features. 0 is the same distribution.",
+    "modes": "How many kinds of image turn up among the generated ones, as a classifier sees them.",
+    "coverage": "How much is caught: of classes, those that are drawn often enough; of forecasts, the true "
+    "values within the band.",
+    "diversity": "How much the generated images differ from each other, as a share of how much real ones do.",
+    "mean average precision": "How early rows of the same class come, of all others sorted by distance.",
+    "recall at 1": "The share of rows whose nearest neighbor, by the learned distance, is of their class.",
+    "token": "A piece of text a model reads at once: a word, a part of one, or a character.",
     "guessing": "The best answer that ignores its input: the most frequent class, or the mean.",
     "linear model": "The simplest trained model: a weighted sum of its inputs. A network should beat it.",
     "95 % interval": "Where the true value lies with 95 % certainty, given how many rows it was measured on.",
@@ -131,21 +147,25 @@ def moment(stamp: str | float | None) -> str:
 
 
 def measure_name(key: str) -> str:
-    """The glossary's name of a metric: "test/mae" is "mean absolute error"."""
-    name = key.rpartition("/")[2]
-    names = {"f1": "F1", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
-    return names.get(name, name)
+    """What a metric is called: "test/mae" is "mean absolute error"."""
+    return measures.measure(key).name
+
+
+def is_share(key: str) -> bool:
+    return measures.measure(key).share
 
 
 def measure(key: str, value: float | None, rows: int | None = None) -> str:
     """Write a metric in its unit; two decimals of a percentage where the rows can carry them."""
-    if key.rpartition("/")[2] in SHARES:
+    known = measures.measure(key)
+    if known.share:
         return percent(value, 2 if rows and rows >= 2000 else 1)
-    return number(value)
-
-
-def lower_is_better(key: str) -> bool:
-    return key.rpartition("/")[2] in LOWER_IS_BETTER
+    if known.decimals is not None and value is not None:
+        return f"{value:.{known.decimals}f}"
+    if value is not None and math.isfinite(value) and float(value).is_integer() and abs(value) < 1e6:
+        return count(value).replace("-", "−")
+    written = number(value, 4 if abs(value or 0) >= 100 else 3)
+    return f"{written}{SPACE}{known.unit}" if known.unit in ("dB", "s") else written
 
 
 def interval(share: float, rows: int) -> tuple[float, float]:

@@ -5,7 +5,8 @@ A callback observes events, and may ask to stop with `trainer.stop(reason)`. Eve
     on_train_start
       on_epoch_start
         on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`
-        on_losses          (step, loss, learning rate) of the updates since the last time
+        on_losses          (step, loss, learning rate) of the updates since the last time, of the first phase
+        on_phase_losses    the same for every phase by name, where an objective has several
         on_step_end        one optimizer update is done; `trainer.step` counts it
       on_epoch_end         `trainer.measures` holds the epoch's numbers
     on_train_end           always, also after a stop
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +39,7 @@ EVENTS = (
     "on_epoch_start",
     "on_backward_end",
     "on_losses",
+    "on_phase_losses",
     "on_step_end",
     "on_epoch_end",
     "on_train_end",
@@ -50,6 +53,7 @@ class Callback:
     def on_epoch_start(self, trainer: Trainer) -> None: ...
     def on_backward_end(self, trainer: Trainer) -> None: ...
     def on_losses(self, trainer: Trainer, rows: list[tuple[int, float, float]]) -> None: ...
+    def on_phase_losses(self, trainer: Trainer, phase: str, rows: list[tuple[int, float, float]]) -> None: ...
     def on_step_end(self, trainer: Trainer) -> None: ...
     def on_epoch_end(self, trainer: Trainer) -> None: ...
     def on_train_end(self, trainer: Trainer) -> None: ...
@@ -131,7 +135,7 @@ class NonFiniteGuard(Callback):
             return
         if math.isfinite(trainer.loss.item()):
             return
-        where, what = locate_non_finite(trainer.model, trainer.batch)
+        where, what = locate_non_finite(trainer.model, trainer.batch, trainer.objective.measure)
         if self.run is not None:
             self.run.find(
                 Finding(
@@ -148,8 +152,8 @@ class NonFiniteGuard(Callback):
         trainer.fail(f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}")
 
 
-def locate_non_finite(model: nn.Module, batch: Any) -> tuple[str, str]:
-    """Return (module name, sentence) for the first thing that is not finite when `batch` runs through."""
+def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, Any], Any]) -> tuple[str, str]:
+    """Return (module name, sentence) for the first thing that is not finite in `run(model, batch)`."""
     inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
     if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and not inputs.isfinite().all():
         return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
@@ -169,7 +173,7 @@ def locate_non_finite(model: nn.Module, batch: Any) -> tuple[str, str]:
     hooks = [module.register_forward_hook(look(name)) for name, module in leaves]
     try:
         with torch.no_grad():
-            model(inputs)
+            run(model, batch)
     finally:
         for hook in hooks:
             hook.remove()
@@ -245,6 +249,11 @@ class Recorder(Callback):
         if time.monotonic() - self._flushed > 1:
             self.run.store.flush()
             self._flushed = time.monotonic()
+
+    def on_phase_losses(self, trainer: Trainer, phase: str, rows: list[tuple[int, float, float]]) -> None:
+        for step, loss, _ in rows:
+            if step % self.every == 0:
+                self.run.store.metrics(step, {f"step/{phase}_loss": loss})
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         seconds = time.perf_counter() - self._epoch_start

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
 from pellucid.train.catalogue import check_options, lookup, options_of
+from pellucid.train.stages import stages
 
 Groups = list[dict[str, Any]]
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
@@ -168,7 +169,9 @@ def _fused(groups: Groups, devices: Iterable[str] = FUSED_DEVICES) -> bool | Non
 
 def _decoupled(kind: Callable[..., Optimizer], groups: Groups, lr: float, **options: Any) -> Optimizer:
     """Make an optimizer whose own weight decay is coupled, and shrink weights before each of its steps."""
-    groups = [{"params": group["params"], "decay": group["weight_decay"]} for group in groups]
+    groups = [{**group, "decay": group["weight_decay"]} for group in groups]
+    for group in groups:
+        del group["weight_decay"]
     made = kind(groups, lr, **options)
     if any(group["decay"] for group in groups):
         made.register_step_pre_hook(_shrink)
@@ -257,6 +260,9 @@ def optimizer(
     parameters: nn.Module | Iterable[nn.Parameter],
     lr: float | None = None,
     weight_decay: float = 0.0,
+    *,
+    layer_decay: float | None = None,
+    model: nn.Module | None = None,
     **options: Any,
 ) -> Optimizer:
     """Make an optimizer.
@@ -266,6 +272,8 @@ def optimizer(
         parameters: a model, or its parameters.
         lr: the learning rate; None: the one the catalogue begins with.
         weight_decay: decoupled, on parameters of two or more axes.
+        layer_decay: each stage learns by this factor slower than the next; see `layered`. None: all alike.
+        model: the one whose stages these are, where `parameters` is a list.
         options: see `OPTIMIZERS[name].options`.
 
     Raises:
@@ -279,9 +287,13 @@ def optimizer(
     """
     spec = lookup("optimizer", name, OPTIMIZERS)
     check_options(f"the optimizer {name}", options, spec.options)
+    lr = spec.lr if lr is None else lr
     groups = parameter_groups(parameters, weight_decay)
+    if layer_decay is not None:
+        whole = parameters if isinstance(parameters, nn.Module) else model
+        groups = layered(groups, whole, lr, layer_decay)
     try:
-        return spec.build(groups, spec.lr if lr is None else lr, **options)
+        return spec.build(groups, lr, **options)
     except ValueError as error:  # torch's own words for a value out of range
         raise ConfigError(f"the optimizer {name}: {error}.") from None
 
@@ -303,3 +315,33 @@ def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_deca
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def layered(groups: Groups, model: nn.Module | None, lr: float, decay: float) -> Groups:
+    """Split groups by stage, each with a learning rate of its own: lr * decay ** (stages above it).
+
+    What is close to the input is general and changes little, what is close to the output is made for the
+    task and changes most: discriminative learning rates (Howard and Ruder 2018, section 3.2, with a decay of
+    1 / 2.6; Clark et al. 2020, ELECTRA, with 0.8 or 0.9).
+
+    Args:
+        groups: of parameters of the model.
+        model: what is cut into stages (see `pellucid.train.stages`).
+        lr: of the last stage, whose group comes first.
+        decay: 0 to 1.
+
+    Raises:
+        ConfigError: the decay is out of range, or there is no model to cut.
+    """
+    if not 0 < decay <= 1:
+        raise ConfigError(f"layer_decay expects a factor above 0 and up to 1, received {decay:g}.")
+    if model is None:
+        raise ConfigError("layer_decay expects a model to cut into stages, received its parameters alone.")
+    made = []
+    for above, stage in enumerate(reversed(stages(model))):
+        inside = {id(parameter) for parameter in stage.parameters.values()}
+        for group in groups:
+            chosen = [parameter for parameter in group["params"] if id(parameter) in inside]
+            if chosen:
+                made.append({**group, "params": chosen, "lr": lr * decay**above})
+    return made

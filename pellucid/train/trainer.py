@@ -87,8 +87,8 @@ class Trainer:
         self.loss: Tensor = torch.zeros(())
         self.batch: Any = None
         self.stop_reason, self.interrupted, self.failed = "", False, False
-        self._losses: list[tuple[int, Tensor, float]] = []
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._losses: list[tuple[str, int, Tensor, float]] = []
+        self._totals: dict[str, tuple[float, int]] = {}
 
     @property
     def _averages(self) -> bool:
@@ -109,7 +109,9 @@ class Trainer:
                 from `start` on, and a resumed run needs no replay.
             evaluations: what to measure after every epoch, by prefix, e.g. {"val": ...}.
             probe: a sample of the training rows to measure in the same way, without augmentation and
-                dropout: `train/accuracy` and `train/loss_clean`. `train/loss` is the mean over the steps.
+                dropout: `train/accuracy` and `train/loss_clean`. `train/loss` is the mean over the steps;
+                an objective of several phases has its first one's there, and each one's as, for example,
+                `train/generator_loss`.
 
         Raises:
             TrainingError: the loss is no longer a number.
@@ -169,24 +171,34 @@ class Trainer:
         self._emit("on_backward_end")
         if not self.failed:
             optimizer.step()
-            self._losses.append((self.step + 1, self.loss, lr))
+            self._losses.append((phase.name, self.step + 1, self.loss, lr))
 
     def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None) -> None:
         self.drain()
-        self.measures = {"train/loss": self._loss_sum / max(self._loss_count, 1)}
+        self.measures = self._training_losses()
         if probe is not None:
             clean = self.evaluate(probe)
             clean["loss_clean"] = clean.pop("loss")
             self.measures |= {f"train/{key}": value for key, value in clean.items()}
         for prefix, batches in evaluations.items():
             self.measures |= {f"{prefix}/{key}": value for key, value in self.evaluate(batches).items()}
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._totals = {}
         self.epoch, self.position = self.epoch + 1, 0
         self._emit("on_epoch_end")
 
+    def _training_losses(self) -> dict[str, float]:
+        """The mean over the epoch's updates: of the first phase, and where there are more, of each."""
+        totals = [(phase.name, *self._totals.get(phase.name, (0.0, 0))) for phase in self.objective.phases]
+        means = {name: total / max(count, 1) for name, total, count in totals}
+        first = {"train/loss": next(iter(means.values()))}
+        return first if len(means) == 1 else first | {f"train/{name}_loss": m for name, m in means.items()}
+
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Return the mean of every measure, in evaluation mode, with averaged weights if there are any."""
+        """Return the mean of every measure, in evaluation mode, with averaged weights if there are any.
+
+        A measure that counted nothing is left out.
+        """
         totals: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         with self.inference():
@@ -196,7 +208,7 @@ class Trainer:
                 for key, (total, count) in measures.items():
                     totals[key] = totals[key] + total.double() if key in totals else total.double()
                     counts[key] = counts.get(key, 0) + count
-        return {key: total.item() / counts[key] for key, total in totals.items()}
+        return {key: total.item() / counts[key] for key, total in totals.items() if counts[key]}
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[nn.Module]:
@@ -229,14 +241,19 @@ class Trainer:
         """Bring the losses that wait on the device to the callbacks: one wait for many steps."""
         if not self._losses:
             return
-        values = torch.stack([loss for _, loss, _ in self._losses]).tolist()
-        rows = [(step, value, lr) for (step, _, lr), value in zip(self._losses, values, strict=True)]
-        for value in values:  # one by one, so that the sum does not depend on when it is drained
-            self._loss_sum += value
-        self._loss_count += len(values)
+        values = torch.stack([loss for _, _, loss, _ in self._losses]).tolist()
+        rows: dict[str, list[tuple[int, float, float]]] = {}
+        for (phase, step, _, lr), value in zip(self._losses, values, strict=True):
+            total, count = self._totals.get(phase, (0.0, 0))
+            self._totals[phase] = (total + value, count + 1)  # one by one: drained anywhere, the sum is equal
+            rows.setdefault(phase, []).append((step, value, lr))
         self._losses.clear()
-        for callback in self._listeners["on_losses"]:
-            callback.on_losses(self, rows)
+        first, *others = (phase.name for phase in self.objective.phases)
+        for callback in self._listeners["on_losses"] if first in rows else ():
+            callback.on_losses(self, rows[first])
+        for phase in [first, *others] if others else []:
+            for callback in self._listeners["on_phase_losses"] if phase in rows else ():
+                callback.on_phase_losses(self, phase, rows[phase])
 
     # ---- a state that can be resumed from ------------------------------------------------------
 
@@ -248,8 +265,7 @@ class Trainer:
             "epoch": self.epoch,
             "position": self.position,
             "measures": self.measures,
-            "loss_sum": self._loss_sum,
-            "loss_count": self._loss_count,
+            "losses": {phase: list(total) for phase, total in self._totals.items()},
             "lr_scale": self.lr_scale,
             "path": self.path.name,
             "stop_reason": "" if self.interrupted else self.stop_reason,
@@ -262,7 +278,7 @@ class Trainer:
         """Go back to where `state_dict` was called."""
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
-        self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
+        self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
         self.stop_reason = state["stop_reason"]
         if self.average is not None:
             self.average.updates = state["average_updates"]

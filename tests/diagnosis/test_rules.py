@@ -128,6 +128,28 @@ def test_regression_is_held_against_the_baselines_by_loss():
     assert generalization(run_of([0.45, 0.44, 0.45, 0.45], [0.44] * 4), baselines).level == "note"
 
 
+def test_any_simpler_thing_that_does_better_by_loss_is_named():
+    counted = {"unigram": {"val/loss": 6.0}, "bigram": {"val/loss": 3.0}, "6-gram": {"val/loss": 2.0}}
+    finding = generalization(run_of([2.5, 2.4, 2.4, 2.4], [2.4] * 4), counted)
+    assert finding.rule == "underfitting"
+    assert "loss of 2.40 is above the 2.00 of “6-gram”" in finding.seen
+    assert generalization(run_of([1.8, 1.7, 1.7, 1.7], [1.7] * 4), counted).level == "note"
+    memorized = run_of([2.5, 2.4, 2.4, 2.4], [0.5] * 4)
+    assert generalization(memorized, counted).rule != "underfitting"
+
+
+def test_no_better_than_token_frequencies_underfits():
+    finding = generalization(run_of([5.95] * 8, [5.95] * 8), {"unigram": {"val/loss": 6.0}})
+    assert finding.rule == "underfitting"
+    assert "loss 5.95, unigram 6.00" in finding.seen
+
+
+def test_label_smoothing_is_proposed_to_classifiers_alone():
+    curves = run_of(OVERFIT_VAL, OVERFIT_TRAIN, [0.99] * 12)
+    assert generalization(curves, PRIOR, Setting(task="classification")).patch
+    assert generalization(curves, PRIOR, Setting(task="masked_language_model")).patch == {}
+
+
 def test_still_improving_proposes_twice_the_epochs():
     val = 0.3 + 2 * np.exp(-np.arange(12) / 8)
     finding = generalization(run_of(val, val), PRIOR)

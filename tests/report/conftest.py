@@ -24,7 +24,7 @@ from pellucid import report
 from pellucid.config import Config
 from pellucid.record import Run, files
 
-VOID = {"meta", "link", "img", "input"}
+VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):

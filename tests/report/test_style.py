@@ -48,3 +48,29 @@ def test_counts_can_be_read_on_every_color_of_the_matrix(share):
 def test_the_colors_of_meaning_are_the_ones_of_the_look():
     for meaning in ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"):
         assert meaning in STYLE
+
+
+def inks_of(rules: str) -> list[tuple[str, str, str, str]]:
+    """(light paper, dark paper, light ink, dark ink) of every level of the scales."""
+    one = r"\{background:(#\w{6});color:(#\w{3})\}"
+    two = r"\{background:light-dark\((#\w{6}),(#\w{6})\);color:light-dark\((#\w{3}),(#\w{3})\)\}"
+    single = [(paper, paper, ink, ink) for paper, ink in re.findall(one, rules)]
+    return single + re.findall(two, rules)
+
+
+def test_the_inks_of_marked_words_can_be_read_on_every_level_in_both_themes():
+    inks = inks_of(scales.palette())
+    assert len(inks) == 3 * scales.LEVELS + 1
+    for light, dark, on_light, on_dark in inks:
+        for paper, ink in ((light, on_light), (dark, on_dark)):
+            assert contrast(rgb(paper), (0, 0, 0) if ink == "#000" else (255, 255, 255)) >= 4.5
+
+
+def test_the_papers_the_scales_are_mixed_with_are_those_of_the_style_sheet():
+    assert tuple(rgb(color) for color in COLORS["paper"]) == scales.PAPERS
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+@pytest.mark.parametrize("group", range(6))
+def test_lines_and_points_of_groups_stand_out_from_the_paper(group, theme):
+    assert contrast(rgb(COLORS[f"g{group}"][theme]), rgb(COLORS["paper"][theme])) >= 3

@@ -1,72 +1,17 @@
-"""The noun **Objective**: what one training step optimizes, as a list of phases.
-
-Supervised learning is one phase. A GAN is two, each with its own loss and its own parameters; a critic
-that learns several times per generator update is a phase with `repeat`.
-
-    objective = classification(label_smoothing=0.1)
-    objective = Objective("gan", (Phase("discriminator", d_loss, lambda m: m.discriminator.parameters()),
-                                  Phase("generator", g_loss, lambda m: m.generator.parameters())), measure)
-"""
+"""Objectives with a target for every row: one class, several labels, or numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.train.losses import loss as named_loss
-
-Measures = dict[str, tuple[Tensor, int]]
-"""Sums and counts by name, kept on the device: the mean over batches is sum / count."""
-
-
-def all_parameters(model: nn.Module) -> Iterable[nn.Parameter]:
-    return model.parameters()
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One kind of update within a step.
-
-    Attributes:
-        name: e.g. "discriminator".
-        loss: (model, batch) -> the scalar to minimize.
-        parameters: model -> the parameters this phase updates.
-        every: take part in every n-th step only.
-        repeat: updates within one step.
-    """
-
-    name: str
-    loss: Callable[[nn.Module, Any], Tensor]
-    parameters: Callable[[nn.Module], Iterable[nn.Parameter]] = all_parameters
-    every: int = 1
-    repeat: int = 1
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What one step optimizes, and how its result is measured.
-
-    Attributes:
-        name: e.g. "classification".
-        phases: the updates of one step, in order.
-        measure: (model, batch) -> sums and counts, without gradients; "loss" is always among them.
-        probs: logits -> what a prediction is read from (probabilities, or the values themselves).
-        monitor: the metric that says which weights are best.
-        mode: whether the best is the largest or the smallest.
-    """
-
-    name: str
-    phases: tuple[Phase, ...]
-    measure: Callable[[nn.Module, Any], Measures]
-    probs: Callable[[Tensor], Tensor] = lambda logits: logits
-    monitor: str = "val/loss"
-    mode: Literal["min", "max"] = "min"
+from pellucid.train.objectives.objective import Measures, Objective, Phase
 
 
 def classification(
@@ -134,9 +79,6 @@ def regression(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> 
         }
 
     return Objective("regression", (Phase("train", _supervised(shaped, l1, l2)),), measure)
-
-
-BUILDERS = {"classification": classification, "multilabel": multilabel, "regression": regression}
 
 
 def _like(outputs: Tensor, targets: Tensor) -> Tensor:

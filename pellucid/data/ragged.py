@@ -1,0 +1,97 @@
+"""Rows of different lengths, end to end in one array: what tokens are kept in before they are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+
+class Ragged(NamedTuple):
+    """N rows of tokens.
+
+    Attributes:
+        ids: (total,) all tokens, row after row, in the smallest unsigned type that holds them.
+        offsets: (N + 1,) int64; row i is `ids[offsets[i] : offsets[i + 1]]`.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) tokens in each row."""
+        return np.diff(self.offsets)
+
+    def row(self, number: int) -> np.ndarray:
+        return self.ids[self.offsets[number] : self.offsets[number + 1]]
+
+    def padded(self, chosen: np.ndarray | None = None, fill: int = 0) -> np.ndarray:
+        """Stand rows beside each other, padded at the end.
+
+        Args:
+            chosen: (B,) row numbers; None: all rows in order.
+            fill: what stands after the end of a row.
+
+        Returns:
+            (B, T) int64, T the length of the longest chosen row.
+        """
+        chosen = np.arange(self.rows) if chosen is None else chosen
+        lengths = self.lengths[chosen]
+        places = np.arange(lengths.max(initial=0))[None, :]  # (1, T)
+        inside = places < lengths[:, None]  # (B, T)
+        made = np.full(inside.shape, fill, np.int64)
+        made[inside] = self.ids[(self.offsets[chosen][:, None] + places)[inside]]
+        return made
+
+    def cut(self, limit: int, which: Literal["end", "start"] = "end") -> Ragged:
+        """Keep at most `limit` tokens of every row; `which` end of a long row is cut."""
+        lengths = np.minimum(self.lengths, limit)
+        firsts = self.offsets[:-1] if which == "end" else self.offsets[1:] - lengths
+        return Ragged(self.ids[spans(firsts, lengths)], ends(lengths))
+
+    def filled(self, value: int) -> Ragged:
+        """Give empty rows one token, so that every row has something to read."""
+        lengths = np.maximum(self.lengths, 1)
+        ids, empty = np.full(int(lengths.sum()), value, self.ids.dtype), self.lengths == 0
+        ids[np.repeat(~empty, lengths)] = self.ids
+        return Ragged(ids, ends(lengths))
+
+    def framed(self, first: int, last: int) -> Ragged:
+        """Put one token before and one after every row."""
+        lengths = self.lengths + 2
+        offsets = ends(lengths)
+        ids = np.empty(int(offsets[-1]), self.ids.dtype)
+        edge = np.zeros(len(ids), bool)
+        edge[offsets[:-1]] = edge[offsets[1:] - 1] = True
+        ids[~edge], ids[offsets[:-1]], ids[offsets[1:] - 1] = self.ids, first, last
+        return Ragged(ids, offsets)
+
+
+def spans(firsts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The places `firsts[i] ... firsts[i] + lengths[i] - 1` of every i, one after another."""
+    starts = ends(lengths)
+    return np.arange(starts[-1]) + np.repeat(firsts - starts[:-1], lengths)
+
+
+def ends(lengths: np.ndarray) -> np.ndarray:
+    """Offsets of rows with these lengths: (N + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def join(rows: Sequence[np.ndarray | list[int]], vocab_size: int) -> Ragged:
+    """Make rows of separate arrays or lists of tokens."""
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    kind = smallest(vocab_size)
+    ids = np.concatenate([np.asarray(row, kind) for row in rows]) if len(rows) else np.zeros(0, kind)
+    return Ragged(ids, ends(lengths))
+
+
+def smallest(vocab_size: int) -> type[np.unsignedinteger]:
+    """The smallest unsigned integer that holds every id of a vocabulary."""
+    return np.uint8 if vocab_size <= 2**8 else np.uint16 if vocab_size <= 2**16 else np.uint32

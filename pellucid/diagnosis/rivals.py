@@ -1,0 +1,92 @@
+"""A run against what needs no network: guessing without the input, and anything simpler than itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pellucid.diagnosis.curves import BAND, MATERIAL, Curves, noise
+from pellucid.diagnosis.words import figure, percent
+
+Baselines = Mapping[str, Mapping[str, float]]
+GUESSES = ("prior", "unigram", "pixel_means", "mean")
+"""Baselines that ignore their input."""
+
+
+def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
+    """Return (name, metrics) of the baseline that ignores its input; ("", {}) if there is none."""
+    return next(((name, baselines[name]) for name in GUESSES if name in baselines), ("", {}))
+
+
+def against_guessing(points: Curves, baselines: Baselines) -> tuple[str, str] | None:
+    """Say that a run is barely better than an answer without its input, by accuracy and by loss alike.
+
+    Returns:
+        (what was seen, what it means), or None if it is better.
+    """
+    name, prior = guess(baselines)
+    called = "guessing" if name == "prior" else name.replace("_", " ")
+    skills, words = [], []
+    if points.val_accuracy is not None and "val/accuracy" in prior:
+        best, theirs = float(points.val_accuracy.max()), prior["val/accuracy"]
+        skills.append((best - theirs) / max(1 - theirs, 1e-9))
+        words.append(f"accuracy {percent(best)}, {called} {percent(theirs)}")
+    if prior.get("val/loss", 0) > 0:
+        best, theirs = float(points.val.min()), prior["val/loss"]
+        skills.append(1 - best / theirs)
+        words.append(f"loss {figure(best)}, {called} {figure(theirs)}")
+    if not skills or max(skills) >= MATERIAL:
+        return None
+    means = "It has learned how frequent things are and little else: the learning rate may be far off."
+    if name == "prior":
+        means = "It makes no use of its input: the learning rate may be far off, or targets belong elsewhere."
+    return (
+        f"On validation rows it is barely better than guessing ({'; '.join(words)}): it underfits.",
+        means,
+    )
+
+
+def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tuple[str, str] | None:
+    """Say that a run is worse than something simpler, and not because it memorized its training rows.
+
+    Args:
+        points: its curves.
+        baselines: all of them.
+        rows: validation rows, for the sampling error of an accuracy; None if not known.
+
+    Returns:
+        (what was seen, what it means) for the first baseline that is better by more than noise, or None.
+    """
+    for name, theirs in baselines.items():
+        seen = None if name in GUESSES else _worse(points, theirs, rows)
+        if seen is None:
+            continue
+        ours, value = seen
+        if name == "linear":
+            means = "A network that contains a linear model should not lose to one: it learned too little."
+            return f"Its validation {ours} the linear model's {value}: it underfits.", means
+        called = name.replace("_", " ")
+        means = f"What “{called}” knows, it could know as well: it has not learned enough yet."
+        return f"Its validation {ours} the {value} of “{called}”: it underfits.", means
+    return None
+
+
+def _worse(points: Curves, theirs: Mapping[str, float], rows: int | None) -> tuple[str, str] | None:
+    """Return (our value and on which side it lies, theirs) where ours is the worse, else None."""
+    if points.val_accuracy is not None and "val/accuracy" in theirs:
+        best, line = float(points.val_accuracy.max()), theirs["val/accuracy"]
+        band = max(2 * noise(points.val_accuracy), _sampling_error(line, rows))
+        memorized = points.train_accuracy is not None and points.train_accuracy[-1] > line + band
+        worse = best < line - band and not memorized
+        return (f"accuracy of {percent(best)} is below", percent(line)) if worse else None
+    if "val/loss" in theirs:
+        best, line = float(points.val.min()), theirs["val/loss"]
+        memorized = points.train is not None and points.train[-1] < line
+        worse = best > line + MATERIAL * abs(line) + BAND * noise(points.val) and not memorized
+        return (f"loss of {figure(best)} is above", figure(line)) if worse else None
+    return None
+
+
+def _sampling_error(share: float, rows: int | None) -> float:
+    """Two standard errors of a share measured on `rows`; half a point where their number is not known."""
+    return 2 * math.sqrt(share * (1 - share) / rows) if rows else 0.005

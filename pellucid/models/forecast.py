@@ -1,0 +1,249 @@
+"""Forecasting: from the last L steps of a series to the next H.
+
+    nlinear  x minus its last value -> one linear layer over time -> plus the last value
+    dlinear  x = trend (moving average) + rest -> one linear layer over time for each -> their sum
+    patch_transformer  x, standardized -> patches of 16 steps -> transformer -> linear -> old scale
+
+Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?, showed that the first two beat the
+transformers of their time; Nie et al. 2023, A Time Series Is Worth 64 Words (PatchTST), answered with the
+third. Nothing here mixes channels: every one is forecast from its own past alone.
+
+Shapes: B batch, L steps in, H steps ahead, C channels, P patches, D width. Outputs are (B, H C), step by
+step: `output.view(B, H, C)` is the forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
+from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.names import lookup
+
+MOVING_AVERAGE = 25
+"""Steps that DLinear's trend is averaged over: about a day of hourly values."""
+PATCH = 16
+"""Steps in a patch of the transformer; each begins half a patch after the one before."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size of the transformer is made of; the MLP of each layer is twice as wide."""
+
+    embed_dim: int
+    num_heads: int
+    num_layers: int
+
+
+SIZES: dict[str, Plan] = {
+    "tiny": Plan(embed_dim=16, num_heads=2, num_layers=1),
+    "small": Plan(embed_dim=64, num_heads=4, num_layers=2),
+    "base": Plan(embed_dim=128, num_heads=8, num_layers=3),
+}
+"""Plans by size."""
+
+
+class TimeLinear(nn.Module):
+    """A linear layer over time, (B, L, C) -> (B, H, C).
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C, where each is to have weights of its own; None: one set for all.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, channels: int | None = None):
+        super().__init__()
+        sets = channels or 1
+        self.weight = nn.Parameter(torch.randn(sets, out_steps, in_steps) * OUTPUT_GAIN / in_steps**0.5)
+        self.bias = nn.Parameter(torch.zeros(sets, out_steps))
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B H C"]:
+        if len(self.weight) == 1:
+            return F.linear(x.transpose(1, 2), self.weight[0], self.bias[0]).transpose(1, 2)
+        return torch.einsum("blc,chl->bhc", x, self.weight) + self.bias.T
+
+
+class NLinear(nn.Module):
+    """Forecasts the change from the last value; untrained, it hardly leaves that value.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        individual: weights of its own for each channel.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
+        super().__init__()
+        self.series_shape = (in_steps, channels)
+        self.linear = TimeLinear(in_steps, out_steps, channels if individual else None)
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
+        _check("NLinear", self.series_shape, x)
+        last = x[:, -1:]  # (B, 1, C)
+        return (self.linear(x - last) + last).flatten(1)
+
+
+class DLinear(nn.Module):
+    """Forecasts the trend and what is left of it apart.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        individual: weights of its own for each channel.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
+        super().__init__()
+        self.series_shape = (in_steps, channels)
+        sets = channels if individual else None
+        self.trend, self.rest = (TimeLinear(in_steps, out_steps, sets) for _ in range(2))
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
+        _check("DLinear", self.series_shape, x)
+        trend = moving_average(x, MOVING_AVERAGE)
+        return (self.trend(trend) + self.rest(x - trend)).flatten(1)
+
+
+def moving_average(x: Float[Tensor, "B L C"], steps: int) -> Float[Tensor, "B L C"]:
+    """Average over an odd number of steps around each; the first and last value go on beyond the ends."""
+    padded = F.pad(x.transpose(1, 2), (steps // 2, steps // 2), mode="replicate")
+    return F.avg_pool1d(padded, steps, stride=1).transpose(1, 2)
+
+
+class PatchTransformer(nn.Module):
+    """Reads each channel as a sentence of overlapping patches; its scale is taken away, and given back.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        size: tiny, small or base; see `SIZES`.
+        dropout: probability of zeroing a feature in training, 0..1.
+    """
+
+    def __init__(
+        self, in_steps: int, out_steps: int, channels: int, *, size: str = "small", dropout: float = 0.2
+    ):
+        super().__init__()
+        plan = lookup("patch_transformer size", size, SIZES)
+        self.series_shape = (in_steps, channels)
+        self.patch = min(PATCH, in_steps)
+        self.stride = max(1, self.patch // 2)
+        patches = (in_steps + self.stride - self.patch) // self.stride + 1
+        self.embedding = nn.Linear(self.patch, plan.embed_dim)
+        self.positions = LearnedPositions(patches, plan.embed_dim)
+        self.blocks = nn.Sequential(
+            *(
+                TransformerBlock(plan.embed_dim, plan.num_heads, mlp_dim=2 * plan.embed_dim, dropout=dropout)
+                for _ in range(plan.num_layers)
+            )
+        )
+        self.norm = nn.LayerNorm(plan.embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(patches * plan.embed_dim, out_steps)
+        init_transformer(self)
+        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / self.output.in_features**0.5)
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
+        _check("PatchTransformer", self.series_shape, x)
+        mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
+        scale = (x.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
+        patches = self._patches((x - mean) / scale)  # (B C, P, patch)
+        features = self.norm(self.blocks(self.positions(self.embedding(patches))))  # (B C, P, D)
+        forecast = self.output(self.dropout(features.flatten(1)))  # (B C, H)
+        forecast = forecast.unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, C)
+        return (forecast * scale + mean).flatten(1)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B C, P, patch); the last value goes on for half a patch."""
+        channels = F.pad(x.transpose(1, 2), (0, self.stride), mode="replicate")  # (B, C, L + stride)
+        return channels.flatten(0, 1).unfold(1, self.patch, self.stride)
+
+
+# ---- builders --------------------------------------------------------------------------------------
+
+
+def nlinear(
+    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, individual: bool = False
+) -> NLinear:
+    """Build an NLinear model.
+
+    Args:
+        input_shape: (L, C).
+        num_outputs: H C.
+        size: has to be None: there is one.
+        individual: see `NLinear`.
+
+    Raises:
+        ValueError: a size is given, or the outputs are no whole number of steps.
+    """
+    _one_size("nlinear", size)
+    return NLinear(*_steps("nlinear", input_shape, num_outputs), individual=individual)
+
+
+def dlinear(
+    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, individual: bool = False
+) -> DLinear:
+    """Build a DLinear model.
+
+    Args:
+        input_shape: (L, C).
+        num_outputs: H C.
+        size: has to be None: there is one.
+        individual: see `DLinear`.
+
+    Raises:
+        ValueError: a size is given, or the outputs are no whole number of steps.
+    """
+    _one_size("dlinear", size)
+    return DLinear(*_steps("dlinear", input_shape, num_outputs), individual=individual)
+
+
+def patch_transformer(
+    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
+) -> PatchTransformer:
+    """Build a transformer over patches of a series.
+
+    Args:
+        input_shape: (L, C).
+        num_outputs: H C.
+        size: tiny, small (the default) or base; see `SIZES`.
+        dropout: see `PatchTransformer`.
+
+    Raises:
+        ValueError: an unknown size, or the outputs are no whole number of steps.
+    """
+    steps = _steps("patch_transformer", input_shape, num_outputs)
+    return PatchTransformer(*steps, size=size or "small", dropout=dropout)
+
+
+def _one_size(model: str, size: str | None) -> None:
+    if size is not None:
+        raise ValueError(f"{model} expects no size, because it has only one; received {size!r}.")
+
+
+def _steps(model: str, input_shape: Sequence[int], num_outputs: int) -> tuple[int, int, int]:
+    """Return (L, H, C)."""
+    if len(input_shape) != 2 or num_outputs % input_shape[1]:
+        raise ValueError(
+            f"{model} expects series (L, C) and H * C outputs, received inputs of shape "
+            f"{tuple(input_shape)} and {num_outputs} outputs."
+        )
+    in_steps, channels = input_shape
+    return in_steps, num_outputs // channels, channels
+
+
+def _check(model: str, expected: tuple[int, int], x: Tensor) -> None:
+    if x.ndim != 3 or tuple(x.shape[1:]) != expected:
+        raise ValueError(
+            f"{model} expects series (B, {expected[0]}, {expected[1]}), received {tuple(x.shape)}."
+        )

@@ -1,0 +1,255 @@
+"""The DCGAN: a generator that draws images from noise, and a discriminator that tells them from real ones.
+
+    z (B, latent_dim) -> linear -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> images (B, C, H, W) in 0..1
+    images -> (B, D, 2 h, 2 w) -> (B, 2 D, h, w) -> linear -> logits (B,): above 0 means real
+
+Goodfellow et al. 2014, with the networks of Radford, Metz and Chintala 2016: strides in place of pooling,
+batch norm, ReLU in the generator and leaky ReLU in the discriminator, weights from N(0, 0.02). The options
+of the discriminator are the remedies that later papers found for training that fails:
+    norm="spectral"     its slope stays below 1 (Miyato et al. 2018)
+    norm="layer"        examples do not mix, as a gradient penalty needs it (Gulrajani et al. 2017); or None
+    minibatch_std=True  it sees how much the images of a batch differ (Karras et al. 2018)
+    pack=2              it judges two images at a time, so sameness shows (PacGAN, Lin et al. 2018)
+
+Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from pellucid.models.autoencoder import check_images
+from pellucid.nn.names import lookup
+
+SIZES: dict[str, int] = {"tiny": 16, "small": 32, "base": 64}
+"""Width D by size."""
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "spectral": lambda channels: nn.Identity(),  # it divides weights, not feature maps
+}
+"""What may keep the discriminator in bounds, by name."""
+
+LABEL_DIM = 16
+"""Numbers a label is described by to the generator."""
+
+
+class Generator(nn.Module):
+    """Draws images in 0..1 from noise.
+
+    Args:
+        image_shape: (C, H, W), H and W divisible by 4.
+        latent_dim: numbers of noise for an image.
+        width: D.
+        num_classes: how many labels it is told of; None: none.
+    """
+
+    def __init__(
+        self, image_shape: Sequence[int], latent_dim: int, *, width: int, num_classes: int | None = None
+    ):
+        super().__init__()
+        channels, height, side = image_shape
+        low = (2 * width, height // 4, side // 4)
+        self.latent_dim = latent_dim
+        self.embedding = nn.Embedding(num_classes, LABEL_DIM) if num_classes else None
+        features = latent_dim + (LABEL_DIM if num_classes else 0)
+        self.layers = nn.Sequential(
+            nn.Linear(features, low[0] * low[1] * low[2], bias=False),
+            nn.Unflatten(1, low),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+        _init(self)
+
+    def forward(
+        self, z: Float[Tensor, "B latent_dim"], labels: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"Generator expects noise (B, {self.latent_dim}), received {tuple(z.shape)}.")
+        if self.embedding is not None:
+            z = torch.cat([z, self.embedding(_given("Generator", labels))], dim=1)
+        return (self.layers(z) + 1) / 2
+
+
+class Discriminator(nn.Module):
+    """Tells real images from generated ones; returns logits.
+
+    Args:
+        image_shape: (C, H, W), H and W divisible by 4.
+        width: D.
+        num_classes: how many labels it is told of (by projection, Miyato and Koyama 2018); None: none.
+        norm: one of `NORMS`, or None.
+        minibatch_std: add a feature map that holds how much the images of the batch differ; the logits of a
+            batch then depend on each other.
+        pack: images judged at a time, m; a batch of B gives B / m logits, rounded up.
+
+    Raises:
+        ValueError: an unknown norm, or both labels and a pack.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        *,
+        width: int,
+        num_classes: int | None = None,
+        norm: str | None = "batch",
+        minibatch_std: bool = False,
+        pack: int = 1,
+    ):
+        super().__init__()
+        if pack < 1 or (pack > 1 and num_classes):
+            raise ValueError(
+                "Discriminator expects a pack of 1 or more images, and of 1 where it is told of labels, "
+                f"received pack={pack} and num_classes={num_classes}."
+            )
+        channels, height, side = image_shape
+        make_norm = nn.Identity if norm is None else lookup("discriminator norm", norm, NORMS)
+        limited = spectral_norm if norm == "spectral" else _unchanged
+        self.image_shape, self.pack, self.minibatch_std = tuple(image_shape), pack, minibatch_std
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels * pack, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=norm in (None, "spectral")),
+            make_norm(2 * width),
+            nn.LeakyReLU(0.2),
+        )
+        features = (2 * width + minibatch_std) * (height // 4) * (side // 4)
+        self.output = nn.Linear(features, 1)
+        self.embedding = nn.Embedding(num_classes, features) if num_classes else None
+        _init(self)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=0.02)
+        for layer in (self.layers[0], self.layers[2], self.output, self.embedding):
+            if layer is not None:
+                limited(layer)
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"], labels: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "N"]:
+        maps = self.layers(2 * self._packed(images) - 1)  # (B / m, 2 D, h, w)
+        if self.minibatch_std:
+            maps = torch.cat([maps, _deviation(maps)], dim=1)
+        features = maps.flatten(1)
+        logits = self.output(features).squeeze(1)  # (B / m,)
+        if self.embedding is None:
+            return logits
+        return logits + (self.embedding(_given("Discriminator", labels)) * features).sum(1)
+
+    def _packed(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B / m, m C, H, W), rounded up: the first images fill up the last pack."""
+        check_images("Discriminator", self.image_shape, images)
+        if len(images) % self.pack:
+            whole = len(images) + -len(images) % self.pack
+            images = images[torch.arange(whole, device=images.device) % len(images)]
+        channels, *sides = self.image_shape
+        return images.reshape(-1, self.pack * channels, *sides)
+
+
+class GAN(nn.Module):
+    """A generator and its discriminator; called, it generates.
+
+    Args:
+        generator: (z[, labels]) -> images.
+        discriminator: (images[, labels]) -> logits.
+
+    Attributes:
+        latent_dim: numbers of noise for an image.
+        conditional: whether both are told labels.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator):
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        self.latent_dim, self.conditional = generator.latent_dim, generator.embedding is not None
+
+    def forward(
+        self, z: Float[Tensor, "B latent_dim"], labels: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
+        return self.generator(z, labels)
+
+
+def _deviation(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 1, H, W): the standard deviation over the batch, its mean over all else."""
+    deviation = (maps.var(dim=0, correction=0) + 1e-8).sqrt().mean()
+    return deviation.expand(len(maps), 1, *maps.shape[2:])
+
+
+def _unchanged(layer: nn.Module) -> nn.Module:
+    return layer
+
+
+def _given(model: str, labels: Tensor | None) -> Tensor:
+    if labels is None:
+        raise ValueError(f"{model} expects labels (B,), because it is conditional; received None.")
+    return labels
+
+
+def _init(model: nn.Module) -> None:
+    """Weights from N(0, 0.02), those of norms from N(1, 0.02), biases 0 (Radford et al. 2016, section 4)."""
+    for layer in model.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)):
+            nn.init.normal_(layer.weight, mean=1, std=0.02)
+
+
+def dcgan(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    latent_dim: int = 64,
+    conditional: bool = False,
+    norm: str | None = "batch",
+    minibatch_std: bool = False,
+    pack: int = 1,
+) -> GAN:
+    """Build a DCGAN for images of a shape.
+
+    Args:
+        input_shape: the shape of one image, (C, H, W), H and W divisible by 4.
+        num_outputs: the number of classes, where it is conditional.
+        size: tiny, small (the default) or base, the one of the paper; see `SIZES`.
+        latent_dim: see `Generator`.
+        conditional: tell both networks the class.
+        norm: of the discriminator; see `Discriminator`.
+        minibatch_std: see `Discriminator`.
+        pack: see `Discriminator`.
+
+    Raises:
+        ValueError: the shape is not that of an image whose sides can be halved twice.
+
+    Example:
+        >>> import torch
+        >>> model = dcgan((1, 28, 28), 10)
+        >>> images = model(torch.randn(16, model.latent_dim))
+        >>> images.shape, model.discriminator(images).shape
+        (torch.Size([16, 1, 28, 28]), torch.Size([16]))
+    """
+    if len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4:
+        raise ValueError(
+            "dcgan expects images of shape (C, H, W) with H and W divisible by 4, "
+            f"received inputs of shape {tuple(input_shape)}."
+        )
+    width = lookup("dcgan size", size or "small", SIZES)
+    num_classes = num_outputs if conditional else None
+    options = {"norm": norm, "minibatch_std": minibatch_std, "pack": pack}
+    return GAN(
+        Generator(input_shape, latent_dim, width=width, num_classes=num_classes),
+        Discriminator(input_shape, width=width, num_classes=num_classes, **options),
+    )

@@ -1,0 +1,269 @@
+"""Generating text: sampling from a language model, and beam search with an encoder-decoder.
+
+Shapes: B examples, T tokens, V vocabulary, N beams. Every step computes one token for each row; what came
+before is in the model's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pellucid.nn import PAD
+
+BOS, EOS = 2, 3
+NEVER = -float("inf")
+
+
+class Module(Protocol):
+    """What both kinds of models are."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def new_cache(self) -> Any: ...
+
+
+class LanguageModel(Module, Protocol):
+    """A causal model of text: `GPT`, `RNNLanguageModel`."""
+
+    @property
+    def max_seq_len(self) -> int | None: ...
+
+    def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
+
+
+class EncoderDecoder(Module, Protocol):
+    """A model of one text given another: `Seq2Seq`."""
+
+    @property
+    def max_target_len(self) -> int: ...
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def decode(self, target_in: Tensor, memory: Tensor, source_mask: Tensor, cache: Any) -> Tensor: ...
+
+
+@torch.no_grad()
+def sample(
+    model: LanguageModel,
+    prompts: Int[Tensor, "B T"],
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: int | None = EOS,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "B S"]:
+    """Continue texts, token by token.
+
+    Texts longer than the model can see continue from the last half of what it can see, so that most steps
+    still cost one token.
+
+    Args:
+        model: in evaluation mode while this runs.
+        prompts: one or more tokens each; shorter ones end in padding.
+        max_new_tokens: added to each prompt at most.
+        temperature: logits are divided by it; below 1 is safer, above 1 bolder, and 0 always takes the most
+            likely token.
+        top_k: choose among the k most likely tokens.
+        top_p: choose among the fewest tokens that have this probability together (Holtzman et al. 2020).
+        stop: the token that ends a text; None for none.
+        generator: of the random numbers; torch's global one by default.
+
+    Returns:
+        prompts and what follows, each text ending in padding.
+
+    Raises:
+        ValueError: an empty prompt, or a setting out of its range.
+    """
+    _check_sampling(prompts, temperature, top_k, top_p)
+    lengths = (prompts != PAD).sum(1)  # (B,)
+    now, ends = int(lengths.min()), lengths + max_new_tokens
+    tokens = prompts.new_full((len(prompts), int(ends.max())), PAD)
+    tokens[:, : prompts.shape[1]] = prompts[:, : tokens.shape[1]]
+    with _evaluating(model):
+        cache, begin, seen = model.new_cache(), 0, 0
+        while now < tokens.shape[1]:
+            if model.max_seq_len is not None and now - begin > model.max_seq_len:
+                begin = seen = now - max(1, model.max_seq_len // 2)
+                cache = model.new_cache()
+            logits = model(tokens[:, seen:now], cache=cache)[:, -1]  # (B, V)
+            chosen = choose(logits, temperature, top_k, top_p, generator)  # (B,)
+            given, ended = now < lengths, now >= ends
+            tokens[:, now] = torch.where(given, tokens[:, now], chosen.masked_fill(ended, PAD))
+            if stop is not None:
+                ends = torch.where(~given & ~ended & (chosen == stop), now + 1, ends)
+            seen, now = now, now + 1
+            if bool((ends <= now).all()):
+                break
+    return tokens[:, :now]
+
+
+def _check_sampling(prompts: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if prompts.ndim != 2 or not bool((prompts != PAD).any(1).all()):
+        raise ValueError(
+            f"sample expects prompts (B, T) of at least one token each, received {tuple(prompts.shape)} "
+            f"with an empty one. Try the token that begins a text, {BOS}."
+        )
+    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise ValueError(
+            "sample expects a temperature of 0 or more, a top_k of 1 or more and a top_p in 0..1, received "
+            f"temperature={temperature}, top_k={top_k}, top_p={top_p}."
+        )
+
+
+def choose(
+    logits: Float[Tensor, "B V"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "B"]:
+    """Choose a token of each row, never padding; see `sample`."""
+    logits = logits.float().index_fill(1, logits.new_tensor([PAD], dtype=torch.long), NEVER)
+    if temperature == 0:
+        return logits.argmax(1)
+    logits = logits / temperature
+    if top_k is not None:
+        least = logits.topk(min(top_k, logits.shape[1])).values[:, -1:]  # (B, 1)
+        logits = logits.masked_fill(logits < least, NEVER)
+    probs = logits.softmax(1)
+    if top_p is not None:
+        probs = _nucleus(probs, top_p)
+    return torch.multinomial(probs, 1, generator=generator).squeeze(1)
+
+
+def _nucleus(probs: Tensor, top_p: float) -> Tensor:
+    """Keep the most likely tokens of each row until they have `top_p` together, and at least one."""
+    ordered, order = probs.sort(dim=1, descending=True)
+    before = ordered.cumsum(1) - ordered  # of the more likely ones
+    return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(before >= top_p, 0.0))
+
+
+@contextmanager
+def _evaluating(model: Module) -> Iterator[None]:
+    training = model.training
+    model.train(False)
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+class Beams(NamedTuple):
+    """What beam search found, the best first.
+
+    Attributes:
+        tokens: (B, N, T); without BOS, with EOS, each text ending in padding.
+        scores: (B, N); log-probability over length penalty, -inf where fewer than N were found.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+
+
+@torch.no_grad()
+def beam_search(
+    model: EncoderDecoder,
+    source: Int[Tensor, "B S"],
+    *,
+    beams: int = 4,
+    max_new_tokens: int | None = None,
+    length_penalty: float = 0.6,
+) -> Beams:
+    """Look for the most likely targets, keeping the N best beginnings at every step.
+
+    A text's score is its log-probability over ((5 + length) / 6) ** length_penalty (Wu et al. 2016,
+    equation 14). An example is done when N of its texts have ended; one beam is greedy search.
+
+    Args:
+        model: in evaluation mode while this runs.
+        source: the sources.
+        beams: N.
+        max_new_tokens: the greatest length of a target, EOS included; what the model can do by default.
+        length_penalty: 0 for none, which favors short targets.
+
+    Raises:
+        ValueError: no beam, or a length penalty below 0.
+    """
+    if beams < 1 or length_penalty < 0:
+        raise ValueError(
+            "beam_search expects at least one beam and a length_penalty of 0 or more, received "
+            f"beams={beams} and length_penalty={length_penalty}."
+        )
+    limit = min(max_new_tokens or model.max_target_len, model.max_target_len)
+    with _evaluating(model):
+        memory, mask = (part.repeat_interleave(beams, 0) for part in model.encode(source))  # (B N, ...)
+        search = _Search(len(source), beams, limit, length_penalty, source.device)
+        cache = model.new_cache()
+        last = source.new_full((len(source) * beams, 1), BOS)
+        for step in range(limit):
+            logits = model.decode(last, memory, mask, cache)[:, -1]  # (B N, V)
+            rows = search.advance(step, logits.float().log_softmax(1))
+            cache.reorder(rows)
+            last = search.live[:, :, step].reshape(-1, 1)
+            if bool(search.done.all()):
+                break
+        return search.result()
+
+
+class _Search:
+    """Beginnings and ended texts of a batch.
+
+    Attributes:
+        live: (B, N, limit), the beginnings; `live_scores` (B, N) are their log-probabilities.
+        ended: (B, N, limit), the best ended texts; `ended_scores` (B, N) are over the length penalty.
+        done: (B,), the examples with N ended texts.
+    """
+
+    def __init__(self, examples: int, beams: int, limit: int, length_penalty: float, device: torch.device):
+        self.beams, self.limit, self.length_penalty = beams, limit, length_penalty
+        self.live = torch.full((examples, beams, limit), PAD, device=device)
+        self.live_scores = torch.full((examples, beams), NEVER, device=device)
+        self.live_scores[:, 0] = 0.0  # all beams begin the same: only one may have followers
+        self.ended, self.ended_scores = self.live.clone(), torch.full_like(self.live_scores, NEVER)
+        self.done = torch.zeros(examples, dtype=torch.bool, device=device)
+
+    def advance(self, step: int, log_probs: Float[Tensor, "BN V"]) -> Int[Tensor, "BN"]:
+        """Add a token to every beginning; return which row (of B N) each beginning goes on from."""
+        examples, vocab = len(self.done), log_probs.shape[1]
+        log_probs[:, PAD] = NEVER
+        totals = self.live_scores[:, :, None] + log_probs.view(examples, self.beams, vocab)
+        # Twice as many as beams: even if N of them end, N go on.
+        scores, places = totals.flatten(1).topk(2 * self.beams, dim=1)  # (B, 2N)
+        parents, tokens = places // vocab, places % vocab
+        texts = self.live.gather(1, parents[:, :, None].expand(-1, -1, self.limit))
+        texts[:, :, step] = tokens  # (B, 2N, limit)
+
+        among_best = torch.arange(2 * self.beams, device=scores.device) < self.beams
+        ending = tokens == EOS
+        self._end(texts, scores.masked_fill(~(ending & among_best), NEVER), step + 1)
+        going_on = scores.masked_fill(ending, NEVER)
+        self.live_scores, kept = going_on.topk(self.beams, dim=1)  # (B, N)
+        self.live = texts.gather(1, kept[:, :, None].expand(-1, -1, self.limit))
+        self.done = self.done | (self.ended_scores > NEVER).all(1)
+        if step + 1 == self.limit:
+            self._end(self.live, self.live_scores, self.limit)
+        first = torch.arange(examples, device=scores.device)[:, None] * self.beams
+        return (first + parents.gather(1, kept)).flatten()
+
+    def _end(self, texts: Tensor, scores: Tensor, length: int) -> None:
+        """Keep the best N of the ended texts and these; what is done stays as it is."""
+        scores = scores / ((5 + length) / 6) ** self.length_penalty
+        scores = scores.masked_fill(self.done[:, None], NEVER)
+        all_texts = torch.cat([self.ended, texts], dim=1)
+        self.ended_scores, best = torch.cat([self.ended_scores, scores], dim=1).topk(self.beams, dim=1)
+        self.ended = all_texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
+
+    def result(self) -> Beams:
+        texts = self.ended.masked_fill((self.ended_scores == NEVER)[:, :, None], PAD)
+        longest = int((texts != PAD).sum(2).max())
+        return Beams(texts[:, :, :longest], self.ended_scores)

@@ -1,0 +1,248 @@
+"""Models that others have trained, built out of the blocks of `pellucid.nn`.
+
+    bert         tokens (B, T) -> blocks -> pool -> vectors (B, C)             TextEncoder
+    gpt2         tokens (B, T) -> causal blocks -> logits (B, T, V)            GPT
+    vit, timm    images (B, 3, H, W) -> blocks -> class token -> vectors (B, C), or logits with their own head
+
+`make` builds one with fresh weights; `pellucid.models.conversion` gives it those it is known for, and it
+then computes what the original computes.
+
+Shapes: B batch, T tokens, S = T + 2 tokens with their frame, C embed_dim, V vocab_size, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from pellucid.models.generation import BOS, EOS
+from pellucid.models.transformer import GPT, POOLINGS, Plan, check_length
+from pellucid.models.vit import Plan as ImagePlan
+from pellucid.models.vit import ViT
+from pellucid.nn import PAD, LearnedPositions, TokenEmbedding, TransformerBlock
+from pellucid.nn.attention import INIT_STD
+from pellucid.nn.names import lookup
+
+FRAME = 2
+"""Tokens that `TextEncoder` puts around a text."""
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_new": lambda: nn.GELU(approximate="tanh"),
+    "gelu_pytorch_tanh": lambda: nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU,
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model is made of, in the words used here; plain values, to be kept beside its weights.
+
+    Attributes:
+        family: bert, gpt2, vit or timm.
+        embed_dim: C.
+        num_layers: blocks.
+        num_heads: attention heads of each.
+        mlp_dim: hidden units of their MLPs.
+        eps: of the layer norms.
+        activation: one of `ACTIVATIONS`.
+        vocab_size: V; 0 for images.
+        max_seq_len: positions there are; 0 for images.
+        image_shape: (3, H, W); () for texts.
+        patch_size: side of a patch in pixels; 0 for texts.
+        pooling: what makes one vector of a text; see `TextEncoder`.
+        unit_length: whether that vector is divided by its length.
+        num_classes: K of the head it came with; 0 without.
+    """
+
+    family: str
+    embed_dim: int
+    num_layers: int
+    num_heads: int
+    mlp_dim: int
+    eps: float
+    activation: str
+    vocab_size: int = 0
+    max_seq_len: int = 0
+    image_shape: tuple[int, ...] = ()
+    patch_size: int = 0
+    pooling: str = "mean"
+    unit_length: bool = False
+    num_classes: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {**asdict(self), "image_shape": list(self.image_shape)}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Architecture:
+        """Make it again from `state()`."""
+        return cls(**{**state, "image_shape": tuple(state["image_shape"])})
+
+    def blocks(self, dropout: float, *, norm_first: bool = True, causal: bool = False) -> nn.ModuleList:
+        """Its transformer blocks, with fresh weights."""
+        options = {"mlp_dim": self.mlp_dim, "dropout": dropout, "norm_first": norm_first, "causal": causal}
+        made = nn.ModuleList(
+            TransformerBlock(self.embed_dim, self.num_heads, **options) for _ in range(self.num_layers)
+        )
+        for block in made:
+            assert isinstance(block, TransformerBlock)
+            block.mlp[1] = lookup("activation of a pretrained model", self.activation, ACTIVATIONS)()
+        return made
+
+    def finish(self, model: nn.Module) -> None:
+        """Give all layer norms of a model their eps."""
+        for layer in model.modules():
+            if isinstance(layer, nn.LayerNorm):
+                layer.eps = self.eps
+
+
+# ---- models --------------------------------------------------------------------------------------
+
+
+class TextEncoder(nn.Module):
+    """BERT without its head (Devlin et al. 2019), or a sentence encoder (Reimers and Gurevych 2019).
+
+    It reads texts as tokens alone and puts their frame, [CLS] and [SEP], around them itself: these are
+    tokens 2 and 3, the beginning and end of a text. All texts are of the first of BERT's two token types.
+
+    Args:
+        architecture: of the family bert.
+        dropout: probability of zeroing a feature in training, 0..1.
+
+    Attributes:
+        max_seq_len: the greatest T.
+        pooling: what makes one vector of S: mean or max over content, frame included, or cls, the vector of
+            [CLS].
+    """
+
+    def __init__(self, architecture: Architecture, dropout: float = 0.1):
+        super().__init__()
+        self.embed_dim, self.max_seq_len = architecture.embed_dim, architecture.max_seq_len - FRAME
+        self.pooling, self.unit_length = architecture.pooling, architecture.unit_length
+        self.pool = lookup("pooling", architecture.pooling, POOLINGS)
+        self.embedding = TokenEmbedding(architecture.vocab_size, self.embed_dim)
+        self.positions = LearnedPositions(architecture.max_seq_len, self.embed_dim)
+        self.embedding_norm = nn.LayerNorm(self.embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = architecture.blocks(dropout, norm_first=False)
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B C"]:
+        pooled = self.pool(*self._hidden(tokens))
+        return F.normalize(pooled, dim=1) if self.unit_length else pooled
+
+    def encode(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        """Return the vector of every token, without those of the frame."""
+        return self._hidden(tokens)[0][:, 1:-1]
+
+    def _hidden(self, tokens: Tensor) -> tuple[Float[Tensor, "B S C"], Bool[Tensor, "B S"]]:
+        check_length("A pretrained text encoder", tokens.shape[1], self.max_seq_len)
+        lengths = (tokens != PAD).sum(1, keepdim=True)  # (B, 1)
+        vectors = self.embedding(tokens)  # (B, T, C): one for each token that was given, for all to see
+        x = self.dropout(self.embedding_norm(self.positions(self._framed(vectors, lengths))))  # (B, S, C)
+        content = torch.arange(x.shape[1], device=x.device) < lengths + FRAME  # (B, S)
+        for block in self.blocks:
+            x = block(x, mask=content)
+        return x, content
+
+    def _framed(self, vectors: Tensor, lengths: Int[Tensor, "B 1"]) -> Float[Tensor, "B S C"]:
+        """Put the vector of BOS before each text and that of EOS after its last token."""
+        first, last = self.embedding.weight[BOS], self.embedding.weight[EOS]  # (C,)
+        edge = vectors.new_zeros(len(vectors), 1, self.embed_dim)
+        x = torch.cat([edge + first, vectors, edge], dim=1)  # (B, S, C)
+        ends = torch.arange(x.shape[1], device=x.device) == lengths + 1  # (B, S)
+        return torch.where(ends[:, :, None], last, x)
+
+
+class OpenVocabulary(TokenEmbedding):
+    """An embedding with tokens that its model was never trained on, and therefore never predicts."""
+
+    never: Tensor
+
+    def __init__(self, vocab_size: int, embed_dim: int):
+        super().__init__(vocab_size, embed_dim)
+        self.register_buffer("never", torch.zeros(vocab_size))
+
+    def logits(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T V"]:
+        return F.linear(hidden, self.weight, self.never.to(hidden.dtype))
+
+
+class PretrainedClassifier(nn.Module):
+    """A fresh linear layer on top of a pretrained encoder; returns logits.
+
+    Args:
+        encoder: what makes vectors (B, C) of a batch.
+        embed_dim: C.
+        num_classes: K.
+        dropout: probability of zeroing a feature before the logits in training, 0..1.
+    """
+
+    def __init__(self, encoder: nn.Module, embed_dim: int, num_classes: int, dropout: float = 0.1):
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(embed_dim, num_classes)
+        nn.init.normal_(self.output.weight, std=INIT_STD)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, inputs: Tensor) -> Float[Tensor, "B K"]:
+        return self.output(self.dropout(self.encoder(inputs)))
+
+    def encode(self, inputs: Tensor) -> Float[Tensor, "B T C"]:
+        """Return the vector of every token or patch; see the encoder."""
+        return self.encoder.encode(inputs)  # type: ignore[operator]
+
+
+def make(architecture: Architecture, dropout: float = 0.1) -> nn.Module:
+    """Build a model with fresh weights; `fill` gives it those it is known for."""
+    model = _MAKERS[architecture.family](architecture, dropout)
+    architecture.finish(model)
+    return model
+
+
+def make_classifier(
+    architecture: Architecture, num_classes: int, dropout: float = 0.1
+) -> PretrainedClassifier:
+    """Build a classifier around a model with fresh weights, which is its `encoder`.
+
+    Raises:
+        ValueError: the model is no encoder.
+    """
+    if architecture.family == "gpt2":
+        raise ValueError(
+            "A GPT-2 goes on writing texts and makes no classifier: try a model of the type bert."
+        )
+    encoder = make(replace(architecture, num_classes=0, unit_length=False), dropout)
+    return PretrainedClassifier(encoder, architecture.embed_dim, num_classes, dropout)
+
+
+def _gpt(architecture: Architecture, dropout: float) -> nn.Module:
+    plan = Plan(architecture.embed_dim, 0, architecture.num_heads)
+    model = GPT(architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout)
+    model.embedding = OpenVocabulary(architecture.vocab_size, architecture.embed_dim)
+    model.blocks = architecture.blocks(dropout, causal=True)
+    return model
+
+
+def _vit(architecture: Architecture, dropout: float) -> nn.Module:
+    plan = ImagePlan(architecture.embed_dim, 0, architecture.num_heads)
+    shape, side = architecture.image_shape, architecture.patch_size
+    model = ViT(architecture.num_classes or 1, shape, side, plan=plan, dropout=dropout, pooling="cls")
+    if not architecture.num_classes:
+        model.output = nn.Identity()  # type: ignore[assignment]
+    model.blocks = architecture.blocks(dropout)
+    return model
+
+
+_MAKERS: dict[str, Callable[[Architecture, float], nn.Module]] = {
+    "bert": TextEncoder,
+    "gpt2": _gpt,
+    "vit": _vit,
+    "timm": _vit,
+}

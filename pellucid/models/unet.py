@@ -1,0 +1,142 @@
+"""The U-Net: from an image to an image of the same size, seen at several resolutions.
+
+    x -> level 1 ---------------- keep ----------------> level 1 -> 1 x 1 convolution -> y
+           -> halve -> level 2 --- keep ---> level 2 -> double
+                        -> halve -> lowest -> double
+
+Ronneberger, Fischer and Brox 2015: on the way down the network sees more and more of the image, on the way
+up it gets back, from the maps it kept, where exactly everything was. With `residual` it returns x - f(x):
+a denoiser then learns the noise, which is easier than to draw the image again (Zhang et al. 2017, DnCNN).
+
+Shapes: B batch, C channels in and out, H and W height and width, both any number from 8 up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pellucid.nn import ConvBlock, init_weights
+from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.names import lookup
+
+SMALLEST_SIDE = 8
+
+SIZES: dict[str, tuple[int, ...]] = {
+    "tiny": (8, 16),
+    "small": (16, 32, 64),
+    "base": (32, 64, 128, 256),
+}
+"""Channels of each level by size; every level has half the height and width of the one before."""
+
+
+class UNet(nn.Module):
+    """A U-Net; returns raw values of the shape of its input.
+
+    Args:
+        channels: C.
+        size: tiny, small or base; see `SIZES`.
+        activation: one of `pellucid.nn.ACTIVATIONS`.
+        norm: after each convolution: None, "batch" or "layer".
+        residual: return the input minus what the network computes.
+
+    Raises:
+        ValueError: an unknown size, activation or norm.
+
+    Example:
+        >>> import torch
+        >>> UNet(1)(torch.zeros(2, 1, 28, 31)).shape
+        torch.Size([2, 1, 28, 31])
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        *,
+        size: str = "small",
+        activation: str = "relu",
+        norm: str | None = "batch",
+        residual: bool = False,
+    ):
+        super().__init__()
+        widths = lookup("unet size", size, SIZES)
+        options = {"activation": activation, "norm": norm}
+        self.channels, self.residual = channels, residual
+        self.down, self.up, self.enlarge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        before = channels
+        for width in widths[:-1]:
+            self.down.append(_two_blocks(before, width, **options))
+            before = width
+        self.lowest = _two_blocks(before, widths[-1], **options)
+        for width, lower in zip(widths[-2::-1], widths[:0:-1], strict=True):
+            self.enlarge.append(ConvBlock(lower, width, **options))
+            self.up.append(_two_blocks(2 * width, width, **options))
+        self.output = nn.Conv2d(widths[0], channels, 1)
+        init_weights(self, activation)
+        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / widths[0] ** 0.5)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        self._check(x)
+        maps, kept = self._padded(x), []
+        for level in self.down:
+            maps = level(maps)
+            kept.append(maps)
+            maps = F.max_pool2d(maps, 2)
+        maps = self.lowest(maps)
+        for enlarge, level in zip(self.enlarge, self.up, strict=True):
+            doubled = enlarge(F.interpolate(maps, scale_factor=2))
+            maps = level(torch.cat([kept.pop(), doubled], dim=1))
+        output = self.output(maps)[..., : x.shape[2], : x.shape[3]]
+        return x - output if self.residual else output
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Repeat the last row and column until height and width can be halved at every level."""
+        multiple = 2 ** len(self.down)
+        right, bottom = -x.shape[3] % multiple, -x.shape[2] % multiple
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"UNet expects images (B, {self.channels}, H, W) with H and W of at least {SMALLEST_SIDE}, "
+                f"received {tuple(x.shape)}."
+            )
+
+
+def _two_blocks(channels: int, width: int, **options: str | None) -> nn.Sequential:
+    """(B, channels, H, W) -> (B, width, H, W)."""
+    return nn.Sequential(ConvBlock(channels, width, **options), ConvBlock(width, width, **options))  # type: ignore[arg-type]
+
+
+def unet(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    activation: str = "relu",
+    norm: str | None = "batch",
+    residual: bool = False,
+) -> UNet:
+    """Build a U-Net for images of a shape.
+
+    Args:
+        input_shape: the shape of one image, (C, H, W).
+        num_outputs: not used: the outputs have the shape of the inputs.
+        size: tiny, small (the default) or base; see `SIZES`.
+        activation: see `UNet`.
+        norm: see `UNet`.
+        residual: see `UNet`.
+
+    Raises:
+        ValueError: the shape is not that of an image of at least 8 x 8 pixels.
+    """
+    if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_SIDE:
+        raise ValueError(
+            "unet expects images of shape (C, H, W) with H and W of at least "
+            f"{SMALLEST_SIDE}, received inputs of shape {tuple(input_shape)}."
+        )
+    return UNet(input_shape[0], size=size or "small", activation=activation, norm=norm, residual=residual)

@@ -1,0 +1,156 @@
+"""The Vision Transformer (Dosovitskiy et al. 2021): an image is a sequence of patches.
+
+    x (B, C, H, W) -> patches (B, N, D) -> [class token] + positions -> blocks -> pool (B, D) -> logits (B, K)
+
+Shapes: B batch, C image channels, P patch_size, N = ceil(H / P) * ceil(W / P) patches, D embed_dim, K
+classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
+from pellucid.nn.attention import INIT_STD
+from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.names import lookup
+
+PATCHES_A_SIDE = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size is made of.
+
+    Attributes:
+        embed_dim: D.
+        num_layers: blocks.
+        num_heads: attention heads of each.
+    """
+
+    embed_dim: int
+    num_layers: int
+    num_heads: int
+
+
+SIZES = {"tiny": Plan(64, 4, 4), "small": Plan(128, 6, 4), "base": Plan(192, 9, 6)}
+"""Plans by size."""
+
+POOLINGS = ("mean", "cls")
+
+
+class ViT(nn.Module):
+    """A transformer that classifies images; returns logits.
+
+    Args:
+        num_classes: K.
+        image_shape: (C, H, W).
+        patch_size: side of a patch in pixels. Images that are no multiple of it get zeros at the right and
+            bottom.
+        plan: see `Plan`.
+        dropout: probability of zeroing a feature in training, 0..1.
+        pooling: mean over the patches (Beyer et al. 2022), or cls: a class token, as in the paper.
+
+    Attributes:
+        grid: patches (down, across), so that attention to patch n is attention to row n // across.
+
+    Raises:
+        ValueError: an unknown pooling.
+
+    Example:
+        >>> ViT(10, (1, 28, 28), 4)(torch.zeros(32, 1, 28, 28)).shape
+        torch.Size([32, 10])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        image_shape: Sequence[int],
+        patch_size: int,
+        *,
+        plan: Plan = SIZES["small"],
+        dropout: float = 0.1,
+        pooling: str = "mean",
+    ):
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"ViT expects a pooling out of {', '.join(POOLINGS)}, received {pooling!r}.")
+        self.image_shape = tuple(image_shape)
+        channels, height, width = image_shape
+        self.grid = (-(-height // patch_size), -(-width // patch_size))  # rounded up
+        self.padding = (0, -width % patch_size, 0, -height % patch_size)  # left, right, top, bottom
+        tokens = self.grid[0] * self.grid[1] + (pooling == "cls")
+
+        self.patches = nn.Conv2d(channels, plan.embed_dim, patch_size, patch_size)
+        self.class_token = nn.Parameter(torch.empty(plan.embed_dim)) if pooling == "cls" else None
+        self.positions = LearnedPositions(tokens, plan.embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(plan.embed_dim, plan.num_heads, dropout=dropout) for _ in range(plan.num_layers)
+        )
+        self.norm = nn.LayerNorm(plan.embed_dim)
+        self.output = nn.Linear(plan.embed_dim, num_classes)
+        self._init(channels * patch_size**2, plan.embed_dim)
+
+    def _init(self, pixels: int, embed_dim: int) -> None:
+        init_transformer(self)
+        nn.init.normal_(self.patches.weight, std=pixels**-0.5)
+        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / embed_dim**0.5)
+        if self.class_token is not None:
+            nn.init.normal_(self.class_token, std=INIT_STD)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        hidden = self.encode(x)
+        pooled = hidden.mean(1) if self.class_token is None else hidden[:, 0]  # (B, D)
+        return self.output(pooled)  # (B, K)
+
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S D"]:
+        """Return the vector of the class token, where there is one, and of every patch, row by row."""
+        if tuple(x.shape[1:]) != self.image_shape:
+            sides = ", ".join(map(str, self.image_shape))
+            raise ValueError(f"ViT expects images (B, {sides}), received {tuple(x.shape)}.")
+        maps = self.patches(F.pad(x, self.padding))  # (B, D, H / P, W / P)
+        tokens = maps.flatten(2).transpose(1, 2)  # (B, N, D)
+        if self.class_token is not None:
+            tokens = torch.cat([self.class_token.expand(len(x), 1, -1), tokens], dim=1)
+        tokens = self.dropout(self.positions(tokens))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+
+def vit(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    patch_size: int | None = None,
+    dropout: float = 0.1,
+    pooling: str = "mean",
+) -> ViT:
+    """Build a ViT for images of a shape.
+
+    Args:
+        input_shape: the shape of one image, (C, H, W).
+        num_outputs: K.
+        size: tiny, small (the default) or base; see `SIZES`.
+        patch_size: by default what makes 7 or 8 patches of the shorter side: 4 for 28 or 32 pixels.
+        dropout: see `ViT`.
+        pooling: see `ViT`.
+
+    Raises:
+        ValueError: the shape is not that of an image, or a name is not known.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"vit expects images of shape (C, H, W), received inputs of shape {tuple(input_shape)}."
+        )
+    plan = lookup("vit size", size or "small", SIZES)
+    side = patch_size or -(-min(input_shape[1:]) // PATCHES_A_SIDE)
+    return ViT(num_outputs, input_shape, side, plan=plan, dropout=dropout, pooling=pooling)

@@ -1,0 +1,149 @@
+"""The VQ-VAE: an autoencoder whose latents are words of a learned vocabulary.
+
+    x (B, C, H, W) -> encoder -> (B, D, h, w) -> nearest of K codes -> (B, D, h, w) -> decoder -> x'
+
+Van den Oord, Vinyals and Kavukcuoglu 2017, Neural Discrete Representation Learning. Every position of the
+low-resolution feature map is replaced by the nearest vector of a codebook. That step has no gradient, so
+the decoder's is handed to the encoder as it is (straight through), and a loss of its own pulls codes and
+encoder outputs together: |sg(z) - e|^2 + 0.25 |z - sg(e)|^2, where sg stops the gradient (equation 3).
+Encoder outputs are brought to mean 0 and deviation 1, where the codes begin: a code that begins far from
+them is never the nearest, and never learns.
+
+Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, K codes of D numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pellucid.models.autoencoder import SIZES, Down, Up, check_images
+from pellucid.nn.names import lookup
+
+COMMITMENT = 0.25
+"""How strongly encoder outputs are pulled to their codes, beside the pull of 1 the other way."""
+
+
+class VQVAEOutput(NamedTuple):
+    """What a VQ-VAE says of a batch.
+
+    Attributes:
+        recon: raw pixel values, (B, C, H, W).
+        codes: numbers of the codes, int64 (B, h, w).
+        codebook_loss: what pulls codes and encoder outputs together, a scalar.
+    """
+
+    recon: Tensor
+    codes: Tensor
+    codebook_loss: Tensor
+
+
+class VQVAE(nn.Module):
+    """A vector-quantized autoencoder for images.
+
+    Args:
+        input_shape: of one image, (C, H, W).
+        num_codes: K.
+        latent_dim: D.
+        size: tiny, small or base; see `pellucid.models.autoencoder.SIZES`.
+        activation: one of `pellucid.nn.ACTIVATIONS`.
+        norm: after each convolution: None, "batch" or "layer".
+
+    Raises:
+        ValueError: the shape is not that of an image, or a name is not known.
+
+    Example:
+        >>> import torch
+        >>> VQVAE((1, 28, 28)).encode(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 7, 7])
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        *,
+        num_codes: int = 128,
+        latent_dim: int = 16,
+        size: str = "small",
+        activation: str = "relu",
+        norm: str | None = "batch",
+    ):
+        super().__init__()
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"VQVAE expects images of shape (C, H, W), received inputs of shape {tuple(input_shape)}."
+            )
+        plan = lookup("vqvae size", size, SIZES)
+        self.input_shape, self.latent_dim = tuple(input_shape), latent_dim
+        channels = plan.channels[-1]
+        self.down = Down(input_shape[0], plan, activation=activation, norm=norm)
+        self.to_latent = nn.Sequential(
+            nn.Conv2d(channels, latent_dim, 1), nn.BatchNorm2d(latent_dim, affine=False)
+        )
+        self.codebook = nn.Embedding(num_codes, latent_dim)
+        self.from_latent = nn.Conv2d(latent_dim, channels, 1)
+        self.up = Up(input_shape, plan, activation=activation, norm=norm)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> VQVAEOutput:
+        latents = self._latents(x)
+        codes = self._nearest(latents)
+        chosen = self._look_up(codes)
+        pull = F.mse_loss(chosen, latents.detach()) + COMMITMENT * F.mse_loss(latents, chosen.detach())
+        straight_through = latents + (chosen - latents).detach()
+        return VQVAEOutput(self.up(self.from_latent(straight_through)), codes, pull)
+
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
+        """Return the number of the code at each position."""
+        return self._nearest(self._latents(x))
+
+    def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B C H W"]:
+        """Return raw pixel values."""
+        return self.up(self.from_latent(self._look_up(codes)))
+
+    def _latents(self, x: Tensor) -> Tensor:
+        check_images("VQVAE", self.input_shape, x)
+        return self.to_latent(self.down(x))  # (B, D, h, w)
+
+    def _nearest(self, latents: Tensor) -> Tensor:
+        vectors = latents.detach().permute(0, 2, 3, 1)  # (B, h, w, D)
+        codes = self.codebook.weight  # (K, D)
+        distances = codes.square().sum(1) - 2 * vectors @ codes.T  # (B, h, w, K), up to |z|^2
+        return distances.argmin(-1)
+
+    def _look_up(self, codes: Tensor) -> Tensor:
+        return self.codebook(codes).permute(0, 3, 1, 2)  # (B, D, h, w)
+
+
+def vqvae(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    num_codes: int = 128,
+    latent_dim: int = 16,
+    activation: str = "relu",
+    norm: str | None = "batch",
+) -> VQVAE:
+    """Build a VQ-VAE for images of a shape.
+
+    Args:
+        input_shape: the shape of one image, (C, H, W).
+        num_outputs: not used: the outputs are the inputs again.
+        size: tiny, small (the default) or base; see `pellucid.models.autoencoder.SIZES`.
+        num_codes: see `VQVAE`.
+        latent_dim: see `VQVAE`.
+        activation: see `VQVAE`.
+        norm: see `VQVAE`.
+    """
+    return VQVAE(
+        input_shape,
+        num_codes=num_codes,
+        latent_dim=latent_dim,
+        size=size or "small",
+        activation=activation,
+        norm=norm,
+    )

@@ -1,0 +1,99 @@
+"""What a sequence model reads: token ids become vectors by a table, measurements by a linear layer.
+
+Both take a batch, say which of its positions are content, and refuse what they cannot read.
+
+Shapes: B batch, T positions, C embed_dim, F features of a series.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+PAD = 0
+"""The token that fills a text up to the length of its batch; never content."""
+
+
+class TokenEmbedding(nn.Embedding):
+    """A vector for every token; that of padding is 0 and stays so.
+
+    Args:
+        vocab_size: the number of tokens.
+        embed_dim: C.
+    """
+
+    def __init__(self, vocab_size: int, embed_dim: int):
+        super().__init__(vocab_size, embed_dim, padding_idx=PAD)
+
+    def forward(self, input: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        if input.ndim != 2 or input.is_floating_point():
+            raise ValueError(
+                f"TokenEmbedding expects token ids (B, T) as integers, received {_seen(input)}. "
+                "Without vocab_size, the model reads series (B, T, features) instead."
+            )
+        try:
+            return super().forward(input)
+        except IndexError:
+            raise ValueError(
+                f"TokenEmbedding expects token ids of 0 to {self.num_embeddings - 1}, received ids of "
+                f"{input.min()} to {input.max()}. Is vocab_size that of the tokenizer?"
+            ) from None
+
+    def content(self, inputs: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+        """True where a token is not padding."""
+        return inputs != PAD
+
+    def logits(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T V"]:
+        """Score every token by the product of its vector with `hidden`: weights tied to the output (Press
+        and Wolf 2017)."""
+        return F.linear(hidden, self.weight)
+
+
+class SeriesProjection(nn.Linear):
+    """A linear layer from the features of a step to a vector.
+
+    Args:
+        in_features: F.
+        embed_dim: C.
+    """
+
+    def forward(self, input: Float[Tensor, "B T F"]) -> Float[Tensor, "B T C"]:
+        if input.ndim != 3 or input.shape[2] != self.in_features or not input.is_floating_point():
+            raise ValueError(
+                f"SeriesProjection expects series (B, T, {self.in_features}) of floats, received "
+                f"{_seen(input)}. For token ids, give the model its vocab_size."
+            )
+        return super().forward(input)
+
+    def content(self, inputs: Float[Tensor, "B T F"]) -> Bool[Tensor, "B T"]:
+        """True everywhere: series are not padded."""
+        return torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+
+
+def _seen(inputs: Tensor) -> str:
+    return f"{tuple(inputs.shape)} of {str(inputs.dtype).removeprefix('torch.')}"
+
+
+def input_layer(
+    input_shape: tuple[int, ...], vocab_size: int | None, embed_dim: int
+) -> TokenEmbedding | SeriesProjection:
+    """Make the layer that reads examples of a shape.
+
+    Args:
+        input_shape: (T,) for tokens, (T, F) for series.
+        vocab_size: the number of tokens; None for series.
+        embed_dim: C.
+
+    Raises:
+        ValueError: shape and vocab_size do not fit each other.
+    """
+    if vocab_size is not None and len(input_shape) == 1:
+        return TokenEmbedding(vocab_size, embed_dim)
+    if vocab_size is None and len(input_shape) == 2:
+        return SeriesProjection(input_shape[1], embed_dim)
+    raise ValueError(
+        f"A sequence model expects tokens of shape (T,) with a vocab_size, or series of shape (T, features) "
+        f"without; received shape {tuple(input_shape)} and vocab_size={vocab_size}."
+    )

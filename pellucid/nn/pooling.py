@@ -1,0 +1,67 @@
+"""From a sequence to one vector; padding takes no part, and a sequence without content becomes 0.
+
+Shapes: B batch, T positions, C features. `content` (B, T) is True where there is content; padding stands
+at the end.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+def mean_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
+    """The mean over content."""
+    weights = content.to(x.dtype)  # (B, T)
+    total = (x * weights[:, :, None]).sum(1)  # (B, C)
+    return total / weights.sum(1, keepdim=True).clamp(min=1)
+
+
+def max_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
+    """The largest value of each feature over content."""
+    lowest = torch.finfo(x.dtype).min
+    largest = x.masked_fill(~content[:, :, None], lowest).amax(1)  # (B, C)
+    return largest.masked_fill(~content.any(1, keepdim=True), 0.0)
+
+
+def last_pool(
+    x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"], *, bidirectional: bool = False
+) -> Float[Tensor, "B C"]:
+    """What a recurrent layer says at its end: at the last content, and backward at position 0.
+
+    Args:
+        x: what it said at every position.
+        content: see above.
+        bidirectional: whether the second half of the features was computed backward.
+    """
+    end = (content.sum(1) - 1).clamp(min=0)  # (B,)
+    last = x[torch.arange(len(x), device=x.device), end]  # (B, C)
+    if bidirectional:
+        half = x.shape[2] // 2
+        last = torch.cat([last[:, :half], x[:, 0, half:]], dim=1)
+    return last.masked_fill(~content.any(1, keepdim=True), 0.0)
+
+
+class AttentionPool(nn.Module):
+    """A weighted mean whose weights are learned: softmax(v . tanh(W x + b)) (Yang et al. 2016, equation 5-7).
+
+    Args:
+        features: C.
+
+    Attributes:
+        attn_weights: (B, T), those of the last forward pass.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.hidden = nn.Linear(features, features)
+        self.score = nn.Linear(features, 1, bias=False)
+        self.attn_weights: Tensor | None = None
+
+    def forward(self, x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
+        scores = self.score(torch.tanh(self.hidden(x))).squeeze(2)  # (B, T)
+        weights = scores.masked_fill(~content, torch.finfo(scores.dtype).min).softmax(1)
+        weights = weights.masked_fill(~content, 0.0)
+        self.attn_weights = weights.detach()
+        return (weights[:, :, None] * x).sum(1)

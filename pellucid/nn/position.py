@@ -1,0 +1,122 @@
+"""Positions: attention sees a set of tokens; these tell it their order.
+
+Shapes: B batch, T tokens, C embed_dim, nh heads, hd head_dim. `start` is the position of the first token:
+with a cache, those before it have been seen.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pellucid.nn.names import lookup
+
+
+class LearnedPositions(nn.Module):
+    """Adds a learned vector for each position (Devlin et al. 2019).
+
+    Args:
+        max_seq_len: the number of positions.
+        embed_dim: C.
+    """
+
+    def __init__(self, max_seq_len: int, embed_dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(max_seq_len, embed_dim))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Float[Tensor, "B T C"], start: int = 0) -> Float[Tensor, "B T C"]:
+        return x + self.weight[start : start + x.shape[1]]
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds sines and cosines of wavelengths from 2 pi to 10,000 times that (Vaswani et al. 2017, 3.5).
+
+        p[t, 2i] = sin(t / 10000^(2i / C)),  p[t, 2i + 1] = cos(t / 10000^(2i / C))
+
+    What it adds them to is multiplied by sqrt(C) first, as in section 3.4 there: else the positions would
+    drown the tokens.
+
+    Args:
+        max_seq_len: the number of positions.
+        embed_dim: C, even.
+    """
+
+    table: Tensor
+
+    def __init__(self, max_seq_len: int, embed_dim: int):
+        super().__init__()
+        angles = _angles(max_seq_len, embed_dim)  # (max_seq_len, C / 2)
+        self.register_buffer("table", torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1), False)
+
+    def forward(self, x: Float[Tensor, "B T C"], start: int = 0) -> Float[Tensor, "B T C"]:
+        return x * x.shape[2] ** 0.5 + self.table[start : start + x.shape[1]]
+
+
+class NoPositions(nn.Module):
+    """Adds nothing: order is unknown, or told by `Rotary`."""
+
+    def forward(self, x: Float[Tensor, "B T C"], start: int = 0) -> Float[Tensor, "B T C"]:
+        return x
+
+
+class Rotary(nn.Module):
+    """Turns each pair of features of queries and keys by an angle in proportion to the position.
+
+    The product of a query and a key then depends on how far apart they are, and not on where (Su et al.
+    2021, RoFormer, equation 34). Pairs are made of the two halves of the features.
+
+    Args:
+        max_seq_len: the number of positions.
+        head_dim: hd, even.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, max_seq_len: int, head_dim: int):
+        super().__init__()
+        angles = _angles(max_seq_len, head_dim)  # (max_seq_len, hd / 2)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B nh T hd"], start: int = 0) -> Float[Tensor, "B nh T hd"]:
+        stop = start + x.shape[2]
+        cos, sin = self.cos[start:stop], self.sin[start:stop]  # (T, hd / 2)
+        first, second = x.chunk(2, dim=3)
+        return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=3)
+
+
+def _angles(max_seq_len: int, features: int) -> Tensor:
+    """(max_seq_len, features / 2): position / 10000^(2i / features)."""
+    if features % 2:
+        raise ValueError(f"Positions made of sines expect an even number of features, received {features}.")
+    frequencies = 10_000 ** -(torch.arange(0, features, 2) / features)
+    return torch.outer(torch.arange(max_seq_len), frequencies)
+
+
+POSITIONS = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions, "rotary": Rotary}
+"""Kinds of positions by name."""
+
+
+def positions(
+    name: str | None, max_seq_len: int, embed_dim: int, num_heads: int
+) -> tuple[nn.Module, Rotary | None]:
+    """Make what adds positions to embeddings, and what turns queries and keys by them.
+
+    Args:
+        name: one of `POSITIONS`; None for a set without order.
+        max_seq_len: the number of positions.
+        embed_dim: C.
+        num_heads: nh.
+
+    Raises:
+        ValueError: there are none of that name, or sines would need an odd number of features.
+    """
+    if name is None:
+        return NoPositions(), None
+    kind = lookup("positions", name, POSITIONS)
+    if kind is Rotary:
+        return NoPositions(), Rotary(max_seq_len + 1, embed_dim // num_heads)  # a class token counts
+    return kind(max_seq_len, embed_dim), None

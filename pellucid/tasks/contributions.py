@@ -1,0 +1,110 @@
+"""Which words of a text speak for the predicted class, and which against it.
+
+Integrated gradients (Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017): the
+gradient of the logit along the straight line from an embedding of zeros to that of the word, summed. The
+contributions of all words add up to the logit minus that of the empty text, up to the error of the sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from pellucid.data.text import TextInputs
+from pellucid.evaluation import Trained
+
+SHOWN, STEPS, LONGEST = 6, 32, 200
+
+
+def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Show texts with the contribution of every word; [] where the model reads no tokens.
+
+    Args:
+        trained: a classifier.
+        table: the rows that were predicted.
+        columns: their "target", "prediction" and "confidence".
+    """
+    encoded = trained.preprocess.encoded
+    classes = trained.preprocess.classes
+    if not isinstance(encoded, TextInputs) or not classes or _embedding(trained.model) is None:
+        return []
+    made = []
+    for wrong, title in ((False, "Why it decided so"), (True, "Why it was wrong")):
+        rows = []
+        for row in _clearest(columns, wrong):
+            prediction = int(columns["prediction"][row])
+            text = table[encoded.name][int(row)].as_py()
+            tokens = trained.preprocess.inputs(table.slice(int(row), 1))
+            weights = integrated_gradients(trained.model, tokens, prediction)[0]
+            words = encoded.tokens(text)[: len(weights)]
+            actual = classes[int(columns["target"][row])]
+            rows.append(
+                {
+                    "tokens": words[:LONGEST],
+                    "weights": [round(value, 6) for value in weights[: len(words)][:LONGEST].tolist()],
+                    "label": f"says {classes[prediction]}" + (f", is {actual}" if wrong else ""),
+                    "note": f"{100 * columns['confidence'][row]:.1f} % sure, row {int(row) + 1:,}",
+                }
+            )
+        if rows:
+            caption = "How much each word moves the logit of the answer: for it, or against it."
+            made.append({"kind": "tokens", "title": title, "caption": caption, "rows": rows})
+    return made
+
+
+def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: int = STEPS) -> Tensor:
+    """Return what each token adds to one output.
+
+    Args:
+        model: tokens (B, T) -> logits (B, K), with an `nn.Embedding` for its tokens.
+        tokens: (B, T) int64, padded with 0.
+        output: which of the K.
+        steps: points on the line from zero to the embedding; the midpoint rule.
+
+    Returns:
+        (B, T) float32; 0 at padding.
+    """
+    embedding = _embedding(model)
+    assert embedding is not None
+    training = model.training
+    model.eval()
+    total = torch.zeros(())
+    embedded: list[Tensor] = []
+    for step in range(steps):
+        share = (step + 0.5) / steps
+
+        def scaled(module: nn.Module, given: Any, made: Tensor, share: float = share) -> Tensor:
+            embedded[:] = [(made * share).detach().requires_grad_(True)]
+            return embedded[0]
+
+        handle = embedding.register_forward_hook(scaled)
+        try:
+            with torch.enable_grad():
+                (gradient,) = torch.autograd.grad(model(tokens)[:, output].sum(), embedded)
+        finally:
+            handle.remove()
+        total = total + gradient / steps
+    model.train(training)
+    whole = embedded[0].detach() / ((steps - 0.5) / steps)
+    return (total * whole).sum(-1) * (tokens != 0)
+
+
+def _embedding(model: nn.Module) -> nn.Embedding | None:
+    """The table that turns tokens into vectors: the one that knows of padding."""
+    tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
+    return next((table for table in tables if table.padding_idx is not None), None)
+
+
+def _clearest(columns: dict[str, np.ndarray], wrong: bool) -> np.ndarray:
+    """The surest hits, an equal share of each class; or the surest mistakes."""
+    target, prediction, confidence = (columns[key] for key in ("target", "prediction", "confidence"))
+    among = np.flatnonzero((target != prediction) == wrong)
+    by_confidence = among[np.argsort(-confidence[among], kind="stable")]
+    classes = np.unique(prediction[by_confidence])
+    each = max(1, SHOWN // max(len(classes), 1))
+    picked = [by_confidence[prediction[by_confidence] == one][:each] for one in classes]
+    return np.concatenate([*picked, np.zeros(0, np.int64)])[:SHOWN].astype(np.int64)

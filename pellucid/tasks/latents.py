@@ -1,0 +1,150 @@
+"""What lies in the latent space of an autoencoder: where images go, and what lies between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from pellucid.evaluation import SAMPLES
+from pellucid.tasks.images import device_of
+from pellucid.tasks.pictures import grid
+
+POINTS = 2000
+"""Most images in the latent plane."""
+PAIRS, BETWEEN = 8, 10
+"""Interpolations, and pictures in each."""
+SIDE = 16
+"""Pictures on a side of the decoded plane."""
+
+
+@torch.no_grad()
+def encode(model: nn.Module, images: Tensor) -> Tensor | None:
+    """Return where images lie, (N, latent_dim), on the CPU; None if the model has no such numbers.
+
+    Of a variational autoencoder it is the mean.
+    """
+    if not hasattr(model, "encode"):
+        return None
+    found = model.encode(images.to(device_of(model)))  # type: ignore[operator]
+    found = found[0] if isinstance(found, tuple) else found
+    return found.float().cpu() if found.is_floating_point() and found.ndim == 2 else None
+
+
+@torch.no_grad()
+def decode(model: nn.Module, z: Tensor, probs: Any) -> Tensor:
+    """Return images (N, C, H, W) in the range of pixels, on the CPU."""
+    return probs(model.decode(z.to(device_of(model)))).float().cpu()  # type: ignore[operator]
+
+
+def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:
+    """Show where images lie: the two latent numbers, or the two directions in which they differ most.
+
+    Args:
+        latents: (N, latent_dim).
+        names: the class of each; "" where there are none.
+    """
+    latents, names = latents[:POINTS], names[:POINTS]
+    points, labels, note = latents.numpy(), ("z1", "z2"), ""
+    if latents.shape[1] > 2 and len(latents) > 2:
+        fitted = PCA(2, random_state=0)
+        points = fitted.fit_transform(points)
+        share = 100 * fitted.explained_variance_ratio_.sum()
+        note = f", seen from the side where they differ most ({share:.0f} % of all variance)"
+        labels = ("1st component", "2nd component")
+    elif latents.shape[1] == 1:
+        points = np.concatenate([points, np.zeros_like(points)], axis=1)
+    groups = [
+        {
+            "name": name or "images",
+            "points": [
+                [round(float(x), 4), round(float(y), 4)] for x, y in points[np.asarray(names) == name]
+            ],
+        }
+        for name in sorted(set(names))
+    ]
+    colors = ", one color a class" if len(groups) > 1 else ""
+    return {
+        "kind": "scatter",
+        "title": "The latent space",
+        "caption": f"Every point is an image of the held-out split, where the encoder puts it{note}{colors}.",
+        "x_label": labels[0],
+        "y_label": labels[1],
+        "groups": groups,
+    }
+
+
+def interpolations(
+    model: nn.Module, latents: Tensor, names: list[str], probs: Any, file: str
+) -> tuple[dict[str, Any], bytes]:
+    """Walk from one image to another through the latent space, and draw what lies on the way."""
+    rows = []
+    for start, end in _pairs(names):
+        share = torch.linspace(0, 1, BETWEEN)[:, None]
+        rows.append(decode(model, latents[start] * (1 - share) + latents[end] * share, probs))
+    block = {
+        "kind": "picture",
+        "title": "From one image to another",
+        "caption": "Each row goes straight through the latent space, from the reconstruction of one held-out "
+        "image on the left to that of another on the right.",
+        "file": f"{SAMPLES}/{file}",
+    }
+    return block, grid(torch.cat(rows), BETWEEN)
+
+
+def _pairs(names: list[str]) -> list[tuple[int, int]]:
+    """Rows to walk between: of two classes where there are several, each row once."""
+    left, found = list(range(len(names))), []
+    while len(left) > 1 and len(found) < PAIRS:
+        start = left.pop(0)
+        end = next((row for row in left if names[row] != names[start]), left[0])
+        left.remove(end)
+        found.append((start, end))
+    return found
+
+
+def decoded_plane(model: nn.Module, latents: Tensor, probs: Any, file: str) -> tuple[dict[str, Any], bytes]:
+    """Draw what every place of a latent space of two numbers means.
+
+    The places are spread as the images are: equally many of them lie between two neighboring columns.
+    """
+    shares = torch.linspace(0.02, 0.98, SIDE)
+    across = torch.quantile(latents[:, 0], shares)
+    upwards = torch.quantile(latents[:, 1], shares).flip(0)
+    z = torch.stack([across.repeat(SIDE), upwards.repeat_interleave(SIDE)], dim=1)
+    block = {
+        "kind": "picture",
+        "title": "The latent plane, decoded",
+        "caption": "What the decoder draws at each place of the plane: z1 to the right, z2 upwards.",
+        "file": f"{SAMPLES}/{file}",
+    }
+    return block, grid(decode(model, z, probs), SIDE)
+
+
+def seen(
+    model: nn.Module, images: Tensor, names: list[str], probs: Any, split: str
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Everything there is to see of a latent space, blocks and pictures; nothing if there is no such space.
+
+    Args:
+        model: in evaluation mode.
+        images: held-out, (N, C, H, W).
+        names: the class of each; "" where there are none.
+        probs: decoder output -> pixels.
+        split: goes into the names of the files.
+    """
+    latents = encode(model, images)
+    if latents is None or len(latents) < 2:
+        return [], {}
+    pictures = {}
+    file = f"{split}-interpolations.png"
+    walk, pictures[file] = interpolations(model, latents, names, probs, file)
+    blocks = [walk, plane(latents, names)]
+    if latents.shape[1] == 2:
+        file = f"{split}-plane.png"
+        drawn, pictures[file] = decoded_plane(model, latents, probs, file)
+        blocks.append(drawn)
+    return blocks, pictures

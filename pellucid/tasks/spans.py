@@ -1,0 +1,100 @@
+"""Spans cut out of texts: what was written in their place, and what counting would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pellucid.data.text import BOS, EOS, TextInputs
+from pellucid.tasks import ngrams
+
+SHARE, LENGTH = 0.15, 3.0
+
+
+def gaps_of(window: int) -> int:
+    """How many spans are cut out of a window of tokens."""
+    return max(1, round(round(window * SHARE) / LENGTH))
+
+
+def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:
+    """The spans of a target, by the number of their gap; what stands before the first gap is dropped."""
+    found: dict[int, list[int]] = {}
+    now: list[int] = []
+    for token in tokens:
+        if token >= first_gap:
+            now = found.setdefault(token - first_gap, [])
+        elif token == EOS:
+            break
+        elif token not in (0, BOS):
+            now.append(token)
+    return found
+
+
+def filled(source: Sequence[int], found: dict[int, list[int]], first_gap: int) -> list[int]:
+    """A source with spans put into its gaps."""
+    made: list[int] = []
+    for token in source:
+        made += found.get(token - first_gap, []) if token >= first_gap else [token]
+    return made
+
+
+def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The tokens of targets, and codes of what stood before each in the text, for counting.
+
+    All gaps are one word, since which comes next is known; the first token of a span follows the last token
+    before its gap.
+
+    Args:
+        batches: of sources and targets.
+        first_gap: the token of the first gap.
+        most: texts to look at.
+    """
+    words, before, seen = [], [], 0
+    for sources, targets in batches:
+        for source, target in zip(sources, targets, strict=True):
+            one, other = _row(source, target, first_gap)
+            words += one
+            before += other
+            seen += 1
+        if seen >= most:
+            break
+    return np.array(words), [ngrams.code([np.array(before)])]
+
+
+def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], list[int]]:
+    given = source.tolist()
+    left = {token: given[place - 1] for place, token in enumerate(given) if token >= first_gap}
+    words, before, last = [], [], BOS
+    for token in target.tolist()[1:]:
+        if token == 0:
+            break
+        words.append(min(token, first_gap))
+        before.append(last)
+        last = left.get(token, token)
+    return words, before
+
+
+def examples(
+    inputs: TextInputs,
+    sources: Sequence[list[int]],
+    written: Sequence[list[int]],
+    wanted: Sequence[list[int]],
+) -> dict[str, Any]:
+    """Show texts with what was written into their gaps, and what stood there."""
+    rows = [
+        {
+            "label": inputs.decode(source),
+            "text": inputs.decode(answer),
+            "note": f"was: {inputs.decode(truth)}",
+        }
+        for source, answer, truth in zip(sources, written, wanted, strict=True)
+    ]
+    return {
+        "kind": "texts",
+        "title": "Gaps it fills",
+        "caption": "Texts with gaps, what it writes for each gap, and what stood there.",
+        "rows": rows,
+    }

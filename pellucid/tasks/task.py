@@ -1,0 +1,129 @@
+"""The noun behind `objective.name`: how rows become batches, what is optimized, how a result is measured.
+
+A training is the same for every task: `build.training` asks the task for its parts and never looks at what
+they are made of.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from pellucid.config import Config
+from pellucid.data.batches import Batches
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ModelError, PellucidError, UnknownNameError, UsageError
+from pellucid.evaluation import Outcome, Trained
+from pellucid.record import Run
+from pellucid.tasks.prepared import Prepared
+from pellucid.train.callbacks import Callback
+from pellucid.train.objectives import Objective
+
+Baselines = dict[str, dict[str, float]]
+"""Metrics such as "test/loss" by the name of what reached them without a network."""
+
+
+class Answer(Protocol):
+    """What a model says about new inputs: one dict a row, each with at least "prediction"."""
+
+    def rows(self) -> list[dict[str, Any]]: ...
+
+
+class Task:
+    """Base: what most tasks share. One instance serves all runs; it holds no state.
+
+    Attributes:
+        name: the objective it belongs to.
+        labelled: whether every row needs a target.
+        ordered: whether rows stand in the order of time, so that the task must split them itself.
+    """
+
+    name: ClassVar[str]
+    labelled: ClassVar[bool] = True
+    ordered: ClassVar[bool] = False
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        """Fit the preprocessing on the training split and encode every split.
+
+        Args:
+            dataset: split.
+            config: all of it.
+            reads_tokens: whether the model takes token ids rather than numbers.
+            fitted: use this preprocessing instead of fitting one.
+
+        Raises:
+            PellucidError: the data do not suit the task.
+        """
+        raise NotImplementedError
+
+    def num_outputs(self, preprocess: Preprocess) -> int:
+        """How many numbers a model must give for each thing it predicts."""
+        return preprocess.num_outputs
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        """Build what is optimized; without data, for measuring a finished model.
+
+        Raises:
+            ConfigError: an option does not fit the task.
+        """
+        raise NotImplementedError
+
+    def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
+        """Refuse a model that does not fit the data before anything is written.
+
+        Raises:
+            ModelError: saying what the model was given and what it made of it.
+        """
+        inputs, targets = next(iter(Batches(prepared.rows["train"], 2, augment=prepared.corrupt)))
+        training = model.training
+        try:
+            with torch.no_grad():
+                objective.measure(model.eval(), (inputs, targets))
+        except PellucidError:
+            raise
+        except Exception as error:
+            shape = tuple(inputs.shape)
+            raise ModelError(f"The model cannot learn from inputs of shape {shape}: {error}") from error
+        finally:
+            model.train(training)
+
+    def baselines(self, prepared: Prepared) -> Baselines:
+        """Measure what needs no network; {} if nothing stands beside this task."""
+        return {}
+
+    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+        """What is to be seen while it trains, e.g. samples after every epoch."""
+        return []
+
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+        """Measure a trained model on a split."""
+        raise NotImplementedError
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
+        """Ask a trained model about new inputs.
+
+        Raises:
+            UsageError: this task has no predictions, or not of such inputs.
+        """
+        raise UsageError(f"A model trained for {self.name.replace('_', ' ')} predicts nothing from an input.")
+
+
+def build_objective(function: Callable[..., Objective], config: Config, **extra: Any) -> Objective:
+    """Call what makes an objective with `objective.options`.
+
+    Raises:
+        UnknownNameError: an option it does not have.
+    """
+    options: Mapping[str, Any] = config.objective.options
+    known = [name for name in inspect.signature(function).parameters if name not in extra]
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of the objective {config.objective.name!r}", option, known)
+    return function(**{**options, **extra})

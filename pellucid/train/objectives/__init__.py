@@ -1,0 +1,51 @@
+"""What can be optimized, one function each: options in, an `Objective` out.
+
+In: options, checked. Out: the losses of a step, phase by phase, and what is measured on held-out batches.
+Losses are computed in float32. Random numbers of a training step come from torch's own generator, whose state
+a checkpoint holds; measuring draws from one with a fixed seed, or not at all.
+"""
+
+from pellucid.train.objectives.adversarial import adversarial
+from pellucid.train.objectives.forecasting import forecasting
+from pellucid.train.objectives.language import language_model, masked_language_model, seq2seq, span_denoising
+from pellucid.train.objectives.metric import metric_learning
+from pellucid.train.objectives.objective import Measures, Objective, Phase, all_parameters
+from pellucid.train.objectives.reconstruction import elbo, reconstruction, spoil
+from pellucid.train.objectives.supervised import classification, multilabel, regression
+
+BUILDERS = {
+    "classification": classification,
+    "multilabel": multilabel,
+    "regression": regression,
+    "language_model": language_model,
+    "masked_language_model": masked_language_model,
+    "seq2seq": seq2seq,
+    "span_denoising": span_denoising,
+    "reconstruction": reconstruction,
+    "elbo": elbo,
+    "adversarial": adversarial,
+    "forecasting": forecasting,
+    "metric_learning": metric_learning,
+}
+"""Every objective, by the name configs use."""
+
+__all__ = [
+    "BUILDERS",
+    "Measures",
+    "Objective",
+    "Phase",
+    "adversarial",
+    "all_parameters",
+    "classification",
+    "elbo",
+    "forecasting",
+    "language_model",
+    "masked_language_model",
+    "metric_learning",
+    "multilabel",
+    "reconstruction",
+    "regression",
+    "seq2seq",
+    "span_denoising",
+    "spoil",
+]

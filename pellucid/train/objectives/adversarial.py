@@ -1,0 +1,150 @@
+"""Two networks against each other: one makes images, the other tells them from real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.errors import ConfigError
+from pellucid.train.objectives.objective import Measures, Objective, Phase, fixed_normal
+
+GanLoss = Literal["bce", "hinge", "wgan-gp"]
+_LOSSES = ("bce", "hinge", "wgan-gp")
+
+
+def adversarial(
+    loss: GanLoss = "bce",
+    *,
+    label_smoothing: float = 0.0,
+    instance_noise: float = 0.0,
+    critic_steps: int = 1,
+    gp_weight: float = 10.0,
+    r1: float = 0.0,
+) -> Objective:
+    r"""Train a generator G and a discriminator D in turn.
+
+    With real images x, made ones G(z), and the logistic function $\sigma$, the discriminator minimizes the
+    mean over the batch of
+
+    - bce: $-\ln \sigma(D(x)) - \ln(1 - \sigma(D(G(z))))$ (Goodfellow et al. 2014),
+    - hinge: $\max(0, 1 - D(x)) + \max(0, 1 + D(G(z)))$ (Lim and Ye 2017),
+    - wgan-gp: $D(G(z)) - D(x) + w\,(\lVert\nabla D(\tilde x)\rVert - 1)^2$ (Gulrajani et al. 2017),
+
+    and the generator that of $-\ln \sigma(D(G(z)))$ for bce, or $-D(G(z))$ for the others;
+    $\tilde x$ lies at random between x and G(z).
+
+    Batches are (images, labels). A model has `generator(z)` and `discriminator(images)`, which gives logits,
+    one for each image or for each pack of several (Lin et al. 2018, PacGAN), and `latent_dim`; where
+    `conditional` is true, both take the labels too. Measured on noise that is always the same are "loss", the
+    discriminator's; "d_real" and "d_fake", its mean verdict on real and made images: a probability for "bce",
+    D itself for the others. None of these says how good the images are.
+
+    Args:
+        loss: "bce", "hinge" or "wgan-gp".
+        label_smoothing: real images have the target 1 - this, and made ones 0 (Salimans et al. 2016); "bce"
+            alone.
+        instance_noise: standard deviation of noise on all the discriminator sees (Sønderby et al. 2017).
+        critic_steps: updates of the discriminator for each of the generator, >= 1.
+        gp_weight: w above; "wgan-gp" alone.
+        r1: weight of $\frac{1}{2} \lVert\nabla D(x)\rVert^2$ on real images (Mescheder et al. 2018).
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    if loss not in _LOSSES:
+        raise ConfigError(f"objective.options.loss: expected {' or '.join(_LOSSES)}, received {loss!r}.")
+    if critic_steps < 1:
+        raise ConfigError(f"objective.options.critic_steps: expected at least 1, received {critic_steps}.")
+
+    def discriminator_loss(model: nn.Module, batch: Any) -> Tensor:
+        images, labels = batch
+        with torch.no_grad():
+            made = _make(model, _noise(model, images), labels)
+        seen_real, seen_made = _noisy(images, instance_noise), _noisy(made, instance_noise)
+        if r1:
+            seen_real = seen_real.detach().requires_grad_(True)
+        real = _judge(model, seen_real, labels)
+        value = _discriminator_loss(loss, real, _judge(model, seen_made, labels), label_smoothing)
+        if r1:
+            value = value + 0.5 * r1 * _slopes(real, seen_real).square().mean()
+        if loss == "wgan-gp":
+            value = value + gp_weight * _gradient_penalty(model, seen_real, seen_made, labels)
+        return value
+
+    def generator_loss(model: nn.Module, batch: Any) -> Tensor:
+        images, labels = batch
+        made = _make(model, _noise(model, images), labels)
+        verdict = _judge(model, _noisy(made, instance_noise), labels)
+        return F.softplus(-verdict).mean() if loss == "bce" else -verdict.mean()
+
+    def measure(model: nn.Module, batch: Any) -> Measures:
+        images, labels = batch
+        z = fixed_normal(len(images), _latent_dim(model), device=images.device)
+        real = _judge(model, images, labels)
+        made = _judge(model, _make(model, z, labels), labels)
+        shown: Callable[[Tensor], Tensor] = torch.sigmoid if loss == "bce" else (lambda verdict: verdict)
+        count = len(real)
+        return {
+            "loss": (_discriminator_loss(loss, real, made, 0.0) * count, count),
+            "d_real": (shown(real).sum(), count),
+            "d_fake": (shown(made).sum(), count),
+        }
+
+    phases = (
+        Phase("discriminator", discriminator_loss, _parameters_of("discriminator"), repeat=critic_steps),
+        Phase("generator", generator_loss, _parameters_of("generator")),
+    )
+    return Objective("adversarial", phases, measure)
+
+
+def _parameters_of(part: str) -> Callable[[nn.Module], Any]:
+    return lambda model: getattr(model, part).parameters()
+
+
+def _latent_dim(model: nn.Module) -> int:
+    return model.latent_dim  # type: ignore[return-value]
+
+
+def _noise(model: nn.Module, images: Tensor) -> Tensor:
+    return torch.randn(len(images), _latent_dim(model), device=images.device)
+
+
+def _noisy(images: Tensor, std: float) -> Tensor:
+    return images + std * torch.randn_like(images) if std else images
+
+
+def _make(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+    return model.generator(z, labels) if model.conditional else model.generator(z)  # type: ignore[operator]
+
+
+def _judge(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Verdicts in float32, one for each image or pack."""
+    verdict = model.discriminator(images, labels) if model.conditional else model.discriminator(images)  # type: ignore[operator]
+    return verdict.float()
+
+
+def _discriminator_loss(loss: str, real: Tensor, made: Tensor, label_smoothing: float) -> Tensor:
+    if loss == "bce":
+        wanted = torch.full_like(real, 1 - label_smoothing)
+        return F.binary_cross_entropy_with_logits(real, wanted) + F.softplus(made).mean()
+    if loss == "hinge":
+        return F.relu(1 - real).mean() + F.relu(1 + made).mean()
+    return made.mean() - real.mean()
+
+
+def _gradient_penalty(model: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+    between = torch.lerp(real, made.to(real.dtype), share).detach().requires_grad_(True)
+    return (_slopes(_judge(model, between, labels), between) - 1).square().mean()
+
+
+def _slopes(verdict: Tensor, images: Tensor) -> Tensor:
+    """Length of the gradient of each verdict by all that it has seen, one image or a pack: (verdicts,)."""
+    (gradient,) = torch.autograd.grad(verdict.sum(), images, create_graph=True)
+    rows = gradient.float().flatten(1)
+    missing = -len(rows) % len(verdict)  # of the last pack
+    return F.pad(rows, (0, 0, 0, missing)).reshape(len(verdict), -1).norm(dim=1)

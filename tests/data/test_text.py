@@ -1,0 +1,233 @@
+"""Texts become tokens by what the training split taught, whatever the script, and come back."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pellucid.config import DataConfig, TextConfig
+from pellucid.data import cache
+from pellucid.data.batches import Batches, rows
+from pellucid.data.dataset import Column
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.sources import open_data
+from pellucid.data.text import MASK, PAD, SPECIAL, UNK, TextInputs, notes
+from pellucid.data.token_rows import RaggedRows
+from pellucid.errors import BadDataError, DataNotFoundError, ModelError
+
+KINDS = ("words", "characters", "bpe", "wordpiece")
+TEXTS = [
+    "It wasn't good, it was great, the film!",
+    "A great film: 9/10.<br /><br />The cast was good.",
+    "Not good. The cast wasn't great, the film was bad...",
+    "The cast was bad and the film was long",
+]
+STRANGE = "naïve 😀 👍🏽 今日は สวัสดี עברית हिन्दी \u202eright [PAD] \x00 \t\r\n e\u0301"
+
+
+def table(texts, name="text"):
+    return pa.table({name: pa.array(texts, pa.string())})
+
+
+def fitted(kind="words", texts=TEXTS, **options):
+    return TextInputs.fit(Column("text", "text"), table(texts), TextConfig(tokenizer=kind, **options))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_tokens_come_first_and_tokens_stay_below_the_vocabulary(kind):
+    inputs = fitted(kind)
+    learned = json.loads(inputs.tokenizer)["model"]["vocab"]
+    assert [learned[token] for token in SPECIAL] == [0, 1, 2, 3, 4]
+    ids = inputs.encode([*TEXTS, STRANGE]).ids
+    assert ids.min() > PAD
+    assert ids.max() < inputs.vocab_size
+    assert inputs.shape == (256,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_is_refused(kind):
+    inputs = fitted(kind)
+    made = inputs.encode([STRANGE, "", None, " \n ", "x" * 20_000, "\n".join(["so it is."] * 2000)])
+    assert made.rows == 6
+    assert made.lengths[1] == made.lengths[2] == 0
+    assert not np.isin(made.ids, (PAD, MASK)).any()  # "[PAD]" in a text is text
+    assert isinstance(inputs.decode(made.ids), str)
+
+
+def test_words_keep_contractions_numbers_and_marks_apart():
+    inputs = fitted()
+    assert inputs.tokens("It wasn't GOOD,<br/>10 great.") == [
+        *("it", "wasn't", "good", ",", "[UNK]", "great", ".")  # seen once, or never, is unknown
+    ]
+    assert inputs.decode(inputs.encode(["The film wasn't good, it was great."]).ids) == (
+        "the film wasn't good, it was great."
+    )
+
+
+def test_scripts_without_spaces_are_words_of_one_character():
+    inputs = fitted(texts=["今日は いい天気", "今日は 雨"], lowercase=False)
+    assert inputs.tokens("今日雨") == ["今", "日", "[UNK]"]
+
+
+@pytest.mark.parametrize("kind", ["characters", "bpe"])
+def test_a_text_comes_back_whole(kind):
+    text = "Two  spaces,\n\n\ttabs and\nlines; naïve 😀 今日"
+    inputs = fitted(kind, texts=[text], lowercase=False)
+    assert inputs.lossless
+    assert inputs.decode(inputs.encode([text]).ids) == text
+
+
+def test_bytes_know_every_character():
+    inputs = fitted("bpe", lowercase=False)
+    ids = inputs.encode(["한국어 🏴"]).ids
+    assert not (ids == UNK).any()
+    assert inputs.decode(ids) == "한국어 🏴"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_documents_are_cut_where_the_whole_would_be(kind):
+    document = "\n\n".join(f"{text}\n  {text}" for text in TEXTS) * 60
+    inputs = fitted(kind, texts=[document])
+    assert len(document) > 10_000
+    assert inputs.encode([document]).ids.tolist() == inputs._plain.encode(document).ids
+
+
+def test_the_vocabulary_is_learned_from_the_training_split_alone():
+    data = {"train": table(TEXTS), "validation": table(["unheard unheard of"])}
+    inputs = TextInputs.fit(Column("text", "text"), data["train"], TextConfig())
+    assert "unheard" not in json.loads(inputs.tokenizer)["model"]["vocab"]
+    assert any("validation: 100.00% of the tokens are unknown" in line for line in notes(inputs, data))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_learning_is_the_same_every_time_and_keeps_to_its_size(kind):
+    texts = [f"{text} {number * 7919}" for number in range(300) for text in TEXTS]
+    inputs = fitted(kind, texts, vocab_size=300)
+    assert inputs.tokenizer == fitted(kind, texts, vocab_size=300).tokenizer
+    assert inputs.vocab_size <= 300
+
+
+def test_either_end_is_cut_and_it_is_said():
+    end, start = fitted(max_seq_len=3), fitted(max_seq_len=3, cut="start")
+    text = "the film was good and the cast was bad"
+    assert end.tokens(text) == ["the", "film", "was"]
+    assert start.tokens(text) == ["cast", "was", "bad"]
+    assert np.array_equal(end.apply(table([text])), end.encode(["the film was"]).padded())
+    assert any(
+        "4 of 4 texts (100.0%) are longer than 3 tokens" in line
+        for line in notes(end, {"train": table(TEXTS)})
+    )
+
+
+def test_empty_texts_are_one_unknown_token_and_are_counted():
+    texts = ["", "good film good film", None]
+    inputs = fitted(texts=texts)
+    assert inputs.apply(table(texts)).tolist()[0] == [UNK, 0, 0, 0]
+    assert any("2 texts are empty (row 1, 3)" in line for line in notes(inputs, {"train": table(texts)}))
+    with pytest.raises(BadDataError, match="All 3 texts"):
+        fitted(texts=["", None, "  "])
+
+
+def test_gaps_are_read_where_they_are_asked_for():
+    inputs = fitted()
+    assert (inputs.encode(["the [MASK] was good"], masks=True).ids == MASK).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert not (inputs.encode(["the [MASK] was good"]).ids == MASK).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_is_json_and_restores_it(kind):
+    inputs = fitted(kind, max_seq_len=7, cut="start")
+    state = json.loads(json.dumps(inputs.state()))
+    again = TextInputs.restore(state)
+    assert state["kind"] == "text"
+    assert np.array_equal(again.apply(table(TEXTS)), inputs.apply(table(TEXTS)))
+    assert again.decode(again.encode(TEXTS).ids) == inputs.decode(inputs.encode(TEXTS).ids)
+
+
+def test_many_texts_are_tokenized_once(monkeypatch):
+    many = table([f"{text} {number}" for number in range(300) for text in TEXTS])
+    inputs = TextInputs.fit(Column("text", "text"), many, TextConfig())
+    first = inputs.column(many)
+    monkeypatch.setattr(TextInputs, "encode", lambda *args: pytest.fail("tokenized again"))
+    again = inputs.column(many)
+    assert np.array_equal(first.ids, again.ids)
+    assert np.array_equal(first.offsets, again.offsets)
+
+
+def test_a_damaged_file_of_the_cache_is_made_again():
+    made = {"ids": np.arange(5)}
+    cache.arrays("damaged", lambda: made)
+    (path,) = [file for file in (cache.folder() / "arrays").glob("*.npz") if b"ids" in file.read_bytes()][-1:]
+    path.write_bytes(path.read_bytes()[:40])
+    assert cache.arrays("damaged", lambda: made)["ids"].tolist() == [0, 1, 2, 3, 4]
+
+
+# ---- in the place of other inputs ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def imdb(mirror):
+    return open_data(DataConfig(source="imdb", fraction=0.01))
+
+
+def test_reviews_become_rows_of_tokens(imdb):
+    preprocess = Preprocess.fit(imdb, text=TextConfig(vocab_size=2000, max_seq_len=64))
+    assert (preprocess.input_shape, preprocess.num_outputs, preprocess.vocab_size) == ((64,), 2, 2000)
+    inputs = preprocess.inputs(imdb.splits["test"])
+    assert (str(inputs.dtype), inputs.shape[1]) == ("torch.int64", 64)
+    held, where = rows(imdb.splits["train"], preprocess, 0.25)
+    assert isinstance(held, RaggedRows)
+    assert "tokens" in where
+    tokens, targets = next(iter(Batches(held, 16, shuffle=True)))
+    assert tokens.shape[0] == len(targets) == 16
+    again = Preprocess.from_state(json.loads(json.dumps(preprocess.state())))
+    assert (again.inputs(imdb.splits["test"]) == inputs).all()
+
+
+def test_without_a_tokenizer_texts_are_counts_of_words_as_before(imdb):
+    preprocess = Preprocess.fit(imdb)
+    assert preprocess.vocab_size is None
+    assert len(preprocess.feature_names) == preprocess.input_shape[0]
+
+
+def test_a_model_of_tokens_needs_text():
+    from pellucid.data.toy import moons
+
+    with pytest.raises(ModelError, match="expected a column of text, received"):
+        Preprocess.fit(moons(n=50), text=TextConfig())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "A great film.",
+        ["A great film."],
+        ("A great film.",),
+        np.array(["A great film."]),
+        {"text": "A great film."},
+    ],
+)
+def test_a_text_is_predicted_as_it_is(imdb, source):
+    preprocess = Preprocess.fit(imdb, text=TextConfig(vocab_size=2000))
+    asked = preprocess.table_from(source)
+    assert asked["text"].to_pylist() == ["A great film."]
+    assert preprocess.inputs(asked).shape == (1, 4)
+
+
+def test_texts_to_predict_may_stand_in_files(imdb, write):
+    preprocess = Preprocess.fit(imdb, text=TextConfig(vocab_size=2000))
+    assert preprocess.table_from(write("text\nGood.\nBad.\n", "new.csv"))["text"].to_pylist() == [
+        "Good.",
+        "Bad.",
+    ]
+    assert preprocess.table_from(str(write("Good.\nBad.", "new.txt")))["text"].to_pylist() == ["Good.\nBad."]
+    assert preprocess.table_from("half \ud83d a pair")["text"].to_pylist() == ["half ? a pair"]
+    assert preprocess.table_from("long " * 1000)["text"].to_pylist() == ["long " * 1000]
+    with pytest.raises(DataNotFoundError, match=r"missing\.csv"):
+        preprocess.table_from("missing.csv")

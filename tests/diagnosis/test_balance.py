@@ -1,0 +1,113 @@
+"""The reading of two networks against each other, on records whose truth is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from pellucid.config import Config
+from pellucid.diagnosis import Match, balance, reading
+from pellucid.record import Run
+
+
+def series(values) -> list[tuple[int, float]]:
+    return [(100 * (i + 1), float(value)) for i, value in enumerate(values)]
+
+
+def match(real=(0.7,) * 6, fake=(0.3,) * 6, losses=(1.0,) * 6, **options) -> Match:
+    both = {"discriminator": series(losses), "generator": series(losses)}
+    return Match(both, series(real), series(fake), **options)
+
+
+def test_verdicts_between_certain_and_fooled_are_balance_and_the_numbers_are_said():
+    finding = balance(match(coverage=1.0))
+    assert (finding.rule, finding.level, finding.step) == ("balanced", "note", 600)
+    assert "a probability of 0.700 of being real, and generated ones 0.300" in finding.seen
+    assert "100.0 % of the classes" in finding.means
+
+
+def test_a_discriminator_that_is_certain_in_each_of_the_last_epochs_wins():
+    finding = balance(match(real=[0.6, 0.9, 0.97, 0.98, 0.99, 0.99], fake=[0.4, 0.2, 0.04, 0.03, 0.02, 0.01]))
+    assert (finding.rule, finding.level) == ("discriminator-winning", "warning")
+    assert "0.987" in finding.seen
+    assert "0.0200" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [
+        ([0.99] * 5 + [0.8], [0.01] * 6),  # it recovered
+        ([0.99] * 6, [0.01] * 5 + [0.2]),
+        ([0.99] * 6, [0.4] * 6),  # it says real of everything
+        ([0.88] * 6, [0.12] * 6),  # the usual course of a sound training
+    ],
+)
+def test_one_sided_or_passing_certainty_is_no_alarm(real, fake):
+    assert balance(match(real, fake)).rule == "balanced"
+
+
+def test_classes_that_are_not_drawn_are_a_collapse_where_the_discriminator_is_fooled():
+    assert balance(match(real=[0.99] * 6, fake=[0.01] * 6, coverage=0.2)).rule == "discriminator-winning"
+    finding = balance(match(coverage=0.2))
+    assert (finding.rule, finding.level) == ("collapsed", "warning")
+    assert finding.seen.startswith("Only 20.0 % of the classes")
+
+
+def test_verdicts_of_a_critic_are_not_read_as_probabilities():
+    finding = balance(match(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
+    assert (finding.rule, finding.level) == ("no-verdicts", "note")
+    assert "discriminator 1.00, generator 1.00" in finding.seen
+
+
+def test_what_cannot_be_judged_is_said():
+    assert balance(match(losses=[1.0, 1.0])).rule == "too-short"
+    assert balance(Match({})).rule == "too-short"
+    finding = balance(match(losses=[1.0, float("nan"), 1.0, 1.0]))
+    assert (finding.rule, finding.level, finding.step) == ("non-finite", "error", 200)
+
+
+@pytest.mark.parametrize(
+    "found", [match(), match(real=[0.99] * 6, fake=[0.01] * 6), match(coverage=0.1), match(losses=[1.0])]
+)
+def test_every_patch_is_one_the_config_takes(found):
+    Config().patch(balance(found).patch)
+
+
+def adversarial(tmp_path, options: dict, metrics: dict, **values) -> Run:
+    config = Config().patch({"objective.name": "adversarial", "objective.options": options})
+    run = Run.create(tmp_path, "gan", config.to_yaml())
+    run.update(task="adversarial", metrics=metrics)
+    losses = {
+        "train/loss": 0.1,
+        "train/discriminator_loss": 0.1,
+        "train/generator_loss": 4.0,
+        "val/loss": 2.0,
+    }
+    with run.writing():
+        for epoch in range(1, 7):
+            run.store.metrics(epoch * 100, {"epoch": epoch, **losses, "val/loss": epoch, **values})
+    return run
+
+
+def test_a_run_of_two_networks_is_never_said_to_overfit(tmp_path):
+    """Its validation loss rises six-fold while its training loss stays, which means nothing here."""
+    run = adversarial(tmp_path, {}, {}, **{"val/d_real": 0.7, "val/d_fake": 0.3})
+    assert reading(run).rule == "balanced"
+
+
+def test_a_run_gives_its_verdicts_its_coverage_and_its_kind_of_loss(tmp_path):
+    certain = {"val/d_real": 0.99, "val/d_fake": 0.01}
+    assert reading(adversarial(tmp_path / "a", {}, {}, **certain)).rule == "discriminator-winning"
+    assert reading(adversarial(tmp_path / "b", {"loss": "wgan-gp"}, {}, **certain)).rule == "no-verdicts"
+    fooled = {"val/d_real": 0.7, "val/d_fake": 0.3}
+    assert reading(adversarial(tmp_path / "c", {}, {"test/coverage": 0.3}, **fooled)).rule == "collapsed"
+    assert reading(adversarial(tmp_path / "d", {}, {}, **fooled, **{"val/coverage": 0.1})).rule == "collapsed"
+
+
+def test_a_run_with_one_loss_is_read_by_its_curves(tmp_path):
+    run = Run.create(tmp_path, "plain", Config().to_yaml())
+    run.update(task="language_model")
+    with run.writing():
+        for epoch in range(1, 13):
+            values = {"epoch": epoch, "train/loss": 3 / epoch, "val/loss": 1 + abs(epoch - 5) / 5}
+            run.store.metrics(epoch * 100, values)
+    assert reading(run).rule == "overfitting"

@@ -1,0 +1,95 @@
+"""Names, units and directions of numbers: what the whole program agrees on."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from pellucid.config import ObjectiveName
+from pellucid.record import measures
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "val/loss",
+        "loss",
+        "train/generator_loss",
+        "test/mae",
+        "rmse",
+        "mse",
+        "perplexity",
+        "test/frechet",
+        "kl",
+        "recon",
+        "some_error",
+    ],
+)
+def test_losses_errors_and_distances_are_better_when_smaller(key):
+    assert measures.lower_is_better(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "val/accuracy",
+        "f1",
+        "auroc",
+        "r2",
+        "psnr",
+        "ssim",
+        "bleu",
+        "elbo",
+        "recall_at_1",
+        "modes",
+        "coverage",
+        "confidence",
+        "map",
+        "something",
+    ],
+)
+def test_scores_are_better_when_larger(key):
+    assert not measures.lower_is_better(key)
+
+
+def test_every_objective_has_its_measures_and_all_of_them_are_known():
+    assert set(measures.FIRST) == set(get_args(ObjectiveName))
+    for names in measures.FIRST.values():
+        assert all(name in measures.NAMES or name.startswith("recall_at_") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("test/accuracy", 0.98431, "98.43 %"),
+        ("recall_at_5", 0.5, "50.00 %"),
+        ("test/loss", 1.47221, "1.472"),
+        ("test/elbo", -104.2123, "-104.2"),
+        ("test/bleu", 3.5e-19, "0.0"),
+        ("test/accuracy", None, "-"),
+        ("test/accuracy", float("nan"), "nan"),
+    ],
+)
+def test_values_are_written_in_their_unit(key, value, text):
+    assert measures.written(key, value) == text
+
+
+def test_the_first_measure_is_that_of_the_task_on_test_rows_where_there_are_any():
+    numbers = {
+        "val/loss": 1.0,
+        "val/perplexity": 2.7,
+        "test/perplexity": 2.8,
+        "test/loss": 1.1,
+        "test/odd": 3.0,
+    }
+    assert measures.headline("language_model", numbers)[:2] == ["test/loss", "test/perplexity"]
+    assert measures.headline("language_model", {"val/loss": 1.0}) == ["val/loss"]
+    assert measures.headline("adversarial", {"train/loss": 1.0, "test/odd": 2.0}) == ["test/odd"]
+    assert measures.headline("", {}) == []
+
+
+def test_a_loss_has_the_unit_of_its_task():
+    assert measures.unit("val/loss", "language_model") == "nats per token"
+    assert measures.unit("test/psnr", "reconstruction") == "dB"
+    assert measures.unit("test/loss", "reconstruction") == ""

@@ -1,0 +1,249 @@
+"""The page of every task: its sentence, its number, what stands beside it, and its curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pellucid import report
+from pellucid.record import Run
+from pellucid.report.learning import learning
+from pellucid.report.result import headline_key, result
+from tests.report import shown
+
+FALL = [float(1 + np.exp(-i / 2)) for i in range(8)]
+LANGUAGE = {
+    "unigram": {"test/loss": 3.34, "val/loss": 3.33},
+    "bigram": {"test/loss": 2.47, "val/loss": 2.46},
+    "6-gram": {"test/loss": 1.71, "val/loss": 1.70},
+}
+
+
+def of(root, task: str, metrics: dict, baselines: dict | None = None, **options) -> Run:
+    epochs = options.pop("epochs", [{"train/loss": value, "val/loss": value} for value in FALL])
+    return shown.task_run(root, task, metrics, baselines or {}, epochs, **options)
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "metrics", "baselines", "sentence", "number"),
+    [
+        (
+            "classification",
+            "text",
+            {"test/accuracy": 0.889, "test/loss": 0.3},
+            {"prior": {"test/accuracy": 0.5}},
+            "classification gets 88.9 % of 400 test texts right; guessing gets 50.0 %.",
+            "88.9 %",
+        ),
+        (
+            "language_model",
+            "text",
+            {"test/loss": 1.472, "test/perplexity": 4.358, "test/accuracy": 0.56},
+            LANGUAGE,
+            "language_model predicts the next token of 400 test texts at 1.47 nats, perplexity 4.36; "
+            "a 6-gram model gets 1.71.",
+            "1.47",
+        ),
+        (
+            "masked_language_model",
+            "text",
+            {"test/loss": 2.1, "test/accuracy": 0.58},
+            {"unigram": {"test/loss": 6.0, "test/accuracy": 0.05}},
+            "masked_language_model fills in 58.0 % of the tokens hidden in 400 test texts rightly; "
+            "a unigram model gets 5.0 %.",
+            "58.0 %",
+        ),
+        (
+            "seq2seq",
+            "text",
+            {"test/loss": 1.9, "test/bleu": 33.12},
+            {"copy": {"test/bleu": 2.1}, "word_by_word": {"test/bleu": 8.04}},
+            "seq2seq translates 400 test texts with a BLEU of 33.1; translating word by word gets 8.0.",
+            "33.1",
+        ),
+        (
+            "span_denoising",
+            "text",
+            {"test/loss": 2.2},
+            {},
+            "span_denoising restores the tokens cut out of 400 test texts at 2.20 nats each.",
+            "2.20",
+        ),
+        (
+            "reconstruction",
+            "image",
+            {"test/loss": 0.0061, "test/mse": 0.0061, "test/psnr": 22.4},
+            {"pca": {"test/mse": 0.0093, "test/psnr": 20.3}, "identity": {"test/mse": 0.09}},
+            "reconstruction gives 400 test images back with a mean squared error of 0.00610; "
+            "PCA gets 0.00930.",
+            "0.00610",
+        ),
+        (
+            "elbo",
+            "image",
+            {"test/loss": 104.21, "test/elbo": -104.21, "test/recon": 80.0, "test/kl": 24.2},
+            {"pixel_means": {"test/loss": 206.1, "test/elbo": -206.1}},
+            "elbo describes each of 400 test images in at most 104.2 nats; "
+            "a model of pixel means gets 206.1.",
+            "−104.2",
+        ),
+        (
+            "adversarial",
+            "image",
+            {"test/loss": 0.9, "test/frechet": 12.31, "test/coverage": 1.0},
+            {},
+            "What adversarial draws is at a Fréchet distance of 12.3 from 400 test images.",
+            "12.3",
+        ),
+        (
+            "adversarial",
+            "image",
+            {"test/loss": 0.9, "test/diversity": 0.971},
+            {},
+            "What adversarial draws differs from image to image 97.1 % as much as 400 test images do.",
+            "97.1 %",
+        ),
+        (
+            "forecasting",
+            "number",
+            {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4, "test/coverage": 0.88},
+            {"prior": {"test/mse": 1.1}, "last": {"test/mse": 0.9}},
+            "forecasting has a mean squared error of 0.371 over 400 test rows; the last value gets 0.900.",
+            "0.371",
+        ),
+        (
+            "metric_learning",
+            "image",
+            {"test/loss": 0.2, "test/recall_at_1": 0.934, "test/map": 0.8},
+            {"prior": {"test/recall_at_1": 0.1}},
+            "metric_learning puts a row of the same class nearest for 93.4 % of 400 test images; "
+            "guessing gets 10.0 %.",
+            "93.4 %",
+        ),
+    ],
+)
+def test_every_task_has_its_sentence_and_its_number(
+    tmp_path, task, kind, metrics, baselines, sentence, number
+):
+    run = of(tmp_path, task, metrics, baselines, kind=kind)
+    found = result(run)
+    assert plain(found.sentence) == sentence
+    assert plain(found.number) == number
+    assert sentence in plain(report.render(run)).replace("&#39;", "'")
+
+
+def test_all_baselines_stand_in_order_with_what_they_are(tmp_path):
+    run = of(tmp_path, "language_model", {"test/loss": 1.47}, LANGUAGE, kind="text")
+    standings = result(run).standings
+    assert [standing.name for standing in standings] == ["this run", "6-gram", "bigram", "unigram"]
+    assert all(standing.note for standing in standings)
+    assert result(run).reading == "Smaller is better."
+    assert result(run).unit == "nats per token"
+
+
+def test_any_baseline_that_does_better_is_named(tmp_path, page_of):
+    run = of(tmp_path, "language_model", {"test/loss": 2.0}, LANGUAGE, kind="text")
+    assert "A 6-gram model does better" in page_of(run).text
+
+
+def test_a_bound_below_zero_is_better_nearer_zero(tmp_path):
+    run = of(tmp_path, "elbo", {"test/elbo": -104.0}, {"pixel_means": {"test/elbo": -206.0}})
+    ours, theirs = result(run).standings
+    assert ours.ours
+    assert 0 < ours.share < theirs.share == 1
+    assert result(run).reading == "Nearer zero is better."
+    assert result(run).beaten_by == ""
+
+
+def test_a_single_number_stands_without_bars(tmp_path, page_of):
+    run = of(tmp_path, "adversarial", {"test/frechet": 12.3})
+    assert "standings" not in [a.get("class") for tag, a in page_of(run).elements if tag == "table"]
+
+
+def test_the_target_is_the_headline_where_there_is_one(tmp_path):
+    run = of(tmp_path, "adversarial", {"test/frechet": 12.3, "test/modes": 998.0})
+    assert headline_key(run.facts) == "test/frechet"
+    run.update(target={"metric": "test/modes", "value": 990, "on": None}, target_met=True)
+    found = result(run)
+    assert found.number == "998"
+    assert plain(found.target) == "Target test/modes ≥ 990: met"
+
+
+def test_a_single_text_is_not_counted(tmp_path):
+    run = of(tmp_path, "language_model", {"test/loss": 1.47}, kind="text")
+    splits = {"test": {"rows": 1, "fingerprint": ""}}
+    run.update(dataset={**run.facts["dataset"], "splits": splits})
+    assert "of the test text at" in result(run).sentence
+
+
+GAN = [
+    {
+        "train/loss": 1.2,
+        "train/discriminator_loss": 1.2 - i / 20,
+        "train/generator_loss": 0.8 + i / 20,
+        "val/loss": 1.0,
+        "val/d_real": 0.7,
+        "val/d_fake": 0.3,
+        "val/frechet": 100 / (i + 1),
+    }
+    for i in range(8)
+]
+
+
+def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, page_of):
+    run = of(tmp_path, "adversarial", {"test/frechet": 12.3}, epochs=GAN)
+    found = learning(run)
+    assert found is not None
+    assert found.verdict == "Balanced"
+    titles = [chart.title for chart in found.charts]
+    assert "At the end: discriminator 0.850, generator 1.15" in titles
+    assert "At the end: verdict on real images 0.700, verdict on generated images 0.300" in titles
+    assert any(title.startswith("Best validation Fréchet distance 12.5") for title in titles)
+    text = page_of(run).text
+    assert "neither of the two has won" in text
+    assert "overfit" not in text
+    assert "No split has been evaluated" not in text
+
+
+def test_charts_of_the_training_stand_in_for_those_drawn_from_the_records(tmp_path, page_of):
+    run = of(tmp_path, "adversarial", {"test/frechet": 12.3}, epochs=GAN)
+    series = [{"name": "generated images", "x": [1, 2, 3], "y": [9.0, 5.0, 4.0]}]
+    quality = {"kind": "lines", "title": "Quality by epoch", "caption": "Lower is better.", "series": series}
+    shown.write_evaluation(run, [{**quality, "x_label": "epoch", "y_label": "distance"}], split="training")
+    text = page_of(run).text
+    assert "Quality by epoch" in text
+    assert "Lower is better." in text
+    assert "At the end: discriminator" not in text
+
+
+def test_the_parts_of_a_bound_are_drawn_beside_each_other(tmp_path):
+    epochs = [{"train/loss": v, "val/loss": v, "val/recon": v - 0.2, "val/kl": 0.2} for v in FALL]
+    found = learning(of(tmp_path, "elbo", {"test/elbo": -1.0}, epochs=epochs))
+    assert found is not None
+    assert found.by_split
+    assert [chart.title for chart in found.charts][1].startswith("At the end: reconstruction loss 0.8")
+
+
+def test_a_measure_that_is_the_loss_is_drawn_once(tmp_path):
+    epochs = [{"train/loss": v, "val/loss": v, "val/mse": v} for v in FALL]
+    found = learning(of(tmp_path, "reconstruction", {"test/mse": 1.0}, epochs=epochs))
+    assert found is not None
+    assert len(found.charts) == 1
+
+
+def test_the_loss_of_text_is_in_nats_per_token(tmp_path):
+    epochs = [{"train/loss": v, "val/loss": v, "val/accuracy": 0.5} for v in FALL]
+    found = learning(of(tmp_path, "language_model", {"test/loss": 1.0}, epochs=epochs, kind="text"))
+    assert found is not None
+    assert "loss, nats per token" in found.charts[0].wide
+    assert "accuracy" in found.charts[1].title
+
+
+def test_a_table_of_embeddings_is_not_drawn_as_weights(digits, page_of):
+    model = {**digits.facts["model"], "layers": [{"name": "layers.0", "type": "Embedding", "parameters": 1}]}
+    digits.update(model=model)
+    assert "What the first layer looks for" not in page_of(digits).text

@@ -1,0 +1,272 @@
+"""From text to text: translations set beside references, and spans written back into their gaps."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.config import Config
+from pellucid.data import ragged
+from pellucid.data.corrupt import Spans
+from pellucid.data.sources import open_data
+from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
+from pellucid.evaluation import Trained
+from pellucid.models import seq2seq
+from pellucid.record import Run
+from pellucid.tasks import TASKS, ngrams, spans, translating
+from pellucid.train.optimizers import optimizer
+from pellucid.train.trainer import Trainer
+
+PAIRS, FILL = TASKS["seq2seq"], TASKS["span_denoising"]
+NUMBERS = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
+ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def config(source, name="seq2seq", steps=1, options=None, **data):
+    text = {"tokenizer": "words", "max_seq_len": 16, "vocab_size": 500}
+    return Config.parse(
+        {
+            "data": {"source": str(source), **data, "text": {**text, **data.get("text", {})}},
+            "objective": {"name": name, "options": options or {}},
+            "train": {"epochs": 40, "batch_size": 32, "device": "cpu", "path": "eager", "max_steps": steps},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """German numbers read out digit by digit, and the same in English."""
+    random = np.random.default_rng(0)
+    lines = ["german,english"]
+    for _ in range(3000):
+        digits = random.integers(0, 10, random.integers(2, 5))
+        lines.append(f"{' '.join(NUMBERS[d] for d in digits)},{' '.join(ENGLISH[d] for d in digits)}")
+    path = tmp_path_factory.mktemp("pairs") / "numbers.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def settings(numbers, **options):
+    kinds = {"german": "text", "english": "text"}
+    return config(numbers, target="english", columns=kinds, **options)
+
+
+def prepared_for(task, made):
+    return task.prepare(open_data(made.data, labelled=task.labelled), made, True)
+
+
+def built(task, prepared, **options):
+    torch.manual_seed(0)
+    preprocess = prepared.preprocess
+    return seq2seq(
+        preprocess.input_shape,
+        task.num_outputs(preprocess),
+        size="tiny",
+        vocab_size=preprocess.vocab_size,
+        num_layers=1,
+        dropout=0.0,
+        **options,
+    )
+
+
+def learned(task, prepared, model, run=None):
+    objective = task.objective(prepared.config, prepared)
+    task.check(model, objective, prepared)
+    shown = task.callbacks(run, prepared, None) if run else []
+    make = partial(optimizer, "adamw", lr=3e-3)
+    trainer = Trainer(model, objective, make, prepared.config.train, callbacks=shown)
+    trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")})
+    return Trained(model, objective, prepared.preprocess, torch.device("cpu"), task=task.name)
+
+
+# ---- translation ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def prepared(numbers):
+    return prepared_for(PAIRS, settings(numbers, steps=300))
+
+
+@pytest.fixture(scope="module")
+def translator(prepared):
+    return learned(PAIRS, prepared, built(PAIRS, prepared))
+
+
+def test_batches_are_pairs_of_sequences(prepared):
+    sources, targets = next(iter(prepared.training_batches()))
+    assert (sources.dtype, targets.dtype) == (torch.int64, torch.int64)
+    assert (targets[:, 0] == 2).all()
+    assert torch.equal((sources != 0).sum(1) + 2, (targets != 0).sum(1))  # a word for a word, BOS and EOS
+    assert PAIRS.num_outputs(prepared.preprocess) == prepared.preprocess.target_tokens.vocab_size == 15
+
+
+def test_counting_finds_which_words_translate_which(prepared):
+    found = PAIRS.baselines(prepared)
+    assert found["word_by_word"]["test/bleu"] == pytest.approx(100)
+    assert found["copy"]["test/bleu"] < 5
+
+
+def test_it_learns_to_translate_and_shows_how(prepared, translator):
+    outcome = PAIRS.evaluate(translator, prepared, "test", None)
+    assert outcome.metrics["accuracy"] > 0.9
+    assert outcome.metrics["bleu"] > 80
+    assert outcome.metrics["perplexity"] == pytest.approx(math.exp(outcome.metrics["loss"]))
+    assert outcome.summary["translated"] == len(prepared.dataset.splits["test"])
+    assert "tok:13a" in outcome.summary["bleu"]
+    texts, heatmap = json.loads(json.dumps(outcome.blocks, allow_nan=False))
+    assert texts["rows"][0]["note"].startswith("reference: ")
+    assert len(heatmap["values"]) == len(heatmap["rows"])
+    assert {len(row) for row in heatmap["values"]} == {len(heatmap["columns"])}
+    assert [sum(row) for row in heatmap["values"]] == pytest.approx([1] * len(heatmap["rows"]), abs=0.01)
+    assert outcome.predictions["prediction"].to_pylist()[:3] == [
+        PAIRS.predict(translator, [text]).rows()[0]["prediction"]
+        for text in outcome.predictions["source"].to_pylist()[:3]
+    ]
+
+
+def test_texts_are_translated(translator):
+    one, empty = PAIRS.predict(translator, ["eins zwei drei vier", ""]).rows()
+    assert (one["prompt"], one["prediction"]) == ("eins zwei drei vier", "one two three four")
+    assert isinstance(empty["prediction"], str)
+    assert PAIRS.predict(translator, "eins zwei", beams=1).rows()[0]["prediction"] == "one two"
+    with pytest.raises(UnknownNameError, match="beams"):
+        PAIRS.predict(translator, "eins", beam=2)
+    with pytest.raises(UsageError, match="at least one beam"):
+        PAIRS.predict(translator, "eins", beams=0)
+
+
+def test_translations_come_in_the_order_they_were_asked_for(prepared, translator):
+    texts = ["neun acht sieben sechs", "eins zwei", "drei vier fünf"] * 30
+    said = [row["prediction"] for row in PAIRS.predict(translator, texts).rows()]
+    assert said == ["nine eight seven six", "one two", "three four five"] * 30
+
+
+def test_one_vocabulary_may_serve_both(numbers):
+    made = settings(numbers, options={"shared_vocabulary": True})
+    prepared = prepared_for(PAIRS, made)
+    assert prepared.preprocess.vocab_size == PAIRS.num_outputs(prepared.preprocess) == 25
+    PAIRS.check(built(PAIRS, prepared, share_embeddings=True), PAIRS.objective(made, prepared), prepared)
+
+
+def test_what_does_not_fit_is_refused(numbers, titanic_like):
+    with pytest.raises(ConfigError, match="expected a target that is text"):
+        prepared_for(PAIRS, config(titanic_like))
+    with pytest.raises(UnknownNameError, match="option of the objective"):
+        PAIRS.objective(settings(numbers, options={"shared": True}))
+    prepared = prepared_for(PAIRS, settings(numbers))
+    with pytest.raises(ModelError, match="cannot learn from inputs of shape"):
+        PAIRS.check(torch.nn.Linear(3, 3), PAIRS.objective(prepared.config), prepared)
+
+
+@pytest.fixture
+def titanic_like(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("age,label\n" + "\n".join(f"{n},{n % 2}" for n in range(30)))
+    return path
+
+
+def test_translations_are_kept_while_it_learns(numbers, tmp_path):
+    prepared = prepared_for(PAIRS, settings(numbers, steps=2))
+    run = Run.create(tmp_path, "pairs", prepared.config.to_yaml())
+    learned(PAIRS, prepared, built(PAIRS, prepared), run)
+    text = (run.path / "samples/epoch-001.txt").read_text()
+    assert text.count("\n-> ") == 4
+    (block,) = json.loads((run.path / "evaluation/training.json").read_text())["blocks"]
+    assert [row["label"] for row in block["rows"]] == ["untrained", "epoch 1"]
+
+
+def test_bleu_is_that_of_sacrebleu():
+    score, signature = translating.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], True)
+    assert score == pytest.approx(100)
+    assert "case:lc" in signature
+    assert translating.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], False)[0] < 100
+
+
+def test_a_dictionary_is_learned_from_pairs_alone():
+    random = np.random.default_rng(0)
+    rows = [random.permutation(8)[:4] + 5 for _ in range(200)]
+    sources = ragged.join(rows, 100)
+    targets = ragged.join([random.permutation(row) + 20 for row in rows], 100)  # in any order
+    best = translating.dictionary(sources, targets, 50)
+    assert best[5:13].tolist() == list(range(25, 33))
+    assert best[40] == -1
+    said = translating.word_by_word(ragged.join([[5, 40, 6]], 100), best)
+    assert said.row(0).tolist() == [25, 26]
+
+
+# ---- spans ---------------------------------------------------------------------------------------
+
+
+def test_a_text_and_its_spans_are_the_whole_text():
+    inputs = torch.randint(5, 90, (50, 64), generator=torch.Generator().manual_seed(0))
+    inputs[3, 20:] = 0
+    cut = Spans(100, 3)
+    sources, targets = cut(inputs, inputs, torch.Generator().manual_seed(1))
+    again, _ = cut(inputs, inputs, torch.Generator().manual_seed(1))
+    other, _ = cut(inputs, inputs, torch.Generator().manual_seed(2))
+    assert torch.equal(sources, again)
+    assert not torch.equal(sources, other)
+    for row in range(50):
+        source = [token for token in sources[row].tolist() if token]
+        target = [token for token in targets[row].tolist() if token]
+        whole = [token for token in inputs[row].tolist() if token]
+        assert (target[0], target[-1]) == (2, 3)
+        assert [token for token in source if token >= 100] == [token for token in target if token >= 100]
+        assert spans.filled(source, spans.parse(target, 100), 100) == whole
+        gaps = sum(token >= 100 for token in target)
+        assert gaps == (3 if row != 3 else 1)
+        assert len(target) - 2 - gaps == round(0.15 * len(whole))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_short_texts_lose_what_they_can(length):
+    inputs = torch.arange(5, 5 + length)[None]
+    sources, targets = Spans(100, 3)(inputs, inputs, torch.Generator().manual_seed(0))
+    source, target = ([token for token in part[0].tolist() if token] for part in (sources, targets))
+    assert spans.filled(source, spans.parse(target, 100), 100) == inputs[0].tolist()
+    assert source[0] < 100
+
+
+def test_spans_are_read_from_what_was_written():
+    assert spans.parse([101, 7, 8, 100, 9, 3, 5], 100) == {1: [7, 8], 0: [9]}
+    assert spans.parse([7, 100], 100) == {0: []}
+    assert spans.filled([5, 100, 6, 101], {0: [9, 9]}, 100) == [5, 9, 9, 6]
+
+
+def test_counting_sees_what_stood_before_each_token():
+    sources, targets = torch.tensor([[5, 100, 6, 101]]), torch.tensor([[2, 100, 7, 8, 101, 9, 3, 0]])
+    words, (before,) = spans.counted([(sources, targets)], 100, 10)
+    assert words.tolist() == [100, 7, 8, 100, 9, 3]
+    assert before.tolist() == ngrams.code([np.array([2, 5, 7, 8, 6, 9])]).tolist()
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """A text in which what is missing can be told from what remains: numbers, counted up."""
+    path = tmp_path_factory.mktemp("texts") / "counting.txt"
+    path.write_text("\n".join(" ".join(ENGLISH[:5]) for _ in range(1500)))
+    return path
+
+
+def test_gaps_are_filled(counting):
+    text = {"max_seq_len": 12}
+    prepared = prepared_for(FILL, config(counting, "span_denoising", steps=300, text=text))
+    assert prepared.preprocess.vocab_size == 10 + 1  # one gap of two tokens
+    found = FILL.baselines(prepared)
+    assert found["bigram"]["test/loss"] < found["unigram"]["test/loss"]
+    trained = learned(FILL, prepared, built(FILL, prepared))
+    outcome = FILL.evaluate(trained, prepared, "test", None)
+    assert outcome.metrics["loss"] < found["bigram"]["test/loss"]
+    assert outcome.metrics["exact_fill"] > 0.8
+    assert outcome.metrics == FILL.evaluate(trained, prepared, "test", None).metrics
+    (block,) = json.loads(json.dumps(outcome.blocks, allow_nan=False))
+    assert all("[GAP 1]" in row["label"] for row in block["rows"])
+    (row,) = FILL.predict(trained, "zero one two three [MASK] one two three four zero one").rows()
+    assert row["prediction"] == "zero one two three four zero one two three four zero one"
+    with pytest.raises(UsageError, match=r"with 1 to 1 gaps, each written \[MASK\]"):
+        FILL.predict(trained, "one two three")

@@ -1,0 +1,103 @@
+"""Every recipe, shrunk: small slices of real data, from training to the report, and some of them resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from pellucid import build, inference
+from pellucid.build import parts
+from pellucid.config import Config
+from pellucid.recipes import find, names
+from pellucid.record import Run
+from pellucid.train.callbacks import Interrupt
+from pellucid.train.trainer import Trainer
+
+SMALL: dict[str, dict[str, Any]] = {
+    "digits": {"data.fraction": 0.01},
+    "digits-mlp": {"data.fraction": 0.01},
+    "fashion": {"data.fraction": 0.01, "model.size": "tiny"},
+    "vit": {"data.fraction": 0.01, "model.size": "tiny"},
+    "sentiment": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
+    "sentiment-gru": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
+    "sentiment-transformer": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
+    "shakespeare": {"data.fraction": 0.02, "model.size": "tiny", "data.text.max_seq_len": 64},
+    "compress": {"data.fraction": 0.01, "model.size": "tiny"},
+    "denoise": {"data.fraction": 0.005},
+    "vae": {"data.fraction": 0.01, "model.size": "tiny"},
+    "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
+    "forecast": {"train.epochs": 1},
+    "forecast-lstm": {"data.fraction": 0.3, "data.series.rows": None, "train.max_steps": 20},
+    "forecast-transformer": {
+        "data.fraction": 0.3,
+        "data.series.rows": None,
+        "train.max_steps": 20,
+        "model.size": "tiny",
+    },
+}
+"""What makes each recipe a matter of seconds."""
+
+ASKED = {
+    "sentiment": ["A wonderful film.", "Dull, and far too long."],
+    "sentiment-gru": "Wonderful \N{SPARKLES} 映画",
+    "shakespeare": "ROMEO:",
+}
+"""What some of them are asked afterwards."""
+
+
+def small(name: str, **changes: Any) -> Config:
+    return find(name).patch({"train.epochs": 1, "train.path": "eager", **SMALL[name], **changes})
+
+
+def test_every_recipe_is_tried() -> None:
+    assert sorted(SMALL) == names()
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
+    run = build.train(small(name), runs=runs)
+    assert run.status == "finished"
+    target = find(name).target
+    assert target is not None
+    assert target.metric in run.metrics or target.metric == "test/confidence"  # which needs a judge
+    assert run.facts["published"] or name in ("compress", "denoise", "image-generation", "vae")
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "cannot be shown" not in page
+    if name in ASKED:
+        rows = inference.predict(run, ASKED[name]).rows()
+        assert len(rows) == (2 if isinstance(ASKED[name], list) else 1)
+        assert all(row["prediction"] for row in rows)
+
+
+class StopsAtStep5(Interrupt):
+    """Asks to stop in the middle, as Ctrl-C does."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == 5:
+            trainer.interrupt("interrupted by the test")
+
+
+@pytest.mark.parametrize("name", ["image-generation", "vae", "shakespeare", "sentiment"])
+def test_recipe_resumes_bit_for_bit(
+    name: str, mirror: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(name, **{"train.max_steps": 12, "train.epochs": 9, "train.batch_size": 32})
+    whole = build.train(config, runs=runs / "whole")
+    monkeypatch.setattr(parts, "Interrupt", StopsAtStep5)
+    stopped = build.train(config, runs=runs / "parts")
+    assert stopped.status == "interrupted"
+    monkeypatch.undo()
+    resumed = build.train(config, runs=runs / "parts", resume=build.Resume(stopped.id))
+    assert resumed.status == "finished"
+    assert {**whole.metrics} == {**resumed.metrics}
+    before, after = weights(whole), weights(resumed)
+    assert all(tensor.equal(after[key]) for key, tensor in before.items())
+
+
+def weights(run: Run) -> dict[str, Any]:
+    last = run.checkpoints.pointed("last")
+    assert last is not None
+    return load_file(last / "model.safetensors")
