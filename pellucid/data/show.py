@@ -36,9 +36,10 @@ def picture(table: pa.Table, column: Column, row: int) -> bytes | None:
 
 
 def line(table: pa.Table, columns: tuple[Column, ...], row: int) -> str:
-    """Return a row as `name=value, ...`, shortened."""
-    parts = [f"{c.name}={table[c.name][row].as_py()}" for c in columns if c.kind not in ("image", "tensor")]
-    text = ", ".join(parts)
+    """Return a row as `name=value, ...`, or as its text where that is all there is; shortened."""
+    shown = [(c.name, str(table[c.name][row].as_py())) for c in columns if c.kind not in ("image", "tensor")]
+    alone = len(columns) == 1 and columns[0].kind == "text"
+    text = shown[0][1] if alone else ", ".join(f"{name}={value}" for name, value in shown)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
 

@@ -14,8 +14,9 @@ CONFIG = Config.parse(
         "data": {"source": "digits", "normalize": False},
         "model": {"name": "dcgan", "size": "small"},
         "objective": {"name": "adversarial"},
-        "optimizer": {"name": "adam", "lr": 4e-4, "options": {"betas": [0.5, 0.999]}},
-        "train": {"epochs": 12, "batch_size": 128, "ema": 0.999, "restore_best": False},
+        "optimizer": {"name": "adam", "lr": 5e-4, "options": {"betas": [0.5, 0.999]}},
+        "schedule": {"name": "cosine"},
+        "train": {"epochs": 15, "batch_size": 128, "ema": 0.999, "restore_best": False},
         "judge": "digits",
         "target": {"metric": "test/confidence", "value": 0.93, "on": "ylecun/mnist"},
     }

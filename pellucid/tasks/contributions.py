@@ -33,21 +33,21 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
     if not isinstance(encoded, TextInputs) or not classes or _embedding(trained.model) is None:
         return []
     made = []
+    texts = table[encoded.name]
     for wrong, title in ((False, "Why it decided so"), (True, "Why it was wrong")):
         rows = []
-        for row in _clearest(columns, wrong):
+        for row in _clearest(columns, wrong, texts):
             prediction = int(columns["prediction"][row])
-            text = table[encoded.name][int(row)].as_py()
-            tokens = trained.preprocess.inputs(table.slice(int(row), 1))
-            weights = integrated_gradients(trained.model, tokens, prediction)[0]
-            words = encoded.tokens(text)[: len(weights)]
+            tokens = trained.preprocess.inputs(table.slice(row, 1))
+            weights = integrated_gradients(trained.model, tokens, prediction)[0, :LONGEST].tolist()
+            words = encoded.tokens(texts[row].as_py())[: len(weights)]
             actual = classes[int(columns["target"][row])]
             rows.append(
                 {
-                    "tokens": words[:LONGEST],
-                    "weights": [round(value, 6) for value in weights[: len(words)][:LONGEST].tolist()],
+                    "tokens": words,
+                    "weights": [round(weight, 6) for weight in weights[: len(words)]],
                     "label": f"says {classes[prediction]}" + (f", is {actual}" if wrong else ""),
-                    "note": f"{100 * columns['confidence'][row]:.1f} % sure, row {int(row) + 1:,}",
+                    "note": f"{100 * columns['confidence'][row]:.1f} % sure, row {row + 1:,}",
                 }
             )
         if rows:
@@ -99,12 +99,17 @@ def _embedding(model: nn.Module) -> nn.Embedding | None:
     return next((table for table in tables if table.padding_idx is not None), None)
 
 
-def _clearest(columns: dict[str, np.ndarray], wrong: bool) -> np.ndarray:
-    """The surest hits, an equal share of each class; or the surest mistakes."""
+def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArray) -> list[int]:
+    """The surest hits, an equal share of each class, or the surest mistakes; no text twice."""
     target, prediction, confidence = (columns[key] for key in ("target", "prediction", "confidence"))
     among = np.flatnonzero((target != prediction) == wrong)
-    by_confidence = among[np.argsort(-confidence[among], kind="stable")]
-    classes = np.unique(prediction[by_confidence])
-    each = max(1, SHOWN // max(len(classes), 1))
-    picked = [by_confidence[prediction[by_confidence] == one][:each] for one in classes]
-    return np.concatenate([*picked, np.zeros(0, np.int64)])[:SHOWN].astype(np.int64)
+    surest = among[np.argsort(-confidence[among], kind="stable")]
+    each = max(1, SHOWN // max(len(np.unique(prediction[surest])), 1))
+    seen: dict[str, int] = {}
+    for row in surest.tolist():
+        text, answer = texts[row].as_py(), int(prediction[row])
+        if text not in seen and sum(prediction[other] == answer for other in seen.values()) < each:
+            seen[text] = row
+        if len(seen) == SHOWN:
+            break
+    return sorted(seen.values(), key=lambda row: (prediction[row], -confidence[row]))
