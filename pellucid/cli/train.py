@@ -23,7 +23,9 @@ GIVEN = {
     "masked_language_model": '"A text with a [MASK] in it"',
     "seq2seq": '"A text"',
     "span_denoising": '"A text with a [MASK] in it"',
-    "adversarial": "",
+    "adversarial": "16 --set folder=images",
+    "reconstruction": "INPUT --set folder=images",
+    "elbo": "INPUT --set folder=images",
 }
 """What `predict` is to be given, where it is not an input like those learned from; "" if it takes none."""
 

@@ -1,4 +1,4 @@
-"""Clothes behind noise: a U-Net takes Gaussian noise of deviation 0.5 off Fashion-MNIST.
+"""Digits behind noise: a small U-Net takes Gaussian noise of deviation 0.5 off MNIST.
 
 Pascal Vincent et al., "Extracting and Composing Robust Features with Denoising Autoencoders", ICML 2008.
 Beside it stands total-variation denoising, Antonin Chambolle, 2004.
@@ -9,8 +9,8 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "denoise",
-        "summary": "clothes behind noise, a denoising U-Net",
-        "data": {"source": "fashion", "normalize": False},
+        "summary": "digits behind noise, a denoising U-Net",
+        "data": {"source": "digits", "normalize": False},
         "model": {"name": "unet", "size": "tiny", "options": {"residual": True}},
         "objective": {"name": "reconstruction", "options": {"noise": 0.5}},
         "optimizer": {"name": "adamw", "lr": 2e-3},

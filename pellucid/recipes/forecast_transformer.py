@@ -18,7 +18,6 @@ CONFIG = Config.parse(
         "optimizer": {"name": "adam", "lr": 1e-3},
         "schedule": {"name": "cosine"},
         "train": {"epochs": 10, "batch_size": 32, "restore_best": False},
-        "target": {"metric": "test/mse", "value": 0.385, "on": "zhouhaoyi/ETDataset"},
         "published": {
             "metric": "test/mse",
             "value": 0.370,

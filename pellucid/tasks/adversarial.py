@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
 from pellucid.record import Run
+from pellucid.tasks.drawn import Drawn, generated
 from pellucid.tasks.film import Chart, Film
 from pellucid.tasks.generated import BETWEEN, Labelled, between, generate, nearest, untrained, verdicts
 from pellucid.tasks.images import ImageTask, evaluating, few
 from pellucid.tasks.judging import Gaussian, Judge, Verdict, coverage, frechet, kl_to_uniform
 from pellucid.tasks.pictures import grid, stacked
 from pellucid.tasks.prepared import Prepared, sample
+from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
 
 SAMPLES_BY_EPOCH, SAMPLES_AT_END, SAMPLES_STACKED = 2000, 10_000, 26_000
@@ -120,6 +122,10 @@ class Adversarial(ImageTask):
             blocks[1:1] = _tables(model, made, prepared, judge, split)
         summary = {"rows": len(prepared.rows[split]), "task": self.name, "samples": count}
         return Outcome(metrics, summary, blocks=blocks, pictures=pictures)
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
+        """Make as many images as `inputs` says; options are `seed` and `folder`."""
+        return answer(generated, trained, inputs, options)
 
 
 # ---- what they are worth -----------------------------------------------------------------------------

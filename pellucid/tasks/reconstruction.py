@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
 from pellucid.record import Run
 from pellucid.tasks import denoising, latents
+from pellucid.tasks.drawn import Drawn, restored
 from pellucid.tasks.film import Chart, Film
 from pellucid.tasks.images import SEED, ImageTask, class_names, device_of, evaluating, few
 from pellucid.tasks.pictures import grid, stacked
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
-from pellucid.tasks.task import Baselines
+from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objectives import spoil
 
@@ -85,6 +86,10 @@ class Reconstruction(ImageTask):
         predictions = pa.table({"row": np.arange(len(errors)), "loss": errors.numpy()})
         summary = {"rows": len(errors), "task": self.name, "noise": noise, "noise_kind": kind}
         return Outcome(metrics, summary, predictions, None, [*blocks, *more], {**pictures, **drawn})
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
+        """Give images back; the option `folder` saves them."""
+        return answer(restored, trained, inputs, options)
 
     @torch.no_grad()
     def _errors(self, trained: Trained, prepared: Prepared, split: str) -> tuple[Tensor, list[Tensor]]:
@@ -169,6 +174,10 @@ class Elbo(ImageTask):
         return Outcome(
             metrics, summary, blocks=[*blocks, *shown, *more], pictures={**pictures, **drawn, **seen}
         )
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
+        """Give images back; the option `folder` saves them."""
+        return answer(restored, trained, inputs, options)
 
 
 # ---- options -----------------------------------------------------------------------------------

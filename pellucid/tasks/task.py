@@ -7,7 +7,7 @@ they are made of.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -122,8 +122,24 @@ def build_objective(function: Callable[..., Objective], config: Config, **extra:
         UnknownNameError: an option it does not have.
     """
     options: Mapping[str, Any] = config.objective.options
-    known = [name for name in inspect.signature(function).parameters if name not in extra]
+    _check_options(f"option of the objective {config.objective.name!r}", options, function, extra)
+    return function(**{**options, **extra})
+
+
+def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options: Mapping[str, Any]) -> Any:
+    """Call what answers, with the options of a prediction.
+
+    Raises:
+        UnknownNameError: an option it does not have.
+    """
+    _check_options("option of this prediction", options, function, ("trained", "inputs"))
+    return function(trained, inputs, **options)
+
+
+def _check_options(
+    kind: str, options: Mapping[str, Any], function: Callable[..., Any], taken: Collection[str]
+) -> None:
+    known = [name for name in inspect.signature(function).parameters if name not in taken]
     for option in options:
         if option not in known:
-            raise UnknownNameError(f"option of the objective {config.objective.name!r}", option, known)
-    return function(**{**options, **extra})
+            raise UnknownNameError(kind, option, known)
