@@ -111,17 +111,17 @@ def probe(name: str) -> str | None:
     def ask() -> None:
         HfApi().dataset_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up too
 
-    error = _within(PATIENCE, ask)
+    error = within(PATIENCE, ask)
     if error is None:
         return None
     if isinstance(error, TimeoutError):
         return f"no answer within {PATIENCE:g} s ({constants.ENDPOINT})"
     if isinstance(error, RepositoryNotFoundError):
         return f"no such dataset, or it is private ({constants.ENDPOINT})"
-    return f"not reachable ({constants.ENDPOINT}: {_first_line(error)})"
+    return f"not reachable ({constants.ENDPOINT}: {first_line(error)})"
 
 
-def _within(seconds: float, work: Callable[[], None]) -> Exception | None:
+def within(seconds: float, work: Callable[[], None]) -> Exception | None:
     """Run `work` in a thread of its own for at most so long; return what it raised, if it did."""
     raised: list[Exception] = []
 
@@ -152,9 +152,9 @@ def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -
         known = _known_subsets(str(error))
         if known:
             raise UnknownNameError(f"subset of {name}", subset or "", known) from None
-        return None, f"{otherwise}: {_first_line(error)}"
+        return None, f"{otherwise}: {first_line(error)}"
     except Exception as error:  # the loader raises whatever the network, the disk and the formats do
-        said = f"{otherwise}: {_first_line(error)}"
+        said = f"{otherwise}: {first_line(error)}"
         return None, otherwise if place == "cache" else said
     if not isinstance(loaded, datasets.DatasetDict):
         return None, f"{otherwise}: it holds no splits"
@@ -264,6 +264,6 @@ def _offline() -> Iterator[None]:
         config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:160]

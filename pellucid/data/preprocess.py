@@ -18,7 +18,7 @@ from pellucid.config import TextConfig
 from pellucid.data import encoders, given, inputs, schema, split
 from pellucid.data.dataset import Column, Dataset, Task
 from pellucid.data.ragged import Ragged
-from pellucid.data.text import BOS, EOS, TextInputs
+from pellucid.data.text import BOS, EOS, LEARNED, TextInputs
 from pellucid.data.text import notes as text_notes
 from pellucid.errors import BadDataError, ModelError
 
@@ -90,7 +90,7 @@ class Preprocess:
                 encoded, target_tokens = TextInputs.fit_shared(used[0], target, train, text)
         for tokens in (encoded, target_tokens):
             if isinstance(tokens, TextInputs):
-                notes += text_notes(tokens, dataset.splits, whole=whole_texts)
+                notes += text_notes(tokens, dataset.splits, origin=_origin(text), whole=whole_texts)
         mean, std = _target_scale(train[target.name]) if target and dataset.task == "regression" else ((), ())
         return cls(used, target, dataset.task, encoded, mean, std, tuple(notes), target_tokens)
 
@@ -290,3 +290,10 @@ def _column_state(column: Column) -> dict[str, Any]:
 
 def _column(values: Mapping[str, Any]) -> Column:
     return Column(values["name"], values["kind"], tuple(values["categories"]), values["reason"])
+
+
+def _origin(text: TextConfig | None) -> str:
+    """Where the tokens of a text come from."""
+    if text is None or text.pretrained is None:
+        return LEARNED
+    return f"those of {text.pretrained}"

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pellucid.data.hub import MIRROR, PATIENCE, _first_line, _within
+from pellucid.data.hub import MIRROR, PATIENCE, first_line, within
 from pellucid.errors import ModelError
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -111,7 +111,7 @@ def _from_hub(name: str) -> tuple[Path | None, str]:
     def ask() -> None:
         HfApi().model_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up too
 
-    where, error = constants.ENDPOINT, _within(PATIENCE, ask)
+    where, error = constants.ENDPOINT, within(PATIENCE, ask)
     try:
         if error is None:
             return Path(snapshot_download(name, allow_patterns=list(FILES))), "found"
@@ -123,7 +123,7 @@ def _from_hub(name: str) -> tuple[Path | None, str]:
         return None, f"its terms must be accepted at {where}/{name} first, then `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return None, f"no such model, or it is private ({where})"
-    return None, f"not reachable ({where}: {_first_line(error)})"
+    return None, f"not reachable ({where}: {first_line(error)})"
 
 
 def _lacking(folder: Path) -> str | None:

@@ -201,17 +201,21 @@ class TextInputs:
         return cls(kind=state["cutting"], tokenizer=json.dumps(state["tokenizer"]), **values)
 
 
-def notes(made: TextInputs, splits: Mapping[str, pa.Table], *, whole: bool = False) -> list[str]:
+LEARNED = "learned from the training texts"
+
+
+def notes(
+    made: TextInputs, splits: Mapping[str, pa.Table], *, origin: str = LEARNED, whole: bool = False
+) -> list[str]:
     """Say what a model will not see: what is cut, unknown or empty.
 
     Args:
         made: the tokenizer.
         splits: what it is used on; train and validation are told of.
+        origin: where its tokens come from, in words.
         whole: nothing is cut, since the texts are read on end.
     """
-    lines = [
-        f"{made.name}: {made.vocab_size:,} different tokens ({made.kind}), learned from the training texts"
-    ]
+    lines = [f"{made.name}: {made.vocab_size:,} different tokens ({made.kind}), {origin}"]
     for split in ("train", "validation"):
         if split not in splits:
             continue

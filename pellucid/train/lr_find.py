@@ -108,12 +108,13 @@ def _ramp(
     """Train with rising rates; return the loss before each update, NaN once it has diverged."""
     model.train()
     made = make_optimizer(model, lr=float(lrs[0]))
+    shares = [group["lr"] / float(lrs[0]) for group in made.param_groups]
     device = next(model.parameters()).device
     losses = np.full(len(lrs), np.nan)
     average, best = 0.0, math.inf
     for index, (lr, (inputs, targets)) in enumerate(zip(lrs, stream, strict=False)):
-        for group in made.param_groups:
-            group["lr"] = float(lr)
+        for group, share in zip(made.param_groups, shares, strict=True):
+            group["lr"] = float(lr) * share
         value = loss(model, (inputs.to(device), targets.to(device)))
         made.zero_grad()
         value.backward()
