@@ -1,19 +1,17 @@
 """The DCGAN: a generator that draws images from noise, and a discriminator that tells them from real ones.
 
-    z (B, latent_dim) -> (B, F) -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> images (B, C, H, W) in 0..1
-    images -> (B, D, 2 h, 2 w) -> (B, 2 D, h, w) -> (B, F) -> logits (B,): above 0 means real
+    z (B, latent_dim) -> linear -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> images (B, C, H, W) in 0..1
+    images -> (B, D, 2 h, 2 w) -> (B, 2 D, h, w) -> linear -> logits (B,): above 0 means real
 
 Goodfellow et al. 2014, with the networks of Radford, Metz and Chintala 2016: strides in place of pooling,
-batch norm, ReLU in the generator and leaky ReLU in the discriminator, weights from N(0, 0.02). As in their
-code for MNIST, a fully connected layer stands between noise and feature maps, and another before the logit:
-without them the parts of an image do not know of each other. The options of the discriminator are the
-remedies that later papers found for training that fails:
+batch norm, ReLU in the generator and leaky ReLU in the discriminator, weights from N(0, 0.02). The options
+of the discriminator are the remedies that later papers found for training that fails:
     norm="spectral"     its slope stays below 1 (Miyato et al. 2018)
     norm="layer"        examples do not mix, as a gradient penalty needs it (Gulrajani et al. 2017); or None
     minibatch_std=True  it sees how much the images of a batch differ (Karras et al. 2018)
     pack=2              it judges two images at a time, so sameness shows (PacGAN, Lin et al. 2018)
 
-Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D the width, F = 16 D.
+Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D the width.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -40,10 +37,6 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 }
 """What may keep the discriminator in bounds, by name."""
 
-HIDDEN = 16
-"""Units of the fully connected layers, as a multiple of the width: 1024 for the width 64 of the paper."""
-SLOPE = 0.2
-"""Of the discriminator's leaky ReLU."""
 LABEL_DIM = 16
 """Numbers a label is described by to the generator."""
 
@@ -67,12 +60,8 @@ class Generator(nn.Module):
         self.latent_dim = latent_dim
         self.embedding = nn.Embedding(num_classes, LABEL_DIM) if num_classes else None
         features = latent_dim + (LABEL_DIM if num_classes else 0)
-        hidden = HIDDEN * width
         self.layers = nn.Sequential(
-            nn.Linear(features, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, low[0] * low[1] * low[2], bias=False),
+            nn.Linear(features, low[0] * low[1] * low[2], bias=False),
             nn.Unflatten(1, low),
             nn.BatchNorm2d(2 * width),
             nn.ReLU(),
@@ -132,19 +121,18 @@ class Discriminator(nn.Module):
         self.image_shape, self.pack, self.minibatch_std = tuple(image_shape), pack, minibatch_std
         self.layers = nn.Sequential(
             nn.Conv2d(channels * pack, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=norm in (None, "spectral")),
             make_norm(2 * width),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(0.2),
         )
         features = (2 * width + minibatch_std) * (height // 4) * (side // 4)
-        self.hidden = nn.Linear(features, HIDDEN * width)
-        self.output = nn.Linear(HIDDEN * width, 1)
-        self.embedding = nn.Embedding(num_classes, HIDDEN * width) if num_classes else None
+        self.output = nn.Linear(features, 1)
+        self.embedding = nn.Embedding(num_classes, features) if num_classes else None
         _init(self)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=0.02)
-        for layer in (self.layers[0], self.layers[2], self.hidden, self.output, self.embedding):
+        for layer in (self.layers[0], self.layers[2], self.output, self.embedding):
             if layer is not None:
                 limited(layer)
 
@@ -154,7 +142,7 @@ class Discriminator(nn.Module):
         maps = self.layers(2 * self._packed(images) - 1)  # (B / m, 2 D, h, w)
         if self.minibatch_std:
             maps = torch.cat([maps, _deviation(maps)], dim=1)
-        features = F.leaky_relu(self.hidden(maps.flatten(1)), SLOPE)  # (B / m, F)
+        features = maps.flatten(1)
         logits = self.output(features).squeeze(1)  # (B / m,)
         if self.embedding is None:
             return logits

@@ -98,11 +98,10 @@ UNET_SMALL = (
     *(conv(1, 16), conv(16, 16), conv(16, 32), conv(32, 32), conv(32, 64), conv(64, 64)),
     *(conv(64, 32), conv(64, 32), conv(32, 32), conv(32, 16), conv(32, 16), conv(16, 16), plain(16, 1, 1)),
 )
-G_SMALL = 64 * 512 + 2 * 512 + 512 * 64 * 49 + 2 * 64 + conv(64, 32, 4) + plain(32, 1, 4)
-D_SMALL = plain(1, 32, 4) + conv(32, 64, 4) + dense(64 * 49, 512, 1)
-G_TINY = 24 * 256 + 2 * 256 + 256 * 32 * 16 + 2 * 32 + conv(32, 16, 4) + plain(16, 3, 4)
-G_TINY += 10 * 16  # of its 24 inputs 8 are noise and 16 tell the label
-D_TINY = plain(3, 16, 4) + plain(16, 32, 4) + dense(33 * 16, 256, 1) + 10 * 256
+G_SMALL = 64 * 64 * 49 + 2 * 64 + conv(64, 32, 4) + plain(32, 1, 4)
+D_SMALL = plain(1, 32, 4) + conv(32, 64, 4) + dense(64 * 49, 1)
+G_TINY = 24 * 32 * 16 + 2 * 32 + conv(32, 16, 4) + plain(16, 3, 4) + 10 * 16  # 8 numbers, 16 for the label
+D_TINY = plain(3, 16, 4) + plain(16, 32, 4) + dense(33 * 16, 1) + 10 * 33 * 16
 CNN_SMALL = conv(1, 16) + conv(16, 32) + conv(32, 64) + conv(64, 128)
 BLOCK = 4 * dense(16, 16) + dense(16, 32, 16) + 4 * 16
 PATCHES = dense(16, 16) + 6 * 16 + BLOCK + 32 + dense(6 * 16, 4)  # 48 steps: 6 patches of 16
@@ -382,11 +381,11 @@ def test_spectral_norm_keeps_every_layer_to_a_slope_of_one() -> None:
     torch.manual_seed(0)
     critic = dcgan((1, 16, 16), 10, size="tiny", norm="spectral").discriminator
     with torch.no_grad():
-        for layer in (critic.layers[0], critic.layers[2], critic.hidden, critic.output):
+        for layer in (critic.layers[0], critic.layers[2], critic.output):
             layer.parametrizations.weight.original.mul_(50)
     for _ in range(50):
         critic(torch.rand(2, 1, 16, 16))  # each pass improves the estimate of the largest singular value
-    for layer in (critic.layers[0], critic.layers[2], critic.hidden, critic.output):
+    for layer in (critic.layers[0], critic.layers[2], critic.output):
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.01)
 
 
@@ -396,7 +395,7 @@ def test_minibatch_deviation_shows_sameness() -> None:
     images = torch.rand(8, 1, 16, 16)
     same = images[:1].expand(8, -1, -1, -1)
     maps = []
-    critic.hidden.register_forward_hook(lambda module, args, made: maps.append(args[0].view(8, 33, 4, 4)))
+    critic.output.register_forward_hook(lambda module, args, made: maps.append(args[0].view(8, 33, 4, 4)))
     critic(images), critic(same)
     assert maps[0][:, -1].unique().numel() == 1
     assert maps[0][0, -1, 0, 0] > 10 * maps[1][0, -1, 0, 0]
@@ -436,8 +435,8 @@ def test_untrained_discriminator_says_nothing(conditional: bool) -> None:
 def test_dcgan_starts_as_the_paper_says() -> None:
     torch.manual_seed(0)
     model = dcgan((1, 28, 28), 10, size="base")
-    assert model.generator.layers[7].weight.std().item() == pytest.approx(0.02, rel=0.05)
-    assert model.generator.layers[5].weight.mean().item() == pytest.approx(1, abs=0.01)
+    assert model.generator.layers[4].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert model.generator.layers[2].weight.mean().item() == pytest.approx(1, abs=0.01)
     with pytest.raises(ValueError, match=r"divisible by 4, received .*\(1, 30, 28\)"):
         dcgan((1, 30, 28), 10)
 
