@@ -1,7 +1,7 @@
 """Digits behind noise: a small U-Net takes Gaussian noise of deviation 0.5 off MNIST.
 
 Pascal Vincent et al., "Extracting and Composing Robust Features with Denoising Autoencoders", ICML 2008.
-Beside it stands total-variation denoising, Antonin Chambolle, 2004.
+Beside it stands total-variation denoising (Antonin Chambolle, 2004), 15.51 dB here; the target is 3 dB more.
 """
 
 from pellucid.config import Config
@@ -16,5 +16,6 @@ CONFIG = Config.parse(
         "optimizer": {"name": "adamw", "lr": 2e-3},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
         "train": {"epochs": 3, "batch_size": 128},
+        "target": {"metric": "test/psnr", "value": 18.51, "on": "ylecun/mnist"},
     }
 )
