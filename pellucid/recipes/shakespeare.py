@@ -19,7 +19,7 @@ CONFIG = Config.parse(
         "objective": {"name": "language_model"},
         "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.1, "options": {"betas": [0.9, 0.99]}},
         "schedule": {"name": "cosine", "warmup_steps": 100},
-        "train": {"epochs": 8, "batch_size": 16, "clip_grad_norm": 1.0},
+        "train": {"epochs": 6, "batch_size": 16, "clip_grad_norm": 1.0},
         "target": {"metric": "val/loss", "value": 1.75, "on": "karpathy/tiny_shakespeare"},
         "published": {
             "metric": "val/loss",
