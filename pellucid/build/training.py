@@ -83,10 +83,11 @@ def train(
     seed_everything(config.train.seed)
     model = model if model is not None else make_model(config, prepared.preprocess)
     task.check(model, objective, prepared)
-    if config.model.weights is not None and config.model.name != PRETRAINED:
-        load_start(model, config.model.weights, runs)
     if run is None:
+        started = _begin_from(model, config, runs)
         run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, model))
+        for note in started:
+            run.note(note)
     else:
         check_resume(run, config, prepared, allow_changes=resume is not None and resume.allow_changes)
     with run.writing(), _outcome(run):
@@ -269,14 +270,17 @@ def find_lr(config: Config) -> LrSuggestion:
     )
 
 
-def load_start(model: nn.Module, weights: str, runs: str | Path) -> None:
-    """Load weights to start from: those of a finished run, or of a file.
+def _begin_from(model: nn.Module, config: Config, runs: str | Path) -> list[str]:
+    """Load the weights a config names, of a finished run or of a file; returns what to note.
 
     Raises:
-        RunError: there is no such run or file.
+        UnknownNameError, RunError: there is no such run or file.
         ModelError: they are of another model; names the tensors that differ.
     """
+    weights = config.model.weights
+    if weights is None or config.model.name == PRETRAINED:
+        return []
     path = Path(weights)
     if path.suffix != ".safetensors":
         path = checkpoint.find_weights(find_run(runs, weights), "best")
-    checkpoint.load_weights(model, path)
+    return [checkpoint.begin_from(model, path)]

@@ -26,6 +26,12 @@ Resume = Annotated[
     str | None,
     typer.Option("--resume", help="Go on with an earlier run: its id, folder, or 'last'.", metavar="RUN"),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", help="Start from the weights of a finished run, or a .safetensors file.", metavar="RUN"
+    ),
+]
 AllowChanges = Annotated[
     bool,
     typer.Option("--allow-changes", help="Resume although data or settings differ from what was started."),

@@ -40,11 +40,13 @@ def run(
     allow_changes: common.AllowChanges = False,
     data_fraction: common.Fraction = None,
     skip_bad: common.SkipBad = False,
+    begin_from: common.From = None,
     as_json: common.Json = False,
 ) -> None:
     """Train a recipe: real data, a network, and the score it must reach."""
     from pellucid.recipes import find
 
+    settings = [*([f"model.weights={begin_from}"] if begin_from else []), *(settings or [])]
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
     config = common.patched(started, seed, epochs, settings, data_fraction, skip_bad)
     _train_judge(config, runs, as_json)
@@ -74,10 +76,12 @@ def train(
     allow_changes: common.AllowChanges = False,
     data_fraction: common.Fraction = None,
     skip_bad: common.SkipBad = False,
+    begin_from: common.From = None,
     as_json: common.Json = False,
 ) -> None:
     """Train on your own data, or from a config file."""
-    settings = [*([f"data.target={target}"] if target else []), *(settings or [])]
+    given = {"data.target": target, "model.weights": begin_from}
+    settings = [*(f"{key}={value}" for key, value in given.items() if value), *(settings or [])]
     settings += ["data.skip_bad=true"] if skip_bad else []
     config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction)
     _train(config, runs, resume, allow_changes, as_json)

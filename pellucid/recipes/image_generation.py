@@ -2,8 +2,8 @@
 
 Alec Radford, Luke Metz and Soumith Chintala, "Unsupervised Representation Learning with Deep Convolutional
 Generative Adversarial Networks", ICLR 2016, whose code for MNIST tells both networks which digit it is to be,
-as Mehdi Mirza and Simon Osindero do, arXiv:1411.1784, 2014. The `digits` network judges what is drawn: all ten
-digits must be there, and be clear.
+as Mehdi Mirza and Simon Osindero do, arXiv:1411.1784, 2014. The `digits` network judges what is drawn: all
+ten digits must be there, and be clear.
 """
 
 from pellucid.config import Config

@@ -147,6 +147,47 @@ def load_weights(model: nn.Module, path: Path) -> None:
     _copy_into(model.state_dict(), _read(path), path)
 
 
+def begin_from(model: nn.Module, path: Path) -> str:
+    """Start a model from the weights of another: every tensor that both have.
+
+    The last layer starts anew where it has another shape, since other classes are to be told apart.
+
+    Returns:
+        what was taken and what starts anew, in words.
+
+    Raises:
+        ModelError: other tensors of one name differ in shape, or no name is shared; says which.
+        RunError: the file cannot be read.
+    """
+    mine, theirs = model.state_dict(), _read(path)
+    shared = [name for name in mine if name in theirs]
+    other = [name for name in shared if theirs[name].shape != mine[name].shape]
+    last = [name for name, module in model.named_modules() if list(module.parameters(recurse=False))][-1]
+    wrong = [name for name in other if name.rpartition(".")[0] != last]
+    if wrong or not shared:
+        told = [
+            f"{name} is {tuple(theirs[name].shape)}, expected {tuple(mine[name].shape)}" for name in wrong
+        ]
+        raise ModelError(
+            f"A {type(model).__name__} cannot start from {path}: "
+            f"{_some(told) or f'it holds none of its {len(mine)} tensors, but {_some(list(theirs))}'}.",
+            remedy="the same model.size and options, data of the same shape, and for texts the same tokens",
+        )
+    taken = [name for name in shared if name not in other]
+    with torch.no_grad():
+        for name in taken:
+            mine[name].copy_(theirs[name])
+    anew = [name for name in mine if name not in taken]
+    return f"Started from {path}: {len(taken)} of {len(mine)} tensors" + (
+        f"; anew: {_some(anew)}" if anew else ""
+    )
+
+
+def _some(words: list[str]) -> str:
+    more = f"; and {len(words) - 5} more" if len(words) > 5 else ""
+    return "; ".join(words[:5]) + more
+
+
 def _copy_into(mine: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
     problems = [f"{name} is missing" for name in mine if name not in theirs]
     problems += [f"{name} is not in this model" for name in theirs if name not in mine]
@@ -156,9 +197,8 @@ def _copy_into(mine: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -
         if name in theirs and theirs[name].shape != tensor.shape
     ]
     if problems:
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ModelError(
-            f"{path} holds the weights of another model: {'; '.join(problems[:5])}{more}.",
+            f"{path} holds the weights of another model: {_some(problems)}.",
             remedy="the config.yaml of the run the checkpoint came from",
         )
     with torch.no_grad():
