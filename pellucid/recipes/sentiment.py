@@ -14,7 +14,7 @@ CONFIG = Config.parse(
         "model": {"name": "lstm"},
         "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
-        "train": {"epochs": 4, "batch_size": 64},
+        "train": {"epochs": 5, "batch_size": 64},
         "target": {"metric": "test/accuracy", "value": 0.885, "on": "stanfordnlp/imdb"},
         "published": {
             "metric": "test/accuracy",
