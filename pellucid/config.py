@@ -121,7 +121,9 @@ class ModelConfig(Section):
     )
     options: dict[str, Any] = Field(default={}, description="e.g. {hidden: [128, 64], activation: relu}")
     weights: str | None = Field(
-        default=None, description="start from these: a run's id or folder, or a .safetensors file"
+        default=None,
+        description="start from these: a run's id or folder, or a .safetensors file; "
+        "of the model `pretrained`: a folder, a package or a hub id",
     )
 
 
@@ -140,6 +142,15 @@ class ObjectiveConfig(Section):
     l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
 
 
+class PhaseOptimizer(Section):
+    """What one phase of an objective does otherwise; None: as all of them."""
+
+    name: str | None = None
+    lr: float | None = Field(default=None, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    options: dict[str, Any] | None = None
+
+
 class OptimizerConfig(Section):
     """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}.
 
@@ -152,7 +163,7 @@ class OptimizerConfig(Section):
         default=0, ge=0, description="decoupled, on weights alone: no biases, no norms"
     )
     options: dict[str, Any] = {}
-    phases: dict[str, dict[str, Any]] = {}
+    phases: dict[str, PhaseOptimizer] = {}
 
 
 class ScheduleConfig(Section):

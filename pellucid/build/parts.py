@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from pellucid.config import Config, OptimizerConfig
+from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import BUILDERS
@@ -37,11 +37,9 @@ from pellucid.train.trainer import Trainer
 
 PRETRAINED = "pretrained"
 """What `model.name` says of a model that others have trained; `model.weights` names it."""
-MODELS = {**BUILDERS, PRETRAINED: pretrained}
 OWN_MODEL = "custom"
 """What `model.name` says of a module that was handed over."""
-
-
+MODELS = {**BUILDERS, PRETRAINED: pretrained}
 SET_HERE = ("input_shape", "num_outputs", "vocab_size", "weights")
 """What a builder is told by the data, or by another key of the config."""
 
@@ -112,10 +110,11 @@ def optimizer_of(
     Args:
         config: all of it.
         phase: of the objective, whose own settings come before the common ones.
+        model: whose layers these are, for rates that fall with depth.
     """
-    common = config.optimizer.model_dump(exclude={"phases"})
-    own = config.optimizer.phases.get(phase or "", {})
-    section = OptimizerConfig.model_validate({**common, **own})
+    section = config.optimizer
+    if phase in section.phases:
+        section = section.model_copy(update=section.phases[phase].model_dump(exclude_none=True))
     options = {"lr": section.lr, "weight_decay": section.weight_decay, **section.options}
     return partial(optimizers.optimizer, section.name, model=model, **options)
 

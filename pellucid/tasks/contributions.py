@@ -38,7 +38,7 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
         rows = []
         for row in _clearest(columns, wrong, texts):
             prediction = int(columns["prediction"][row])
-            tokens = trained.preprocess.inputs(table.slice(row, 1))
+            tokens = trained.preprocess.inputs(table.slice(row, 1)).to(trained.device)
             weights = integrated_gradients(trained.model, tokens, prediction)[0, :LONGEST].tolist()
             words = encoded.tokens(texts[row].as_py())[: len(weights)]
             actual = classes[int(columns["target"][row])]
@@ -63,34 +63,34 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: i
         model: tokens (B, T) -> logits (B, K), with an `nn.Embedding` for its tokens.
         tokens: (B, T) int64, padded with 0.
         output: which of the K.
-        steps: points on the line from zero to the embedding; the midpoint rule.
+        steps: S, points on the line from zero to the embedding; the midpoint rule.
 
     Returns:
         (B, T) float32; 0 at padding.
     """
     embedding = _embedding(model)
     assert embedding is not None
+    points = (torch.arange(steps, device=tokens.device) + 0.5) / steps  # (S,)
+    shares = points.repeat(len(tokens))[:, None, None]  # (B S, 1, 1)
+    seen: list[Tensor] = []
+
+    def on_the_line(module: nn.Module, given: Any, made: Tensor) -> Tensor:
+        whole = made.detach()
+        seen[:] = [whole, (whole * shares.to(whole)).requires_grad_(True)]
+        return seen[1]
+
     training = model.training
     model.eval()
-    total = torch.zeros(())
-    embedded: list[Tensor] = []
-    for step in range(steps):
-        share = (step + 0.5) / steps
-
-        def scaled(module: nn.Module, given: Any, made: Tensor, share: float = share) -> Tensor:
-            embedded[:] = [(made * share).detach().requires_grad_(True)]
-            return embedded[0]
-
-        handle = embedding.register_forward_hook(scaled)
-        try:
-            with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(model(tokens)[:, output].sum(), embedded)
-        finally:
-            handle.remove()
-        total = total + gradient / steps
-    model.train(training)
-    whole = embedded[0].detach() / ((steps - 0.5) / steps)
-    return (total * whole).sum(-1) * (tokens != 0)
+    handle = embedding.register_forward_hook(on_the_line)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens.repeat_interleave(steps, dim=0))  # (B S, K)
+            (gradient,) = torch.autograd.grad(logits[:, output].sum(), seen[1])
+    finally:
+        handle.remove()
+        model.train(training)
+    each = (gradient * seen[0]).sum(-1)  # (B S, T)
+    return each.unflatten(0, (len(tokens), steps)).mean(1) * (tokens != 0)
 
 
 def _embedding(model: nn.Module) -> nn.Embedding | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,8 @@ from pellucid.train.objectives import Objective
 
 EVAL_TOKENS_BATCH = 256
 """Texts in a batch that is measured: they may be long."""
+TRAIN_SAMPLE, EVAL_SAMPLE = 60_000, 25_000
+"""Most rows that the linear model is fitted on, and measured on."""
 
 
 @dataclass(frozen=True)
@@ -149,39 +151,19 @@ class Supervised(Task):
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Guessing, and a linear model; of texts, on counts of their words."""
-        if prepared.preprocess.vocab_size is not None:
-            return self._text_baselines(prepared)
+        numbers = sample if prepared.preprocess.vocab_size is None else _counted(prepared.dataset)
+        sources = prepared.rows if prepared.preprocess.vocab_size is None else prepared.dataset.splits
         evals = {
-            prefix: sample(prepared.rows[split], 20_000)
+            prefix: numbers(sources[split], EVAL_SAMPLE)
             for split, prefix in EVALUATED.items()
-            if split in prepared.rows
+            if split in sources
         }
-        inputs, targets = sample(prepared.rows["train"], 60_000)
-        return self._in_own_units(baselines(inputs, targets, evals, self.kind), prepared)
-
-    def _text_baselines(self, prepared: Prepared) -> Baselines:
-        counted = Preprocess.fit(prepared.dataset)
-        splits = prepared.dataset.splits
-        encoded = {name: (counted.inputs(table), counted.targets(table)) for name, table in splits.items()}
-        evals = {prefix: encoded[split] for split, prefix in EVALUATED.items() if split in encoded}
-        return self._in_own_units(baselines(*encoded["train"], evals, self.kind), prepared)
-
-    def _in_own_units(self, found: Mapping[str, dict[str, float]], prepared: Prepared) -> Baselines:
-        """Bring errors on standardized targets to the target's units; left out for several targets."""
+        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, self.kind)
         return {name: in_own_units(values, prepared.preprocess.std) for name, values in found.items()}
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
-        return self.measure(trained, prepared.batches(split), prepared.dataset.splits[split])
-
-    def measure(self, trained: Trained, batches: Batches, table: pa.Table) -> Outcome:
-        """Run rows through a model and measure the result.
-
-        Args:
-            trained: the model.
-            batches: the rows, encoded, in the order of `table`.
-            table: the same rows before they were encoded, to show them.
-        """
-        outputs, targets = forward(trained, batches)
+        table = prepared.dataset.splits[split]
+        outputs, targets = forward(trained, prepared.batches(split))
         preprocess = trained.preprocess
         metrics, summary, predictions = self._score(outputs, targets, preprocess)
         measured = trained.objective.measure(_Stored(outputs), (torch.zeros(0), targets))
@@ -239,6 +221,19 @@ class Regression(Supervised):
 
     def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
         return scoring.regression(outputs, targets, preprocess)
+
+
+def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:
+    """Return what turns at most so many rows of texts into counts of words, and targets."""
+    preprocess = Preprocess.fit(dataset)
+
+    def numbers(table: pa.Table, limit: int) -> tuple[Tensor, Tensor]:
+        if len(table) > limit:
+            order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))
+            table = table.take(pa.array(order[:limit].sort().values.numpy()))
+        return preprocess.inputs(table), preprocess.targets(table)
+
+    return numbers
 
 
 class _Stored(nn.Module):
