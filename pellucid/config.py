@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -65,10 +65,10 @@ class TextConfig(Section):
     )
     vocab_size: int = Field(default=20_000, ge=10, description="most tokens there may be")
     max_seq_len: int = Field(default=256, ge=2, description="tokens of a text that are read; the rest is cut")
-    cut: Literal["end", "start"] = Field(default="end", description="which end of a long text is cut")
+    cut: Literal["end", "start", "middle"] = Field(default="end", description="which part of a long text is cut")
     lowercase: bool = True
     pretrained: str | None = Field(
-        default=None, description="use the tokenizer of this pretrained model, instead of learning one"
+        default=None, description="use the tokenizer of this pretrained model or run, instead of learning one"
     )
 
 
@@ -93,13 +93,20 @@ class DataConfig(Section):
     columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where the guess is wrong")
     validation: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
     test: float = Field(
-        default=0.1, ge=0, lt=1, description="share held out where there is no split; 0: none"
+        default=0.1, ge=0, lt=1, description="share held out where there is no split; 0: no test at all"
     )
     split_seed: int = Field(default=0, description="seed of the split, apart from the seed of training")
     fraction: float = Field(
         default=1.0, gt=0, le=1, description="share of each split to use, for a quick look"
     )
+    training_rows: int | None = Field(
+        default=None, ge=1, description="training rows to use; the other splits stay whole. None: all"
+    )
     image_size: int | None = Field(default=None, ge=1, description="side images are resized to; None: as is")
+    stack: Literal[3] | None = Field(
+        default=None,
+        description="3: rows are three random gray images of their split, one a channel, without labels",
+    )
     normalize: bool = Field(
         default=True, description="zero mean, unit variance, fitted on the training split"
     )
@@ -229,7 +236,42 @@ class Published(Section):
     on: str | None = None
 
 
-class Config(Section):
+class Document(Section):
+    """Base of what a YAML file holds as a whole: read, rendered and compared."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], origin: str = "config") -> Self:
+        """Check plain values.
+
+        Raises:
+            ConfigError: naming every key that is wrong, what was expected and what came.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, origin), remedy="`pellucid train --help`") from None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: the file is missing, not YAML, or holds keys or values that are not known.
+        """
+        return cls.parse(read_yaml(path), str(path))
+
+    def to_yaml(self) -> str:
+        """Render every key, defaults included, so that the file says all there is to say."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def differences(self, other: Document) -> list[tuple[str, Any, Any]]:
+        """List (dotted key, here, there) wherever two documents differ."""
+        mine, theirs = dict(_leaves(self.model_dump())), dict(_leaves(other.model_dump()))
+        keys = list(dict.fromkeys([*mine, *theirs]))
+        return [(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)]
+
+
+class Config(Document):
     """Everything a run needs; what `config.yaml` holds."""
 
     name: str = "run"
@@ -252,47 +294,12 @@ class Config(Section):
             raise ValueError("train.ema and train.swa_start both average weights; set one")
         return self
 
-    @classmethod
-    def parse(cls, values: Mapping[str, Any], origin: str = "config") -> Config:
-        """Check plain values.
-
-        Raises:
-            ConfigError: naming every key that is wrong, what was expected and what came.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise ConfigError(_explain(error, origin), remedy="`pellucid train --help`") from None
-
-    @classmethod
-    def read(cls, path: str | Path) -> Config:
-        """Read a YAML file.
-
-        Raises:
-            ConfigError: the file is missing, not YAML, or holds keys or values that are not known.
-        """
-        path = Path(path)
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is not valid YAML: {error}") from None
-        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-            raise ConfigError(
-                f"{path}: expected named sections such as 'data:', received {type(values).__name__}.",
-                remedy="`pellucid inspect DATA` writes a config that trains as it is",
-            )
-        return cls.parse(values, str(path))
-
-    def to_yaml(self) -> str:
-        """Render every key, defaults included, so that the file says all there is to say."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-    def patch(self, changes: Mapping[str, Any]) -> Config:
+    def patch(self, changes: Mapping[str, Any], origin: str = "--set") -> Config:
         """Return a copy with dotted keys replaced, e.g. {"train.epochs": 3}.
+
+        Args:
+            changes: new values by key.
+            origin: where they come from, for the message.
 
         Raises:
             ConfigError: a key is not known or a value does not fit.
@@ -306,16 +313,33 @@ class Config(Section):
                 if inner is None and section in here:
                     inner = here[section] = {}
                 if not isinstance(inner, dict):
-                    raise ConfigError(_unknown(key, "--set"), remedy="`pellucid train --help`")
+                    raise ConfigError(_unknown(key, origin), remedy="`pellucid train --help`")
                 here = inner
             here[last] = value
-        return Config.parse(values, "--set")
+        return Config.parse(values, origin)
 
-    def differences(self, other: Config) -> list[tuple[str, Any, Any]]:
-        """List (dotted key, here, there) wherever two configs differ."""
-        mine, theirs = dict(_leaves(self.model_dump())), dict(_leaves(other.model_dump()))
-        keys = list(dict.fromkeys([*mine, *theirs]))
-        return [(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)]
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of named sections.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or holds something else.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(
+            f"{path}: expected named sections such as 'data:', received {type(values).__name__}.",
+            remedy="`pellucid inspect DATA` writes a config that trains as it is",
+        )
+    return values
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
+from pellucid.nn.modes import evaluating
 from pellucid.record import files
 from pellucid.train.device import PATHS
-from pellucid.train.objectives import Objective
+from pellucid.train.objectives import Measures, Objective, means
 
 EVALUATION, SAMPLES = "evaluation", "samples"
 
@@ -78,18 +79,14 @@ class Trained:
     task: str = "classification"
 
 
-@torch.no_grad()
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     """Return all outputs (N, ...) and targets, on the CPU, in the order of the rows, in evaluation mode."""
-    how, model = PATHS[trained.path], trained.model
-    training = model.training
-    model.eval()
-    outputs, targets = [], []
-    for inputs, wanted in batches:
-        with how.autocast(trained.device):
-            outputs.append(model(how.batch(inputs.to(trained.device))).float().cpu())
-        targets.append(wanted)
-    model.train(training)
+    how, outputs, targets = PATHS[trained.path], [], []
+    with evaluating(trained.model):
+        for inputs, wanted in batches:
+            with how.autocast(trained.device):
+                outputs.append(trained.model(how.batch(inputs.to(trained.device))).float().cpu())
+            targets.append(wanted)
     given, wanted = torch.cat(outputs), torch.cat(targets)
     order = batches.row_order()
     if order is None:
@@ -98,20 +95,13 @@ def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     return given[back], wanted[back]
 
 
-@torch.no_grad()
 def measure(trained: Trained, batches: Batches) -> dict[str, float]:
     """Return the mean of every measure of the objective over some batches, in evaluation mode."""
-    how, model = PATHS[trained.path], trained.model
-    training = model.training
-    model.eval()
-    totals: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    for inputs, targets in batches:
-        batch = how.batch(inputs.to(trained.device)), targets.to(trained.device)
-        with how.autocast(trained.device):
-            measured = trained.objective.measure(model, batch)
-        for key, (total, count) in measured.items():
-            totals[key] = totals.get(key, 0.0) + total.double().item()
-            counts[key] = counts.get(key, 0) + count
-    model.train(training)
-    return {key: total / counts[key] for key, total in totals.items() if counts[key]}
+    with evaluating(trained.model):
+        return means(_measure(trained, *batch) for batch in batches)
+
+
+def _measure(trained: Trained, inputs: Tensor, targets: Tensor) -> Measures:
+    how, device = PATHS[trained.path], trained.device
+    with how.autocast(device):
+        return trained.objective.measure(trained.model, (how.batch(inputs.to(device)), targets.to(device)))

@@ -32,8 +32,8 @@ def evaluate(
     Raises:
         UnknownNameError: the data has no such split.
     """
-    config = Config.read(run.path / "config.yaml")
     trained = load_trained(run, model)
+    config = Config.read(run.path / "config.yaml")
     prepared = prepare(config, dataset, trained.preprocess)
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))

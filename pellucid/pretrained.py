@@ -8,7 +8,8 @@ What is loaded is a plain module of ours, so that everything that looks into mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ from pellucid.data.pretrained import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, fi
 from pellucid.data.text import TextInputs
 from pellucid.data.vocabulary import text_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
-from pellucid.models import conversion
+from pellucid.models.conversion import fill
+from pellucid.models.families import family_of, read
 from pellucid.models.pretrained import Architecture, PretrainedClassifier, make, make_classifier
 from pellucid.train.freezing import freeze as freeze_stages
 
 TEXT, IMAGE = "text", "image"
+KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
+"""What a sentence encoder may be made of."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,9 @@ def load_model(name: str, *, pooling: str | None = None) -> Pretrained:
     folder = find(name)
     config, tensors = _config(folder), read_weights(folder)
     architecture, inputs, order = _described(folder, config, tensors, pooling)
-    try:
+    with _blaming(folder):
         model = make(architecture)
-        conversion.fill(model, architecture.family, tensors, order)
-    except ValueError as error:
-        raise ModelError(f"{folder}: {error}") from None
+        fill(model, architecture.family, tensors, order)
     return Pretrained(model.eval(), architecture, inputs, _classes(config, architecture), folder)
 
 
@@ -114,10 +116,8 @@ def reads(name: str) -> str:
         ModelError: it is nowhere to be found, or not of a known type.
     """
     folder = find(name)
-    try:
-        return TEXT if conversion.family_of(_config(folder)) in ("bert", "gpt2") else IMAGE
-    except ValueError as error:
-        raise ModelError(f"{folder}: {error}") from None
+    with _blaming(folder):
+        return TEXT if family_of(_config(folder)) in ("bert", "gpt2") else IMAGE
 
 
 # ---- as the model of a config --------------------------------------------------------------------
@@ -156,12 +156,10 @@ def pretrained(
     config, tensors = _config(folder), read_weights(folder)
     architecture, _, order = _described(folder, config, tensors, pooling)
     architecture = _suited(architecture, tuple(input_shape), vocab_size, num_outputs)
-    model = rebuild(architecture.state(), num_outputs, dropout)
-    encoder = model.encoder if isinstance(model, PretrainedClassifier) else model
-    try:
-        conversion.fill(encoder, architecture.family, tensors, order)
-    except ValueError as error:
-        raise ModelError(f"{folder}: {error}") from None
+    with _blaming(folder):
+        model = rebuild(architecture.state(), num_outputs, dropout)
+        encoder = model.encoder if isinstance(model, PretrainedClassifier) else model
+        fill(encoder, architecture.family, tensors, order)
     if freeze is not None:
         freeze_stages(model, freeze)
     return model
@@ -177,11 +175,8 @@ def rebuild(architecture: Mapping[str, Any], num_outputs: int, dropout: float = 
     """
     restored = Architecture.restore(architecture)
     if restored.family == "gpt2":
-        model = make(restored, dropout)
-    else:
-        model = make_classifier(restored, num_outputs, dropout)
-    model.architecture = restored.state()  # type: ignore[assignment]
-    return model
+        return make(restored, dropout)
+    return make_classifier(restored, num_outputs, dropout)
 
 
 def _suited(
@@ -229,27 +224,39 @@ def _described(
     folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], pooling: str | None
 ) -> tuple[Architecture, TextInputs | ImageInputs, list[int] | None]:
     """What a model is made of, what it reads, and the order of its tokens."""
-    try:
-        architecture = conversion.read(config, tensors)
-    except ValueError as error:
-        raise ModelError(f"{folder}: {error}") from None
+    with _blaming(folder):
+        architecture = read(config, tensors)
     if architecture.image_shape:
         return architecture, _images(folder, architecture, config), None
     inputs, order = text_inputs(folder, "text")
     architecture = replace(architecture, vocab_size=len(order))
     if architecture.family == "bert":
-        steps = read_json(folder, STEPS) or []
-        unit = any(step["type"].endswith(".Normalize") for step in steps)
-        architecture = replace(architecture, pooling=pooling or _pooling(folder), unit_length=unit)
+        steps = [step["type"].rpartition(".")[2] for step in read_json(folder, STEPS) or []]
+        unit = "Normalize" in steps
+        architecture = replace(architecture, pooling=pooling or _pooling(folder, steps), unit_length=unit)
     return architecture, inputs, order
 
 
-def _pooling(folder: Path) -> str:
+@contextmanager
+def _blaming(folder: Path) -> Iterator[None]:
+    """Let what cannot be done with a model's files name the folder they are in."""
+    try:
+        yield
+    except ValueError as error:
+        raise ModelError(f"{folder}: {error}") from None
+
+
+def _pooling(folder: Path, steps: Sequence[str]) -> str:
     """How a sentence encoder makes one vector of a text; the mean for a model that says nothing of it.
 
     Raises:
         ModelError: in a way that is not known here.
     """
+    if unknown := [step for step in steps if step not in KNOWN_STEPS]:
+        raise ModelError(
+            f"{folder / STEPS} asks for {', '.join(unknown)}; known are {', '.join(KNOWN_STEPS)}.",
+            remedy='load_model(..., pooling="mean"), whose vectors are those without',
+        )
     stated = read_json(folder, POOLING) or {"pooling_mode_mean_tokens": True}
     prefix, known = "pooling_mode_", {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
     modes = {key.removeprefix(prefix) for key, on in stated.items() if key.startswith(prefix) and on}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pellucid.config import TextConfig
 from pellucid.data import pretrained as finding
 from pellucid.data.text import MASK, PAD, UNK
-from pellucid.data.vocabulary import adopt, pretrained_inputs
+from pellucid.data.vocabulary import adopt, most_tokens, pretrained_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
 from pellucid.pretrained import Pretrained, load_model, pretrained, reads, rebuild
 
@@ -174,6 +174,28 @@ def test_our_tokens_are_theirs_in_another_order(family: str) -> None:
         numbers = ours.encode(text, add_special_tokens=False).ids
         expected = theirs.encode(text, add_special_tokens=False).ids
         assert [made.order[number] for number in numbers] == expected
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_old_tokenizers_do_not_state_their_type(family: str) -> None:
+    theirs = json.loads(vocabulary(family).to_str())
+    made = adopt(theirs)
+    del theirs["model"]["type"]
+    assert adopt(theirs) == made
+
+
+def test_numbers_that_no_token_has_stay_free() -> None:
+    theirs = json.loads(vocabulary("bert").to_str())
+    vocab = theirs["model"]["vocab"]
+    moved = {"[unused0]": 90, "[UNK]": 2, "[unused1]": 91}  # 1 and 3 are free
+    theirs["model"]["vocab"] = {**vocab, **moved}
+    for token in theirs["added_tokens"]:
+        token["id"] = moved.get(token["content"], token["id"])
+    made = adopt(theirs)
+    ours = json.loads(made.tokenizer)["model"]["vocab"]
+    assert [ours[token] for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")] == [0, 1, 2, 3, 4]
+    assert len(set(ours.values())) == len(ours)
+    assert all(made.order[number] == {**vocab, **moved}[token] for token, number in ours.items())
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
@@ -368,6 +390,50 @@ def test_the_pooling_of_a_sentence_encoder_is_its_own(folders: dict[str, Path], 
     (Path(changed) / "1_Pooling/config.json").write_text(json.dumps(weighted))
     with pytest.raises(ModelError, match="asks for weightedmean_tokens; known are mean_tokens"):
         load_model(changed)
+
+
+def test_a_sentence_encoder_of_more_than_is_known_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    changed = change(folders["bert"], tmp_path, "1_Pooling/config.json", pooling_mode_cls_token=True)
+    known = [
+        {"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Normalize")
+    ]
+    (Path(changed) / "modules.json").write_text(json.dumps(known))
+    assert load_model(changed).architecture.unit_length
+    (Path(changed) / "modules.json").write_text(
+        json.dumps([*known, {"type": "sentence_transformers.models.Dense"}])
+    )
+    with pytest.raises(ModelError, match="asks for Dense; known are Transformer, Pooling, Normalize"):
+        load_model(changed)
+    assert load_model(changed, pooling="cls").architecture.pooling == "cls"
+
+
+def test_what_cannot_be_built_names_the_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+    changed = change(folders["bert"], tmp_path, "config.json", hidden_act="swish")
+    vocab_size = tokens_of(folders["bert"])[1]
+    with pytest.raises(ModelError, match=r"changed: .*swish"):
+        load_model(changed)
+    with pytest.raises(ModelError, match=r"changed: .*swish"):
+        pretrained((10,), 2, weights=changed, vocab_size=vocab_size)
+
+
+@pytest.mark.parametrize(
+    ("config", "stated", "expected"),
+    [
+        ({"max_position_embeddings": 512}, {}, 510),
+        ({"max_position_embeddings": 512}, {"max_seq_length": 256}, 254),
+        ({"max_position_embeddings": 128}, {"max_seq_length": 256}, 126),
+        ({"max_position_embeddings": 2048}, {}, 2046),
+        ({"n_positions": 1024}, {}, 1024),
+    ],
+)
+def test_texts_may_be_as_long_as_a_model_has_positions(
+    config: dict[str, int], stated: dict[str, int], expected: int, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps(stated))
+    assert most_tokens(tmp_path) == expected
 
 
 def test_padding_changes_nothing(folders: dict[str, Path]) -> None:

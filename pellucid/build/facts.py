@@ -74,6 +74,11 @@ def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, float]) -
     target = config.target
     if target is None or target.metric not in metrics or not applies(target, dataset):
         return None
+    return reached(target, metrics)
+
+
+def reached(target: Target, metrics: Mapping[str, float]) -> bool:
+    """Whether a score was reached, by metrics that have it."""
     value = metrics[target.metric]
     return value <= target.value if direction(target.metric) == "min" else value >= target.value
 

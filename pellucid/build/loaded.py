@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pellucid.build.parts import OWN_MODEL, make_model
+from pellucid.build.parts import OWN_MODEL, PRETRAINED, make_model
 from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ModelError, RunError, UnknownNameError
@@ -17,6 +17,8 @@ from pellucid.record import Run
 from pellucid.record.run import find_run, list_runs
 from pellucid.tasks import TASKS
 from pellucid.train import checkpoint
+
+WEIGHTS = ".safetensors"
 
 
 def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
@@ -27,9 +29,14 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
         model: for a run that trained a module of the caller's own, a module of the same form.
 
     Raises:
-        RunError: there is no sound checkpoint.
+        RunError: there is no sound checkpoint, or it is a study.
         ModelError: the weights are of another model, or the module must be given.
     """
+    if "parts" in run.facts:
+        raise RunError(
+            f"Run {run.id} is a study of {len(run.facts['parts'])} runs and has no model of its own.",
+            remedy="one of its runs: `pellucid runs show` lists them",
+        )
     config = Config.read(run.path / "config.yaml")
     preprocess = load_preprocess(run)
     if model is None:
@@ -65,21 +72,41 @@ def find_judge(config: Config, runs: str | Path) -> Trained | None:
     return load_trained(judging_run(config.judge, runs))
 
 
+def starting_run(config: Config, runs: str | Path) -> Run | None:
+    """Return the run whose weights a config begins with; None if it names none.
+
+    Raises:
+        UnknownNameError, RunError: there is no such run.
+    """
+    weights = config.model.weights
+    if weights is None or config.model.name == PRETRAINED or Path(weights).suffix == WEIGHTS:
+        return None
+    return named_run(weights, runs)
+
+
 def judging_run(judge: str, runs: str | Path) -> Run:
-    """Return the newest finished run of a name, or the run of an id or folder.
+    """Return the run of the classifier that judges generated images; see `named_run`.
 
     Raises:
         RunError: there is none.
     """
-    if finished := finished_runs(judge, runs):
-        return finished[-1]
     try:
-        return find_run(runs, judge)
+        return named_run(judge, runs)
     except (RunError, UnknownNameError):
         raise RunError(
             f"No finished run {judge!r} in {runs}, which is to judge the images.",
             remedy=f"`pellucid run {judge}` first, or --set judge=null",
         ) from None
+
+
+def named_run(name: str, runs: str | Path) -> Run:
+    """Return the newest finished run of a name, such as that of a recipe, or the run of an id or folder.
+
+    Raises:
+        UnknownNameError, RunError: there is none.
+    """
+    finished = finished_runs(name, runs)
+    return finished[-1] if finished else find_run(runs, name)
 
 
 def finished_runs(name: str, runs: str | Path) -> list[Run]:

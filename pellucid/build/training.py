@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from torch import nn
 
 from pellucid import report
 from pellucid.build.facts import dataset_facts, run_facts, target_met
-from pellucid.build.loaded import find_judge
+from pellucid.build.loaded import find_judge, starting_run
 from pellucid.build.parts import PRETRAINED, make_callbacks, make_model, make_trainer, monitored, optimizer_of
-from pellucid.build.prepared import prepare
+from pellucid.build.prepared import kept, prepare
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import reading
@@ -58,6 +58,7 @@ def train(
     model: nn.Module | None = None,
     judge: Trained | None = None,
     console: Console | None = None,
+    begun: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train what a config says and return the finished run.
 
@@ -69,6 +70,7 @@ def train(
         model: a module of the caller's own, instead of `model.name`.
         judge: a trained classifier that judges what a generative model makes, instead of `judge`.
         console: where progress is shown; None shows nothing.
+        begun: is told of the run as soon as it has a folder.
 
     Raises:
         PellucidError: nothing has been written if the input was at fault.
@@ -77,7 +79,7 @@ def train(
     console = console or Console(quiet=True)
     run = find_run(runs, resume.reference, config.name) if resume else None
     task = TASKS[config.objective.name]
-    prepared = prepare(config, dataset)
+    prepared = prepare(config, dataset, kept(run, config) if run else None, runs=runs)
     objective = task.objective(config, prepared)
     judge = judge or find_judge(config, runs)
     seed_everything(config.train.seed)
@@ -88,9 +90,11 @@ def train(
         run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, model))
         for note in started:
             run.note(note)
+        if begun is not None:
+            begun(run)
     else:
         check_resume(run, config, prepared, allow_changes=resume is not None and resume.allow_changes)
-    with run.writing(), _outcome(run):
+    with run.writing(), outcome(run):
         if run.facts["status"] == "finished":
             console.print(f"Run {run.id} is already finished; nothing is left to train.")
             return run
@@ -209,6 +213,9 @@ def _measure_baselines(work: _Work) -> None:
 def _announce(run: Run, config: Config, prepared: Prepared, console: Console) -> None:
     dataset, facts = prepared.dataset, run.facts
     run.choose("data", "in memory" if prepared.in_memory else "streamed", prepared.where)
+    origin = prepared.config.data.text.pretrained
+    if origin != config.data.text.pretrained:
+        run.choose("tokenizer", origin, "the weights the model begins with have a row for each of its tokens")
     sizes = ", ".join(f"{name} {len(table):,}" for name, table in dataset.splits.items())
     console.print(f"[bold]{run.name}[/]  {run.path}", highlight=False)
     console.print(f"data    {dataset.source.name} ({dataset.source.kind}): {sizes}", highlight=False)
@@ -245,7 +252,7 @@ def check_resume(run: Run, config: Config, prepared: Prepared, *, allow_changes:
 
 
 @contextmanager
-def _outcome(run: Run) -> Iterator[None]:
+def outcome(run: Run) -> Iterator[None]:
     """Record how a run ended if it did not end well."""
     try:
         yield
@@ -258,13 +265,14 @@ def _outcome(run: Run) -> Iterator[None]:
         raise
 
 
-def find_lr(config: Config) -> LrSuggestion:
+def find_lr(config: Config, runs: str | Path = "runs") -> LrSuggestion:
     """Measure which learning rate suits the model and data of a config; nothing is written."""
-    task, prepared = TASKS[config.objective.name], prepare(config)
+    task, prepared = TASKS[config.objective.name], prepare(config, runs=runs)
     objective = task.objective(config, prepared)
     seed_everything(config.train.seed)
     model = make_model(config, prepared.preprocess)
     task.check(model, objective, prepared)
+    _begin_from(model, config, runs)
     return lr_find(
         model, prepared.training_batches(), objective.phases[0].loss, optimizer=optimizer_of(config)
     )
@@ -280,7 +288,6 @@ def _begin_from(model: nn.Module, config: Config, runs: str | Path) -> list[str]
     weights = config.model.weights
     if weights is None or config.model.name == PRETRAINED:
         return []
-    path = Path(weights)
-    if path.suffix != ".safetensors":
-        path = checkpoint.find_weights(find_run(runs, weights), "best")
+    run = starting_run(config, runs)
+    path = checkpoint.find_weights(run, "best") if run else Path(weights)
     return [checkpoint.begin_from(model, path)]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 from rich.console import Console
 
+from pellucid.errors import UsageError
+
 if TYPE_CHECKING:
     from pellucid.config import Config
     from pellucid.record import Run
+    from pellucid.study import Study
 
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds run folders.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -56,25 +60,22 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def patched(
-    config: Config,
-    seed: int | None,
-    epochs: int | None,
-    settings: list[str] | None,
-    fraction: float | None,
-    skip_bad: bool = False,
-) -> Config:
-    """Apply the flags to a config; `--set` has the last word."""
+@overload
+def patched(config: Config, flags: Mapping[str, Any], settings: list[str] | None) -> Config: ...
+@overload
+def patched(config: Study, flags: Mapping[str, Any], settings: list[str] | None) -> Study: ...
+def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str] | None) -> Config | Study:
+    """Apply flags to a config, or to every part of a study; `--set` has the last word.
+
+    Args:
+        config: where to begin.
+        flags: the value of each by the setting it stands for, as it was typed; None: not given.
+        settings: what was given to `--set`.
+    """
     from pellucid.config import parse_override
 
-    flags = {
-        "train.seed": seed,
-        "train.epochs": epochs,
-        "data.fraction": fraction,
-        "data.skip_bad": skip_bad or None,
-    }
     changes = {key: value for key, value in flags.items() if value is not None}
-    changes |= dict(parse_override(setting) for setting in settings or [])
+    changes |= dict(map(parse_override, settings or []))
     return config.patch(changes) if changes else config
 
 
@@ -88,4 +89,21 @@ def result(run: Run) -> dict[str, Any]:
         "seconds": run.facts["seconds"],
         "target": run.facts.get("target"),
         "target_met": run.facts.get("target_met"),
+        **({"parts": run.facts["parts"]} if "parts" in run.facts else {}),
     }
+
+
+def single(config: Config | Study) -> Config:
+    """Return what is one config; refuse a study where one run is meant.
+
+    Raises:
+        UsageError: it is a study.
+    """
+    from pellucid.config import Config
+
+    if isinstance(config, Config):
+        return config
+    raise UsageError(
+        f"{config.name} is a study of {len(config.parts)} runs: expected the config of one.",
+        remedy="the config.yaml of one of its runs",
+    )

@@ -23,8 +23,8 @@ def inspect(
     from pellucid.data.inspect import describe, inspect_data
     from pellucid.record import files
 
-    settings = [*([f"data.target={target}"] if target else []), *(settings or [])]
-    config = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None, skip_bad)
+    flags = {"data.target": target, "data.skip_bad": skip_bad or None}
+    config = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
     found = inspect_data(config.data)
     files.write(out, found.config)
     if as_json:

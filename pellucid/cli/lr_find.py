@@ -14,6 +14,7 @@ def lr_find(
     settings: common.Set = None,
     seed: common.Seed = None,
     data_fraction: common.Fraction = None,
+    runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
     """Ramp the learning rate up on the real model and data, and suggest one."""
@@ -21,9 +22,11 @@ def lr_find(
     from pellucid.cli.train import config_of
     from pellucid.recipes import find, names
 
-    config = find(source) if source in names() else config_of(source, settings or [])
-    config = common.patched(config, seed, None, settings, data_fraction)
-    found = build.find_lr(config)
+    config = find(source) if source in names() else config_of(source, {}, settings)
+    config = common.patched(
+        common.single(config), {"train.seed": seed, "data.fraction": data_fraction}, settings
+    )
+    found = build.find_lr(config, runs)
     if as_json:
         common.print_json(
             {"lr": found.lr, "reason": found.reason, "lrs": found.lrs, "losses": found.smoothed}

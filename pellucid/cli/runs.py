@@ -57,9 +57,10 @@ def show(run: Reference = "last", runs: common.Runs = common.RUNS, as_json: comm
         return
     console = common.console()
     console.print(f"{found.id}: {found.status}", markup=False)
-    dataset, model = found.facts["dataset"], found.facts["model"]
-    console.print(f"data    {dataset['source']['name']} ({dataset['source']['kind']})", markup=False)
-    console.print(f"model   {model['name']}, {model['parameters']:,} parameters", markup=False)
+    if "parts" not in found.facts:
+        dataset, model = found.facts["dataset"], found.facts["model"]
+        console.print(f"data    {dataset['source']['name']} ({dataset['source']['kind']})", markup=False)
+        console.print(f"model   {model['name']}, {model['parameters']:,} parameters", markup=False)
     for choice in found.facts["choices"]:
         console.print(f"{choice['what']:<7} {choice['value']}: {choice['reason']}", markup=False)
     if found.metrics:
@@ -76,11 +77,11 @@ def compare(
     as_json: common.Json = False,
 ) -> None:
     """Set two runs side by side: what differs in settings, and in result."""
-    from pellucid.config import Config
     from pellucid.record.run import find_run
+    from pellucid.study import read
 
     pair = [find_run(runs, first), find_run(runs, second)]
-    mine, theirs = (Config.read(run.path / "config.yaml") for run in pair)
+    mine, theirs = (read(run.path / "config.yaml") for run in pair)
     settings = {key: [here, there] for key, here, there in mine.differences(theirs)}
     names = dict.fromkeys([*pair[0].metrics, *pair[1].metrics])
     metrics = {name: [run.metrics.get(name) for run in pair] for name in names}

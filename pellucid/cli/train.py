@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,8 +17,10 @@ from pellucid.errors import INTERRUPTED, TERMINATED, ResumeError
 if TYPE_CHECKING:
     from pellucid.config import Config
     from pellucid.record import Run
+    from pellucid.study import Study
 
 COLUMNS = 4
+"""Metrics that fit beside each other."""
 GIVEN = {
     "language_model": '"The beginning of a text"',
     "masked_language_model": '"A text with a [MASK] in it"',
@@ -27,7 +30,7 @@ GIVEN = {
     "reconstruction": "INPUT --set folder=images",
     "elbo": "INPUT --set folder=images",
 }
-"""What `predict` is to be given, where it is not an input like those learned from; "" if it takes none."""
+"""What `predict` is to be given, where it is not an input like those learned from."""
 
 
 def run(
@@ -44,25 +47,47 @@ def run(
     as_json: common.Json = False,
 ) -> None:
     """Train a recipe: real data, a network, and the score it must reach."""
+    from pellucid.config import Config
     from pellucid.recipes import find
 
-    settings = [*([f"model.weights={begin_from}"] if begin_from else []), *(settings or [])]
+    flags = {
+        "train.seed": seed,
+        "train.epochs": epochs,
+        "data.fraction": data_fraction,
+        "data.skip_bad": skip_bad or None,
+        "model.weights": begin_from,
+    }
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
-    config = common.patched(started, seed, epochs, settings, data_fraction, skip_bad)
-    _train_judge(config, runs, as_json)
+    config = common.patched(started, flags, settings)
+    for part in [config] if isinstance(config, Config) else config.configs().values():
+        _train_needed(part, runs, as_json, begins=resume is None)
     _train(config, runs, resume, allow_changes, as_json)
 
 
-def _train_judge(config: Config, runs: Path, as_json: bool) -> None:
-    """Train the recipe that is to judge the images of this one, where it has not been trained yet."""
+def _train_needed(config: Config, runs: Path, as_json: bool, *, begins: bool) -> None:
+    """Train the recipes that this one needs, where they have not been trained yet.
+
+    Args:
+        config: of the recipe; `judge` and, if it begins rather than goes on, `model.weights` may name others.
+        runs: the folder of runs.
+        as_json: whether standard output is kept for JSON.
+        begins: whether its weights are still to be had from elsewhere.
+    """
     from pellucid import build
+    from pellucid.config import Config
     from pellucid.recipes import find, names
 
-    if config.judge in names() and not build.finished_runs(config.judge, runs):
-        console = common.console(as_json)
-        console.print(f"{config.judge} judges what {config.name} makes, and is trained first.")
-        build.train(find(config.judge), runs=runs, console=console)
-        console.print()
+    console = common.console(as_json)
+    weights = config.model.weights if begins else None
+    for name, role in ((config.judge, "judges what {} makes"), (weights, "is what {} begins from")):
+        needed = find(name) if name in names() else None
+        if isinstance(needed, Config) and not build.finished_runs(needed.name, runs):
+            _train_needed(needed, runs, as_json, begins=True)
+            console.print(f"{name} {role.format(config.name)}, and is trained first.")
+            first = build.train(needed, runs=runs, console=console)
+            if first.status == "interrupted":
+                _leave(first, console, as_json)
+            console.print()
 
 
 def train(
@@ -80,18 +105,23 @@ def train(
     as_json: common.Json = False,
 ) -> None:
     """Train on your own data, or from a config file."""
-    given = {"data.target": target, "model.weights": begin_from}
-    settings = [*(f"{key}={value}" for key, value in given.items() if value), *(settings or [])]
-    settings += ["data.skip_bad=true"] if skip_bad else []
-    config = common.patched(config_of(source, settings), seed, epochs, settings, data_fraction)
+    about_data = {"data.target": target, "data.skip_bad": skip_bad or None}
+    flags = {
+        **about_data,
+        "train.seed": seed,
+        "train.epochs": epochs,
+        "data.fraction": data_fraction,
+        "model.weights": begin_from,
+    }
+    config = common.patched(config_of(source, about_data, settings), flags, settings)
     _train(config, runs, resume, allow_changes, as_json)
 
 
-def _started(recipe: str, runs: Path, resume: str) -> Config:
-    """The config a run of this recipe was started with, so that its flags need not be repeated."""
-    from pellucid.config import Config
+def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
+    """The settings a run of this recipe was started with, so that its flags need not be repeated."""
     from pellucid.recipes import find
     from pellucid.record.run import find_run
+    from pellucid.study import read
 
     name = find(recipe).name
     run = find_run(runs, resume, name)
@@ -99,36 +129,48 @@ def _started(recipe: str, runs: Path, resume: str) -> Config:
         raise ResumeError(
             f"Run {run.id} is of {run.name!r}, not of the recipe {recipe!r}.", remedy="`pellucid runs ls`"
         )
-    return Config.read(run.path / "config.yaml")
+    return read(run.path / "config.yaml")
 
 
-def config_of(source: str, settings: list[str]) -> Config:
-    """Read a config file, or look at the data and suggest one."""
+def config_of(source: str, flags: Mapping[str, Any], settings: list[str] | None) -> Config | Study:
+    """Read a config file, or look at the data, opened as the flags and settings say, and suggest one."""
     from pellucid.config import Config
+    from pellucid.study import read
 
     if Path(source).suffix in (".yaml", ".yml"):
-        return Config.read(source)
+        return read(source)
     from pellucid.data.inspect import suggest_config
     from pellucid.data.sources import open_data
 
-    asked = common.patched(Config.parse({"data": {"source": source}}), None, None, settings, None)
+    asked = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
     return suggest_config(open_data(asked.data), asked.data)
 
 
-def _train(config: Config, runs: Path, resume: str | None, allow_changes: bool, as_json: bool) -> None:
+def _train(
+    config: Config | Study, runs: Path, resume: str | None, allow_changes: bool, as_json: bool
+) -> None:
     from pellucid import build
+    from pellucid.config import Config
 
     console = common.console(as_json)
     again = build.Resume(resume, allow_changes) if resume else None
-    finished = build.train(config, runs=runs, resume=again, console=console)
-    if finished.status == "interrupted":
-        console.print(f"Saved. Go on with: --resume {finished.id}")
+    if isinstance(config, Config):
+        finished = build.train(config, runs=runs, resume=again, console=console)
     else:
-        show(finished, console)
+        finished = build.train_study(config, runs=runs, resume=again, console=console)
+    if finished.status == "interrupted":
+        _leave(finished, console, as_json)
+    show(finished, console)
     if as_json:
         common.print_json(common.result(finished))
-    if finished.status == "interrupted":
-        sys.exit(TERMINATED if "SIGTERM" in finished.facts["stop_reason"] else INTERRUPTED)
+
+
+def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
+    """Say how an interrupted run goes on, and exit with the code of what interrupted it."""
+    console.print(f"Saved. Go on with: --resume {run.id}")
+    if as_json:
+        common.print_json(common.result(run))
+    sys.exit(TERMINATED if "SIGTERM" in run.facts["stop_reason"] else INTERRUPTED)
 
 
 def show(run: Run, console: Console) -> None:
@@ -137,12 +179,16 @@ def show(run: Run, console: Console) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in (shown := headline(run)):
+    parts = run.facts.get("parts")
+    for name in (shown := run.headline[: COLUMNS if parts is None else 1]):
         table.add_column(name, justify="right")
     for label, values in comparisons(run, shown).items():
         table.add_row(label, *(measures.written(name, values.get(name)) for name in shown))
     console.print()
     console.print(table)
+    if parts is not None:
+        console.print()
+        console.print(_parts(run))
     console.print()
     for finding in run.store.findings():
         console.print(f"{finding.seen} {finding.means}", markup=False)
@@ -150,35 +196,40 @@ def show(run: Run, console: Console) -> None:
             console.print(f"Try: {finding.remedy}", markup=False)
     target = run.facts.get("target")
     if target is not None:
-        verdict = {True: "met", False: "missed", None: "does not apply to this data"}[
-            run.facts.get("target_met")
-        ]
         goal = measures.written(target["metric"], target["value"])
-        console.print(f"Target {target['metric']} {goal}: {verdict}.")
+        console.print(f"Target {target['metric']} {goal}: {run.verdict}.")
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
     console.print(f"Report: {run.path / 'report.html'}")
-    given = GIVEN.get(run.facts.get("task", ""), "INPUT")
-    if given:
-        console.print(f"Next:   pellucid predict {run.path} {given}", style="dim", markup=False)
+    given = GIVEN.get(run.task, "INPUT")
+    verb = f"predict {run.path} {given}" if parts is None else f"runs show {_best_part(run)}"
+    console.print(f"Next:   pellucid {verb}", style="dim", markup=False)
 
 
-def headline(run: Run) -> list[str]:
-    """The metrics that are shown first, by task; no more than fit beside each other."""
+def _parts(run: Run) -> Table:
+    """The runs of a study, each with the measure it is compared by."""
     from pellucid.record import measures
 
-    target: str | None = (run.facts.get("target") or {}).get("metric")
-    task = run.facts.get("task") or (run.facts.get("dataset") or {}).get("task") or ""
-    found = measures.headline(task, run.metrics)
-    first = [target] if target is not None and target in run.metrics else []
-    return list(dict.fromkeys([*first, *found]))[:COLUMNS]
+    metric = run.facts["study"]["metric"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("part")
+    table.add_column(metric, justify="right")
+    table.add_column("run")
+    for label, part in run.facts["parts"].items():
+        table.add_row(label, measures.written(metric, part.get("value")), part.get("run", ""))
+    return table
+
+
+def _best_part(run: Run) -> Path:
+    return run.path.parent / run.facts["parts"][run.facts["best"]["part"]]["run"]
 
 
 def comparisons(run: Run, shown: list[str]) -> dict[str, dict[str, Any]]:
     """The run beside every baseline that has one of the shown metrics, and beside what was published."""
     from pellucid.record import measures
 
-    rows: dict[str, dict[str, Any]] = {"this run": run.metrics}
+    parts = run.facts.get("parts")
+    rows: dict[str, dict[str, Any]] = {f"mean of {len(parts)} runs" if parts else "this run": run.metrics}
     for name, values in run.facts.get("baselines", {}).items():
         if any(key in values for key in shown):
             rows[measures.baseline(name)] = values

@@ -88,7 +88,7 @@ def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
 
     targets, note = _choose(raw, wishes, names)
     target = _target(raw, wishes, table, targets, rows)
-    columns, values, left_out = _inputs(raw, wishes, table, targets, rows)
+    columns, values, left_out = _inputs(raw, wishes, table, targets if target else [], rows)
     rows.refuse()
 
     predicted = {target.column.name: target.values} if target else {}
@@ -111,22 +111,23 @@ def _choose(raw: Raw, wishes: Wishes, names: Sequence[str]) -> tuple[list[str], 
 
 
 def _target(raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows) -> Target | None:
-    """Read what is to be predicted; where no target is needed, one that lacks values is none."""
+    """Read what is to be predicted; where no target is needed, one that lacks values is no target."""
     if not targets:
         return None
     read = [table[name] for name in targets]
     kinds = [wishes.columns.get(name) for name in targets]
-    if wishes.labelled:
-        target = read_target(
-            targets, read, kinds=kinds, classes=raw.classes.get(targets[0]), task=wishes.task
-        )
-        rows.check(target.column.name, read, target)
-        return target
+    classes = raw.classes.get(targets[0])
     try:
-        target = read_target(targets, read, kinds=kinds, classes=raw.classes.get(targets[0]))
+        target = read_target(targets, read, kinds=kinds, classes=classes, task=wishes.task)
     except BadDataError:
+        if wishes.labelled:
+            raise
         return None
-    return None if target.bad is not None and target.bad[rows.labelled].any() else target
+    if wishes.labelled:
+        rows.check(target.column.name, read, target)
+    elif target.bad is not None and target.bad[rows.labelled].any():
+        return None
+    return target
 
 
 def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[str]]:

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,34 +55,29 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
         fill(made)
         made.flush()
         os.replace(name, path)
-        _prune(path.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    finally:
+        _remove(name)
+    _prune(path.parent)
     return made
 
 
-def arrays(key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the named arrays stored under `key`, or make and store them; a full disk is passed over.
+def arrays(key: str, make: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Return the arrays stored under `key`, or make and store them; a full disk is passed over.
 
     Args:
         key: says all that the content depends on.
-        make: returns arrays of numbers by name.
+        make: returns arrays of numbers.
     """
     path = _place("arrays", key, "npz")
-    try:
+    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
+            found = [stored[name] for name in stored.files]
         os.utime(path)
         return found
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        made = dict(make())
+    made = make()
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            np.savez(file, **made)  # type: ignore[arg-type]
-        os.replace(file.name, path)
+        with _replacing(path) as name, open(name, "wb") as file:
+            np.savez(file, *made)
         _prune(path.parent)
     return made
 
@@ -99,11 +94,8 @@ def notes(key: str) -> dict[str, Any]:
 def write_notes(key: str, facts: dict[str, Any]) -> None:
     """Store small facts under `key`; a full or read-only disk is passed over."""
     path = _place("notes", key, "json")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(facts, file)
-        os.replace(file.name, path)
+    with contextlib.suppress(OSError), _replacing(path) as name:
+        Path(name).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _place(kind: str, key: str, suffix: str) -> Path:
@@ -133,9 +125,26 @@ def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None
         return name, made
     except (OSError, ValueError):
         if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+            _remove(name)
         return None
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[str]:
+    """The name of a new file beside `path`, which takes its place once it is written, or goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    os.close(handle)
+    try:
+        yield name
+        os.replace(name, path)
+    finally:
+        _remove(name)
+
+
+def _remove(name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name)
 
 
 def _prune(where: Path) -> None:

@@ -18,6 +18,9 @@ from pellucid.data import ragged
 from pellucid.data.text import BOS, EOS, MASK, PAD
 from pellucid.data.token_rows import IGNORED
 
+SHARE, LENGTH = 0.15, 3.0
+"""Of the tokens that are cut out as spans, and of a span on average."""
+
 
 @dataclass(frozen=True)
 class Masked:
@@ -62,8 +65,8 @@ class Spans:
 
     first_gap: int
     gaps: int
-    share: float = 0.15
-    length: float = 3.0
+    share: float = SHARE
+    length: float = LENGTH
 
     def __call__(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return sources (B, S) and targets (B, T) of windows (B, W), padded with 0."""
@@ -72,8 +75,8 @@ class Spans:
         pairs = [self._cut(row[row != PAD], random) for row in inputs.numpy()]
         sources, answers = zip(*pairs, strict=True)
         return (
-            torch.from_numpy(ragged.join(sources, 2**32).padded()),
-            torch.from_numpy(ragged.join(answers, 2**32).padded()),
+            torch.from_numpy(ragged.join(sources).padded()),
+            torch.from_numpy(ragged.join(answers).padded()),
         )
 
     def _cut(self, tokens: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -159,6 +159,7 @@ def _parse(layout: Layout) -> tuple[pa.Table, int]:
         table = pyarrow.csv.read_csv(
             layout.path,
             read_options=pyarrow.csv.ReadOptions(
+                use_threads=False,  # a thread that drops `odd_line` while Python exits aborts the process
                 autogenerate_column_names=True,
                 encoding=layout.encoding.removesuffix("-sig"),
                 block_size=BLOCK_BYTES,

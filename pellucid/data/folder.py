@@ -53,8 +53,7 @@ def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) 
     Args:
         folder: as for `image_folder`.
         skip_bad: leave out files that cannot be decoded, and folders without images.
-        labelled: whether classes are to be learned; otherwise they may lie in one folder, or in
-            none.
+        labelled: whether classes are to be learned; otherwise images may lie in one folder, or in none.
     """
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder}.")
@@ -83,13 +82,11 @@ def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) 
     notes = (
         [f"{sum(odd.values()):,} files are not images and were passed over ({_tally(odd)})"] if odd else []
     )
+    label = Column("label", "category", tuple(classes), "the folder each image lies in")
     return Dataset(
         name=folder.resolve().name,
         splits=_tables(good, digests, classes),
-        columns=(
-            Column("image", "image", reason="image files"),
-            *([Column("label", "category", tuple(classes), "the folder each image lies in")] * bool(classes)),
-        ),
+        columns=(Column("image", "image", reason="image files"), *([label] if classes else [])),
         target="label" if classes else None,
         task="classification" if classes else None,
         source=Source(str(folder), "folder"),

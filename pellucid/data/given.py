@@ -17,7 +17,6 @@ from pellucid.data.dataset import Column
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 SHOWN = 5
-LONGEST_PATH = 1000
 
 
 def table_from(source: Any, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
@@ -83,11 +82,10 @@ def _file(source: Any) -> Path | None:
     """The path that a text is, rather than words: of a file that is there, or of a table that is missing."""
     if isinstance(source, os.PathLike):
         return Path(source)
-    if not isinstance(source, str) or len(source) > LONGEST_PATH or "\n" in source or "\x00" in source:
+    if not isinstance(source, str):
         return None
-    path = Path(source)
-    missing = tables.is_table_file(path) and " " not in source
-    return path if path.is_file() or missing else None
+    missing = len(source.split()) == 1 and tables.is_table_file(Path(source))
+    return Path(source) if missing or os.path.isfile(source) else None
 
 
 def _valid(text: str) -> str:

@@ -172,14 +172,23 @@ def fit(
     image_size: int | None,
     normalize: bool,
     text: TextConfig | None = None,
+    also: Column | None = None,
 ) -> tuple[Inputs, tuple[Column, ...], list[str]]:
     """Choose the kind of input and fit it; returns the columns that are used, too.
+
+    Args:
+        columns: to choose from.
+        table: the training rows.
+        image_size: side of images in pixels.
+        normalize: bring numbers to mean 0 and deviation 1.
+        text: how texts become tokens; None: they do not.
+        also: another column that is to have the same tokens.
 
     Raises:
         ModelError: tokens are asked for (`text`), and no column holds text.
     """
     if text is not None:
-        return _fit_text(columns, table, text)
+        return _fit_text(columns, table, text, also)
     main = next((column for column in columns if column.kind == "image"), None)
     if main is None:
         deep = [column for column in columns if column.kind == "tensor"]
@@ -196,7 +205,7 @@ def fit(
 
 
 def _fit_text(
-    columns: Sequence[Column], table: pa.Table, text: TextConfig
+    columns: Sequence[Column], table: pa.Table, text: TextConfig, also: Column | None
 ) -> tuple[Inputs, tuple[Column, ...], list[str]]:
     texts = [column for column in columns if column.kind == "text"]
     if not texts:
@@ -205,7 +214,7 @@ def _fit_text(
             f"This model reads tokens: expected a column of text, received {found or 'no columns'}.",
             remedy="--set 'data.columns={NAME: text}', or a model for numbers such as mlp",
         )
-    return TextInputs.fit(texts[0], table, text), (texts[0],), _left_out(columns, texts[0])
+    return TextInputs.fit(texts[0], table, text, also), (texts[0],), _left_out(columns, texts[0])
 
 
 def _left_out(columns: Sequence[Column], main: Column) -> list[str]:
@@ -217,8 +226,6 @@ def restore(state: Mapping[str, Any], columns: Sequence[Column]) -> Inputs:
     """Make inputs from their state."""
     if state["kind"] == "text":
         return TextInputs.restore(state)
-    if state["kind"] == "series":
-        return SeriesInputs.restore(state)
     values: dict[str, Any] = {
         key: tuple(part) if isinstance(part, list) else part for key, part in state.items()
     }
@@ -227,6 +234,8 @@ def restore(state: Mapping[str, Any], columns: Sequence[Column]) -> Inputs:
         return ImageInputs(**values)
     if state["kind"] == "tensor":
         return TensorInputs(**values)
+    if state["kind"] == "series":
+        return SeriesInputs(**values)
     restored = [
         encoders.restore(column.kind, part) for column, part in zip(columns, state["encoders"], strict=True)
     ]

@@ -112,7 +112,8 @@ def inspect_data(config: DataConfig) -> Inspection:
         DataError: it cannot be read; the message says what to do.
     """
     dataset = opened(config)
-    return inspect_dataset(ready(dataset, config, labelled=dataset.target is not None), config)
+    labelled = dataset.target is not None and not config.stack
+    return inspect_dataset(ready(dataset, config, labelled=labelled), config)
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:

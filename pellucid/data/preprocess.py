@@ -7,7 +7,7 @@ was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,17 +77,23 @@ class Preprocess:
                 tokens are asked for.
         """
         train = dataset.splits["train"]
-        encoded, used, notes = inputs.fit(
-            dataset.inputs, train, image_size=image_size, normalize=normalize, text=text
-        )
         target = dataset.column(dataset.target) if dataset.target else None
+        encoded, used, notes = inputs.fit(
+            dataset.inputs,
+            train,
+            image_size=image_size,
+            normalize=normalize,
+            text=text,
+            also=target if shared_tokens else None,
+        )
         target_tokens = None
         if target is not None and dataset.task == "translation":
             if text is None or not isinstance(encoded, TextInputs):
                 raise ModelError(f"The target {target.name!r} is text: expected a model such as seq2seq.")
-            target_tokens = TextInputs.fit(target, train, text)
             if shared_tokens:
-                encoded, target_tokens = TextInputs.fit_shared(used[0], target, train, text)
+                target_tokens = replace(encoded, name=target.name)
+            else:
+                target_tokens = TextInputs.fit(target, train, text)
         for tokens in (encoded, target_tokens):
             if isinstance(tokens, TextInputs):
                 notes += text_notes(tokens, dataset.splits, origin=_origin(text), whole=whole_texts)
@@ -156,9 +162,9 @@ class Preprocess:
             raise ModelError(
                 f"Expected the target column {self.target.name!r}, received {table.column_names}."
             )
-        column = table[self.target.name]
         if self.target_tokens is not None:
             return torch.from_numpy(self.target_rows(table).padded())
+        column = table[self.target.name]
         if self.task == "classification":
             return torch.from_numpy(split.class_codes(self.target, column).copy())
         values = _numbers(column)
@@ -176,7 +182,7 @@ class Preprocess:
             ModelError: the target is no text.
         """
         if self.target_tokens is None:
-            raise ModelError("The target is no text.")
+            raise ModelError(f"Expected a target that is text, received {self.task or 'none'}.")
         return self.target_tokens.rows(table).framed(BOS, EOS)
 
     def untarget(self, preds: torch.Tensor) -> torch.Tensor:
@@ -256,7 +262,7 @@ class Preprocess:
                 mean=tuple(state["mean"]),
                 std=tuple(state["std"]),
                 notes=tuple(state["notes"]),
-                target_tokens=_tokens(state.get("target_tokens")),
+                target_tokens=TextInputs.restore(target) if (target := state.get("target_tokens")) else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
@@ -273,10 +279,6 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 def _target_scale(column: pa.ChunkedArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean, std = encoders.scale(_numbers(column), True, axis=0)
     return tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
-
-
-def _tokens(state: Mapping[str, Any] | None) -> TextInputs | None:
-    return TextInputs.restore(state) if state else None
 
 
 def _column_state(column: Column) -> dict[str, Any]:

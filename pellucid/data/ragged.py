@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+Cut = Literal["end", "start", "middle"]
+"""What is left out of a row that is too long."""
+
 
 class Ragged(NamedTuple):
     """N rows of tokens.
@@ -31,12 +34,11 @@ class Ragged(NamedTuple):
     def row(self, number: int) -> np.ndarray:
         return self.ids[self.offsets[number] : self.offsets[number + 1]]
 
-    def padded(self, chosen: np.ndarray | None = None, fill: int = 0) -> np.ndarray:
-        """Stand rows beside each other, padded at the end.
+    def padded(self, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Stand rows beside each other, padded with 0 at the end.
 
         Args:
             chosen: (B,) row numbers; None: all rows in order.
-            fill: what stands after the end of a row.
 
         Returns:
             (B, T) int64, T the length of the longest chosen row.
@@ -45,15 +47,21 @@ class Ragged(NamedTuple):
         lengths = self.lengths[chosen]
         places = np.arange(lengths.max(initial=0))[None, :]  # (1, T)
         inside = places < lengths[:, None]  # (B, T)
-        made = np.full(inside.shape, fill, np.int64)
+        made = np.zeros(inside.shape, np.int64)
         made[inside] = self.ids[(self.offsets[chosen][:, None] + places)[inside]]
         return made
 
-    def cut(self, limit: int, which: Literal["end", "start"] = "end") -> Ragged:
-        """Keep at most `limit` tokens of every row; `which` end of a long row is cut."""
+    def head(self, count: int) -> Ragged:
+        """The first `count` rows."""
+        return Ragged(self.ids[: self.offsets[count]], self.offsets[: count + 1])
+
+    def cut(self, limit: int, which: Cut = "end") -> Ragged:
+        """Keep at most `limit` tokens of every row; what goes is at `which` place of a long row."""
         lengths = np.minimum(self.lengths, limit)
-        firsts = self.offsets[:-1] if which == "end" else self.offsets[1:] - lengths
-        return Ragged(self.ids[spans(firsts, lengths)], ends(lengths))
+        before = {"end": lengths, "start": np.zeros_like(lengths), "middle": (lengths + 1) // 2}[which]
+        firsts = np.stack([self.offsets[:-1], self.offsets[1:] - (lengths - before)], axis=1)
+        counts = np.stack([before, lengths - before], axis=1)
+        return Ragged(self.ids[spans(firsts.ravel(), counts.ravel())], ends(lengths))
 
     def filled(self, value: int) -> Ragged:
         """Give empty rows one token, so that every row has something to read."""
@@ -84,8 +92,8 @@ def ends(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def join(rows: Sequence[np.ndarray | list[int]], vocab_size: int) -> Ragged:
-    """Make rows of separate arrays or lists of tokens."""
+def join(rows: Sequence[np.ndarray | list[int]], vocab_size: int = 2**32) -> Ragged:
+    """Make rows of separate arrays or lists of tokens, all below `vocab_size`."""
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     kind = smallest(vocab_size)
     ids = np.concatenate([np.asarray(row, kind) for row in rows]) if len(rows) else np.zeros(0, kind)

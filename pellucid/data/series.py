@@ -93,15 +93,6 @@ class SeriesInputs:
     def state(self) -> dict[str, Any]:
         return {"kind": "series", **asdict(self)}
 
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> SeriesInputs:
-        """Make it again from `state()`, also after JSON has made lists of its tuples."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in state.items()
-        }
-        del values["kind"]
-        return cls(**values)
-
 
 def windows(values: torch.Tensor, window: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
     """All windows of a series (T, C): inputs (N, L, C) and targets (N, H, C), views that copy nothing.

@@ -15,6 +15,7 @@ from pellucid.data import arrays as in_memory
 from pellucid.data import folder, hub, images, split, tables, textfiles
 from pellucid.data.assemble import Raw, Wishes, assemble
 from pellucid.data.dataset import Column, Dataset, Source
+from pellucid.data.stack import stack
 from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
 
 ALIASES = {
@@ -95,25 +96,37 @@ def opened(config: DataConfig, *, labelled: bool = True) -> Dataset:
 
 
 def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
-    """Give a loaded dataset the share of rows and the splits a config asks for.
+    """Give a loaded dataset the share of rows and the splits a config asks for, and stack its images.
 
     Raises:
         UsageError: it has no target, and one is needed.
-        BadDataError: it cannot be split.
+        BadDataError: it cannot be split, or not be stacked.
     """
     if labelled and dataset.target is None:
         raise UsageError(
             f"{dataset.name} has nothing to predict.",
             remedy="--target names a column; --set objective.name=language_model learns from text alone",
         )
+    if labelled and config.stack:
+        raise UsageError(
+            "data.stack makes images without labels, so there is nothing to predict.",
+            remedy="--set data.stack=null, or what needs no labels, such as objective.name=adversarial",
+        )
     dataset = split.subset(dataset, config.fraction, config.split_seed)
-    return split.split(
+    dataset = split.split(
         dataset,
         validation=config.validation,
         test=config.test,
         seed=config.split_seed,
         labelled=labelled,
     )
+    if config.training_rows is not None:
+        dataset = split.fewer(dataset, config.training_rows, config.split_seed)
+        if labelled:
+            split.check_classes(dataset)
+    if config.stack:
+        return stack(dataset, image_size=config.image_size, seed=config.split_seed)
+    return dataset
 
 
 # ---- names ---------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def split(
     Args:
         dataset: with at least a training split.
         validation: share of all rows held out to watch training, in (0, 1).
-        test: share of all rows held out for the final measure, in [0, 1); 0: none.
+        test: share of all rows held out for the final measure, in [0, 1); 0: none, nor one that is given.
         seed: the same seed and rows give the same split.
         labelled: whether its classes are to be learned, and so must suffice for that.
 
@@ -49,12 +49,20 @@ def split(
         if name not in dataset.splits and share > 0
     }
     made, notes = dict(dataset.splits), []
-    if wanted and is_document(dataset):
-        made, notes = _by_position(dataset, wanted)
-    elif wanted:
-        _check_shares(wanted)
-        parts, notes = _take(dataset, wanted, seed)
+    if wanted:
+        if sum(wanted.values()) >= 1:
+            raise BadDataError(
+                f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
+                remedy="--set data.validation=0.1 --set data.test=0.1",
+            )
+        document = is_document(dataset)
+        parts, notes = _by_position(dataset, wanted) if document else _take(dataset, wanted, seed)
         made |= parts
+    if UNLABELED in made:
+        made[UNLABELED], said = _apart(dataset, made)
+        notes = [*notes, *said]
+    if not test and made.pop("test", None) is not None:
+        notes = [*notes, "test: not used, since data.test is 0"]
     ordered = {name: made[name] for name in (*SPLITS, UNLABELED) if name in made}
     result = dataset.with_splits(ordered, *notes)
     if labelled:
@@ -62,12 +70,15 @@ def split(
     return result
 
 
-def _check_shares(wanted: Mapping[str, float]) -> None:
-    if sum(wanted.values()) >= 1:
-        raise BadDataError(
-            f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
-            remedy="--set data.validation=0.1 --set data.test=0.1",
-        )
+def _apart(dataset: Dataset, made: Mapping[str, pa.Table]) -> tuple[pa.Table, list[str]]:
+    """Leave out rows without labels that are copies of held-out ones; return the others, and notes."""
+    names = [column.name for column in dataset.inputs]
+    held_out = [hashing.rows(made[name], names) for name in ("validation", "test") if name in made]
+    copies = np.isin(hashing.rows(made[UNLABELED], names), np.concatenate(held_out))
+    if not copies.any():
+        return made[UNLABELED], []
+    kept = made[UNLABELED].filter(pa.array(~copies))
+    return kept, [f"{UNLABELED}: {copies.sum():,} rows that are copies of held-out ones are left out"]
 
 
 def is_document(dataset: Dataset) -> bool:
@@ -78,21 +89,18 @@ def is_document(dataset: Dataset) -> bool:
 
 def _by_position(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, pa.Table], list[str]]:
     """Cut one document: training first, then validation, then test, since what follows must not be known."""
-    _check_shares(wanted)
-    name, made = dataset.columns[0].name, dict(dataset.splits)
-    text, end, lines = made["train"][name][0].as_py(), 1.0, []
-    for split in ("test", "validation"):
-        if split in wanted:
-            start = end - wanted[split]
-            part = text[round(start * len(text)) : round(end * len(text))]
-            made[split], end = _document(name, part), start
-            lines.append(f"{split} ({len(part):,} characters)")
-    rest = text[: round(end * len(text))]
-    if not all(made[split][name][0].as_py().strip() for split in wanted) or not rest.strip():
+    name = dataset.columns[0].name
+    text, end, parts = dataset.splits["train"][name][0].as_py(), 1.0, {}
+    for split, share in wanted.items():
+        start = end - share
+        parts[split] = text[round(start * len(text)) : round(end * len(text))]
+        end = start
+    sizes = [f"{split} ({len(part):,} characters)" for split, part in parts.items()]
+    note = f"{' and '.join(reversed(sizes))} cut from the end of the document; train is its beginning"
+    parts["train"] = text[: round(end * len(text))]
+    if not all(part.strip() for part in parts.values()):
         raise BadDataError(f"{dataset.name} is too short to be split: {len(text):,} characters.")
-    made["train"] = _document(name, rest)
-    note = f"{' and '.join(reversed(lines))} cut from the end of the document; train is its beginning"
-    return made, [note]
+    return {split: _document(name, part) for split, part in parts.items()}, [note]
 
 
 def _document(name: str, text: str) -> pa.Table:
@@ -145,6 +153,28 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
         kept[name] = table.take(pa.array(np.flatnonzero(chosen)))
     sizes = ", ".join(f"{name} {len(table):,}" for name, table in kept.items())
     return dataset.with_splits(kept, f"only {fraction:.3g} of each split is used: {sizes}")
+
+
+def fewer(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
+    """Keep so many training rows, stratified and seeded; the other splits stay whole.
+
+    Of two numbers of rows, the smaller choice is part of the larger one.
+
+    Args:
+        rows: at least 1; all stay where there are no more.
+    """
+    table = dataset.splits["train"]
+    if rows >= len(table):
+        return dataset
+    strata, _ = _strata(dataset, table)
+    order = _shuffled(strata, np.random.default_rng([seed, 2]))
+    strata = strata[order]
+    counts = np.bincount(strata)
+    rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[strata]
+    chosen = order[np.argsort(rank / counts[strata], kind="stable")[:rows]]
+    kept = table.take(pa.array(np.sort(chosen)))
+    note = f"only {rows:,} of {len(table):,} training rows are used"
+    return dataset.with_splits({**dataset.splits, "train": kept}, note)
 
 
 # ---- taking rows ---------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
     """
     if dataset.task == "translation" or is_document(dataset):
         return _text(dataset, data)
+    if dataset.target is None and image_size is not None:
+        return _images(dataset, data, image_size)
     rows = len(dataset.splits["train"])
     batch = _batch_size(rows)
     epochs = _epochs(rows, batch)
@@ -70,6 +72,29 @@ def _text(dataset: Dataset, data: DataConfig) -> Config:
             "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.01},
             "schedule": {"name": "one_cycle"},
             "train": {"epochs": 15 if pairs else 10, "batch_size": 64, "clip_grad_norm": 1.0},
+        },
+        "the suggested config",
+    )
+
+
+def _images(dataset: Dataset, data: DataConfig, image_size: tuple[int, int]) -> Config:
+    """An autoencoder of images without labels."""
+    rows = len(dataset.splits["train"])
+    batch = _batch_size(rows)
+    return Config.parse(
+        {
+            "name": Path(dataset.name).stem,
+            "summary": "images through few numbers and back",
+            "data": {
+                **data.model_dump(),
+                "image_size": data.image_size or (LARGEST_SIDE if max(image_size) > LARGEST_SIDE else None),
+                "normalize": False,
+            },
+            "model": {"name": "autoencoder"},
+            "objective": {"name": "reconstruction"},
+            "optimizer": {"name": "adamw", "lr": 1e-3},
+            "schedule": {"name": "one_cycle"},
+            "train": {"epochs": _epochs(rows, batch), "batch_size": batch},
         },
         "the suggested config",
     )

@@ -30,8 +30,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 PAD, UNK, BOS, EOS, MASK = range(5)
 Kind = Literal["words", "characters", "bpe", "wordpiece"]
 
-KEPT_ROWS = 1000
-"""Tokens of at least this many texts are kept on disk; fewer are made when needed."""
+KEPT_ROWS, KEPT_BYTES = 1000, 100_000
+"""Tokens of at least this many texts, or of as much text, are kept on disk; fewer are made when needed."""
 LONG = 10_000
 """Texts of more letters are tokenized in pieces, line by line, on all cores."""
 LISTED = 5
@@ -53,23 +53,27 @@ class TextInputs:
         kind: how texts are cut.
         tokenizer: what was learned, as JSON of the `tokenizers` library.
         max_seq_len: most tokens of a text that a model reads.
-        cut: which end of a longer text is left out.
+        cut: which part of a longer text is left out; without the middle, a review keeps how it opens and how
+            it ends (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
     """
 
     name: str
     kind: Kind
     tokenizer: str
     max_seq_len: int
-    cut: Literal["end", "start"] = "end"
+    cut: ragged.Cut = "end"
 
     @classmethod
-    def fit(cls, column: Column, table: pa.Table, config: TextConfig) -> TextInputs:
+    def fit(
+        cls, column: Column, table: pa.Table, config: TextConfig, also: Column | None = None
+    ) -> TextInputs:
         """Learn the vocabulary of a column.
 
         Args:
             column: of text.
             table: the training rows.
             config: how to cut; a tokenizer of None means words.
+            also: another column of text, for one vocabulary of both.
 
         Raises:
             BadDataError: all texts are empty.
@@ -79,29 +83,20 @@ class TextInputs:
 
             return pretrained_inputs(config.pretrained, column.name, config)
         kind, values = config.tokenizer or "words", table[column.name]
+        if also is not None:
+            values = pa.chunked_array([*values.chunks, *table[also.name].cast(values.type).chunks])
         if not any(text and text.strip() for text in _texts(values)):
             raise BadDataError(
                 f"All {len(values):,} texts of {column.name!r} are empty: expected something to read."
             )
         settings = f"{kind} {config.vocab_size} {config.lowercase}"
         key = f"tokenizer 1 {tokenizers.__version__} {_content(values)} {settings}"
-        learned = cache.notes(key).get("tokenizer") if len(values) >= KEPT_ROWS else None
+        learned = cache.notes(key).get("tokenizer") if _kept(values) else None
         if learned is None:
             learned = _learn(_texts(values), kind, config).to_str()
-            if len(values) >= KEPT_ROWS:
+            if _kept(values):
                 cache.write_notes(key, {"tokenizer": learned})
         return cls(column.name, kind, learned, config.max_seq_len, config.cut)
-
-    @classmethod
-    def fit_shared(
-        cls, source: Column, target: Column, table: pa.Table, config: TextConfig
-    ) -> tuple[TextInputs, TextInputs]:
-        """Learn one vocabulary of two columns."""
-        both = pa.chunked_array(
-            [*table[source.name].chunks, *table[target.name].cast(table[source.name].type).chunks]
-        )
-        made = cls.fit(source, pa.table({source.name: both}), config)
-        return made, replace(made, name=target.name)
 
     @property
     def shape(self) -> tuple[int]:
@@ -116,6 +111,11 @@ class TextInputs:
     def lossless(self) -> bool:
         """Whether a text can be had back from its tokens, but for letters that are unknown."""
         return self.kind in ("characters", "bpe")
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether letters are made small."""
+        return '"Lowercase"' in json.dumps(json.loads(self.tokenizer)["normalizer"])
 
     def with_gaps(self, count: int) -> TextInputs:
         """Add tokens for `count` gaps at the end of the vocabulary, the first of them `vocab_size`."""
@@ -143,15 +143,22 @@ class TextInputs:
     def column(self, table: pa.Table) -> Ragged:
         """The whole texts of a table's rows as tokens, kept on disk where there are many."""
         values = table[self.name]
-        if len(values) < KEPT_ROWS:
+        if not _kept(values):
             return self.encode(values.to_pylist())
-        key = f"tokens 1 {xxhash.xxh3_128_hexdigest(self.tokenizer.encode())} {_content(values)}"
-        kept = cache.arrays(key, lambda: self.encode(values.to_pylist())._asdict())
-        return Ragged(kept["ids"], kept["offsets"])
+        learned = self._plain.to_str()  # however the JSON was written when it was restored
+        key = f"tokens 1 {xxhash.xxh3_128_hexdigest(learned.encode())} {_content(values)}"
+        return Ragged(*cache.arrays(key, lambda: self.encode(values.to_pylist())))
 
     def rows(self, table: pa.Table) -> Ragged:
-        """What a model reads of a table's rows: cut at `max_seq_len`, and [UNK] for an empty text."""
-        return self.column(table).cut(self.max_seq_len, self.cut).filled(UNK)
+        """What a model reads of a table's rows; see `read`."""
+        return self._cut(self.column(table))
+
+    def read(self, texts: Sequence[str | None]) -> Ragged:
+        """What a model reads of texts: cut at `max_seq_len`, and [UNK] for an empty one."""
+        return self._cut(self.encode(texts))
+
+    def _cut(self, whole: Ragged) -> Ragged:
+        return whole.cut(self.max_seq_len, self.cut).filled(UNK)
 
     def apply(self, table: pa.Table) -> np.ndarray:
         """`rows` as (N, T) int64, padded with 0 to the longest of them."""
@@ -166,8 +173,7 @@ class TextInputs:
 
     def tokens(self, text: str) -> list[str]:
         """What a model reads of a text, token by token, to be shown."""
-        ids = self.encode([text]).cut(self.max_seq_len, self.cut).filled(UNK).ids
-        return self.pieces(ids)
+        return self.pieces(self.read([text]).ids)
 
     def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """Each token as it can be shown by itself."""
@@ -192,7 +198,8 @@ class TextInputs:
 
     def state(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        return {"kind": "text", "cutting": self.kind, **_without_kind(self.__getstate__())}
+        own = {"kind": "text", "cutting": self.kind, "tokenizer": json.loads(self.tokenizer)}
+        return {**self.__getstate__(), **own}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> TextInputs:
@@ -306,13 +313,10 @@ def _texts(column: pa.ChunkedArray) -> Iterator[str]:
         yield from (text for text in chunk.to_pylist() if text)
 
 
+def _kept(column: pa.ChunkedArray) -> bool:
+    """Whether there is so much text that what becomes of it is kept on disk."""
+    return len(column) >= KEPT_ROWS or column.nbytes >= KEPT_BYTES
+
+
 def _content(column: pa.ChunkedArray) -> str:
     return xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())
-
-
-def _without_kind(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: json.loads(value) if key == "tokenizer" else value
-        for key, value in values.items()
-        if key != "kind"
-    }

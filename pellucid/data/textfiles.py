@@ -24,8 +24,8 @@ def holds_texts(path: Path) -> bool:
     """True for a text file, and for a folder with text files and no others."""
     if path.is_file():
         return is_text(path)
-    files = _files(path)
-    return bool(files) and all(is_text(file) or file.suffix.lower() == ".md" for file in files)
+    suffixes = {file.suffix.lower() for file in _files(path)}
+    return SUFFIX in suffixes <= {SUFFIX, ".md"}
 
 
 def read_texts(path: Path) -> Raw:

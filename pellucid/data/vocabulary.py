@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import tokenizers
 
 from pellucid.config import TextConfig
 from pellucid.data.pretrained import CONFIG, SENTENCES, TOKENIZER, find, read_json
 from pellucid.data.text import BOS, EOS, MASK, PAD, SPECIAL, UNK, Kind, TextInputs
 from pellucid.errors import ModelError
+
+PREPROCESS = "preprocess.json"
+"""What a run knows of its data; see `pellucid.data.preprocess`."""
 
 THEIRS: dict[int, tuple[str, ...]] = {
     PAD: ("[PAD]", "<pad>"),
@@ -53,6 +59,8 @@ def adopt(theirs: Mapping[str, Any]) -> Adopted:
     Raises:
         ModelError: it cuts texts in another way than into word pieces or pairs of bytes.
     """
+    # Written anew: files of before 2021, such as GPT-2's own, do not state the type of their model.
+    theirs = json.loads(tokenizers.Tokenizer.from_str(json.dumps(theirs)).to_str())
     type_ = theirs["model"].get("type")
     byte_pairs = '"ByteLevel"' in json.dumps(theirs.get("pre_tokenizer"))
     if type_ not in KINDS or (type_ == "BPE" and not byte_pairs):
@@ -82,10 +90,11 @@ def _renumber(before: Mapping[str, int], specials: Mapping[int, str]) -> dict[st
         after.setdefault(token, max(after.values()) + 1)
     standing = {number: token for token, number in after.items()}
     for slot, token in specials.items():
-        other, freed = standing.get(slot), after[token]
-        after[token], standing[slot] = slot, token
-        if other is not None and other != token:
+        freed = after[token]
+        other, _ = standing.pop(slot, None), standing.pop(freed, None)
+        if other is not None:
             after[other], standing[freed] = freed, other
+        after[token], standing[slot] = slot, token
     return after
 
 
@@ -132,9 +141,19 @@ def most_tokens(folder: Path) -> int:
     config, sentences = read_json(folder, CONFIG) or {}, read_json(folder, SENTENCES) or {}
     if "n_positions" in config:
         return config["n_positions"]
-    return min(sentences.get("max_seq_length") or 512, config.get("max_position_embeddings", 512)) - 2
+    positions = config.get("max_position_embeddings", 512)
+    return min(sentences.get("max_seq_length") or positions, positions) - 2
 
 
 def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
-    """`text_inputs` of a model by name, for data that are to be read by it."""
+    """`text_inputs` of a model by name, or of a run by its folder, for data that are to be read by it."""
+    learned = run_inputs(Path(name))
+    if learned is not None:
+        return replace(learned, name=column, max_seq_len=config.max_seq_len, cut=config.cut)
     return text_inputs(find(name), column, config)[0]
+
+
+def run_inputs(folder: Path) -> TextInputs | None:
+    """Return how the model of a run reads texts; None where it reads none, or the folder is of no run."""
+    state = (read_json(folder, PREPROCESS) or {}).get("inputs", {})
+    return TextInputs.restore(state) if state.get("kind") == "text" else None

@@ -1,7 +1,7 @@
 """What a run shows, in words: rules that read records and return findings.
 
 In: plain series of numbers from `run.sqlite` and facts from `run.json`. Out: `Finding`s.
-Imports `record` and numpy alone, never torch: a run is diagnosed where it was not trained.
+Of ours it imports `record` alone, and never torch: a run is diagnosed where it was not trained.
 """
 
 from pellucid.diagnosis.balance import Match, balance

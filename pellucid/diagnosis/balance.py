@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pellucid.diagnosis.curves import ENOUGH, Series
-from pellucid.diagnosis.words import figure, percent
+from pellucid.diagnosis.words import few, figure, percent
 from pellucid.record import Finding
 
 CERTAIN = 0.95
@@ -44,10 +44,10 @@ def balance(match: Match) -> Finding:
 
     Returns:
         A finding. Rules that ask for a change: non-finite, collapsed, discriminator-winning. Rules that
-        inform: too-short, balanced, no-verdicts.
+        inform: too-short, undecided, balanced, no-verdicts.
     """
     step = max((series[-1][0] for series in match.losses.values() if series), default=0)
-    for question in (_non_finite, _too_short, _winning, _collapsed, _no_verdicts):
+    for question in (_non_finite, _too_short, _winning, _collapsed, _no_verdicts, _undecided):
         finding = question(match, step)
         if finding is not None:
             return finding
@@ -56,8 +56,7 @@ def balance(match: Match) -> Finding:
         "balanced",
         "note",
         f"{_verdicts(real, fake)}: neither of the two has won.",
-        "The generator is still told what to change. How good its images are, the losses do not say"
-        f"{_seen(match)}.",
+        f"How good the images are, neither verdicts nor losses say{_seen(match)}.",
         step=step,
         confidence=0.7,
     )
@@ -86,8 +85,8 @@ def _collapsed(match: Match, step: int) -> Finding | None:
         "collapsed",
         "warning",
         f"Only {percent(match.coverage)} of the classes turn up often enough among the generated images: "
-        "the generator has collapsed onto a few.",
-        "It found images that pass, and draws those alone.",
+        "the generator has collapsed onto a few, or its images are too poor to be told apart.",
+        "A generator may draw a few kinds of image alone, where each by itself passes for real.",
         "let the discriminator see how much the images of a batch differ, or judge several at once",
         {"model.options.minibatch_std": True},
         step=step,
@@ -102,7 +101,7 @@ def _too_short(match: Match, step: int) -> Finding | None:
     return Finding(
         "too-short",
         "note",
-        f"There {'is 1 epoch' if count == 1 else f'are {count} epochs'} to judge by, {ENOUGH} are needed.",
+        f"{few(count, ENOUGH)}.",
         "Whether the two keep each other busy cannot be told yet.",
         "train longer",
         {"train.epochs": 2 * ENOUGH},
@@ -120,8 +119,8 @@ def _winning(match: Match, step: int) -> Finding | None:
     return Finding(
         "discriminator-winning",
         "warning",
-        f"{_verdicts(_last(match.d_real), _last(match.d_fake))}: it is hardly ever fooled.",
-        f"Its verdicts are so certain that the generator learns little from them{_seen(match)}.",
+        f"{_verdicts(_last(match.d_real), _last(match.d_fake))}: it is certain of both.",
+        f"From verdicts that are certain a generator learns little{_seen(match)}.",
         "noise on all the discriminator sees, or a smaller learning rate for it",
         {"objective.options.instance_noise": 0.1},
         step=step,
@@ -140,6 +139,22 @@ def _no_verdicts(match: Match, step: int) -> Finding | None:
         "They have no scale to be judged by, and do not say how good the images are: look at those"
         f"{_seen(match)}.",
         step=step,
+    )
+
+
+def _undecided(match: Match, step: int) -> Finding | None:
+    """On average it took generated images for real as readily as real ones."""
+    real, fake = _last(match.d_real), _last(match.d_fake)
+    if real > fake:
+        return None
+    return Finding(
+        "undecided",
+        "note",
+        f"{_verdicts(real, fake)}: it does not tell them apart.",
+        "The images may be as good as real ones, or the discriminator too weak to judge them: its verdicts "
+        f"do not say which{_seen(match)}.",
+        step=step,
+        confidence=0.7,
     )
 
 

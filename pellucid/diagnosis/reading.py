@@ -15,7 +15,7 @@ def reading(run: Run) -> Finding:
     Overfitting and its like are asked of runs whose training and validation loss measure the same thing. Two
     networks trained against each other are asked whether one has won.
     """
-    if run.facts.get("task") == ADVERSARIAL:
+    if run.task == ADVERSARIAL:
         return balance(match_of(run))
     return generalization(curves_of(run), _baselines(run), setting_of(run))
 

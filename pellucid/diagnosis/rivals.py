@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pellucid.diagnosis.curves import BAND, MATERIAL, Curves, noise
 from pellucid.diagnosis.words import figure, percent
+from pellucid.record import measures
 
 Baselines = Mapping[str, Mapping[str, float]]
 GUESSES = ("prior", "unigram", "pixel_means", "mean")
@@ -25,7 +26,7 @@ def against_guessing(points: Curves, baselines: Baselines) -> tuple[str, str] | 
         (what was seen, what it means), or None if it is better.
     """
     name, prior = guess(baselines)
-    called = "guessing" if name == "prior" else name.replace("_", " ")
+    called = measures.baseline(name)
     skills, words = [], []
     if points.val_accuracy is not None and "val/accuracy" in prior:
         best, theirs = float(points.val_accuracy.max()), prior["val/accuracy"]
@@ -65,7 +66,7 @@ def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tu
         if name == "linear":
             means = "A network that contains a linear model should not lose to one: it learned too little."
             return f"Its validation {ours} the linear model's {value}: it underfits.", means
-        called = name.replace("_", " ")
+        called = measures.baseline(name)
         means = f"What “{called}” knows, it could know as well: it has not learned enough yet."
         return f"Its validation {ours} the {value} of “{called}”: it underfits.", means
     return None

@@ -19,7 +19,7 @@ import yaml
 from pellucid.diagnosis import curves as read
 from pellucid.diagnosis.curves import BAND, ENOUGH, Curves, Series, align, level, noise
 from pellucid.diagnosis.rivals import Baselines, against_guessing, against_simple, guess
-from pellucid.diagnosis.words import figure, percent
+from pellucid.diagnosis.words import few, figure, percent
 from pellucid.record import Finding, Run
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
@@ -92,16 +92,15 @@ def setting_of(run: Run) -> Setting:
     options = config.get("model", {}).get("options", {})
     rates = [value for _, value in run.store.series("step/lr")]
     dataset = run.facts.get("dataset", {})
-    task = run.facts.get("task") or dataset.get("task") or ""
     rows = dataset.get("splits", {}).get("validation", {}).get("rows")
     return Setting(
         augmented=any(augment.values()),
         dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
-        rows=None if task in OF_TOKENS else rows,
+        rows=None if run.task in OF_TOKENS else rows,
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
-        task=task,
+        task=run.task,
     )
 
 
@@ -155,11 +154,10 @@ def _too_short(points: Curves, baselines: Baselines, setting: Setting) -> Findin
     count = len(points.val)
     if count >= ENOUGH:
         return None
-    there_are = "There is 1 epoch" if count == 1 else f"There are {count} epochs"
     return Finding(
         "too-short",
         "note",
-        f"{there_are} to judge by, {ENOUGH} are needed; validation loss is {figure(points.val[-1])}.",
+        f"{few(count, ENOUGH)}; validation loss is {figure(points.val[-1])}.",
         "Whether the run overfits or would still improve cannot be told yet.",
         "train longer",
         {"train.epochs": 2 * ENOUGH},
@@ -260,7 +258,8 @@ def _memorizing(points: Curves, baselines: Baselines, setting: Setting) -> Findi
         f"Validation loss levelled off at {figure(val)} (lowest {figure(points.val[points.best])} at "
         f"{points.at(points.best)}) while training loss reached {figure(train)}: "
         "it fits its training rows better than new ones.",
-        f"The gap, {figure(gap)}, is {percent(gap / prior)} of what guessing loses ({figure(prior)}).",
+        f"The gap, {figure(gap)}, is {percent(gap / prior)} of what guessing loses ({figure(prior)})."
+        + _from_the_start(points, points.train, gap),
         "more data, augmentation, dropout or weight decay",
         {"optimizer.weight_decay": 0.05},
         step=_end(points),
@@ -325,6 +324,14 @@ def _why_train_is_above(setting: Setting) -> str:
     acting = f"{' and '.join(causes)} {'act' if len(causes) > 1 else 'acts'} in training alone"
     why = acting if causes else "it is averaged over the whole epoch"
     return f" Training loss above validation loss is normal here: {why}."
+
+
+def _from_the_start(points: Curves, train: np.ndarray, gap: float) -> str:
+    """A gap that was there before rows could be learned by heart has another cause as well."""
+    first = float(points.val[0] - train[0])
+    if first < gap / 2:
+        return ""
+    return f" It was {figure(first)} at {points.at(0)} already: the rows held out may be harder ones."
 
 
 def _double(points: Curves) -> int:

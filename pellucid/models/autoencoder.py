@@ -28,6 +28,7 @@ from pellucid.nn import activation as make_activation
 from pellucid.nn import norm as make_norm
 from pellucid.nn.init import OUTPUT_GAIN
 from pellucid.nn.names import lookup
+from pellucid.nn.shapes import check_shape
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B latent_dim"]:
-        check_images("Autoencoder", self.input_shape, x)
+        check_shape("Autoencoder", "images", self.input_shape, x)
         return self.encoder(x)
 
     def decode(self, z: Float[Tensor, "B latent_dim"]) -> Float[Tensor, "B C H W"]:
@@ -195,13 +196,6 @@ def decoder(
     init_weights(project, activation)
     up = Up(image_shape, plan, activation=activation, norm=norm)
     return nn.Sequential(*project, nn.Unflatten(1, low), up)
-
-
-def check_images(model: str, expected: tuple[int, ...], x: Tensor) -> None:
-    """Refuse anything but images of the expected shape, saying both shapes."""
-    if x.ndim != 4 or tuple(x.shape[1:]) != expected:
-        shape = ", ".join(map(str, expected))
-        raise ValueError(f"{model} expects images (B, {shape}), received {tuple(x.shape)}.")
 
 
 def _plan(shape: Sequence[int], kind: str, size: str) -> Plan:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
 from pellucid.nn.init import OUTPUT_GAIN
 from pellucid.nn.names import lookup
+from pellucid.nn.shapes import check_shape
 
 MOVING_AVERAGE = 25
 """Steps that DLinear's trend is averaged over: about a day of hourly values."""
@@ -86,7 +87,7 @@ class NLinear(nn.Module):
         self.linear = TimeLinear(in_steps, out_steps, channels if individual else None)
 
     def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        _check("NLinear", self.series_shape, x)
+        check_shape("NLinear", "series", self.series_shape, x)
         last = x[:, -1:]  # (B, 1, C)
         return (self.linear(x - last) + last).flatten(1)
 
@@ -108,7 +109,7 @@ class DLinear(nn.Module):
         self.trend, self.rest = (TimeLinear(in_steps, out_steps, sets) for _ in range(2))
 
     def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        _check("DLinear", self.series_shape, x)
+        check_shape("DLinear", "series", self.series_shape, x)
         trend = moving_average(x, MOVING_AVERAGE)
         return (self.trend(trend) + self.rest(x - trend)).flatten(1)
 
@@ -154,7 +155,7 @@ class PatchTransformer(nn.Module):
         nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / self.output.in_features**0.5)
 
     def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        _check("PatchTransformer", self.series_shape, x)
+        check_shape("PatchTransformer", "series", self.series_shape, x)
         mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
         scale = (x.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
         patches = self._patches((x - mean) / scale)  # (B C, P, patch)
@@ -240,10 +241,3 @@ def _steps(model: str, input_shape: Sequence[int], num_outputs: int) -> tuple[in
         )
     in_steps, channels = input_shape
     return in_steps, num_outputs // channels, channels
-
-
-def _check(model: str, expected: tuple[int, int], x: Tensor) -> None:
-    if x.ndim != 3 or tuple(x.shape[1:]) != expected:
-        raise ValueError(
-            f"{model} expects series (B, {expected[0]}, {expected[1]}), received {tuple(x.shape)}."
-        )

@@ -23,8 +23,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from pellucid.models.autoencoder import check_images
 from pellucid.nn.names import lookup
+from pellucid.nn.shapes import check_shape
 
 SIZES: dict[str, int] = {"tiny": 16, "small": 32, "base": 64}
 """Width D by size."""
@@ -76,8 +76,7 @@ class Generator(nn.Module):
     def forward(
         self, z: Float[Tensor, "B latent_dim"], labels: Int[Tensor, "B"] | None = None
     ) -> Float[Tensor, "B C H W"]:
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"Generator expects noise (B, {self.latent_dim}), received {tuple(z.shape)}.")
+        check_shape("Generator", "noise", (self.latent_dim,), z)
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(_given("Generator", labels))], dim=1)
         return (self.layers(z) + 1) / 2
@@ -117,7 +116,6 @@ class Discriminator(nn.Module):
             )
         channels, height, side = image_shape
         make_norm = nn.Identity if norm is None else lookup("discriminator norm", norm, NORMS)
-        limited = spectral_norm if norm == "spectral" else _unchanged
         self.image_shape, self.pack, self.minibatch_std = tuple(image_shape), pack, minibatch_std
         self.layers = nn.Sequential(
             nn.Conv2d(channels * pack, width, 4, stride=2, padding=1),
@@ -132,9 +130,10 @@ class Discriminator(nn.Module):
         _init(self)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=0.02)
-        for layer in (self.layers[0], self.layers[2], self.output, self.embedding):
-            if layer is not None:
-                limited(layer)
+        if norm == "spectral":
+            for layer in (self.layers[0], self.layers[2], self.output, self.embedding):
+                if layer is not None:
+                    spectral_norm(layer)
 
     def forward(
         self, images: Float[Tensor, "B C H W"], labels: Int[Tensor, "B"] | None = None
@@ -150,7 +149,7 @@ class Discriminator(nn.Module):
 
     def _packed(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B / m, m C, H, W), rounded up: the first images fill up the last pack."""
-        check_images("Discriminator", self.image_shape, images)
+        check_shape("Discriminator", "images", self.image_shape, images)
         if len(images) % self.pack:
             whole = len(images) + -len(images) % self.pack
             images = images[torch.arange(whole, device=images.device) % len(images)]
@@ -185,10 +184,6 @@ def _deviation(maps: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, 1, H, W): the standard deviation over the batch, its mean over all else."""
     deviation = (maps.var(dim=0, correction=0) + 1e-8).sqrt().mean()
     return deviation.expand(len(maps), 1, *maps.shape[2:])
-
-
-def _unchanged(layer: nn.Module) -> nn.Module:
-    return layer
 
 
 def _given(model: str, labels: Tensor | None) -> Tensor:

@@ -6,8 +6,6 @@ before is in the model's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -15,17 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pellucid.nn import PAD
+from pellucid.nn.modes import Switched, evaluating
 
 BOS, EOS = 2, 3
 NEVER = -float("inf")
 
 
-class Module(Protocol):
+class Module(Switched, Protocol):
     """What both kinds of models are."""
-
-    training: bool
-
-    def train(self, mode: bool = True) -> Any: ...
 
     def new_cache(self) -> Any: ...
 
@@ -50,7 +45,6 @@ class EncoderDecoder(Module, Protocol):
     def decode(self, target_in: Tensor, memory: Tensor, source_mask: Tensor, cache: Any) -> Tensor: ...
 
 
-@torch.no_grad()
 def sample(
     model: LanguageModel,
     prompts: Int[Tensor, "B T"],
@@ -89,7 +83,7 @@ def sample(
     now, ends = int(lengths.min()), lengths + max_new_tokens
     tokens = prompts.new_full((len(prompts), int(ends.max())), PAD)
     tokens[:, : prompts.shape[1]] = prompts[:, : tokens.shape[1]]
-    with _evaluating(model):
+    with evaluating(model):
         cache, begin, seen = model.new_cache(), 0, 0
         while now < tokens.shape[1]:
             if model.max_seq_len is not None and now - begin > model.max_seq_len:
@@ -148,16 +142,6 @@ def _nucleus(probs: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(before >= top_p, 0.0))
 
 
-@contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
-    training = model.training
-    model.train(False)
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
 class Beams(NamedTuple):
     """What beam search found, the best first.
 
@@ -170,7 +154,6 @@ class Beams(NamedTuple):
     scores: Tensor
 
 
-@torch.no_grad()
 def beam_search(
     model: EncoderDecoder,
     source: Int[Tensor, "B S"],
@@ -200,7 +183,7 @@ def beam_search(
             f"beams={beams} and length_penalty={length_penalty}."
         )
     limit = min(max_new_tokens or model.max_target_len, model.max_target_len)
-    with _evaluating(model):
+    with evaluating(model):
         memory, mask = (part.repeat_interleave(beams, 0) for part in model.encode(source))  # (B N, ...)
         search = _Search(len(source), beams, limit, length_penalty, source.device)
         cache = model.new_cache()

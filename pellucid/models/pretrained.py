@@ -1,7 +1,7 @@
 """Models that others have trained, built out of the blocks of `pellucid.nn`.
 
     bert         tokens (B, T) -> blocks -> pool -> vectors (B, C)             TextEncoder
-    gpt2         tokens (B, T) -> causal blocks -> logits (B, T, V)            GPT
+    gpt2         tokens (B, T) -> causal blocks -> logits (B, T, V)            PretrainedGPT
     vit, timm    images (B, 3, H, W) -> blocks -> class token -> vectors (B, C), or logits with their own head
 
 `make` builds one with fresh weights; `pellucid.models.conversion` gives it those it is known for, and it
@@ -88,13 +88,11 @@ class Architecture:
     def blocks(self, dropout: float, *, norm_first: bool = True, causal: bool = False) -> nn.ModuleList:
         """Its transformer blocks, with fresh weights."""
         options = {"mlp_dim": self.mlp_dim, "dropout": dropout, "norm_first": norm_first, "causal": causal}
-        made = nn.ModuleList(
-            TransformerBlock(self.embed_dim, self.num_heads, **options) for _ in range(self.num_layers)
-        )
+        activation = lookup("activation of a pretrained model", self.activation, ACTIVATIONS)
+        made = [TransformerBlock(self.embed_dim, self.num_heads, **options) for _ in range(self.num_layers)]
         for block in made:
-            assert isinstance(block, TransformerBlock)
-            block.mlp[1] = lookup("activation of a pretrained model", self.activation, ACTIVATIONS)()
-        return made
+            block.mlp[1] = activation()
+        return nn.ModuleList(made)
 
     def finish(self, model: nn.Module) -> None:
         """Give all layer norms of a model their eps."""
@@ -173,21 +171,46 @@ class OpenVocabulary(TokenEmbedding):
         return F.linear(hidden, self.weight, self.never.to(hidden.dtype))
 
 
+class PretrainedGPT(GPT):
+    """A GPT-2 (Radford et al. 2019) that may have tokens it was never trained on.
+
+    Args:
+        architecture: of the family gpt2.
+        dropout: probability of zeroing a feature in training, 0..1.
+
+    Attributes:
+        architecture: as plain values, to build it again from.
+    """
+
+    def __init__(self, architecture: Architecture, dropout: float = 0.1):
+        plan = Plan(architecture.embed_dim, 0, architecture.num_heads)
+        super().__init__(architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout)
+        self.architecture = architecture.state()
+        self.embedding = OpenVocabulary(architecture.vocab_size, architecture.embed_dim)
+        self.blocks = architecture.blocks(dropout, causal=True)
+
+
 class PretrainedClassifier(nn.Module):
     """A fresh linear layer on top of a pretrained encoder; returns logits.
 
     Args:
         encoder: what makes vectors (B, C) of a batch.
-        embed_dim: C.
+        architecture: of the encoder.
         num_classes: K.
         dropout: probability of zeroing a feature before the logits in training, 0..1.
+
+    Attributes:
+        architecture: as plain values, to build it again from.
     """
 
-    def __init__(self, encoder: nn.Module, embed_dim: int, num_classes: int, dropout: float = 0.1):
+    def __init__(
+        self, encoder: TextEncoder | ViT, architecture: Architecture, num_classes: int, dropout: float = 0.1
+    ):
         super().__init__()
         self.encoder = encoder
+        self.architecture = architecture.state()
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(embed_dim, num_classes)
+        self.output = nn.Linear(architecture.embed_dim, num_classes)
         nn.init.normal_(self.output.weight, std=INIT_STD)
         nn.init.zeros_(self.output.bias)
 
@@ -196,10 +219,10 @@ class PretrainedClassifier(nn.Module):
 
     def encode(self, inputs: Tensor) -> Float[Tensor, "B T C"]:
         """Return the vector of every token or patch; see the encoder."""
-        return self.encoder.encode(inputs)  # type: ignore[operator]
+        return self.encoder.encode(inputs)
 
 
-def make(architecture: Architecture, dropout: float = 0.1) -> nn.Module:
+def make(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
     """Build a model with fresh weights; `fill` gives it those it is known for."""
     model = _MAKERS[architecture.family](architecture, dropout)
     architecture.finish(model)
@@ -214,35 +237,25 @@ def make_classifier(
     Raises:
         ValueError: the model is no encoder.
     """
-    if architecture.family == "gpt2":
+    encoder = make(replace(architecture, num_classes=0, unit_length=False), dropout)
+    if isinstance(encoder, PretrainedGPT):
         raise ValueError(
             "A GPT-2 goes on writing texts and makes no classifier: try a model of the type bert."
         )
-    encoder = make(replace(architecture, num_classes=0, unit_length=False), dropout)
-    return PretrainedClassifier(encoder, architecture.embed_dim, num_classes, dropout)
+    return PretrainedClassifier(encoder, architecture, num_classes, dropout)
 
 
-def _gpt(architecture: Architecture, dropout: float) -> nn.Module:
-    plan = Plan(architecture.embed_dim, 0, architecture.num_heads)
-    model = GPT(architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout)
-    model.embedding = OpenVocabulary(architecture.vocab_size, architecture.embed_dim)
-    model.blocks = architecture.blocks(dropout, causal=True)
-    return model
-
-
-def _vit(architecture: Architecture, dropout: float) -> nn.Module:
+def _vit(architecture: Architecture, dropout: float) -> ViT:
     plan = ImagePlan(architecture.embed_dim, 0, architecture.num_heads)
     shape, side = architecture.image_shape, architecture.patch_size
-    model = ViT(architecture.num_classes or 1, shape, side, plan=plan, dropout=dropout, pooling="cls")
-    if not architecture.num_classes:
-        model.output = nn.Identity()  # type: ignore[assignment]
+    model = ViT(architecture.num_classes, shape, side, plan=plan, dropout=dropout, pooling="cls")
     model.blocks = architecture.blocks(dropout)
     return model
 
 
-_MAKERS: dict[str, Callable[[Architecture, float], nn.Module]] = {
+_MAKERS: dict[str, Callable[[Architecture, float], TextEncoder | PretrainedGPT | ViT]] = {
     "bert": TextEncoder,
-    "gpt2": _gpt,
+    "gpt2": PretrainedGPT,
     "vit": _vit,
     "timm": _vit,
 }

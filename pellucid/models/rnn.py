@@ -1,10 +1,11 @@
 """Recurrent networks: a classifier of texts and series, and a language model.
 
-    RNN:              inputs -> vectors (B, T, C) -> layers (B, T, D H) -> pool (B, D H) -> logits (B, K)
+    RNN:              inputs -> vectors (B, T, C) -> layers (B, T, D H) -> pool (B, P) -> logits (B, K)
     RNNLanguageModel: tokens -> vectors (B, T, C) -> layers (B, T, H) -> logits (B, T, V)
 
-Shapes: B batch, T steps, C embed_dim, H hidden_size, D directions, K classes, V vocab_size. The two share
-the names `embedding.` and `layers.`, so that what a language model has learned can begin a classifier.
+Shapes: B batch, T steps, C embed_dim, H hidden_size, D directions, P features after pooling, K classes,
+V vocab_size. The two share the names `embedding.` and `layers.`, so that what a language model has learned
+can begin a classifier.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pellucid.nn import (
+    PAD,
     AttentionPool,
     LockedDropout,
     RecurrentLayer,
     TokenEmbedding,
+    concat_pool,
     input_layer,
     last_pool,
     max_pool,
@@ -51,7 +54,13 @@ class Plan:
 SIZES = {"tiny": Plan(32, 32, 1), "small": Plan(128, 128, 1), "base": Plan(256, 256, 2)}
 """Plans by size."""
 
-POOLINGS = {"last": last_pool, "mean": mean_pool, "max": max_pool, "attention": AttentionPool}
+POOLINGS = {
+    "last": last_pool,
+    "mean": mean_pool,
+    "max": max_pool,
+    "concat": concat_pool,
+    "attention": AttentionPool,
+}
 """What makes one vector of a sequence, by name."""
 
 
@@ -75,7 +84,7 @@ class RNN(nn.Module):
         dropout: in training, the probability of zeroing a word wherever it stands in the batch (Gal and
             Ghahramani 2016), a feature of what a layer reads, for all steps of a sequence, and a feature
             before the logits.
-        pooling: of the last layer: last, mean, max or attention.
+        pooling: of the last layer: last, mean, max, concat (the three of them) or attention.
 
     Raises:
         ValueError: an unknown cell or pooling, or a shape that does not fit the vocab_size.
@@ -103,19 +112,20 @@ class RNN(nn.Module):
         features = plan.hidden_size * (2 if bidirectional else 1)
         self.embedding = input_layer(tuple(input_shape), vocab_size, plan.embed_dim)
         self.layers = _layers(cell, plan, bidirectional=bidirectional)
-        if pooling == "last":
-            pool = partial(last_pool, bidirectional=bidirectional)
+        if pooling in ("last", "concat"):
+            pool = partial(pool, bidirectional=bidirectional)
         self.pool = pool(features) if pool is AttentionPool else pool
         self.locked_dropout = LockedDropout(dropout)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(features, num_classes)
+        pooled = features * (3 if pooling == "concat" else 1)
+        self.output = nn.Linear(pooled, num_classes)
         _init_embedding(self.embedding)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / features**0.5)
+        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / pooled**0.5)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B K"]:
         hidden = self.encode(inputs)  # (B, T, D H)
-        pooled = self.pool(hidden, self.embedding.content(inputs))  # (B, D H)
+        pooled = self.pool(hidden, self.embedding.content(inputs))  # (B, P)
         return self.output(self.dropout(pooled))  # (B, K)
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T DH"]:
@@ -194,6 +204,11 @@ class RNNLanguageModel(nn.Module):
             tokens: the tokens; with a cache, only those it has not seen.
             cache: made by `new_cache`; goes on from what it remembers, and remembers these tokens.
         """
+        hidden = self.hidden(tokens, cache)  # (B, T, H)
+        return self.embedding.logits(hidden) if self.output is None else self.output(hidden)  # (B, T, V)
+
+    def hidden(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T H"]:
+        """Return what the logits are made of; see `forward`."""
         x = _embed(self.embedding, tokens, self.dropout)  # (B, T, C)
         before = cache.states if cache is not None else []
         after = []
@@ -202,8 +217,13 @@ class RNNLanguageModel(nn.Module):
             after.append(state)
         if cache is not None:
             cache.states, cache.length = after, cache.length + tokens.shape[1]
-        x = self.locked_dropout(x)  # (B, T, H)
-        return self.embedding.logits(x) if self.output is None else self.output(x)  # (B, T, V)
+        return self.locked_dropout(x)
+
+    def scorer(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"] | None]:
+        """Return the weights and biases that make logits of `hidden`; None: no biases."""
+        if self.output is None:
+            return self.embedding.weight, None
+        return self.output.weight, self.output.bias
 
     def new_cache(self) -> StateCache:
         """An empty memory."""
@@ -221,7 +241,7 @@ def _layers(cell: str, plan: Plan, *, bidirectional: bool) -> nn.ModuleList:
 def _init_embedding(embedding: nn.Module) -> None:
     if isinstance(embedding, TokenEmbedding):
         nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
-        nn.init.zeros_(embedding.weight[0].detach())
+        nn.init.zeros_(embedding.weight[PAD].detach())
 
 
 def _embed(embedding: nn.Module, inputs: Tensor, dropout: nn.Dropout) -> Tensor:

@@ -13,7 +13,8 @@ Shapes: B batch, C channels in and out, H and W height and width, both any numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -64,17 +65,17 @@ class UNet(nn.Module):
     ):
         super().__init__()
         widths = lookup("unet size", size, SIZES)
-        options = {"activation": activation, "norm": norm}
+        block = partial(ConvBlock, activation=activation, norm=norm)
         self.channels, self.residual = channels, residual
         self.down, self.up, self.enlarge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         before = channels
         for width in widths[:-1]:
-            self.down.append(_two_blocks(before, width, **options))
+            self.down.append(_two(block, before, width))
             before = width
-        self.lowest = _two_blocks(before, widths[-1], **options)
+        self.lowest = _two(block, before, widths[-1])
         for width, lower in zip(widths[-2::-1], widths[:0:-1], strict=True):
-            self.enlarge.append(ConvBlock(lower, width, **options))
-            self.up.append(_two_blocks(2 * width, width, **options))
+            self.enlarge.append(block(lower, width))
+            self.up.append(_two(block, 2 * width, width))
         self.output = nn.Conv2d(widths[0], channels, 1)
         init_weights(self, activation)
         nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / widths[0] ** 0.5)
@@ -107,9 +108,9 @@ class UNet(nn.Module):
             )
 
 
-def _two_blocks(channels: int, width: int, **options: str | None) -> nn.Sequential:
+def _two(block: Callable[[int, int], nn.Module], channels: int, width: int) -> nn.Sequential:
     """(B, channels, H, W) -> (B, width, H, W)."""
-    return nn.Sequential(ConvBlock(channels, width, **options), ConvBlock(width, width, **options))  # type: ignore[arg-type]
+    return nn.Sequential(block(channels, width), block(width, width))
 
 
 def unet(

@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.models.autoencoder import check_images, decoder, encoder
+from pellucid.models.autoencoder import decoder, encoder
+from pellucid.nn.shapes import check_shape
 
 
 class VAEOutput(NamedTuple):
@@ -83,7 +84,7 @@ class VAE(nn.Module):
         self, x: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B latent_dim"], Float[Tensor, "B latent_dim"]]:
         """Return mu and logvar of q(z | x)."""
-        check_images("VAE", self.input_shape, x)
+        check_shape("VAE", "images", self.input_shape, x)
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 

@@ -20,6 +20,7 @@ from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
 from pellucid.nn.attention import INIT_STD
 from pellucid.nn.init import OUTPUT_GAIN
 from pellucid.nn.names import lookup
+from pellucid.nn.shapes import check_shape
 
 PATCHES_A_SIDE = 8
 
@@ -49,7 +50,7 @@ class ViT(nn.Module):
     """A transformer that classifies images; returns logits.
 
     Args:
-        num_classes: K.
+        num_classes: K; 0 for no head: what it returns are then the pooled vectors (B, D).
         image_shape: (C, H, W).
         patch_size: side of a patch in pixels. Images that are no multiple of it get zeros at the right and
             bottom.
@@ -95,13 +96,14 @@ class ViT(nn.Module):
             TransformerBlock(plan.embed_dim, plan.num_heads, dropout=dropout) for _ in range(plan.num_layers)
         )
         self.norm = nn.LayerNorm(plan.embed_dim)
-        self.output = nn.Linear(plan.embed_dim, num_classes)
+        self.output = nn.Linear(plan.embed_dim, num_classes) if num_classes else nn.Identity()
         self._init(channels * patch_size**2, plan.embed_dim)
 
     def _init(self, pixels: int, embed_dim: int) -> None:
         init_transformer(self)
         nn.init.normal_(self.patches.weight, std=pixels**-0.5)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / embed_dim**0.5)
+        if isinstance(self.output, nn.Linear):
+            nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / embed_dim**0.5)
         if self.class_token is not None:
             nn.init.normal_(self.class_token, std=INIT_STD)
 
@@ -112,9 +114,7 @@ class ViT(nn.Module):
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S D"]:
         """Return the vector of the class token, where there is one, and of every patch, row by row."""
-        if tuple(x.shape[1:]) != self.image_shape:
-            sides = ", ".join(map(str, self.image_shape))
-            raise ValueError(f"ViT expects images (B, {sides}), received {tuple(x.shape)}.")
+        check_shape("ViT", "images", self.image_shape, x)
         maps = self.patches(F.pad(x, self.padding))  # (B, D, H / P, W / P)
         tokens = maps.flatten(2).transpose(1, 2)  # (B, N, D)
         if self.class_token is not None:
@@ -140,7 +140,8 @@ def vit(
         input_shape: the shape of one image, (C, H, W).
         num_outputs: K.
         size: tiny, small (the default) or base; see `SIZES`.
-        patch_size: by default what makes 7 or 8 patches of the shorter side: 4 for 28 or 32 pixels.
+        patch_size: by default the smallest that makes no more than 8 patches of the shorter side: 4 for 28
+            or 32 pixels.
         dropout: see `ViT`.
         pooling: see `ViT`.
 

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pellucid.models.autoencoder import SIZES, Down, Up, check_images
+from pellucid.models.autoencoder import SIZES, Down, Up
 from pellucid.nn.names import lookup
+from pellucid.nn.shapes import check_shape
 
 COMMITMENT = 0.25
 """How strongly encoder outputs are pulled to their codes, beside the pull of 1 the other way."""
@@ -105,7 +106,7 @@ class VQVAE(nn.Module):
         return self.up(self.from_latent(self._look_up(codes)))
 
     def _latents(self, x: Tensor) -> Tensor:
-        check_images("VQVAE", self.input_shape, x)
+        check_shape("VQVAE", "images", self.input_shape, x)
         return self.to_latent(self.down(x))  # (B, D, h, w)
 
     def _nearest(self, latents: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from pellucid.nn.convolution import ConvBlock, ResidualBlock
 from pellucid.nn.embedding import PAD, SeriesProjection, TokenEmbedding, input_layer
 from pellucid.nn.init import gain, init_weights
 from pellucid.nn.norm import NORMS, norm
-from pellucid.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
+from pellucid.nn.pooling import AttentionPool, concat_pool, last_pool, max_pool, mean_pool
 from pellucid.nn.position import POSITIONS, LearnedPositions, Rotary, SinusoidalPositions, positions
 from pellucid.nn.recurrent import CELLS, LockedDropout, RecurrentLayer, unroll
 
@@ -41,6 +41,7 @@ __all__ = [
     "TokenEmbedding",
     "TransformerBlock",
     "activation",
+    "concat_pool",
     "explicit_attention",
     "gain",
     "init_transformer",

@@ -43,6 +43,17 @@ def last_pool(
     return last.masked_fill(~content.any(1, keepdim=True), 0.0)
 
 
+def concat_pool(
+    x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"], *, bidirectional: bool = False
+) -> Float[Tensor, "B 3C"]:
+    """The last, the largest and the mean, side by side (Howard and Ruder 2018, ULMFiT, section 3.2).
+
+    What matters in a long text may stand anywhere in it, and the last state may have lost it.
+    """
+    last = last_pool(x, content, bidirectional=bidirectional)  # (B, C)
+    return torch.cat([last, max_pool(x, content), mean_pool(x, content)], dim=1)
+
+
 class AttentionPool(nn.Module):
     """A weighted mean whose weights are learned: softmax(v . tanh(W x + b)) (Yang et al. 2016, equation 5-7).
 

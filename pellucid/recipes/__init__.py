@@ -1,7 +1,8 @@
-"""Recipes: leaves, each a file with a docstring and a `CONFIG`, found by name and imported by nobody.
+"""Recipes: leaves, each a file with a docstring and a `CONFIG` or `STUDY`, found by name, imported by nobody.
 
-In: nothing. Out: configs with the score they must reach and the published one beside it. A recipe is not a
-place for code: what two recipes share belongs in the library. Imports `config` alone.
+In: nothing. Out: configs, and studies of several runs, with the score they must reach and the published one
+beside it. A recipe is not a place for code: what two recipes share belongs in the library. Imports `config`
+and `study` alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pkgutil
 
 from pellucid.config import Config
 from pellucid.errors import UnknownNameError
+from pellucid.study import Study
 
 
 def names() -> list[str]:
@@ -18,8 +20,8 @@ def names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> Config:
-    """Return the config of a recipe.
+def find(name: str) -> Config | Study:
+    """Return the config of a recipe, or the study it is.
 
     Raises:
         UnknownNameError: there is no such recipe; names the nearest.
@@ -27,4 +29,5 @@ def find(name: str) -> Config:
     if name not in names():
         raise UnknownNameError("recipe", name, names())
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    return module.CONFIG.model_copy(deep=True)
+    recipe = module.STUDY if hasattr(module, "STUDY") else module.CONFIG
+    return recipe.model_copy(deep=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,9 @@ BASELINES = {
 }
 """Baselines that go by another name than they are recorded under."""
 
+SPREAD = {"std": "standard deviation", "min": "lowest", "max": "highest"}
+"""What is told of the runs of a study beside their mean, by the ending of its name."""
+
 SPLITS = ("test", "val")
 
 
@@ -116,6 +119,9 @@ def measure(key: str) -> Measure:
     name = key.rpartition("/")[2]
     if name in NAMES:
         return NAMES[name]
+    of, _, ending = name.rpartition("_")
+    if of in NAMES and ending in SPREAD:
+        return replace(NAMES[of], name=f"{NAMES[of].name}, {SPREAD[ending]}")
     ranked = re.fullmatch(r"(recall|precision)_at_(\d+)", name)
     if ranked:
         return Measure(f"{ranked[1]} at {ranked[2]}", share=True)
@@ -143,17 +149,19 @@ def written(key: str, value: float | None) -> str:
     return f"{value:.4g}" if known.decimals is None else f"{value:.{known.decimals}f}"
 
 
-def headline(task: str, metrics: Mapping[str, float]) -> list[str]:
+def headline(task: str, metrics: Mapping[str, float], target: str | None = None) -> list[str]:
     """Return the keys of `metrics` worth showing first, the one that stands for the run at the front.
 
     Args:
         task: what was learned; "" where it is not known.
         metrics: final numbers, e.g. {"test/accuracy": 0.995}; the test split goes before validation.
+        target: the key of the score that was to be reached, which goes before all others.
     """
     names = FIRST.get(task, ("loss",))
+    first = [target] if target else []
     known = [f"{split}/{name}" for split in SPLITS for name in names]
     others = [key for split in SPLITS for key in metrics if key.startswith(f"{split}/")]
-    return [key for key in dict.fromkeys([*known, *others]) if metrics.get(key) is not None]
+    return [key for key in dict.fromkeys([*first, *known, *others]) if metrics.get(key) is not None]
 
 
 def baseline(name: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 import filelock
 
 from pellucid.errors import RunError, UnknownNameError
-from pellucid.record import files
+from pellucid.record import files, measures
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
 from pellucid.record.store import Store
@@ -90,9 +90,8 @@ class Run:
             with files.storage(root):
                 partial.rename(path)
                 files.sync_folder(root)
-        except BaseException:
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-            raise
         return cls(path)
 
     # ---- identity ------------------------------------------------------------------------------
@@ -130,7 +129,27 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """The final numbers, e.g. {"test/accuracy": 0.995}."""
-        return self.facts.get("metrics", {})
+        return self.facts.get("metrics") or {}
+
+    @property
+    def task(self) -> str:
+        """What was learned: the name of the objective, or what the data is for; "" if neither is known."""
+        return self.facts.get("task") or (self.facts.get("dataset") or {}).get("task") or ""
+
+    @property
+    def headline(self) -> list[str]:
+        """The keys of `metrics` worth showing first; the first of all stands for the run."""
+        return measures.headline(self.task, self.metrics, (self.facts.get("target") or {}).get("metric"))
+
+    @property
+    def verdict(self) -> str:
+        """Whether the score that was to be reached was, in words; "" where there is none."""
+        target, met = self.facts.get("target"), self.facts.get("target_met")
+        if not target:
+            return ""
+        if met is not None:
+            return "met" if met else "missed"
+        return "does not apply to this data" if target["metric"] in self.metrics else "not measured"
 
     # ---- writing -------------------------------------------------------------------------------
 
@@ -213,7 +232,8 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
                 remedy="`pellucid runs ls`",
             )
         return max(mine, key=lambda run: (run.facts.get("started", ""), run.id))
-    matches = [run for run in runs if run.id.startswith(reference)]
+    exact = [run for run in runs if run.id == reference]
+    matches = exact or [run for run in runs if run.id.startswith(reference)]
     if len(matches) == 1:
         return matches[0]
     if matches:

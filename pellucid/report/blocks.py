@@ -10,8 +10,10 @@ block has `kind`, `title` and `caption` (what one sees, in a sentence), and by k
     tokens   rows: [{tokens, weights, label, note}]       signed weights, one for each token
     heatmap  rows, columns (names), values                (rows, columns)
     scatter  x_label, y_label, groups: [{name, points}]
-    lines    x_label, y_label, series: [{name, x, y, low and high (optional)}]
-    table    columns, rows
+    lines    x_label, y_label, series: [{name, x, y, low and high (optional)}],
+             x_log (optional), share (optional)           y are shares of 1, written in percent
+    table    columns, rows                                a cell is a value, or {text, link or number: true};
+                                                          a link is a path from the run folder
 
 A block that is damaged, or of a kind not known here, is left out and said to be.
 """
@@ -28,6 +30,7 @@ from typing import Any
 from PIL import Image
 
 from pellucid.record import Run
+from pellucid.report import study
 from pellucid.report.charted import lines, number, scatter, table
 from pellucid.report.charts import Chart
 from pellucid.report.marked import heatmap, tokens
@@ -37,7 +40,7 @@ from pellucid.report.pictures import Picture, picture
 TITLES = {
     "classification": "What it looks at",
     "multilabel": "What it looks at",
-    "language_model": "What it writes",
+    "language_model": "How it writes",
     "masked_language_model": "What it fills in",
     "seq2seq": "What it writes",
     "span_denoising": "What it restores",
@@ -109,10 +112,12 @@ def blocks(run: Run, found: Evaluation | None, task: str) -> Blocks:
     """Prepare what an evaluated split and the training itself have to show."""
     shelf = _Shelf(run.path)
     left_out: list[str] = []
-    drawn = _drawn(found.facts.get("blocks") if found else None, shelf, left_out)
+    of_study = "parts" in run.facts
+    given = study.blocks(run.facts) if of_study else found.facts.get("blocks") if found else None
+    drawn = _drawn(given, shelf, left_out)
     seen = _drawn(_while_training(run), shelf, left_out)
     return Blocks(
-        title=TITLES.get(task, "What it does"),
+        title="Run by run" if of_study else TITLES.get(task, "What it does"),
         blocks=(*drawn, *(block for block in seen if block.kind != "lines")),
         left_out=tuple(left_out),
         by_epoch=tuple(replace(b.body.chart, note=b.caption) for b in seen if b.kind == "lines"),

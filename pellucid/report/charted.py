@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from markupsafe import Markup
+
 from pellucid.report import charts, plots, words
 from pellucid.report.charts import Chart, Line
 
@@ -78,13 +80,15 @@ def lines(facts: Mapping[str, Any]) -> Plot:
     series = [_line(entry, role) for entry, role in zip(facts["series"], roles, strict=True)]
     if not any(math.isfinite(y) for line in series for _, y in line.points):
         raise ValueError("it has no points")
+    share, x_log = bool(facts.get("share")), bool(facts.get("x_log"))
+    write = words.percent if share else words.number
 
     def draw(width: int) -> Element:
-        return plots.lines(series, names, width=width)
+        return plots.lines(series, names, width=width, write=write, shares=share, x_log=x_log)
 
     at = sorted({x for line in series for x, _ in line.points})
     values = [dict(line.points) for line in series]
-    rows = [(words.plain(x), *(words.number(found.get(x)) for found in values)) for x in at]
+    rows = [(words.plain(x), *(write(found.get(x)) for found in values)) for x in at]
     columns = (names[0], *(line.name for line in series))
     twin = Table(columns, tuple(rows[:TABLE]), (True,) * len(columns), max(0, len(rows) - TABLE))
     return Plot(charts.chart(str(facts["title"]), draw), twin)
@@ -120,6 +124,8 @@ def table(facts: Mapping[str, Any]) -> Table:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _linked(value["text"], value["link"]) if "link" in value else str(value["text"])
     if value is None:
         return words.NOTHING
     if isinstance(value, float):
@@ -128,7 +134,20 @@ def _cell(value: Any) -> str:
     return words.count(value) if large else str(value)
 
 
+def _linked(text: Any, link: str) -> Markup:
+    """A link to a file beside this one; the text and the link are escaped.
+
+    Raises:
+        ValueError: it leads elsewhere.
+    """
+    if ":" in link or link.startswith("/"):
+        raise ValueError(f"{link} is not a path from the run folder")
+    return Markup('<a href="{}">{}</a>').format(link, text)
+
+
 def _is_number(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value.get("number"))
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 

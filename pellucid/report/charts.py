@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pellucid.report.scales import Axis
-from pellucid.report.words import count, interval, number, percent
+from pellucid.report.words import count, interval, number, percent, plain
 
 WIDE, NARROW = 428, 342
 LEFT, RIGHT, TOP, BOTTOM = 46, 78, 42, 38
@@ -219,11 +219,11 @@ def columns(
     for line in lines:
         for a, b in line.points:
             found.setdefault(a, []).append((line.name, b))
-    at, unit = sorted(found), name.split(" ")[0]
+    at, unit = sorted(found), name.partition(",")[0]
     for i, a in enumerate(at):
         left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
         right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2
-        text = f"{unit} {a:g}: " + ", ".join(f"{who} {write(b)}".strip() for who, b in found[a])
+        text = f"{unit} {plain(a)}: " + ", ".join(f"{who} {write(b)}".strip() for who, b in found[a])
         hit = node(svg, "rect", class_="hit", x=left, width=max(1, right - left), y=y.end)
         hit.set("height", f"{y.start - y.end:.1f}")
         hit.set("data-x", f"{x(a):.1f}")

@@ -14,7 +14,6 @@ from pellucid.diagnosis import is_phase_loss, phase, reading
 from pellucid.record import Finding, Run, measures
 from pellucid.report import charts, plots, words
 from pellucid.report.charts import Chart, Line, Points
-from pellucid.report.result import task_of
 
 USUAL = ("accuracy", "f1", "mae")
 """Measures that are drawn beside the loss where the task does not say which."""
@@ -74,11 +73,12 @@ class _Curves:
         self.keys = run.store.keys()
         self.epochs = run.store.series("epoch")
         self.phases = [key for key in self.keys if is_phase_loss(key)]
+        self.several = len(self.phases) > 1
         self.measure = next((name for name in self._names() if self._is_told_apart(name)), None)
 
     def _names(self) -> tuple[str, ...]:
         """The measures to choose from, by task."""
-        first = measures.FIRST.get(task_of(self.run.facts), USUAL)
+        first = measures.FIRST.get(self.run.task, USUAL)
         return tuple(name for name in first if name not in TOLD)
 
     def _is_told_apart(self, name: str) -> bool:
@@ -125,10 +125,13 @@ def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
     if not curves.epochs:
         return None
     finding = reading(run)
-    by_split = [] if len(curves.phases) > 1 else [_loss(curves, finding)]
-    by_split.append(_measure(curves) if len(curves.phases) < 2 or not by_epoch else None)
-    others = [] if len(curves.phases) > 1 and by_epoch else _together(curves)
-    drawn = {"loss", curves.measure} if len(curves.phases) < 2 else set()
+    told = curves.several and bool(by_epoch)  # by the task itself, better than records can
+    by_split = [
+        None if curves.several else _loss(curves, finding),
+        None if told else _measure(curves),
+    ]
+    others = [] if told else _together(curves)
+    drawn = set() if curves.several else {"loss", curves.measure}
     more = [key for key in curves.keys if key not in ("epoch", "step/loss") and not _is_drawn(key, drawn)]
     keys = [key for key in curves.keys if key.partition("/")[0] in ("train", "val", "epoch_seconds")]
     steps, best = [step for step, _ in curves.epochs], (run.facts.get("best") or {}).get("step")
@@ -168,7 +171,7 @@ def _loss(curves: _Curves, finding: Finding) -> Chart | None:
         )
     if clean:
         notes.append("Both lines are measured alike, without augmentation and dropout.")
-    unit = measures.unit("loss", task_of(curves.run.facts))
+    unit = measures.unit("loss", curves.run.task)
     name = f"loss, {unit}" if " per " in unit else "loss"
     return _chart(curves, title, lines, name, words.number, note=" ".join(notes), raw=raw)
 
@@ -207,7 +210,7 @@ def _chart(
 
 def _together(curves: _Curves) -> list[Chart]:
     """The losses of several phases, and measures that belong together, each line under its own name."""
-    groups = [(curves.phases, "loss", phase)] if len(curves.phases) > 1 else []
+    groups = [(curves.phases, "loss", phase)] if curves.several else []
     for pair in TOGETHER:
         keys = [f"val/{name}" for name in pair if f"val/{name}" in curves.keys]
         groups += [(keys, "on validation rows", words.measure_name)] if len(keys) == len(pair) else []

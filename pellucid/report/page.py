@@ -23,7 +23,7 @@ from pellucid.report.blocks import blocks
 from pellucid.report.learning import learning
 from pellucid.report.mistakes import Evaluation
 from pellucid.report.pictures import Album
-from pellucid.report.result import result, task_of, things
+from pellucid.report.result import result, things
 from pellucid.report.weights import first_layer
 
 HERE = Path(__file__).parent
@@ -101,7 +101,7 @@ def _style(view: dict[str, Any]) -> str:
 
 def _view(run: Run) -> dict[str, Any]:
     """What the template shows, section by section; a section that is None or empty is left out."""
-    facts, task = run.facts, task_of(run.facts)
+    facts, task = run.facts, run.task
     found = mistakes.evaluation(run)
     shown = blocks(run, found, task)
     return {
@@ -158,6 +158,7 @@ def _strip(run: Run) -> list[tuple[str, str]]:
     source = (data.get("source") or {}).get("name") or data.get("name")
     train = (data.get("splits") or {}).get("train", {}).get("rows")
     entries = [
+        ("Runs", words.count(len(facts["parts"])) if "parts" in facts else None),
         ("Data", source),
         (f"Training {things(facts)}", words.count(train) if train else None),
         ("Model", " ".join(str(part) for part in (model.get("size"), model.get("name")) if part)),
@@ -204,10 +205,12 @@ def _repeat(run: Run) -> dict[str, str]:
     lines = [train]
     if run.status in ("interrupted", "killed", "failed"):
         lines.append(f"{train} --resume {shlex.quote(run.id)}")
+    train_it, read_it = ("train_study", "Study") if "parts" in run.facts else ("train", "Config")
     python = (
         "import pellucid\n"
-        "from pellucid.build import train\n\n"
-        f"again = train(pellucid.Config.read({config!r}))\n"
+        f"from pellucid.build import {train_it}\n"
+        f"from pellucid.{read_it.lower()} import {read_it}\n\n"
+        f"again = {train_it}({read_it}.read({config!r}))\n"
         f"before = pellucid.Run({folder!r})\n"
         "print(before.metrics, again.metrics)"
     )

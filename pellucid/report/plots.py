@@ -50,6 +50,7 @@ def lines(
     width: int,
     write: Callable[[float], str] = number,
     shares: bool = False,
+    x_log: bool = False,
 ) -> ET.Element:
     """Draw lines with their bands, and their names above.
 
@@ -59,15 +60,16 @@ def lines(
         width: of the drawing, in pixels.
         write: writes a y value for tooltips.
         shares: y values are shares of 1, ticked in percent.
+        x_log: x values are all above 0, and their axis is logarithmic.
     """
     top = 40 + _names_height(series, width)
     height = top + 212 + BOTTOM
     every = [point for line in series for point in (*line.points, *line.low, *line.high)]
-    x = _across(every, width)
+    x = _across(every, width, log=x_log)
     y = Axis.fit([b for _, b in every if math.isfinite(b)], height - BOTTOM, top, shares=shares)
     svg = canvas(width, height)
     _name(svg, series, width)
-    grid(svg, x, y, names[0], "")
+    grid(svg, x, y, names[0] + (", log scale" if x.log else ""), "")
     node(svg, "text", names[1] + (", log scale" if y.log else ""), class_="name", x=0, y=top - 14)
     for line in series:
         if line.low and line.high:
@@ -117,9 +119,11 @@ def middle(points: Points) -> tuple[float, float]:
 # ---- pieces ------------------------------------------------------------------------------------------
 
 
-def _across(points: Points, width: int) -> Axis:
-    """A linear axis from the first x to the last, with a little room at its ends."""
+def _across(points: Points, width: int, log: bool = False) -> Axis:
+    """An axis from the first x to the last, with a little room at its ends."""
     low, high = min(a for a, _ in points), max(a for a, _ in points)
+    if log:
+        return Axis(low / 1.1, high * 1.1, LEFT, width - 16, log=True)
     room = 0.02 * (high - low) or 0.5
     return Axis(low - room, high + room, LEFT, width - 16)
 

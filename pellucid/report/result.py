@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.record import Run, measures
-from pellucid.report import words
+from pellucid.report import study, words
 from pellucid.report.sentences import SPLITS, sentence
 from pellucid.report.standings import Standing, bar, beaten_by, rivals, standings
 
@@ -44,46 +44,34 @@ class Result:
 
 def result(run: Run) -> Result:
     """Gather the answer from a run's facts."""
-    facts, task = run.facts, task_of(run.facts)
-    key = headline_key(facts)
+    facts, task = run.facts, run.task
+    key = next(iter(run.headline), None)
     if key is None:
         return Result(_unfinished(run))
+    if (parts := facts.get("parts")) and study.is_drawn(facts) and not facts.get("target"):
+        return Result(study.sentence(run))
     value, rows = run.metrics[key], _rows(facts, key)
     rows_of_it, full = standings(facts, task, key, rows)
     target = facts.get("target") or {}
     return Result(
-        sentence=sentence(run, task, key, rows, things(facts)),
+        sentence=study.sentence(run) if parts else sentence(run, task, key, rows, things(facts)),
         number=words.measure(key, value, rows),
         measure=words.measure_name(key),
         unit=_unit(key, task),
-        context=tuple(_context(facts, task, key, rows)),
+        context=tuple(study.context(facts) if parts else _context(facts, task, key, rows)),
         standings=rows_of_it,
         reading=_reading(facts, task, key),
-        target=_target(facts),
+        target=_target(run),
         target_met=facts.get("target_met"),
         target_share=bar(target["value"], full) if target.get("metric") == key else None,
         beaten_by=beaten_by(facts, task, key, rows),
     )
 
 
-def headline_key(facts: Mapping[str, Any]) -> str | None:
-    """The metric that stands for the run: its target's, or its task's, on the test split if there is one."""
-    metrics = facts.get("metrics") or {}
-    target = (facts.get("target") or {}).get("metric")
-    if metrics.get(target) is not None:
-        return target
-    return next(iter(measures.headline(task_of(facts), metrics)), None)
-
-
 def things(facts: Mapping[str, Any]) -> str:
     """What the rows are: images, texts or rows."""
     kinds = {entry.get("kind") for entry in (facts.get("dataset") or {}).get("inputs", [])}
     return {"image": "images", "text": "texts"}.get(next(iter(kinds)) if len(kinds) == 1 else "", "rows")
-
-
-def task_of(facts: Mapping[str, Any]) -> str:
-    """What was learned: the name of the objective, or what the data is for."""
-    return facts.get("task") or (facts.get("dataset") or {}).get("task") or ""
 
 
 def _rows(facts: Mapping[str, Any], key: str) -> int | None:
@@ -106,20 +94,25 @@ def _reading(facts: Mapping[str, Any], task: str, key: str) -> str:
 
 def _unfinished(run: Run) -> str:
     """The sentence of a run that has no result, or none yet."""
-    epochs = run.store.series("epoch")
-    done = (
-        f"after {words.plural(round(epochs[-1][1]), 'epoch')}"
-        if epochs
-        else "before its first epoch was done"
-    )
+    done = _done(run)
     reason = run.facts.get("stop_reason") or ""
     why = f": {reason}" if reason else ""
     return {
         "running": f"{run.name} is still training; this page was written {done}.",
         "failed": f"{run.name} failed {done}{why}.",
-        "killed": f"{run.name} was killed {done}; `--resume` goes on from its last checkpoint.",
-        "interrupted": f"{run.name} was interrupted {done}; `--resume` goes on from its last checkpoint.",
+        "killed": f"{run.name} was killed {done}; it can go on from its last checkpoint.",
+        "interrupted": f"{run.name} was interrupted {done}; it can go on from its last checkpoint.",
     }.get(run.status, f"{run.name} has no measured result{why}.")
+
+
+def _done(run: Run) -> str:
+    """How far a run is."""
+    if "parts" in run.facts:
+        return study.unfinished(run.facts)
+    epochs = run.store.series("epoch")
+    if not epochs:
+        return "before its first epoch was done"
+    return f"after {words.plural(round(epochs[-1][1]), 'epoch')}"
 
 
 def _context(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -> list[tuple[str, str]]:
@@ -129,6 +122,8 @@ def _context(facts: Mapping[str, Any], task: str, key: str, rows: int | None) ->
         split = key.partition("/")[0]
         beside = [f"{split}/{name}" for name in measures.FIRST.get(task, ())]
         others = [other for other in beside if other != key and metrics.get(other) is not None]
+        if metrics.get(f"{split}/loss") == metrics[key]:
+            others = [other for other in others if other != f"{split}/loss"]  # the same by another name
         return [(words.measure_name(k), words.measure(k, metrics[k], rows)) for k in others[:BESIDE]]
     if key.rpartition("/")[2] != "accuracy" or not rows:
         return []
@@ -147,15 +142,11 @@ def _context(facts: Mapping[str, Any], task: str, key: str, rows: int | None) ->
     return lines
 
 
-def _target(facts: Mapping[str, Any]) -> str:
+def _target(run: Run) -> str:
     """The score that was to be reached, and whether it was."""
-    target = facts.get("target")
+    target = run.facts.get("target")
     if not target:
         return ""
     key = target["metric"]
     sign = "≤" if measures.lower_is_better(key) else "≥"
-    says = f"Target {key} {sign} {words.measure(key, target['value'], _rows(facts, key))}"
-    met = facts.get("target_met")
-    if met is None:
-        return f"{says}: does not apply to this data" if target.get("on") else f"{says}: not measured"
-    return f"{says}: {'met' if met else 'missed'}"
+    return f"Target {key} {sign} {words.measure(key, target['value'], _rows(run.facts, key))}: {run.verdict}"

@@ -87,7 +87,7 @@ def _label(value: float, step: float | None) -> str:
     if abs(value) >= 1e6 or (value and abs(value) < 1e-4):
         return f"{value:.3g}".replace("-", "−")
     if step is None:
-        return f"{value:g}"
+        return f"{value:,g}"
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     decimals += abs(step * 10**decimals - round(step * 10**decimals)) > 1e-6
     return f"{value:,.{decimals}f}".replace("-", "−")

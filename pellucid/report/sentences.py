@@ -67,9 +67,13 @@ def sentence(run: Run, task: str, key: str, rows: int | None, things: str) -> st
     }
     template = SAYS.get(f"{task}/{name}") or SAYS.get(name) or OTHERWISE
     measure = words.measure_name(key)
-    article = "an" if measure[0] in "aeiouF" else "a"
-    said = template.format(**known, measure=measure, article=article)
-    return f"{said}{_beside(run.facts, task, key, rows)}."
+    said = template.format(**known, measure=measure, article=an(measure))
+    return f"{said}{beside(run.facts, task, key, rows)}."
+
+
+def an(measure: str) -> str:
+    """The article of a measure: "an" AUROC, "a" BLEU."""
+    return "an" if measure[0] in "aeiouAFR" else "a"
 
 
 def _perplexity(metrics: Mapping[str, float], split: str, loss: float) -> float:
@@ -83,7 +87,7 @@ def _of(rows: int | None, split: str, things: str) -> str:
     return f"{words.count(rows)} {split} {things}" if rows else f"the {split} {things}"
 
 
-def _beside(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -> str:
+def beside(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -> str:
     """The end of the sentence: what guessing gets where a target is predicted, else the nearest rival."""
     found = rivals(facts, task, key)
     if not found:

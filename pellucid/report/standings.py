@@ -86,7 +86,7 @@ def standings(
 ) -> tuple[tuple[Standing, ...], float]:
     """Return the comparison, best first, and the value of a full bar."""
     published = facts.get("published") or {}
-    ours = "this run"
+    ours = "this study" if "parts" in facts else "this run"
     entries: list[tuple[str, float, str]] = [(ours, facts["metrics"][key], _model_words(facts))]
     entries += [(measures.baseline(r.key), r.value, r.note) for r in rivals(facts, task, key)]
     if published.get("metric") == key and published.get("value") is not None:
@@ -105,7 +105,10 @@ def bar(value: float, full: float) -> float:
 
 
 def beaten_by(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -> str:
-    """Return the simplest baseline that does better than a run, by more than sampling noise, or ""."""
+    """Return the first baseline that does better than a run, or "".
+
+    The accuracy of a classifier must be worse by more than the sampling noise of its rows.
+    """
     sign = -1 if measures.lower_is_better(key) else 1
     ours = facts["metrics"][key]
     if key.endswith("/accuracy") and rows and task == "classification":
@@ -114,6 +117,8 @@ def beaten_by(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -
 
 
 def _model_words(facts: Mapping[str, Any]) -> str:
+    if parts := facts.get("parts"):
+        return f"mean of {words.plural(len(parts), 'run')}"
     model = facts.get("model") or {}
     name = " ".join(str(part) for part in (model.get("size"), model.get("name")) if part)
     parameters = model.get("parameters")

@@ -13,9 +13,10 @@ SPACE = "\u00a0"
 NOTHING = "–"
 
 GLOSSARY = {
-    "accuracy": "The share of rows whose predicted class is the right one.",
+    "accuracy": "The share of answers that are right: one for each row, or for each token of a text.",
     "F1": "The harmonic mean of precision and recall: high only when both are.",
-    "mean absolute error": "How far a prediction is off, on average, in the unit of the target.",
+    "mean absolute error": "How far a prediction is off, on average: in the unit of the target, "
+    "or in its standard deviations where those are forecast.",
     "root mean squared error": "Like the mean absolute error, but large errors weigh more.",
     "R²": "The share of the target's variance that is explained: 0 is guessing the mean, 1 is exact.",
     "perplexity": "How many equally likely tokens it is as unsure as: e to the power of the loss per token.",
@@ -37,7 +38,8 @@ GLOSSARY = {
     "guessing": "The best answer that ignores its input: the most frequent class, or the mean.",
     "linear model": "The simplest trained model: a weighted sum of its inputs. A network should beat it.",
     "95 % interval": "Where the true value lies with 95 % certainty, given how many rows it was measured on.",
-    "loss": "The number that training makes smaller: how surprised the model is by the right answer.",
+    "loss": "The number that training makes smaller: how far off the model is, or how surprised by the "
+    "right answer.",
     "epoch": "One pass over all training rows.",
     "step": "One update of the weights, from one batch.",
     "validation": "Rows held out of training, to watch it and to choose the best weights.",
@@ -46,7 +48,7 @@ GLOSSARY = {
     "confusion matrix": "Counts of rows by their true class (row) and the class predicted for them (column).",
     "precision": "Of the rows said to be of this class, the share that are.",
     "recall": "Of the rows that are of this class, the share that were found.",
-    "confidence": "The probability the model gives to its own answer.",
+    "confidence": "The probability a classifier gives to its own answer.",
     "calibration": "Whether answers given with 90 % confidence are right 90 % of the time.",
     "expected calibration error": "The mean distance between confidence and accuracy; 0 is ideal.",
     "residual": "Prediction minus true value: positive is too high.",

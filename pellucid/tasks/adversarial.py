@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
+from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.drawn import Drawn, generated
 from pellucid.tasks.film import Chart, Film
 from pellucid.tasks.generated import BETWEEN, Labelled, between, generate, nearest, untrained, verdicts
-from pellucid.tasks.images import ImageTask, evaluating, few
+from pellucid.tasks.images import ImageTask, few
 from pellucid.tasks.judging import Gaussian, Judge, Verdict, coverage, frechet, kl_to_uniform
 from pellucid.tasks.pictures import grid, stacked
 from pellucid.tasks.prepared import Prepared, sample
@@ -197,23 +198,21 @@ def _tables(
 ) -> list[dict[str, Any]]:
     """How often each class is drawn, and how generated images compare with what should be near and far."""
     ask, count = Judge(judge, prepared.preprocess.input_shape), len(made[0])
-    beginner = untrained(model)
-    with evaluating(beginner):
-        noise = generate(beginner, count, len(prepared.preprocess.classes))[0]
-    seen = {
-        "generated": ask(made[0]),
-        f"{split} images": ask(few(prepared, split, count)),
-        "training images": ask(few(prepared, "train", count)),
-        "untrained network": ask(noise),
-    }
+    seen = {"generated": ask(made[0]), f"{split} images": ask(few(prepared, split, count))}
     about_classes = {
         "kind": "table",
         "title": "Classes",
         "caption": "How often the judge sees each class, and how sure it is of it in generated images.",
-        "columns": ["class", *(f"% of {name}" for name in list(seen)[:2]), "confidence"],
+        "columns": ["class", *(f"% of {name}" for name in seen), "confidence"],
         "rows": _class_rows(ask, seen["generated"], seen[f"{split} images"]),
     }
-    return [about_classes] if ask.per_channel else [about_classes, _distances(seen, split)]
+    if ask.per_channel:
+        return [about_classes]
+    beginner = untrained(model)
+    with evaluating(beginner):
+        noise = generate(beginner, count, len(prepared.preprocess.classes))[0]
+    far = {"training images": ask(few(prepared, "train", count)), "untrained network": ask(noise)}
+    return [about_classes, _distances({**seen, **far}, split)]
 
 
 def _class_rows(ask: Judge, made: Verdict, real: Verdict) -> list[list[str | float]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
+from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.tasks.images import evaluating
 from pellucid.tasks.pictures import grid
 
 BATCH = 256

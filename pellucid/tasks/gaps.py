@@ -16,8 +16,8 @@ from pellucid.data.text import MASK, TextInputs
 from pellucid.data.token_rows import IGNORED
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
+from pellucid.nn.modes import evaluating
 from pellucid.tasks import ngrams
-from pellucid.tasks.images import evaluating
 from pellucid.tasks.texts import tokens_of
 
 SHOWN, BESIDE, GUESSES = 12, 12, 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -16,7 +14,7 @@ from pellucid.data.batches import MemoryRows, Rows, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
-from pellucid.tasks.prepared import EVAL_BATCH, Prepared, sample
+from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.task import Task, build_objective
 from pellucid.train import objectives
 from pellucid.train.objectives import Objective
@@ -54,17 +52,14 @@ class ImageTask(Task):
             )
         encoded = {name: _encoded(table, preprocess, data.memory) for name, table in dataset.splits.items()}
         _check_range(encoded["train"][0], dataset.name)
-        augment = None
-        if any(data.augment.model_dump().values()):
-            augment = Augmenter(data.augment, preprocess.num_outputs)
+        augment = Augmenter(data.augment, preprocess.num_outputs)
         return Prepared(
             config,
             dataset,
             preprocess,
             {name: found for name, (found, _) in encoded.items()},
             "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
-            augment,
-            eval_batch=EVAL_BATCH,
+            augment or None,
         )
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
@@ -83,7 +78,7 @@ def _check_range(source: Rows, name: str) -> None:
     """Arrays may hold anything; what is streamed was decoded from images."""
     if not isinstance(source, MemoryRows):
         return
-    low, high = source.inputs.min().item(), source.inputs.max().item()
+    low, high = (value.item() for value in source.inputs.aminmax())
     if low < 0 or high > 1:
         raise BadDataError(
             f"Expected pixels in 0..1, received values from {low:g} to {high:g} in {name}.",
@@ -93,18 +88,6 @@ def _check_range(source: Rows, name: str) -> None:
 
 def device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode and without gradients; afterwards it is as it was."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 def few(prepared: Prepared, split: str, count: int) -> Tensor:

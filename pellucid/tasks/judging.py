@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
-from pellucid.tasks.images import device_of, evaluating
+from pellucid.nn.modes import evaluating
+from pellucid.tasks.images import device_of
 
 CHUNK = 500
 COVERED = 0.5

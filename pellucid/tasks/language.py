@@ -24,9 +24,9 @@ from pellucid.data.text import EOS, MASK, TextInputs
 from pellucid.data.token_rows import StreamRows, stream
 from pellucid.errors import ModelError, UsageError
 from pellucid.evaluation import Outcome, Trained
+from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks import gaps, ngrams
-from pellucid.tasks.images import evaluating
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared
 from pellucid.tasks.surprise import PASSAGE, Losses
 from pellucid.tasks.task import Answer, Baselines, Task, build_objective
@@ -81,7 +81,7 @@ class TextTask(Task):
         inputs, _ = next(iter(Batches(prepared.rows["train"], 2)))
         expected = (*inputs.shape, self.num_outputs(prepared.preprocess))
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        with torch.no_grad(), evaluating(model):
+        with evaluating(model):
             try:
                 logits = model(inputs.to(device))
             except Exception as error:
@@ -96,6 +96,7 @@ class TextTask(Task):
                     remedy=self._remedy,
                 )
             self._check_reading(model, inputs.to(device), logits)
+            objective.phases[0].loss(model, (inputs.to(device), inputs.to(device)))
 
     _remedy: ClassVar[str]
 
@@ -113,9 +114,12 @@ class LanguageModel(TextTask):
     _remedy = "a model such as gpt or lstm_lm"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        smoothing = config.objective.label_smoothing
         return build_objective(
-            objectives.language_model, config, label_smoothing=smoothing, name="language_model"
+            objectives.language_model,
+            config,
+            label_smoothing=config.objective.label_smoothing,
+            counts=_counts(prepared) if prepared and "sampled" in config.objective.options else None,
+            name="language_model",
         )
 
     def _check_reading(self, model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
@@ -259,6 +263,12 @@ def measured_batch(config: Config, vocab_size: int) -> int:
 def _tokens(rows: Rows) -> np.ndarray:
     assert isinstance(rows, StreamRows)
     return rows.tokens
+
+
+def _counts(prepared: Prepared) -> Tensor:
+    """How often each token is there in the training split, (V,)."""
+    vocab_size = tokens_of(prepared.preprocess).vocab_size
+    return torch.from_numpy(np.bincount(_tokens(prepared.rows["train"]), minlength=vocab_size))
 
 
 def _beginning(prepared: Prepared) -> list[int]:

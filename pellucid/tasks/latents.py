@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from pellucid.evaluation import SAMPLES
 from pellucid.tasks.images import device_of
-from pellucid.tasks.pictures import grid
+from pellucid.tasks.pictures import grid, picture
+from pellucid.tasks.planes import POINTS, grouped, principal
+from pellucid.train.objectives.interfaces import autoencoding
 
-POINTS = 2000
-"""Most images in the latent plane."""
 PAIRS, BETWEEN = 8, 10
 """Interpolations, and pictures in each."""
 SIDE = 16
 """Pictures on a side of the decoded plane."""
 
+Pixels = Callable[[Tensor], Tensor]
+"""What turns the outputs of a model into pixels: see `Objective.probs`."""
+
 
 @torch.no_grad()
-def encode(model: nn.Module, images: Tensor) -> Tensor | None:
-    """Return where images lie, (N, latent_dim), on the CPU; None if the model has no such numbers.
+def restore(model: nn.Module, images: Tensor, probs: Pixels) -> Tensor:
+    """Return what a model makes of images (N, C, H, W), in the range of pixels, on the CPU."""
+    output = model(images.to(device_of(model)))
+    return probs(getattr(output, "recon", output)).float().cpu()
 
-    Of a variational autoencoder it is the mean.
+
+@torch.no_grad()
+def codes(model: nn.Module, images: Tensor) -> Tensor | None:
+    """Return what images are squeezed into, on the CPU; None if the model does no such thing.
+
+    Numbers (N, latent_dim), of a variational autoencoder the mean; of one with a codebook whole numbers.
     """
     if not hasattr(model, "encode"):
         return None
-    found = model.encode(images.to(device_of(model)))  # type: ignore[operator]
-    found = found[0] if isinstance(found, tuple) else found
-    return found.float().cpu() if found.is_floating_point() and found.ndim == 2 else None
+    found = autoencoding(model).encode(images.to(device_of(model)))
+    return (found[0] if isinstance(found, tuple) else found).cpu()
+
+
+def encode(model: nn.Module, images: Tensor) -> Tensor | None:
+    """Return where images lie, (N, latent_dim), on the CPU; None if the model has no such numbers."""
+    found = codes(model, images)
+    return found.float() if found is not None and found.is_floating_point() and found.ndim == 2 else None
 
 
 @torch.no_grad()
-def decode(model: nn.Module, z: Tensor, probs: Any) -> Tensor:
+def decode(model: nn.Module, z: Tensor, probs: Pixels) -> Tensor:
     """Return images (N, C, H, W) in the range of pixels, on the CPU."""
-    return probs(model.decode(z.to(device_of(model)))).float().cpu()  # type: ignore[operator]
+    return probs(autoencoding(model).decode(z.to(device_of(model)))).float().cpu()
 
 
 def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:
@@ -47,25 +61,13 @@ def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:
         latents: (N, latent_dim).
         names: the class of each; "" where there are none.
     """
-    latents, names = latents[:POINTS], names[:POINTS]
-    points, labels, note = latents.numpy(), ("z1", "z2"), ""
-    if latents.shape[1] > 2 and len(latents) > 2:
-        fitted = PCA(2, random_state=0)
-        points = fitted.fit_transform(points)
-        share = 100 * fitted.explained_variance_ratio_.sum()
-        note = f", seen from the side where they differ most ({share:.0f} % of all variance)"
+    latents, names = latents[:POINTS], [name or "images" for name in names[:POINTS]]
+    points, labels, note = F.pad(latents, (0, 1))[:, :2], ("z1", "z2"), ""
+    if latents.shape[1] > 2:
+        points, share = principal(latents)
+        note = f", seen from the side where they differ most ({100 * share:.0f} % of all variance)"
         labels = ("1st component", "2nd component")
-    elif latents.shape[1] == 1:
-        points = np.concatenate([points, np.zeros_like(points)], axis=1)
-    groups = [
-        {
-            "name": name or "images",
-            "points": [
-                [round(float(x), 4), round(float(y), 4)] for x, y in points[np.asarray(names) == name]
-            ],
-        }
-        for name in sorted(set(names))
-    ]
+    groups = grouped(points, names)
     colors = ", one color a class" if len(groups) > 1 else ""
     return {
         "kind": "scatter",
@@ -78,21 +80,18 @@ def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:
 
 
 def interpolations(
-    model: nn.Module, latents: Tensor, names: list[str], probs: Any, file: str
+    model: nn.Module, latents: Tensor, names: list[str], probs: Pixels, file: str
 ) -> tuple[dict[str, Any], bytes]:
     """Walk from one image to another through the latent space, and draw what lies on the way."""
     rows = []
     for start, end in _pairs(names):
         share = torch.linspace(0, 1, BETWEEN)[:, None]
         rows.append(decode(model, latents[start] * (1 - share) + latents[end] * share, probs))
-    block = {
-        "kind": "picture",
-        "title": "From one image to another",
-        "caption": "Each row goes straight through the latent space, from the reconstruction of one held-out "
-        "image on the left to that of another on the right.",
-        "file": f"{SAMPLES}/{file}",
-    }
-    return block, grid(torch.cat(rows), BETWEEN)
+    caption = (
+        "Each row goes straight through the latent space, from the reconstruction of one held-out image on "
+        "the left to that of another on the right."
+    )
+    return picture("From one image to another", caption, file), grid(torch.cat(rows), BETWEEN)
 
 
 def _pairs(names: list[str]) -> list[tuple[int, int]]:
@@ -106,7 +105,9 @@ def _pairs(names: list[str]) -> list[tuple[int, int]]:
     return found
 
 
-def decoded_plane(model: nn.Module, latents: Tensor, probs: Any, file: str) -> tuple[dict[str, Any], bytes]:
+def decoded_plane(
+    model: nn.Module, latents: Tensor, probs: Pixels, file: str
+) -> tuple[dict[str, Any], bytes]:
     """Draw what every place of a latent space of two numbers means.
 
     The places are spread as the images are: equally many of them lie between two neighboring columns.
@@ -115,17 +116,12 @@ def decoded_plane(model: nn.Module, latents: Tensor, probs: Any, file: str) -> t
     across = torch.quantile(latents[:, 0], shares)
     upwards = torch.quantile(latents[:, 1], shares).flip(0)
     z = torch.stack([across.repeat(SIDE), upwards.repeat_interleave(SIDE)], dim=1)
-    block = {
-        "kind": "picture",
-        "title": "The latent plane, decoded",
-        "caption": "What the decoder draws at each place of the plane: z1 to the right, z2 upwards.",
-        "file": f"{SAMPLES}/{file}",
-    }
-    return block, grid(decode(model, z, probs), SIDE)
+    caption = "What the decoder draws at each place of the plane: z1 to the right, z2 upwards."
+    return picture("The latent plane, decoded", caption, file), grid(decode(model, z, probs), SIDE)
 
 
 def seen(
-    model: nn.Module, images: Tensor, names: list[str], probs: Any, split: str
+    model: nn.Module, images: Tensor, names: list[str], probs: Pixels, split: str
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Everything there is to see of a latent space, blocks and pictures; nothing if there is no such space.
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from pellucid.evaluation import SAMPLES
 
 GAP = 2
 """Transparent pixels between two images."""
@@ -47,6 +50,11 @@ def grid(images: Tensor, columns: int) -> bytes:
 def stacked(rows: Sequence[Tensor]) -> bytes:
     """Lay out equally many images under each other: the first of every row in the first column."""
     return grid(torch.cat([row.cpu() for row in rows]), len(rows[0]))
+
+
+def picture(title: str, caption: str, file: str) -> dict[str, Any]:
+    """Return the block that shows a picture of the run."""
+    return {"kind": "picture", "title": title, "caption": caption, "file": f"{SAMPLES}/{file}"}
 
 
 def _bytes(images: Tensor) -> np.ndarray:

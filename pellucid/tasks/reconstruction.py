@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
+from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks import denoising, latents
 from pellucid.tasks.drawn import Drawn, restored
 from pellucid.tasks.film import Chart, Film
-from pellucid.tasks.images import SEED, ImageTask, class_names, device_of, evaluating, few
+from pellucid.tasks.images import SEED, ImageTask, class_names, device_of, few
 from pellucid.tasks.pictures import grid, stacked
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.task import Baselines, answer

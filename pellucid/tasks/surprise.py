@@ -17,7 +17,7 @@ from pellucid.data.batches import Batches
 from pellucid.data.text import TextInputs
 from pellucid.data.token_rows import IGNORED
 from pellucid.evaluation import Trained
-from pellucid.tasks.images import evaluating
+from pellucid.nn.modes import evaluating
 from pellucid.train.device import PATHS
 
 PASSAGE = 120

@@ -18,7 +18,8 @@ from pellucid.data.text import BOS, EOS, TextInputs
 from pellucid.data.token_rows import RaggedRows
 from pellucid.models import generation
 from pellucid.nn import explicit_attention
-from pellucid.tasks.images import device_of, evaluating
+from pellucid.nn.modes import evaluating
+from pellucid.tasks.images import device_of
 
 BATCH = 64
 ROUNDS = 5

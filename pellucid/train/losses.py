@@ -108,7 +108,7 @@ def cross_entropy(
     """
     if targets.is_floating_point():
         logits, targets = _probabilities("cross_entropy", logits, targets)
-    elif logits.ndim != 2 or targets.ndim != 1 or len(logits) != len(targets):
+    elif logits.ndim != 2 or targets.shape != logits.shape[:1] or targets.dtype != torch.long:
         logits, targets = _by_class("cross_entropy", logits, targets)
     return F.cross_entropy(_precise(logits), targets, weight=weight, label_smoothing=label_smoothing)
 

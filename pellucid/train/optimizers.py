@@ -169,9 +169,8 @@ def _fused(groups: Groups, devices: Iterable[str] = FUSED_DEVICES) -> bool | Non
 
 def _decoupled(kind: Callable[..., Optimizer], groups: Groups, lr: float, **options: Any) -> Optimizer:
     """Make an optimizer whose own weight decay is coupled, and shrink weights before each of its steps."""
-    groups = [{**group, "decay": group["weight_decay"]} for group in groups]
-    for group in groups:
-        del group["weight_decay"]
+    own = {"weight_decay": "decay"}
+    groups = [{own.get(key, key): value for key, value in group.items()} for group in groups]
     made = kind(groups, lr, **options)
     if any(group["decay"] for group in groups):
         made.register_step_pre_hook(_shrink)

@@ -13,22 +13,32 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.config import TrainConfig
 from pellucid.errors import TrainingError
+from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callbacks import EVENTS, Callback
 from pellucid.train.device import PATHS, choose_device
-from pellucid.train.objectives import Objective, Phase
+from pellucid.train.objectives import Measures, Objective, Phase, means
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 
 DRAIN_EVERY = 50  # updates between two looks at the losses, which on a GPU means waiting for it
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+@runtime_checkable
+class Epochs(Protocol):
+    """Batches that can begin in the middle of any epoch."""
+
+    def epoch(self, number: int, start: int = 0, /) -> Iterator[Any]:
+        """Yield the batches of an epoch from batch `start` on."""
+        ...
 
 
 class Trainer:
@@ -193,33 +203,24 @@ class Trainer:
         first = {"train/loss": next(iter(means.values()))}
         return first if len(means) == 1 else first | {f"train/{name}_loss": m for name, m in means.items()}
 
-    @torch.no_grad()
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
         """Return the mean of every measure, in evaluation mode, with averaged weights if there are any.
 
         A measure that counted nothing is left out.
         """
-        totals: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
         with self.inference():
-            for batch in batches:
-                with self.path.autocast(self.device):
-                    measures = self.objective.measure(self.model, self._place(batch))
-                for key, (total, count) in measures.items():
-                    totals[key] = totals[key] + total.double() if key in totals else total.double()
-                    counts[key] = counts.get(key, 0) + count
-        return {key: total.item() / counts[key] for key, total in totals.items() if counts[key]}
+            return means(self._measure(batch) for batch in batches)
+
+    def _measure(self, batch: Any) -> Measures:
+        with self.path.autocast(self.device):
+            return self.objective.measure(self.model, self._place(batch))
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[nn.Module]:
-        """The model as it predicts, in evaluation mode with averaged weights; its own come back after."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            with self.average.swapped(self.model) if self.average else contextlib.nullcontext():
-                yield self.model
-        finally:
-            self.model.train(training)
+        """The model as it predicts: in evaluation mode, without gradients, with averaged weights if any."""
+        averaged = self.average.swapped(self.model) if self.average else contextlib.nullcontext()
+        with evaluating(self.model), averaged:
+            yield self.model
 
     # ---- asked by callbacks --------------------------------------------------------------------
 
@@ -292,8 +293,8 @@ class Trainer:
 
     def _groups(self, batches: Iterable[Any]) -> Iterator[list[Any]]:
         """The batches still to do in this epoch, placed, in groups of `gradient_accumulation_steps`."""
-        if hasattr(batches, "epoch"):
-            rest = batches.epoch(self.epoch, self.position)  # type: ignore[attr-defined]
+        if isinstance(batches, Epochs):
+            rest = batches.epoch(self.epoch, self.position)
         else:
             rest = itertools.islice(iter(batches), self.position, None)
         in_place = self.device.type == "cpu" and not self.path.channels_last

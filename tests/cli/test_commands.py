@@ -162,6 +162,14 @@ def test_what_is_wrong_is_said_with_its_exit_code(pellucid, words, code, said):
     assert "Traceback" not in done.err
 
 
+def test_what_a_flag_is_given_is_taken_as_it_was_typed(pellucid, flowers):
+    rows = [f"{row / 10},{'ab'[row % 2]}\n" for row in range(20)]
+    (flowers / "numbered.csv").write_text("0,1\n" + "".join(rows))
+    seen = pellucid("inspect", "numbered.csv", "--target", "1", "--out", "numbered.yaml")
+    assert seen.code == 0, seen.err
+    assert "predicts '1' (classification)" in seen.out
+
+
 def test_a_wrong_call_leaves_nothing_behind(pellucid, tmp_path):
     pellucid("train", "iris.csv", "--set", "model.name=mpl", "--runs", tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -10,6 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from pellucid import build
+from pellucid.cli.main import app
+from pellucid.record import Run
 
 SETTINGS = ["--epochs", "250", "--set", "train.checkpoint_seconds=0.02", "--set", "train.early_stopping=null"]
 
@@ -68,6 +73,22 @@ def test_a_signal_saves_says_so_and_can_be_resumed(flowers, control, tmp_path, n
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
     assert start(flowers, tmp_path, "--resume", run.name).wait() == 0
     assert outcome(run) == expected
+
+
+def test_a_judge_that_was_interrupted_judges_nothing(tmp_path, monkeypatch):
+    trained = []
+
+    def interrupted(config, runs, **_):
+        trained.append(config.name)
+        run = Run.create(runs, config.name, config.to_yaml())
+        run.update(status="interrupted", stop_reason="SIGTERM")
+        return run
+
+    monkeypatch.setattr(build, "train", interrupted)
+    done = CliRunner().invoke(app, ["run", "image-generation", "--runs", str(tmp_path)])
+    assert done.exit_code == 143
+    assert trained == ["digits"]
+    assert "Go on with: --resume" in done.output
 
 
 def test_a_run_that_is_being_written_is_left_alone(flowers, tmp_path):

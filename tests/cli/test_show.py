@@ -50,6 +50,13 @@ def test_shares_are_percentages_and_the_target_comes_first(tmp_path):
     assert text.rstrip().endswith("16 --set folder=images")
 
 
+def test_a_target_that_was_not_measured_is_not_said_to_be_of_other_data(tmp_path):
+    target = {"metric": "test/confidence", "value": 0.93, "on": "data"}
+    metrics = {"test/loss": 0.9}
+    run = shown.task_run(tmp_path, "adversarial", metrics, {}, [{"train/loss": 1.0}], target=target)
+    assert "Target test/confidence 93.00 %: not measured." in said(run)
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pellucid.config import SeriesConfig
+from pellucid.data import inputs as encoded
 from pellucid.data import series, timeline
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Column, Dataset, Source
@@ -62,7 +63,7 @@ def test_channels_are_standardized_by_the_training_rows():
     assert inputs.own_units(values)[99] == pytest.approx([99, 99**2], rel=1e-5)
     assert inputs.shape == (8, 2)
     assert np.array_equal(inputs.apply(table), values[None, -8:])
-    assert SeriesInputs.restore(json.loads(json.dumps(inputs.state()))) == inputs
+    assert encoded.restore(json.loads(json.dumps(inputs.state())), made.columns[1:]) == inputs
 
 
 def test_too_few_rows_to_forecast_from_are_refused():

@@ -160,12 +160,37 @@ def test_many_texts_are_tokenized_once(monkeypatch):
     assert np.array_equal(first.offsets, again.offsets)
 
 
-def test_a_damaged_file_of_the_cache_is_made_again():
-    made = {"ids": np.arange(5)}
-    cache.arrays("damaged", lambda: made)
-    (path,) = [file for file in (cache.folder() / "arrays").glob("*.npz") if b"ids" in file.read_bytes()][-1:]
+def test_a_long_document_is_tokenized_once_also_by_a_tokenizer_that_was_restored(monkeypatch):
+    document = table(["\n".join(TEXTS * 1000)])
+    inputs = TextInputs.fit(Column("text", "text"), document, TextConfig())
+    first = inputs.column(document)
+    monkeypatch.setattr(TextInputs, "encode", lambda *args: pytest.fail("tokenized again"))
+    again = TextInputs.restore(json.loads(json.dumps(inputs.state())))
+    assert np.array_equal(first.ids, again.column(document).ids)
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
+    return tmp_path / "arrays"
+
+
+def test_a_damaged_file_of_the_cache_is_made_again(empty_cache):
+    assert cache.arrays("key", lambda: [np.arange(5)])[0].tolist() == [0, 1, 2, 3, 4]
+    assert cache.arrays("key", lambda: [np.arange(3)])[0].tolist() == [0, 1, 2, 3, 4]
+    (path,) = empty_cache.iterdir()
     path.write_bytes(path.read_bytes()[:40])
-    assert cache.arrays("damaged", lambda: made)["ids"].tolist() == [0, 1, 2, 3, 4]
+    assert cache.arrays("key", lambda: [np.arange(3)])[0].tolist() == [0, 1, 2]
+
+
+def test_a_full_disk_leaves_nothing_behind(empty_cache, monkeypatch):
+    def full(file, *arrays):
+        file.write(b"a part")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert cache.arrays("key", lambda: [np.arange(5)])[0].tolist() == [0, 1, 2, 3, 4]
+    assert list(empty_cache.iterdir()) == []
 
 
 # ---- in the place of other inputs ------------------------------------------------------------------
@@ -228,6 +253,7 @@ def test_texts_to_predict_may_stand_in_files(imdb, write):
     ]
     assert preprocess.table_from(str(write("Good.\nBad.", "new.txt")))["text"].to_pylist() == ["Good.\nBad."]
     assert preprocess.table_from("half \ud83d a pair")["text"].to_pylist() == ["half ? a pair"]
-    assert preprocess.table_from("long " * 1000)["text"].to_pylist() == ["long " * 1000]
+    for long in (60, 1000):  # longer than the name of a file may be, and than a path may be
+        assert preprocess.table_from("long " * long)["text"].to_pylist() == ["long " * long]
     with pytest.raises(DataNotFoundError, match=r"missing\.csv"):
         preprocess.table_from("missing.csv")

@@ -38,8 +38,10 @@ def test_ids_take_as_little_room_as_they_can():
 def test_rows_are_padded_cut_filled_and_framed():
     rows = ragged.join([[5, 6, 7], [], [8]], 10)
     assert rows.padded().tolist() == [[5, 6, 7], [0, 0, 0], [8, 0, 0]]
-    assert rows.padded(np.array([2, 0]), fill=-100).tolist() == [[8, -100, -100], [5, 6, 7]]
+    assert rows.padded(np.array([2, 0])).tolist() == [[8, 0, 0], [5, 6, 7]]
+    assert rows.head(2).padded().tolist() == [[5, 6, 7], [0, 0, 0]]
     assert [rows.cut(2).row(i).tolist() for i in range(3)] == [[5, 6], [], [8]]
+    assert [rows.cut(2, "middle").row(i).tolist() for i in range(3)] == [[5, 7], [], [8]]
     assert [rows.cut(2, "start").row(i).tolist() for i in range(3)] == [[6, 7], [], [8]]
     assert rows.filled(1).padded().tolist() == [[5, 6, 7], [1, 0, 0], [8, 0, 0]]
     assert rows.framed(2, 3).padded().tolist() == [[2, 5, 6, 7, 3], [2, 3, 0, 0, 0], [2, 8, 3, 0, 0]]
@@ -70,7 +72,7 @@ def test_epochs_differ_repeat_and_can_begin_in_the_middle(texts):
     assert numbers(batches, number=5, start=7) == numbers(batches, number=5)[7:]
 
 
-def test_batches_hold_like_lengths_in_random_order(texts):
+def test_batches_hold_like_lengths_in_random_order():
     long = RaggedRows(made(np.random.default_rng(1).integers(1, 500, 4000), 9000), torch.arange(4000))
     batches = list(Batches(long, 32, shuffle=True))
     cells = sum(inputs.numel() for inputs, _ in batches)

@@ -7,6 +7,7 @@ import json
 import datasets
 import pyarrow as pa
 import pytest
+import yaml
 
 from pellucid.config import Config, DataConfig, TextConfig
 from pellucid.data import hub
@@ -95,6 +96,8 @@ def test_text_files_that_cannot_be_read_are_named(write):
         open_data(DataConfig(source=str(write("ab", "short.txt"))), labelled=False)
     with pytest.raises(DataNotFoundError):
         open_data(DataConfig(source="nowhere/book.txt"), labelled=False)
+    with pytest.raises(BadDataError, match="holds no images"):  # nothing in it is a text
+        open_data(DataConfig(source=str(write("about", "nothing/README.md").parent)), labelled=False)
     old = write(PLAY + "caf\xe9", "old.txt", encoding="latin-1")
     dataset = open_data(DataConfig(source=str(old)), labelled=False)
     assert texts(dataset, "test")[0].endswith("café")
@@ -111,9 +114,7 @@ def test_plain_text_of_the_hub_is_one_document(mirror_of):
         open_data(DataConfig(source=name))
     found = inspect_data(DataConfig(source=name))
     assert "nothing to predict" in describe(found)
-    assert (
-        Config.model_validate(__import__("yaml").safe_load(found.config)).objective.name == "language_model"
-    )
+    assert Config.model_validate(yaml.safe_load(found.config)).objective.name == "language_model"
 
 
 # ---- rows without a target -----------------------------------------------------------------------
@@ -142,7 +143,9 @@ def test_a_target_that_lacks_values_is_left_out_where_none_is_needed(write):
     path = write("\n".join(["size,label", *lines]))
     with pytest.raises(BadDataError, match="column 'label'"):
         open_data(DataConfig(source=str(path)))
-    assert open_data(DataConfig(source=str(path)), labelled=False).target is None
+    dataset = open_data(DataConfig(source=str(path)), labelled=False)
+    assert dataset.target is None
+    assert [column.name for column in dataset.inputs] == ["size", "label"]
 
 
 def test_images_may_lie_in_no_class_folder(tmp_path, picture):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from pellucid.config import Config
 from pellucid.diagnosis import Match, balance, reading
+from pellucid.models import BUILDERS
 from pellucid.record import Run
+from pellucid.train.objectives.adversarial import adversarial as objective
 
 
 def series(values) -> list[tuple[int, float]]:
@@ -16,6 +20,9 @@ def series(values) -> list[tuple[int, float]]:
 def match(real=(0.7,) * 6, fake=(0.3,) * 6, losses=(1.0,) * 6, **options) -> Match:
     both = {"discriminator": series(losses), "generator": series(losses)}
     return Match(both, series(real), series(fake), **options)
+
+
+WON, COLLAPSED = match(real=[0.99] * 6, fake=[0.01] * 6), match(coverage=0.1)
 
 
 def test_verdicts_between_certain_and_fooled_are_balance_and_the_numbers_are_said():
@@ -52,6 +59,13 @@ def test_classes_that_are_not_drawn_are_a_collapse_where_the_discriminator_is_fo
     assert finding.seen.startswith("Only 20.0 % of the classes")
 
 
+@pytest.mark.parametrize(("real", "fake"), [(0.5, 0.5), (0.3, 0.6), (1.0, 1.0)])
+def test_a_discriminator_that_does_not_tell_images_apart_is_not_called_balanced(real, fake):
+    finding = balance(match(real=[real] * 6, fake=[fake] * 6))
+    assert (finding.rule, finding.level) == ("undecided", "note")
+    assert finding.seen.endswith("it does not tell them apart.")
+
+
 def test_verdicts_of_a_critic_are_not_read_as_probabilities():
     finding = balance(match(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
     assert (finding.rule, finding.level) == ("no-verdicts", "note")
@@ -66,10 +80,23 @@ def test_what_cannot_be_judged_is_said():
 
 
 @pytest.mark.parametrize(
-    "found", [match(), match(real=[0.99] * 6, fake=[0.01] * 6), match(coverage=0.1), match(losses=[1.0])]
+    "found", [match(), WON, COLLAPSED, match(losses=[1.0]), match(losses=[float("inf")] * 6)]
 )
-def test_every_patch_is_one_the_config_takes(found):
-    Config().patch(balance(found).patch)
+def test_every_patch_is_one_the_config_takes_and_changes_it(found):
+    patch = balance(found).patch
+    assert (Config().patch(patch) != Config()) is bool(patch)
+
+
+def test_the_options_in_patches_are_those_of_networks_and_objective():
+    patched = {key for found in (WON, COLLAPSED) for key in balance(found).patch}
+    options = {
+        "model.options": inspect.signature(BUILDERS["dcgan"]).parameters,
+        "objective.options": inspect.signature(objective).parameters,
+    }
+    for key in patched:
+        section, _, option = key.rpartition(".")
+        assert option in options[section]
+    assert len(patched) == 2
 
 
 def adversarial(tmp_path, options: dict, metrics: dict, **values) -> Run:

@@ -161,6 +161,14 @@ def test_still_improving_proposes_twice_the_epochs():
 def test_a_wide_gap_at_a_plateau_is_said_and_only_a_note():
     finding = generalization(run_of(settled(12, 0.9, 0.004, 10), settled(12, 0.05, 0.001, 11)), PRIOR)
     assert (finding.rule, finding.level) == ("memorizing", "note")
+    assert finding.means.endswith("at epoch 1 already: the rows held out may be harder ones.")
+
+
+def test_a_gap_that_opens_while_training_is_not_laid_to_the_rows():
+    train = settled(12, 0.05, 0.001, 11)
+    finding = generalization(run_of(np.maximum(settled(12, 0.05, 0.004, 10), 0.9), train), PRIOR)
+    assert finding.rule == "memorizing"
+    assert "already" not in finding.means
 
 
 def test_what_cannot_be_judged_is_said():
@@ -180,8 +188,11 @@ def test_what_cannot_be_judged_is_said():
         run_of(0.3 + 2 * np.exp(-np.arange(12) / 8)),
     ],
 )
-def test_every_patch_is_one_the_config_takes(curves):
-    Config().patch(generalization(curves, PRIOR, Setting(lr=0.1)).patch)
+def test_every_patch_is_one_the_config_takes_and_changes_it(curves):
+    patch = generalization(curves, PRIOR, Setting(lr=0.1)).patch
+    asked = Config().patch({"data.validation": 0.2})
+    assert patch
+    assert asked.patch(patch) != asked
 
 
 def test_a_run_folder_gives_its_curves_and_setting(tmp_path):

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pellucid.models.conversion import FAMILIES, fill, read, resized
+from pellucid.models.conversion import fill, resized
+from pellucid.models.families import FAMILIES, read
 from pellucid.models.generation import BOS, EOS
 from pellucid.models.pretrained import Architecture, TextEncoder, make, make_classifier
 from pellucid.nn import explicit_attention
@@ -229,6 +230,19 @@ def test_timm_is_the_same_by_other_names(vit: tuple[Any, dict, dict[str, Tensor]
     changes = {"num_heads": 4, "eps": 1e-12}  # this one is too narrow for heads of 64
     got = filled(theirs, renamed, **changes)(IMAGES)
     assert torch.equal(got, filled(config, tensors)(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(192, 3), (384, 6), (768, 12), (1024, 16), (1280, 16), (1408, 16)]
+)
+def test_heads_of_timm_are_those_of_the_size(width: int, heads: int) -> None:
+    """Tiny, small, base, large, huge and giant, as timm's `vision_transformer.py` makes them."""
+    config = {"architecture": "vit_any_patch16_224", "pretrained_cfg": {"input_size": [3, 224, 224]}}
+    tensors = {
+        "patch_embed.proj.weight": torch.zeros(width, 3, 16, 16),
+        "blocks.0.mlp.fc1.weight": torch.zeros(4 * width, 1),
+    }
+    assert read(config, tensors).num_heads == heads
 
 
 def test_resized_positions_stay_where_they_are() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pellucid import report
 from pellucid.record import Run
 from pellucid.report.learning import learning
-from pellucid.report.result import headline_key, result
+from pellucid.report.result import result
 from tests.report import shown
 
 FALL = [float(1 + np.exp(-i / 2)) for i in range(8)]
@@ -166,11 +166,38 @@ def test_a_single_number_stands_without_bars(tmp_path, page_of):
 
 def test_the_target_is_the_headline_where_there_is_one(tmp_path):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3, "test/modes": 998.0})
-    assert headline_key(run.facts) == "test/frechet"
+    assert run.headline[0] == "test/frechet"
     run.update(target={"metric": "test/modes", "value": 990, "on": None}, target_met=True)
     found = result(run)
     assert found.number == "998"
     assert plain(found.target) == "Target test/modes ≥ 990: met"
+
+
+@pytest.mark.parametrize(
+    ("met", "metrics", "says"),
+    [
+        (False, {"test/modes": 9.0}, "missed"),
+        (None, {"test/modes": 9.0}, "does not apply to this data"),
+        (None, {"test/frechet": 12.3}, "not measured"),
+    ],
+)
+def test_a_target_that_was_not_reached_says_why(tmp_path, met, metrics, says):
+    run = of(tmp_path, "adversarial", metrics)
+    run.update(target={"metric": "test/modes", "value": 990, "on": "data"}, target_met=met)
+    assert plain(result(run).target) == f"Target test/modes ≥ 990: {says}"
+
+
+def test_a_loss_that_is_the_number_is_not_told_beside_it(tmp_path):
+    run = of(tmp_path, "forecasting", {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4})
+    assert [name for name, _ in result(run).context] == ["mean absolute error"]
+    run.update(metrics={"test/loss": 0.5, "test/mse": 0.371})
+    assert [name for name, _ in result(run).context] == ["loss"]
+
+
+def test_a_label_that_is_not_predicted_is_not_said_to_be(tmp_path, page_of):
+    run = of(tmp_path, "elbo", {"test/elbo": -104.0})
+    run.update(dataset={**run.facts["dataset"], "task": "classification", "target": "label"})
+    assert "elbo, with label" in " ".join(page_of(run).text.split())
 
 
 def test_a_single_text_is_not_counted(tmp_path):

@@ -40,6 +40,8 @@ class VAEOutput(NamedTuple):
 
 
 class SmallVAE(nn.Module):
+    latent_dim = 2
+
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)

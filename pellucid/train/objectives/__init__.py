@@ -9,7 +9,7 @@ from pellucid.train.objectives.adversarial import adversarial
 from pellucid.train.objectives.forecasting import forecasting
 from pellucid.train.objectives.language import language_model, masked_language_model, seq2seq, span_denoising
 from pellucid.train.objectives.metric import metric_learning
-from pellucid.train.objectives.objective import Measures, Objective, Phase, all_parameters
+from pellucid.train.objectives.objective import Measures, Objective, Phase, all_parameters, means
 from pellucid.train.objectives.reconstruction import elbo, reconstruction, spoil
 from pellucid.train.objectives.supervised import classification, multilabel, regression
 
@@ -41,6 +41,7 @@ __all__ = [
     "forecasting",
     "language_model",
     "masked_language_model",
+    "means",
     "metric_learning",
     "multilabel",
     "reconstruction",

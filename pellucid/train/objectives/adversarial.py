@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
-from pellucid.train.objectives.objective import Measures, Objective, Phase, fixed_normal
+from pellucid.train.objectives.interfaces import Adversaries, adversaries
+from pellucid.train.objectives.objective import Measures, Objective, Phase, fixed_normal, one_of
 
 GanLoss = Literal["bce", "hinge", "wgan-gp"]
-_LOSSES = ("bce", "hinge", "wgan-gp")
 
 
 def adversarial(
@@ -37,11 +37,10 @@ def adversarial(
     and the generator that of $-\ln \sigma(D(G(z)))$ for bce, or $-D(G(z))$ for the others;
     $\tilde x$ lies at random between x and G(z).
 
-    Batches are (images, labels). A model has `generator(z)` and `discriminator(images)`, which gives logits,
-    one for each image or for each pack of several (Lin et al. 2018, PacGAN), and `latent_dim`; where
-    `conditional` is true, both take the labels too. Measured on noise that is always the same are "loss", the
-    discriminator's; "d_real" and "d_fake", its mean verdict on real and made images: a probability for "bce",
-    D itself for the others. None of these says how good the images are.
+    Batches are (images, labels). Models are those of `interfaces.Adversaries`, whose discriminator gives one
+    logit for each image or for each pack of several (Lin et al. 2018, PacGAN). Measured on noise that is
+    always the same are "loss", the discriminator's; "d_real" and "d_fake", its mean verdict on real and made
+    images: a probability for "bce", D itself for the others. None of these says how good the images are.
 
     Args:
         loss: "bce", "hinge" or "wgan-gp".
@@ -55,37 +54,36 @@ def adversarial(
     Raises:
         ConfigError: an option is out of range.
     """
-    if loss not in _LOSSES:
-        raise ConfigError(f"objective.options.loss: expected {' or '.join(_LOSSES)}, received {loss!r}.")
+    one_of("loss", loss, get_args(GanLoss))
     if critic_steps < 1:
         raise ConfigError(f"objective.options.critic_steps: expected at least 1, received {critic_steps}.")
 
     def discriminator_loss(model: nn.Module, batch: Any) -> Tensor:
-        images, labels = batch
+        (images, labels), players = batch, adversaries(model)
         with torch.no_grad():
-            made = _make(model, _noise(model, images), labels)
+            made = _make(players, _noise(players, images), labels)
         seen_real, seen_made = _noisy(images, instance_noise), _noisy(made, instance_noise)
         if r1:
             seen_real = seen_real.detach().requires_grad_(True)
-        real = _judge(model, seen_real, labels)
-        value = _discriminator_loss(loss, real, _judge(model, seen_made, labels), label_smoothing)
+        real = _judge(players, seen_real, labels)
+        value = _discriminator_loss(loss, real, _judge(players, seen_made, labels), label_smoothing)
         if r1:
             value = value + 0.5 * r1 * _slopes(real, seen_real).square().mean()
         if loss == "wgan-gp":
-            value = value + gp_weight * _gradient_penalty(model, seen_real, seen_made, labels)
+            value = value + gp_weight * _gradient_penalty(players, seen_real, seen_made, labels)
         return value
 
     def generator_loss(model: nn.Module, batch: Any) -> Tensor:
-        images, labels = batch
-        made = _make(model, _noise(model, images), labels)
-        verdict = _judge(model, _noisy(made, instance_noise), labels)
+        (images, labels), players = batch, adversaries(model)
+        made = _make(players, _noise(players, images), labels)
+        verdict = _judge(players, _noisy(made, instance_noise), labels)
         return F.softplus(-verdict).mean() if loss == "bce" else -verdict.mean()
 
     def measure(model: nn.Module, batch: Any) -> Measures:
-        images, labels = batch
-        z = fixed_normal(len(images), _latent_dim(model), device=images.device)
-        real = _judge(model, images, labels)
-        made = _judge(model, _make(model, z, labels), labels)
+        (images, labels), players = batch, adversaries(model)
+        z = fixed_normal(len(images), players.latent_dim, device=images.device)
+        real = _judge(players, images, labels)
+        made = _judge(players, _make(players, z, labels), labels)
         shown: Callable[[Tensor], Tensor] = torch.sigmoid if loss == "bce" else (lambda verdict: verdict)
         count = len(real)
         return {
@@ -105,26 +103,22 @@ def _parameters_of(part: str) -> Callable[[nn.Module], Any]:
     return lambda model: getattr(model, part).parameters()
 
 
-def _latent_dim(model: nn.Module) -> int:
-    return model.latent_dim  # type: ignore[return-value]
-
-
-def _noise(model: nn.Module, images: Tensor) -> Tensor:
-    return torch.randn(len(images), _latent_dim(model), device=images.device)
+def _noise(players: Adversaries, images: Tensor) -> Tensor:
+    return torch.randn(len(images), players.latent_dim, device=images.device)
 
 
 def _noisy(images: Tensor, std: float) -> Tensor:
     return images + std * torch.randn_like(images) if std else images
 
 
-def _make(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
-    return model.generator(z, labels) if model.conditional else model.generator(z)  # type: ignore[operator]
+def _make(players: Adversaries, z: Tensor, labels: Tensor) -> Tensor:
+    return players.generator(z, labels) if players.conditional else players.generator(z)
 
 
-def _judge(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def _judge(players: Adversaries, images: Tensor, labels: Tensor) -> Tensor:
     """Verdicts in float32, one for each image or pack."""
-    verdict = model.discriminator(images, labels) if model.conditional else model.discriminator(images)  # type: ignore[operator]
-    return verdict.float()
+    judge = players.discriminator
+    return (judge(images, labels) if players.conditional else judge(images)).float()
 
 
 def _discriminator_loss(loss: str, real: Tensor, made: Tensor, label_smoothing: float) -> Tensor:
@@ -136,10 +130,10 @@ def _discriminator_loss(loss: str, real: Tensor, made: Tensor, label_smoothing: 
     return made.mean() - real.mean()
 
 
-def _gradient_penalty(model: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
+def _gradient_penalty(players: Adversaries, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     between = torch.lerp(real, made.to(real.dtype), share).detach().requires_grad_(True)
-    return (_slopes(_judge(model, between, labels), between) - 1).square().mean()
+    return (_slopes(_judge(players, between, labels), between) - 1).square().mean()
 
 
 def _slopes(verdict: Tensor, images: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.errors import ConfigError
 from pellucid.train.losses import loss as named_loss
-from pellucid.train.objectives.objective import Measures, Objective, Phase
+from pellucid.train.objectives.objective import Measures, Objective, Phase, one_of
 
 
 def forecasting(loss: Literal["mse", "mae", "huber"] = "mse") -> Objective:
@@ -28,8 +27,7 @@ def forecasting(loss: Literal["mse", "mae", "huber"] = "mse") -> Objective:
     Raises:
         ConfigError: no such loss.
     """
-    if loss not in ("mse", "mae", "huber"):
-        raise ConfigError(f"objective.options.loss: expected mse or mae or huber, received {loss!r}.")
+    one_of("loss", loss, ("mse", "mae", "huber"))
     function = named_loss(loss)
 
     def train(model: nn.Module, batch: Any) -> Tensor:

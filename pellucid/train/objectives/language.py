@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.errors import ConfigError
+from pellucid.train.objectives.interfaces import scoring
 from pellucid.train.objectives.objective import Measures, Objective, Phase
+from pellucid.train.objectives.sampled import chances, sampled_cross_entropy
 
 PAD = 0
 IGNORED = -100
 """A target at which nothing is asked."""
 
 
-def language_model(label_smoothing: float = 0.0, *, name: str = "language_model") -> Objective:
+def language_model(
+    label_smoothing: float = 0.0,
+    *,
+    sampled: int | None = None,
+    counts: Tensor | None = None,
+    name: str = "language_model",
+) -> Objective:
     r"""Say the token at every position that is asked for.
 
     The loss is the mean over those positions of $-\ln p(y_t \mid x)$, in nats; its exponential is the
@@ -22,13 +33,29 @@ def language_model(label_smoothing: float = 0.0, *, name: str = "language_model"
     Language Model); for a masked one, what stands around it (Devlin et al. 2019, BERT).
 
     Batches are (tokens (B, T), targets (B, T)), where -100 asks nothing; models give logits (B, T, V).
-    Measured are the loss, unsmoothed, and the share of tokens whose most likely value is right.
+    Measured are the loss, unsmoothed and over the whole vocabulary, and the share of tokens whose most likely
+    value is right.
 
     Args:
         label_smoothing: share of the target that is spread over all tokens, 0..1 (Szegedy et al. 2016).
+        sampled: learn from about so many tokens, drawn anew in every step, instead of the whole vocabulary,
+            which costs most of a step where it is large; see `sampled_cross_entropy`. The model must be
+            one of `interfaces.Scoring`. None: from all.
+        counts: how often each token is there, (V,), by which they are drawn; None: all alike.
         name: "language_model" or "masked_language_model". A masked one asks at few positions, so the
             others are left out before the softmax is computed.
+
+    Raises:
+        ConfigError: a sample of no tokens, or a sample along with smoothing, which is over all of them.
     """
+    if sampled is not None and sampled < 1:
+        raise ConfigError(f"objective.options.sampled: expected 1 or more tokens, received {sampled}.")
+    if sampled is not None and label_smoothing:
+        raise ConfigError(
+            f"objective.label_smoothing is {label_smoothing}, and it is over all tokens, of which "
+            f"objective.options.sampled takes {sampled}.",
+            remedy="--set objective.label_smoothing=0, or sampled=null",
+        )
     sparse = name == "masked_language_model"
 
     def asked(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
@@ -45,7 +72,24 @@ def language_model(label_smoothing: float = 0.0, *, name: str = "language_model"
     def measure(model: nn.Module, batch: Any) -> Measures:
         return _measures(*asked(model, batch), IGNORED)
 
-    return Objective(name, (Phase("train", loss),), measure)
+    train = loss if sampled is None else _sampled_loss(sampled, counts)
+    return Objective(name, (Phase("train", train),), measure)
+
+
+def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any], Tensor]:
+    known = None if counts is None else chances(counts, size)
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        tokens, targets = batch
+        scored = scoring(model)
+        hidden, targets = scored.hidden(tokens).flatten(0, 1), targets.flatten()
+        weight, bias = scored.scorer()
+        pi = chances(torch.ones(len(weight)), size) if known is None else known
+        chosen = targets != IGNORED
+        losses = sampled_cross_entropy(hidden[chosen], targets[chosen], weight, bias, pi.to(weight.device))
+        return losses.sum() / max(len(losses), 1)
+
+    return loss
 
 
 def masked_language_model(label_smoothing: float = 0.0) -> Objective:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.errors import ConfigError
 from pellucid.train.losses import contrastive, triplet
-from pellucid.train.objectives.objective import Measures, Objective, Phase
+from pellucid.train.objectives.objective import Measures, Objective, Phase, one_of
 
 
 def metric_learning(
@@ -43,8 +42,7 @@ def metric_learning(
         "contrastive": partial(contrastive, margin=margin),
         "supcon": partial(supcon, temperature=temperature),
     }
-    if loss not in functions:
-        raise ConfigError(f"objective.options.loss: expected {' or '.join(functions)}, received {loss!r}.")
+    one_of("loss", loss, functions)
     function = functions[loss]
 
     def train(model: nn.Module, batch: Any) -> Tensor:

@@ -10,12 +10,16 @@ that learns several times per generator update is a phase with `repeat`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from pellucid.errors import ConfigError
 
 Measures = dict[str, tuple[Tensor, int]]
 """Sums and counts by name, kept on the device: the mean over batches is sum / count."""
@@ -66,6 +70,34 @@ class Objective:
     probs: Callable[[Tensor], Tensor] = lambda logits: logits
     monitor: str = "val/loss"
     mode: Literal["min", "max"] = "min"
+
+
+def means(measured: Iterable[Measures]) -> dict[str, float]:
+    """Return the mean of every measure over batches; one that counted nothing is left out.
+
+    What waits on the device is looked at once, after the last batch.
+    """
+    totals: dict[str, list[Tensor]] = defaultdict(list)
+    counts: dict[str, int] = defaultdict(int)
+    for measures in measured:
+        for key, (total, count) in measures.items():
+            totals[key].append(total)
+            counts[key] += count
+    return {
+        key: math.fsum(torch.stack(values).tolist()) / counts[key]
+        for key, values in totals.items()
+        if counts[key]
+    }
+
+
+def one_of(option: str, value: str, known: Collection[str]) -> None:
+    """Refuse a value of an option that is not known.
+
+    Raises:
+        ConfigError: naming those that are.
+    """
+    if value not in known:
+        raise ConfigError(f"objective.options.{option}: expected {' or '.join(known)}, received {value!r}.")
 
 
 def fixed_normal(*shape: int, device: torch.device) -> Tensor:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.errors import ConfigError
-from pellucid.train.objectives.objective import Measures, Objective, Phase, fixed_normal, fixed_uniform
+from pellucid.train.objectives.interfaces import variational
+from pellucid.train.objectives.objective import (
+    Measures,
+    Objective,
+    Phase,
+    fixed_normal,
+    fixed_uniform,
+    one_of,
+)
 
 NoiseKind = Literal["gaussian", "masking"]
+Likelihood = Literal["bernoulli", "gaussian"]
 _ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "bce": F.binary_cross_entropy_with_logits}
 
 
@@ -37,8 +45,8 @@ def reconstruction(
     Raises:
         ConfigError: no such loss or kind of noise.
     """
-    _one_of("loss", loss, _ERRORS)
-    _one_of("noise_kind", noise_kind, ("gaussian", "masking"))
+    one_of("loss", loss, _ERRORS)
+    one_of("noise_kind", noise_kind, get_args(NoiseKind))
 
     def run(model: nn.Module, inputs: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
         """Return (reconstruction, loss)."""
@@ -83,7 +91,7 @@ def spoil(inputs: Tensor, noise: float, kind: NoiseKind = "gaussian", *, fixed: 
 def elbo(
     beta: float = 1.0,
     *,
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    likelihood: Likelihood = "bernoulli",
     binarize: bool = True,
     free_bits: float = 0.0,
 ) -> Objective:
@@ -94,9 +102,9 @@ def elbo(
     beta 1 and no free bits, bounds the negative log-likelihood from above, so that runs compare whatever
     they were trained with.
 
-    Batches are (images in 0..1, anything). The model's output has `recon` (logits, or means for "gaussian"),
-    `mu` and `logvar`; `encode(x)` gives (mu, logvar) and `decode(z)` gives recon. Measured are "loss", and
-    its parts "recon" and "kl", with pixels and z drawn by noise that is always the same.
+    Batches are (images in 0..1, anything). Models are those of `interfaces.Variational`; what they return has
+    `recon` (logits, or means for "gaussian"), `mu` and `logvar`. Measured are "loss", and its parts "recon"
+    and "kl", with pixels and z drawn by noise that is always the same.
 
     Args:
         beta: weight of the KL term.
@@ -109,23 +117,24 @@ def elbo(
     Raises:
         ConfigError: no such likelihood.
     """
-    _one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
+    one_of("likelihood", likelihood, get_args(Likelihood))
     binary = binarize and likelihood == "bernoulli"
 
     def train(model: nn.Module, batch: Any) -> Tensor:
-        images = torch.bernoulli(batch[0]) if binary else batch[0]
+        # Interpolation while augmenting may leave 0..1 by a rounding error.
+        images = torch.bernoulli(batch[0].clamp(0, 1)) if binary else batch[0]
         output = model(images)
         recon = _negative_log_likelihood(output.recon, images, likelihood)
         kl = _kl(output.mu, output.logvar).mean(0)  # (latent_dim,)
         return recon / len(images) + beta * (kl.clamp(min=free_bits) if free_bits else kl).sum()
 
     def measure(model: nn.Module, batch: Any) -> Measures:
-        pixels = batch[0]
+        pixels, coder = batch[0], variational(model)
         count, device = len(pixels), pixels.device
         images = (fixed_uniform(*pixels.shape, device=device) < pixels).float() if binary else pixels
-        mu, logvar = model.encode(images)  # type: ignore[operator]
+        mu, logvar = coder.encode(images)
         z = mu + fixed_normal(*mu.shape, device=device) * (0.5 * logvar).exp()
-        recon = _negative_log_likelihood(model.decode(z), images, likelihood)  # type: ignore[operator]
+        recon = _negative_log_likelihood(coder.decode(z), images, likelihood)
         kl = _kl(mu, logvar).sum()
         return {"loss": (recon + kl, count), "recon": (recon, count), "kl": (kl, count)}
 
@@ -145,8 +154,3 @@ def _kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) of every latent number, (B, latent_dim), in nats."""
     mu, logvar = mu.float(), logvar.float()
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
-
-
-def _one_of(option: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise ConfigError(f"objective.options.{option}: expected {' or '.join(known)}, received {value!r}.")
