@@ -34,6 +34,7 @@ ObjectiveName = Literal[
     "adversarial",
     "forecasting",
     "metric_learning",
+    "anomaly",
 ]
 """What can be optimized; each is a task with its own data, measures and pictures."""
 
@@ -65,7 +66,9 @@ class TextConfig(Section):
     )
     vocab_size: int = Field(default=20_000, ge=10, description="most tokens there may be")
     max_seq_len: int = Field(default=256, ge=2, description="tokens of a text that are read; the rest is cut")
-    cut: Literal["end", "start", "middle"] = Field(default="end", description="which part of a long text is cut")
+    cut: Literal["end", "start", "middle"] = Field(
+        default="end", description="which part of a long text is cut"
+    )
     lowercase: bool = True
     pretrained: str | None = Field(
         default=None, description="use the tokenizer of this pretrained model or run, instead of learning one"
@@ -100,7 +103,9 @@ class DataConfig(Section):
         default=1.0, gt=0, le=1, description="share of each split to use, for a quick look"
     )
     training_rows: int | None = Field(
-        default=None, ge=1, description="training rows to use; the other splits stay whole. None: all"
+        default=None,
+        ge=1,
+        description="training rows to use, or `fraction` of them; other splits stay whole. None: all",
     )
     image_size: int | None = Field(default=None, ge=1, description="side images are resized to; None: as is")
     stack: Literal[3] | None = Field(

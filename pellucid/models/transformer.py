@@ -200,8 +200,15 @@ class BERT(nn.Module):
         init_transformer(self)
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        hidden, _ = self.encoder(tokens)  # (B, T, C)
-        return F.linear(self.head(hidden), self.encoder.embedding.weight, self.output_bias)  # (B, T, V)
+        return F.linear(self.hidden(tokens), *self.scorer())  # (B, T, V)
+
+    def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        """Return what the logits are made of."""
+        return self.head(self.encoder(tokens)[0])
+
+    def scorer(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
+        """Return the weights and biases that make logits of `hidden`."""
+        return self.encoder.embedding.weight, self.output_bias
 
 
 class GPT(nn.Module):

@@ -59,6 +59,11 @@ NAMES: dict[str, Measure] = {
     "coverage": Measure("coverage", share=True),
     "confidence": Measure("confidence", share=True),
     "diversity": Measure("diversity", share=True),
+    "average_precision": Measure("average precision"),
+    "detected": Measure("anomalies found", share=True),
+    "false_alarms": Measure("false alarms", lower=True, share=True),
+    "score_normal": Measure("score of normal images", lower=True),
+    "score_others": Measure("score of other images"),
     "map": Measure("mean average precision", share=True),
     "d_real": Measure("verdict on real images"),
     "d_fake": Measure("verdict on generated images"),
@@ -79,9 +84,10 @@ FIRST: dict[str, tuple[str, ...]] = {
     "span_denoising": ("accuracy", "exact_fill", "loss"),
     "reconstruction": ("mse", "psnr", "ssim", "loss"),
     "elbo": ("elbo", "recon", "kl", "active_units", "loss"),
-    "adversarial": ("frechet", "modes", "coverage", "accuracy", "confidence", "diversity"),
+    "adversarial": ("frechet", "modes", "kl", "coverage", "accuracy", "confidence", "diversity"),
     "forecasting": ("mse", "mae", "coverage", "loss"),
     "metric_learning": ("recall_at_1", "map", "auroc", "precision", "loss"),
+    "anomaly": ("auroc", "average_precision", "detected", "false_alarms", "loss"),
 }
 """The measures of a task, the one that stands for a run first."""
 
@@ -105,6 +111,7 @@ BASELINES = {
     "identity": "nothing done",
     "copy": "source as it is",
     "inputs": "raw inputs",
+    "pca_pixels": "PCA, squared error",
 }
 """Baselines that go by another name than they are recorded under."""
 

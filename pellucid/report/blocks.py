@@ -49,6 +49,7 @@ TITLES = {
     "adversarial": "What it draws",
     "forecasting": "What it forecasts",
     "metric_learning": "What it finds alike",
+    "anomaly": "What it finds strange",
 }
 BUDGET = 4_000_000
 """Characters of pictures on a page; what no longer fits is left out and said to be."""

@@ -219,7 +219,7 @@ def columns(
     for line in lines:
         for a, b in line.points:
             found.setdefault(a, []).append((line.name, b))
-    at, unit = sorted(found), name.partition(",")[0]
+    at, unit = sorted(found), name.split(" ")[0]
     for i, a in enumerate(at):
         left = x.start if i == 0 else (x(at[i - 1]) + x(a)) / 2
         right = x.end if i == len(at) - 1 else (x(a) + x(at[i + 1])) / 2

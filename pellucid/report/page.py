@@ -7,6 +7,7 @@ out, or is said to be missing, and the rest of the page is as it would be.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import shlex
 from dataclasses import dataclass
@@ -73,24 +74,33 @@ def render(run: Run) -> str:
     """Return the page of a run as HTML."""
     script = (HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
+    view = _view(run)
+    page = (
+        _templates()
+        .get_template("template.html")
+        .render(
+            **view,
+            words=words,
+            term=words.Terms(),
+            style=Markup(_style(view)),
+            script=Markup(script),
+            script_digest=digest,
+            sections=[(name, getattr(view[name], "title", title)) for name, title in SECTIONS if view[name]],
+        )
+    )
+    return page.lstrip()
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """The templates, compiled once a process."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,  # facts may lack any entry, at any depth
     )
-    view = _view(run)
-    page = environment.get_template("template.html").render(
-        **view,
-        words=words,
-        term=words.Terms(),
-        style=Markup(_style(view)),
-        script=Markup(script),
-        script_digest=digest,
-        sections=[(name, getattr(view[name], "title", title)) for name, title in SECTIONS if view[name]],
-    )
-    return page.lstrip()
 
 
 def _style(view: dict[str, Any]) -> str:
@@ -205,12 +215,13 @@ def _repeat(run: Run) -> dict[str, str]:
     lines = [train]
     if run.status in ("interrupted", "killed", "failed"):
         lines.append(f"{train} --resume {shlex.quote(run.id)}")
-    train_it, read_it = ("train_study", "Study") if "parts" in run.facts else ("train", "Config")
+    imports, again = "from pellucid.build import train\n\n", f"train(pellucid.Config.read({config!r}))"
+    if "parts" in run.facts:
+        imports = "from pellucid.build import train_study\nfrom pellucid.study import Study\n\n"
+        again = f"train_study(Study.read({config!r}))"
     python = (
         "import pellucid\n"
-        f"from pellucid.build import {train_it}\n"
-        f"from pellucid.{read_it.lower()} import {read_it}\n\n"
-        f"again = {train_it}({read_it}.read({config!r}))\n"
+        f"{imports}again = {again}\n"
         f"before = pellucid.Run({folder!r})\n"
         "print(before.metrics, again.metrics)"
     )

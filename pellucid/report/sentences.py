@@ -37,6 +37,7 @@ SAYS = {
     "adversarial/accuracy": "{name} draws what it is asked for {value} of the time, says a classifier",
     "adversarial/coverage": "What {name} draws shows {value} of the classes often enough",
     "adversarial/diversity": "What {name} draws differs from image to image {value} as much as {of} do",
+    "anomaly/auroc": "{name} tells what it knows from what it does not with an AUROC of {value}, over {of}",
     "forecasting/mse": "{name} has a mean squared error of {value} over {of}",
     "forecasting/mae": "{name} is off by {value} on average, over {of}",
 }

@@ -24,6 +24,8 @@ KNOWN = {
     "bigram": ("a bigram model", "counts of which token follows which"),
     "trigram": ("a trigram model", "counts of which token follows which two"),
     "pca": ("PCA", "the best linear code of as many numbers"),
+    "pca pixels": ("PCA by its squared error", "how badly it gives an image back, pixel by pixel"),
+    "mean image": ("the distance to the mean image", "to the mean of the images it learned from"),
     "last": ("the last value", "nothing changes from here on"),
     "season": ("the last cycle again", "the next day, week or year is as the last"),
     "copy": ("copying the source", "nothing translated"),

@@ -25,7 +25,8 @@ GLOSSARY = {
     "peak signal-to-noise ratio": "How small the squared error is against the full range, on a logarithmic "
     "scale: 10 dB more is a tenth of the error.",
     "evidence lower bound": "A bound from below on the log-probability of an image; nearer 0 is better.",
-    "KL divergence": "How far the code of an image is from the noise that new images are drawn from.",
+    "KL divergence": "How far one distribution is from another: the code of an image from the noise that new "
+    "images are drawn from, or the generated kinds of image from all kinds equally often. 0 is the same.",
     "Fréchet distance": "How far the generated images are from real ones as a classifier sees them: the "
     "distance of two normal distributions of its features. 0 is the same distribution.",
     "modes": "How many kinds of image turn up among the generated ones, as a classifier sees them.",

@@ -7,6 +7,7 @@ and the records; models only to generate with them. `build` asks the task that `
 from __future__ import annotations
 
 from pellucid.tasks.adversarial import Adversarial
+from pellucid.tasks.anomaly import Anomaly
 from pellucid.tasks.forecasting import Forecasting
 from pellucid.tasks.language import LanguageModel, MaskedLanguageModel
 from pellucid.tasks.metric import MetricLearning
@@ -30,6 +31,7 @@ TASKS: dict[str, Task] = {
         Adversarial(),
         Forecasting(),
         MetricLearning(),
+        Anomaly(),
     )
 }
 """Tasks by the name of their objective."""

@@ -103,9 +103,10 @@ class Adversarial(ImageTask):
     def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
         model, classes = trained.model, len(prepared.preprocess.classes)
         metrics = measure(trained, prepared.batches(split))
-        count = SAMPLES_AT_END if split == "test" else SAMPLES_BY_EPOCH
-        if judge is not None and Judge(judge, prepared.preprocess.input_shape).per_channel:
-            count = SAMPLES_STACKED
+        count = SAMPLES_BY_EPOCH
+        if split == "test":
+            apart = judge is not None and Judge(judge, prepared.preprocess.input_shape).per_channel
+            count = SAMPLES_STACKED if apart else SAMPLES_AT_END
         with evaluating(model):
             made = generate(model, count, classes)
             shown = made[0][:NEAREST]

@@ -130,6 +130,15 @@ def test_reviews_without_labels_are_kept_where_they_are_of_use(mirror):
     assert more.classes == ("neg", "pos")
 
 
+def test_reviews_without_labels_that_are_held_out_elsewhere_are_not_learned_from(mirror):
+    dataset = open_data(DataConfig(source="imdb", test=0), labelled=False)
+    held_out = {*texts(dataset, "validation"), *texts(load("imdb"), "test")}
+    assert "test" not in dataset.splits
+    assert not held_out & set(texts(dataset, "unsupervised"))
+    assert len(dataset.splits["unsupervised"]) > 49_000
+    assert any("copies of held-out ones are left out" in note for note in dataset.notes)
+
+
 def test_a_target_is_not_guessed_where_none_is_needed(write):
     path = write("\n".join(["first,second", *(f"{n},{n * n}" for n in range(30))]))
     assert open_data(DataConfig(source=str(path))).target == "second"

@@ -119,6 +119,7 @@ CLASSIFIERS = [
         {**WORDS, "pooling": "max", "position": "sinusoidal", "norm_first": False},
     ),
     Case(transformer, SERIES, K, linear(3, 64) + T * 64 + ENCODER + linear(64, K)),
+    Case(lstm, TOKENS, K, V * 32 + 2 * direction(4, 32, 32) + linear(192, K), {**WORDS, "pooling": "concat"}),
 ]
 TOKEN_MODELS = [
     Case(lstm_lm, TOKENS, V, V * 32 + direction(4, 32, 32)),

@@ -9,7 +9,16 @@ from jaxtyping import jaxtyped
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from pellucid.nn import AttentionPool, LockedDropout, RecurrentLayer, last_pool, max_pool, mean_pool, unroll
+from pellucid.nn import (
+    AttentionPool,
+    LockedDropout,
+    RecurrentLayer,
+    concat_pool,
+    last_pool,
+    max_pool,
+    mean_pool,
+    unroll,
+)
 from pellucid.nn.recurrent import CELLS
 
 B, T, C, H = 4, 6, 5, 3
@@ -132,6 +141,14 @@ class TestPooling:
         torch.testing.assert_close(pooled, torch.stack([self.x[0, 2], self.x[1, 0], torch.zeros(2)]))
         both = last_pool(self.x, self.content, bidirectional=True)
         torch.testing.assert_close(both[0], torch.stack([self.x[0, 2, 0], self.x[0, 0, 1]]))
+
+    def test_concat(self) -> None:
+        pooled = concat_pool(self.x, self.content, bidirectional=True)
+        assert pooled.shape == (3, 6)
+        torch.testing.assert_close(pooled[0, :2], torch.stack([self.x[0, 2, 0], self.x[0, 0, 1]]))
+        torch.testing.assert_close(pooled[0, 2:4], self.x[0, :3].amax(0))
+        torch.testing.assert_close(pooled[0, 4:], self.x[0, :3].mean(0))
+        assert not pooled[2].any()
 
     def test_attention(self) -> None:
         pool = AttentionPool(2)

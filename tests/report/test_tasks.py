@@ -108,6 +108,15 @@ def plain(text: str) -> str:
             "97.1 %",
         ),
         (
+            "anomaly",
+            "image",
+            {"test/auroc": 0.979, "test/average_precision": 0.99},
+            {"mean_image": {"test/auroc": 0.79}, "pca_pixels": {"test/auroc": 0.86}},
+            "anomaly tells what it knows from what it does not with an AUROC of 0.979, over 400 test images; "
+            "PCA by its squared error gets 0.860.",
+            "0.979",
+        ),
+        (
             "forecasting",
             "number",
             {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4, "test/coverage": 0.88},

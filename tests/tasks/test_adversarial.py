@@ -202,6 +202,7 @@ def test_stacked_images_are_counted_by_their_combinations(
     truly = len({tuple(row) for row in labels.tolist()})
     assert found.metrics["modes"] == pytest.approx(truly, rel=0.1)
     assert found.summary["samples"] == 26_000
+    assert outcome(learned, judge, "validation").summary["samples"] == 2000
     assert 0 < found.metrics["kl"] < np.log(1000)
     assert "frechet" not in found.metrics
     assert "val/modes" in learned.trainer.measures

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pellucid.config import ObjectiveName, TrainConfig
 from pellucid.errors import ConfigError, TrainingError
+from pellucid.models import bert
 from pellucid.record import Run
 from pellucid.train.callbacks import Callback, Monitor, NonFiniteGuard, Recorder
 from pellucid.train.checkpoint import Checkpointer, restore
@@ -113,6 +114,15 @@ def tokens():
     targets = torch.randint(0, VOCAB, (3, 5))
     targets[:, 3:] = -100
     return logits, targets
+
+
+def test_scoring_hidden_tokens_alone_changes_nothing():
+    torch.manual_seed(0)
+    model = bert((12,), 50, size="tiny")
+    tokens = torch.randint(5, 50, (3, 12))
+    targets = torch.where(torch.rand(3, 12) < 0.3, tokens, -100)
+    alone = measured("masked_language_model", model.eval(), (tokens, targets))
+    assert alone == pytest.approx(measured("language_model", model, (tokens, targets)), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["language_model", "masked_language_model"])

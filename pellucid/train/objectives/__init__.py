@@ -6,6 +6,7 @@ a checkpoint holds; measuring draws from one with a fixed seed, or not at all.
 """
 
 from pellucid.train.objectives.adversarial import adversarial
+from pellucid.train.objectives.anomaly import anomaly
 from pellucid.train.objectives.forecasting import forecasting
 from pellucid.train.objectives.language import language_model, masked_language_model, seq2seq, span_denoising
 from pellucid.train.objectives.metric import metric_learning
@@ -26,6 +27,7 @@ BUILDERS = {
     "adversarial": adversarial,
     "forecasting": forecasting,
     "metric_learning": metric_learning,
+    "anomaly": anomaly,
 }
 """Every objective, by the name configs use."""
 
@@ -36,6 +38,7 @@ __all__ = [
     "Phase",
     "adversarial",
     "all_parameters",
+    "anomaly",
     "classification",
     "elbo",
     "forecasting",

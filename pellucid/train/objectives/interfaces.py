@@ -78,6 +78,11 @@ def adversaries(model: nn.Module) -> Adversaries:
     return cast(Adversaries, model)
 
 
+def scores(model: nn.Module) -> bool:
+    """Whether a model is one of `Scoring`."""
+    return hasattr(model, "hidden") and hasattr(model, "scorer")
+
+
 def scoring(model: nn.Module) -> Scoring:
     """Take a model for a language model whose last layer is linear.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
-from pellucid.train.objectives.interfaces import scoring
+from pellucid.train.objectives.interfaces import scores, scoring
 from pellucid.train.objectives.objective import Measures, Objective, Phase
 from pellucid.train.objectives.sampled import chances, sampled_cross_entropy
 
@@ -42,8 +42,8 @@ def language_model(
             which costs most of a step where it is large; see `sampled_cross_entropy`. The model must be
             one of `interfaces.Scoring`. None: from all.
         counts: how often each token is there, (V,), by which they are drawn; None: all alike.
-        name: "language_model" or "masked_language_model". A masked one asks at few positions, so the
-            others are left out before the softmax is computed.
+        name: "language_model" or "masked_language_model". A masked one asks at few positions, and
+            of a model of `interfaces.Scoring` only these are scored.
 
     Raises:
         ConfigError: a sample of no tokens, or a sample along with smoothing, which is over all of them.
@@ -60,11 +60,14 @@ def language_model(
 
     def asked(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         tokens, targets = batch
-        logits, targets = model(tokens).flatten(0, 1), targets.flatten()
-        if sparse:
-            chosen = targets != IGNORED
-            return logits[chosen], targets[chosen]
-        return logits, targets
+        targets = targets.flatten()
+        if not sparse:
+            return model(tokens).flatten(0, 1), targets
+        chosen = targets != IGNORED
+        if not scores(model):
+            return model(tokens).flatten(0, 1)[chosen], targets[chosen]
+        scored = scoring(model)
+        return F.linear(scored.hidden(tokens).flatten(0, 1)[chosen], *scored.scorer()), targets[chosen]
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
         return _mean_loss(*asked(model, batch), IGNORED, label_smoothing)

@@ -1,0 +1,155 @@
+"""A study on its page: one sentence, its runs as a table, and their measure along a setting as a chart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from pellucid.record import Run, measures
+from pellucid.record.run import REPORT
+from pellucid.report import words
+from pellucid.report.sentences import an, beside
+
+Curves = dict[str, dict[float, float]]
+"""By the name of a line, the measure at every place along the setting."""
+LOG_FROM = 10
+"""Times the smallest place that the largest must be for a logarithmic axis."""
+
+
+def sentence(run: Run) -> str:
+    """Say what the runs of a finished study reached: the mean, or which line is ahead where."""
+    facts, key = run.facts, run.facts["study"]["metric"]
+    if curves := _curves(facts):
+        return f"{run.name}: {_lead(curves, facts)}; {_end(curves, facts)}."
+    name, value = words.measure_name(key), words.measure(key, run.metrics[key])
+    said = f"{run.name} reaches {an(name)} {name} of {value} on average over {_runs(facts)}"
+    return f"{said}{beside(facts, run.task, key, None)}."
+
+
+def unfinished(facts: Mapping[str, Any]) -> str:
+    """How far a study is that has no result yet."""
+    done = sum("value" in part for part in facts["parts"].values())
+    return f"after {done} of {_runs(facts)}"
+
+
+def context(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How far the runs are apart, as (term, rest)."""
+    key, metrics = facts["study"]["metric"], facts["metrics"]
+    low, high, spread = (metrics.get(f"{key}_{ending}") for ending in ("min", "max", "std"))
+    if spread is None:
+        return []
+    return [
+        ("", f"from {words.measure(key, low)} to {words.measure(key, high)}"),
+        ("standard deviation", words.measure(f"{key}_std", spread)),
+    ]
+
+
+def blocks(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What there is to show, as the facts of blocks."""
+    curves = _curves(facts)
+    return [*([_chart(curves, facts)] if curves else []), _table(facts)]
+
+
+def is_drawn(facts: Mapping[str, Any]) -> bool:
+    """Whether the result is a curve rather than a mean."""
+    return bool(_curves(facts))
+
+
+# ---- the table ---------------------------------------------------------------------------------------
+
+
+def _table(facts: Mapping[str, Any]) -> dict[str, Any]:
+    key = facts["study"]["metric"]
+    rows = []
+    for label, part in facts["parts"].items():
+        name = {"text": label, "link": f"../{quote(part['run'])}/{REPORT}"} if "run" in part else label
+        value = {"text": words.measure(key, part["value"]), "number": True} if "value" in part else None
+        seconds = {"text": words.seconds(part.get("seconds")), "number": True}
+        rows.append([name, value, part.get("epoch"), seconds])
+    return {
+        "kind": "table",
+        "title": "The runs",
+        "caption": "Each has a folder and a report of its own, which its name leads to.",
+        "columns": ["run", words.measure_name(key), "best epoch", "training time"],
+        "rows": rows,
+    }
+
+
+# ---- the chart ---------------------------------------------------------------------------------------
+
+
+def _curves(facts: Mapping[str, Any]) -> Curves:
+    """The lines of a chart; {} where there is nothing to draw along, or not yet two places."""
+    curves: Curves = {}
+    for part in facts["parts"].values():
+        if part.get("x") is not None and "value" in part:
+            curves.setdefault(part["line"], {})[part["x"]] = part["value"]
+    return curves if len(_places(curves)) > 1 else {}
+
+
+def _chart(curves: Curves, facts: Mapping[str, Any]) -> dict[str, Any]:
+    key, places = facts["study"]["metric"], _places(curves)
+    return {
+        "kind": "lines",
+        "title": _lead(curves, facts),
+        "caption": "One run a point: with another seed, each would lie a little higher or lower.",
+        "x_label": _along(facts).replace(" ", words.SPACE),
+        "y_label": words.measure_name(key),
+        "x_log": min(places) > 0 and max(places) > LOG_FROM * min(places),
+        "share": words.is_share(key),
+        "series": [
+            {"name": name or words.measure_name(key), "x": list(line), "y": list(line.values())}
+            for name, line in ((name, dict(sorted(line.items()))) for name, line in curves.items())
+        ],
+    }
+
+
+def _lead(curves: Curves, facts: Mapping[str, Any]) -> str:
+    """Which line is ahead where; of a single line, which way it goes."""
+    along, key = _along(facts), facts["study"]["metric"]
+    if len(curves) == 1:
+        (line,) = curves.values()
+        first, *_, last = (line[x] for x in sorted(line))
+        verb = "rises" if last > first else "falls" if last < first else "stays the same"
+        return f"{words.measure_name(key)} {verb} along {along}"
+    rankings = [(x, _ranked(curves, x, key)) for x in _places(curves)]
+    winners = [(x, ranking[0][0]) for x, ranking in rankings if len(ranking) > 1]
+    groups = [(name, [x for x, _ in some]) for name, some in itertools.groupby(winners, lambda w: w[1])]
+    if len(groups) < 2:
+        return f"{groups[0][0]} is ahead everywhere" if groups else f"{words.measure_name(key)} by {along}"
+    (first, places), *others = groups
+    said = [f"{first} is ahead at {_listed(places)}", *(f"{name} at {_listed(xs)}" for name, xs in others)]
+    return f"{', '.join(said)} {along}"
+
+
+def _listed(places: list[float]) -> str:
+    *most, last = map(words.plain, places)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _end(curves: Curves, facts: Mapping[str, Any]) -> str:
+    """What every line has at the last place, the best line first."""
+    key, last = facts["study"]["metric"], _places(curves)[-1]
+    values = [(name, words.measure(key, value)) for name, value in _ranked(curves, last, key)]
+    said = " and ".join(f"{value} for {name}" if name else value for name, value in values)
+    return f"{words.measure_name(key)} at {words.plain(last)} is {said}"
+
+
+def _ranked(curves: Curves, x: float, key: str) -> list[tuple[str, float]]:
+    found = [(name, line[x]) for name, line in curves.items() if x in line]
+    return sorted(found, key=lambda entry: entry[1], reverse=not measures.lower_is_better(key))
+
+
+def _places(curves: Curves) -> list[float]:
+    return sorted({x for line in curves.values() for x in line})
+
+
+def _along(facts: Mapping[str, Any]) -> str:
+    """What is drawn along: data.training_rows is "training rows"."""
+    return facts["study"]["along"].rpartition(".")[2].replace("_", " ")
+
+
+def _runs(facts: Mapping[str, Any]) -> str:
+    return words.plural(len(facts["parts"]), "run")

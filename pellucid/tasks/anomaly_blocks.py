@@ -1,0 +1,69 @@
+"""What there is to see of a model of normal images: how scores lie, and where they mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+BINS = 40
+WIDEST = 0.99
+"""Share of the scores that are drawn at their place; larger ones are counted in the last bin."""
+
+
+def histogram(scores: np.ndarray, normal: np.ndarray, limit: float) -> dict[str, Any]:
+    """Show how often each score is, of normal images and of others.
+
+    Args:
+        scores: (N,).
+        normal: (N,), whether an image is normal.
+        limit: the score above which an image counts as strange.
+    """
+    edges = np.linspace(0, max(float(np.quantile(scores, WIDEST)), 1e-9), BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).round(5).tolist()
+    series = []
+    for name, chosen in (("normal", scores[normal]), ("others", scores[~normal])):
+        counts, _ = np.histogram(chosen.clip(max=edges[-1]), edges)
+        series.append({"name": name, "x": middles, "y": (counts / len(chosen)).round(5).tolist()})
+    return {
+        "kind": "lines",
+        "title": "Scores",
+        "caption": "How much of an image is not explained, of normal images and of all others: the less the "
+        f"two curves overlap, the better. Images above {limit:.3g} count as anomalies; the last place holds "
+        "all scores that are larger.",
+        "x_label": "score",
+        "y_label": "images",
+        "share": True,
+        "series": series,
+    }
+
+
+def by_class(
+    scores: np.ndarray, classes: np.ndarray, index: int, limit: float, names: Sequence[str]
+) -> dict[str, Any]:
+    """Tell how well each other class is told from the normal one, the hardest first.
+
+    Args:
+        scores: (N,).
+        classes: (N,), of each image.
+        index: the normal class.
+        limit: the score above which an image counts as strange.
+        names: of all classes.
+    """
+    normal, rows = scores[classes == index], []
+    for other in np.setdiff1d(classes, [index]).tolist():
+        theirs = scores[classes == other]
+        known = np.repeat([0, 1], [len(normal), len(theirs)])
+        auroc = roc_auc_score(known, np.concatenate([normal, theirs]))
+        found = 100 * (theirs > limit).mean()
+        rows.append([names[other], len(theirs), round(float(auroc), 4), round(float(found), 1)])
+    return {
+        "kind": "table",
+        "title": "Class by class",
+        "caption": f"How well each class is told from {names[index]!r} alone, and how much of it is found "
+        f"with the limit that lets about 5 % of {names[index]!r} raise a false alarm.",
+        "columns": ["class", "images", "AUROC", "% found"],
+        "rows": sorted(rows, key=lambda row: row[2]),
+    }

@@ -1,0 +1,307 @@
+"""One class of small digits, learned: what is scored, measured and shown, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from pellucid import build, inference
+from pellucid.config import Config
+from pellucid.data.folder import read_folder
+from pellucid.data.one_class import of_class
+from pellucid.data.split import class_codes, split
+from pellucid.errors import BadDataError, ConfigError, UnknownNameError
+from pellucid.evaluation import Outcome
+from pellucid.models.autoencoder import autoencoder
+from pellucid.models.unet import unet
+from pellucid.models.vae import vae
+from pellucid.tasks.anomaly import Anomaly
+from pellucid.tasks.unexplained import blurred, threshold, unexplained
+from tests.tasks.conftest import Digits, Learned
+
+Learn = Callable[..., Learned]
+SHAPE = (1, 8, 8)
+
+
+def seeded(make: Callable[..., nn.Module], **options: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return make(SHAPE, 10, **options)
+
+
+def outcome(learned: Learned, split: str = "test") -> Outcome:
+    return learned.task.evaluate(learned.trained, learned.prepared, split, None)
+
+
+@pytest.fixture
+def knows_twos(learn: Learn) -> Learned:
+    model = seeded(autoencoder, latent_dim=6, norm="batch")
+    options = {"normal": "2", "noise": 0.2}
+    return learn(Anomaly(), model, options, model_options={"latent_dim": 6}, epochs=60, lr=5e-3)
+
+
+# ---- scores ------------------------------------------------------------------------------------------
+
+
+def test_score_is_the_share_of_the_variance_that_is_not_explained() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(3, 2, 28, 20)
+    flat = images.mean((2, 3), keepdim=True).expand_as(images)
+    assert torch.equal(unexplained(images, images), torch.zeros(3))
+    assert unexplained(images, flat).mean().item() == pytest.approx(1, rel=0.1)
+    halved = images + (flat - images) / 2
+    torch.testing.assert_close(unexplained(images, halved), unexplained(images, flat) / 4)
+
+
+@pytest.mark.parametrize(("brighter", "contrast"), [(0.3, 1.0), (0.0, 0.2), (0.5, 0.4)])
+def test_score_does_not_depend_on_brightness_and_contrast(brighter: float, contrast: float) -> None:
+    torch.manual_seed(0)
+    images, restored = torch.rand(4, 1, 12, 12), torch.rand(4, 1, 12, 12)
+    changed = (brighter + contrast * part for part in (images, restored))
+    torch.testing.assert_close(unexplained(*changed), unexplained(images, restored), rtol=1e-3, atol=1e-5)
+
+
+def test_a_stroke_that_is_missing_is_stranger_than_one_that_is_a_pixel_off() -> None:
+    image = torch.zeros(1, 1, 28, 28)
+    image[..., 4:24, 8] = image[..., 4:24, 18] = 1
+    missing = image.clone()
+    missing[..., 18] = 0
+    off = image.roll(1, dims=3)
+    pixels = [(image - other).square().sum().item() for other in (missing, off)]
+    assert pixels[0] < pixels[1]
+    assert unexplained(image, missing) > unexplained(image, off)
+
+
+def test_flat_images_have_finite_scores() -> None:
+    flat = torch.full((2, 1, 8, 8), 0.5)
+    assert unexplained(flat, flat).tolist() == [0, 0]
+    assert torch.isfinite(unexplained(flat, torch.zeros_like(flat))).all()
+
+
+def test_blur_is_that_of_scipy() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 17, 9)
+    theirs = gaussian_filter(images.numpy(), (0, 0, 1.1, 1.1), mode="nearest", radius=(0, 0, 4, 4))
+    np.testing.assert_allclose(blurred(images, 1.1), theirs, atol=1e-6)
+
+
+def test_threshold_lets_one_in_twenty_normal_images_pass() -> None:
+    scores = torch.arange(1, 101).float()[torch.randperm(100)]
+    assert threshold(scores) == 96  # the ceil(101 * 0.95)-th smallest
+    assert threshold(torch.tensor([0.3, 0.1])) == pytest.approx(0.3)
+
+
+# ---- learning ----------------------------------------------------------------------------------------
+
+
+def test_training_and_validation_hold_the_normal_class_alone(learn: Learn, digits: Digits) -> None:
+    prepared = learn(Anomaly(), seeded(autoencoder, size="tiny"), {"normal": 3}, epochs=1).prepared
+    for name in ("train", "validation"):
+        rows = prepared.rows[name]
+        assert {
+            label for _, labels in rows.batches([torch.arange(len(rows))]) for label in labels.tolist()
+        } == {3}
+    assert len(prepared.rows["train"]) == (digits.labels[:1000] == 3).sum()
+    assert len(prepared.rows["test"]) == 497
+    assert any("only rows of the class '3' are kept" in note for note in prepared.dataset.notes)
+
+
+def test_other_classes_are_found_better_than_by_what_needs_no_network(knows_twos: Learned) -> None:
+    found = outcome(knows_twos)
+    baselines = knows_twos.task.baselines(knows_twos.prepared)
+    assert set(baselines) == {"pca", "pca_pixels", "mean_image"}
+    assert found.metrics["auroc"] > max(values["test/auroc"] for values in baselines.values()) + 0.01
+    assert found.metrics["average_precision"] > 0.99
+    assert found.metrics["score_others"] > 3 * found.metrics["score_normal"]
+    assert found.metrics["detected"] > 0.8
+    assert found.metrics["false_alarms"] < 0.25
+
+
+def test_measures_are_those_of_the_scores_of_clean_images(knows_twos: Learned, digits: Digits) -> None:
+    found, images = outcome(knows_twos), digits.images[1300:]
+    strange = (digits.labels[1300:] != 2).numpy()
+    with torch.no_grad():
+        scores = unexplained(images, knows_twos.trained.model.eval()(images)).numpy()
+    assert found.predictions is not None
+    np.testing.assert_allclose(found.predictions["score"].to_numpy(), scores, rtol=1e-4)
+    assert found.metrics["auroc"] == pytest.approx(roc_auc_score(strange, scores))
+    limit = found.summary["limit"]
+    assert found.metrics["detected"] == pytest.approx((scores[strange] > limit).mean())
+    assert found.metrics["score_normal"] == pytest.approx(scores[~strange].mean(), rel=1e-4)
+
+
+def test_validation_says_nothing_of_anomalies_and_gives_the_limit(knows_twos: Learned) -> None:
+    found = outcome(knows_twos, "validation")
+    assert set(found.metrics) == {"loss", "mse", "score_normal"}
+    assert found.predictions is not None
+    scores = torch.tensor(found.predictions["score"].to_numpy())
+    assert found.summary["limit"] == pytest.approx(threshold(scores)) == outcome(knows_twos).summary["limit"]
+    assert found.metrics["loss"] == pytest.approx(knows_twos.trainer.measures["val/loss"], rel=1e-4)
+
+
+def test_what_misleads_is_shown(knows_twos: Learned, digits: Digits) -> None:
+    found = outcome(knows_twos)
+    json.dumps(found.blocks)
+    assert [block["title"] for block in found.blocks] == [
+        "Scores",
+        "Class by class",
+        "False alarms",
+        "What it misses",
+    ]
+    for series in found.blocks[0]["series"]:
+        assert sum(series["y"]) == pytest.approx(1, abs=1e-3)
+    assert found.predictions is not None
+    scores, labels = found.predictions["score"].to_numpy(), digits.labels[1300:].numpy()
+    table = {row[0]: row[2] for row in found.blocks[1]["rows"]}
+    assert set(table) == set("013456789")
+    both = (labels == 2) | (labels == 6)
+    assert table["6"] == pytest.approx(roc_auc_score(labels[both] == 6, scores[both]), abs=1e-4)
+    twos = labels == 2
+    first = {
+        "test-strangest.png": np.flatnonzero(twos)[scores[twos].argmax()],
+        "test-missed.png": np.flatnonzero(~twos)[scores[~twos].argmin()],
+    }
+    assert set(found.pictures) == set(first)
+    for name, row in first.items():
+        drawn = np.asarray(Image.open(io.BytesIO(found.pictures[name])).convert("L"))[:8, :8] / 255
+        np.testing.assert_allclose(drawn, digits.images[1300 + row, 0], atol=1 / 255)
+
+
+def test_variational_autoencoder_learns_by_its_bound(learn: Learn) -> None:
+    model = seeded(vae, latent_dim=6)
+    learned = learn(Anomaly(), model, {"normal": "0", "loss": "elbo"}, name="vae", epochs=60, lr=5e-3)
+    found = outcome(learned, "validation")
+    assert set(found.metrics) == {"loss", "recon", "kl", "score_normal"}
+    assert outcome(learned).metrics["auroc"] > 0.95
+    assert "pca" in learned.task.baselines(learned.prepared)
+
+
+def test_a_model_without_a_code_has_no_pca_beside_it(learn: Learn) -> None:
+    learned = learn(
+        Anomaly(),
+        seeded(unet, size="tiny"),
+        {"normal": "1", "noise": 0.3},
+        name="unet",
+        epochs=1,
+        watched=False,
+    )
+    assert set(learned.task.baselines(learned.prepared)) == {"mean_image"}
+
+
+# ---- what is refused ---------------------------------------------------------------------------------
+
+
+def config(**options: Any) -> Config:
+    return Config.parse(
+        {
+            "data": {"normalize": False},
+            "model": {"name": "autoencoder", "size": "tiny"},
+            "objective": {"name": "anomaly", "options": options},
+            "train": {"epochs": 1, "device": "cpu", "path": "eager"},
+        }
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"normal": "ten"}, {"normal": None}])
+def test_the_normal_class_must_be_one_of_the_data(digits: Digits, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; received"):
+        Anomaly().prepare(digits.dataset, config(**options), reads_tokens=False)
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(UnknownNameError, match="noize"):
+        Anomaly().objective(config(normal="0", noize=0.5))
+    with pytest.raises(ConfigError, match=r"mse or mae or bce or elbo, received 'rmse'"):
+        Anomaly().objective(config(normal="0", loss="rmse"))
+    with pytest.raises(ConfigError, match=r"expected 0 with the loss elbo, received 0.5"):
+        Anomaly().objective(config(normal="0", loss="elbo", noise=0.5))
+
+
+def test_images_without_classes_are_refused(digits: Digits) -> None:
+    without = replace(digits.dataset, target=None, task=None)
+    with pytest.raises(BadDataError, match=r"needs the classes of the images; .* has no target"):
+        Anomaly().prepare(without, config(normal="0"), reads_tokens=False)
+    amounts = replace(digits.dataset, task="regression")
+    with pytest.raises(BadDataError, match=r"\(regression\)"):
+        Anomaly().prepare(amounts, config(normal="0"), reads_tokens=False)
+
+
+def test_splits_without_what_they_are_for_are_refused(digits: Digits) -> None:
+    def prepare(normal: str, **classes: str) -> None:
+        """Prepare digits whose splits hold one class alone, where that is named."""
+        dataset = digits.dataset
+        for name, only in classes.items():
+            dataset = of_class(dataset, only, [name])
+        Anomaly().prepare(dataset, config(normal=normal), reads_tokens=False)
+
+    with pytest.raises(BadDataError, match="the train split has 102 rows, none of them of the class '0'"):
+        prepare("0", train="1")
+    with pytest.raises(BadDataError, match="the validation split has 30 rows, none of them"):
+        prepare("0", validation="1")
+    with pytest.raises(BadDataError, match="49 of the 49 rows of the test split are of the class '0'"):
+        prepare("0", test="0")
+    with pytest.raises(BadDataError, match="0 of the 50 rows of the test split are of the class '0'"):
+        prepare("0", test="1")
+
+
+def test_of_class_leaves_other_splits_as_they_are(digits: Digits) -> None:
+    kept = of_class(digits.dataset, "7", ["train"])
+    assert kept.target is not None
+    codes = class_codes(kept.column(kept.target), kept.splits["train"][kept.target])
+    assert (codes == 7).all()
+    assert len(codes) == (digits.labels[:1000] == 7).sum()
+    assert kept.splits["validation"] is digits.dataset.splits["validation"]
+
+
+def test_classes_that_only_the_test_folder_has_are_anomalies(digits: Digits, tmp_path: Path) -> None:
+    for number, (image, label) in enumerate(
+        zip(digits.images[:300, 0], digits.labels.tolist(), strict=False)
+    ):
+        part = "test" if label == 1 or number % 3 == 0 else "train"
+        if label in (0, 1):
+            folder = tmp_path / part / ("good", "cracked")[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image.numpy() * 255).astype(np.uint8)).save(folder / f"{number}.png")
+    dataset = split(read_folder(tmp_path, labelled=False), labelled=False)
+    prepared = Anomaly().prepare(dataset, config(normal="good"), reads_tokens=False)
+    assert prepared.preprocess.classes == ("cracked", "good")
+    assert {len(prepared.rows[name]) > 0 for name in ("train", "validation", "test")} == {True}
+
+
+# ---- from config to prediction -----------------------------------------------------------------------
+
+
+def test_a_finished_run_scores_new_images_and_keeps_its_limit(digits: Digits, tmp_path: Path) -> None:
+    asked = config(normal="0", noise=0.2).patch(
+        {"train.epochs": 15, "train.batch_size": 16, "optimizer.lr": 5e-3}
+    )
+    run = build.train(asked, runs=tmp_path, dataset=digits.dataset)
+    assert run.metrics["test/auroc"] > 0.9
+    assert run.headline[0] == "test/auroc"
+    images = digits.images[1300:1320].numpy()
+    rows = [row["prediction"] for row in inference.predict(run, images).rows()]
+    assert len(rows) == 20
+    kept = json.loads((run.path / "evaluation" / "validation.json").read_text())["limit"]
+    for row in rows:
+        assert row["limit"] == kept
+        assert row["verdict"] == ("anomaly" if row["score"] > kept else "normal")
+    again = inference.evaluate(run, dataset=digits.dataset)
+    assert again.metrics["auroc"] == pytest.approx(run.metrics["test/auroc"])
+    assert again.predictions is not None
+    scores = again.predictions["score"].to_numpy()[:20]
+    np.testing.assert_allclose([row["score"] for row in rows], scores, rtol=1e-3)
+    (run.path / "evaluation" / "validation.json").unlink()
+    (run.path / "evaluation" / "test.json").unlink()
+    assert set(inference.predict(run, images[:1]).rows()[0]["prediction"]) == {"score"}
