@@ -47,6 +47,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
     "stacked-mnist": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
     "forecast": {"train.epochs": 1},
+    "forecast-lstm": {"model.size": "tiny", "train.max_steps": 20},
+    "forecast-transformer": {"model.size": "tiny", "train.max_steps": 20},
 }
 """What makes each recipe a matter of seconds."""
 

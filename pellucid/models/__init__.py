@@ -11,7 +11,16 @@ from torch import nn
 
 from pellucid.models.autoencoder import Autoencoder, autoencoder
 from pellucid.models.cnn import CNN, cnn
-from pellucid.models.forecast import DLinear, NLinear, PatchTransformer, dlinear, nlinear, patch_transformer
+from pellucid.models.forecast import (
+    DLinear,
+    NLinear,
+    PatchLSTM,
+    PatchTransformer,
+    dlinear,
+    nlinear,
+    patch_lstm,
+    patch_transformer,
+)
 from pellucid.models.gan import GAN, dcgan
 from pellucid.models.mlp import MLP, linear, mlp
 from pellucid.models.rnn import RNN, RNNLanguageModel, gru, lstm, lstm_lm, rnn
@@ -44,6 +53,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "siamese": siamese,
     "nlinear": nlinear,
     "dlinear": dlinear,
+    "patch_lstm": patch_lstm,
     "patch_transformer": patch_transformer,
 }
 """Builders by the name configs use."""
@@ -61,6 +71,7 @@ __all__ = [
     "Autoencoder",
     "DLinear",
     "NLinear",
+    "PatchLSTM",
     "PatchTransformer",
     "RNNLanguageModel",
     "Seq2Seq",
@@ -80,6 +91,7 @@ __all__ = [
     "lstm_lm",
     "mlp",
     "nlinear",
+    "patch_lstm",
     "patch_transformer",
     "rnn",
     "seq2seq",

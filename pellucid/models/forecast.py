@@ -3,10 +3,12 @@
     nlinear  x minus its last value -> one linear layer over time -> plus the last value
     dlinear  x = trend (moving average) + rest -> one linear layer over time for each -> their sum
     patch_transformer  x, standardized -> patches of 16 steps -> transformer -> linear -> old scale
+    patch_lstm         the same with an LSTM, whose last state is what it has read
 
 Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?, showed that the first two beat the
 transformers of their time; Nie et al. 2023, A Time Series Is Worth 64 Words (PatchTST), answered with the
-third. Nothing here mixes channels: every one is forecast from its own past alone.
+third, and Lin et al. 2023, SegRNN, with a recurrent network on patches. Nothing here mixes channels: every
+one is forecast from its own past alone.
 
 Shapes: B batch, L steps in, H steps ahead, C channels, P patches, D width. Outputs are (B, H C), step by
 step: `output.view(B, H, C)` is the forecast.
@@ -22,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
+from pellucid.nn import LearnedPositions, RecurrentLayer, TransformerBlock, init_transformer
 from pellucid.nn.init import OUTPUT_GAIN
 from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
@@ -120,8 +122,53 @@ def moving_average(x: Float[Tensor, "B L C"], steps: int) -> Float[Tensor, "B L 
     return F.avg_pool1d(padded, steps, stride=1).transpose(1, 2)
 
 
-class PatchTransformer(nn.Module):
-    """Reads each channel as a sentence of overlapping patches; its scale is taken away, and given back.
+class OnPatches(nn.Module):
+    """Base: reads each channel as a sentence of overlapping patches; its scale is taken away, and given back.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        embed_dim: D, numbers a patch is turned into.
+        dropout: probability of zeroing a feature in training, 0..1.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, channels: int, embed_dim: int, dropout: float):
+        super().__init__()
+        self.series_shape, self.out_steps = (in_steps, channels), out_steps
+        self.patch = min(PATCH, in_steps)
+        self.stride = max(1, self.patch // 2)
+        self.patches = (in_steps + self.stride - self.patch) // self.stride + 1
+        self.embedding = nn.Linear(self.patch, embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.output: nn.Linear
+
+    def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N F"]:
+        """What a sentence of patches says."""
+        raise NotImplementedError
+
+    def _ends_with(self, features: int) -> None:
+        self.output = nn.Linear(features, self.out_steps)
+        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / features**0.5)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
+        check_shape(type(self).__name__, "series", self.series_shape, x)
+        mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
+        scale = (x.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
+        features = self.read(self.embedding(self._patches((x - mean) / scale)))  # (B C, F)
+        forecast = self.output(self.dropout(features))  # (B C, H)
+        forecast = forecast.unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, C)
+        return (forecast * scale + mean).flatten(1)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B C, P, patch); the last value goes on for half a patch."""
+        channels = F.pad(x.transpose(1, 2), (0, self.stride), mode="replicate")  # (B, C, L + stride)
+        return channels.flatten(0, 1).unfold(1, self.patch, self.stride)
+
+
+class PatchTransformer(OnPatches):
+    """Every patch looks at all others.
 
     Args:
         in_steps: L.
@@ -134,40 +181,45 @@ class PatchTransformer(nn.Module):
     def __init__(
         self, in_steps: int, out_steps: int, channels: int, *, size: str = "small", dropout: float = 0.2
     ):
-        super().__init__()
         plan = lookup("patch_transformer size", size, SIZES)
-        self.series_shape = (in_steps, channels)
-        self.patch = min(PATCH, in_steps)
-        self.stride = max(1, self.patch // 2)
-        patches = (in_steps + self.stride - self.patch) // self.stride + 1
-        self.embedding = nn.Linear(self.patch, plan.embed_dim)
-        self.positions = LearnedPositions(patches, plan.embed_dim)
+        width = plan.embed_dim
+        super().__init__(in_steps, out_steps, channels, width, dropout)
+        self.positions = LearnedPositions(self.patches, width)
         self.blocks = nn.Sequential(
             *(
-                TransformerBlock(plan.embed_dim, plan.num_heads, mlp_dim=2 * plan.embed_dim, dropout=dropout)
+                TransformerBlock(width, plan.num_heads, mlp_dim=2 * width, dropout=dropout)
                 for _ in range(plan.num_layers)
             )
         )
-        self.norm = nn.LayerNorm(plan.embed_dim)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(patches * plan.embed_dim, out_steps)
+        self.norm = nn.LayerNorm(width)
         init_transformer(self)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / self.output.in_features**0.5)
+        self._ends_with(self.patches * width)
 
-    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        check_shape("PatchTransformer", "series", self.series_shape, x)
-        mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
-        scale = (x.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
-        patches = self._patches((x - mean) / scale)  # (B C, P, patch)
-        features = self.norm(self.blocks(self.positions(self.embedding(patches))))  # (B C, P, D)
-        forecast = self.output(self.dropout(features.flatten(1)))  # (B C, H)
-        forecast = forecast.unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, C)
-        return (forecast * scale + mean).flatten(1)
+    def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N PD"]:
+        return self.norm(self.blocks(self.positions(patches))).flatten(1)
 
-    def _patches(self, x: Tensor) -> Tensor:
-        """(B, L, C) -> (B C, P, patch); the last value goes on for half a patch."""
-        channels = F.pad(x.transpose(1, 2), (0, self.stride), mode="replicate")  # (B, C, L + stride)
-        return channels.flatten(0, 1).unfold(1, self.patch, self.stride)
+
+class PatchLSTM(OnPatches):
+    """Reads patch after patch, so it takes a sixth of the steps that hours would.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        size: tiny, small or base; the widths of `SIZES`, in one layer.
+        dropout: probability of zeroing a feature in training, 0..1.
+    """
+
+    def __init__(
+        self, in_steps: int, out_steps: int, channels: int, *, size: str = "small", dropout: float = 0.2
+    ):
+        width = lookup("patch_lstm size", size, SIZES).embed_dim
+        super().__init__(in_steps, out_steps, channels, width, dropout)
+        self.layer = RecurrentLayer("lstm", width, width)
+        self._ends_with(width)
+
+    def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N D"]:
+        return self.layer(patches)[0][:, -1]
 
 
 # ---- builders --------------------------------------------------------------------------------------
@@ -225,6 +277,24 @@ def patch_transformer(
     """
     steps = _steps("patch_transformer", input_shape, num_outputs)
     return PatchTransformer(*steps, size=size or "small", dropout=dropout)
+
+
+def patch_lstm(
+    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
+) -> PatchLSTM:
+    """Build an LSTM over patches of a series.
+
+    Args:
+        input_shape: (L, C).
+        num_outputs: H C.
+        size: tiny, small (the default) or base; see `SIZES`.
+        dropout: see `PatchLSTM`.
+
+    Raises:
+        ValueError: an unknown size, or the outputs are no whole number of steps.
+    """
+    steps = _steps("patch_lstm", input_shape, num_outputs)
+    return PatchLSTM(*steps, size=size or "small", dropout=dropout)
 
 
 def _one_size(model: str, size: str | None) -> None:

@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pellucid.models.autoencoder import autoencoder
-from pellucid.models.forecast import dlinear, moving_average, nlinear, patch_transformer
+from pellucid.models.forecast import dlinear, moving_average, nlinear, patch_lstm, patch_transformer
 from pellucid.models.gan import GAN, dcgan
 from pellucid.models.siamese import siamese
 from pellucid.models.unet import unet
 from pellucid.models.vae import VAE, vae
 from pellucid.models.vqvae import vqvae
 
-BUILDERS = (autoencoder, vae, vqvae, unet, dcgan, siamese, nlinear, dlinear, patch_transformer)
+BUILDERS = (autoencoder, vae, vqvae, unet, dcgan, siamese, nlinear, dlinear, patch_transformer, patch_lstm)
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ CASES = [
     Case(dlinear, (30, 2), (8,), 2 * (30 * 4 + 4), num_outputs=8),
     Case(patch_transformer, (48, 2), (8,), PATCHES, {"size": "tiny"}, num_outputs=8, differs=True),
     Case(patch_transformer, (5, 3), (6,), SHORT, {"size": "tiny", "dropout": 0.0}, num_outputs=6),
+    Case(patch_lstm, (48, 2), (8,), 272 + 2176 + 68, {"size": "tiny"}, num_outputs=8, differs=True),
 ]
 each = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -278,7 +279,7 @@ def test_wrong_input_is_refused_with_both_shapes(case: Case) -> None:
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
 def test_unknown_size_is_refused(builder: Callable[..., nn.Module]) -> None:
-    shape = (24, 1) if builder in (nlinear, dlinear, patch_transformer) else (1, 28, 28)
+    shape = (24, 1) if builder in (nlinear, dlinear, patch_transformer, patch_lstm) else (1, 28, 28)
     with pytest.raises(ValueError, match="enormous"):
         builder(shape, 10, size="enormous")
 
@@ -467,7 +468,7 @@ def test_nlinear_forecasts_relative_to_the_last_value(individual: bool) -> None:
 
 FORECASTERS = [
     *((builder, {"individual": choice}) for builder in (nlinear, dlinear) for choice in (False, True)),
-    (patch_transformer, {"size": "tiny"}),
+    *((builder, {"size": "tiny"}) for builder in (patch_transformer, patch_lstm)),
 ]
 
 
@@ -492,9 +493,10 @@ def test_moving_average_of_a_line_is_the_line() -> None:
     assert moving_average(line, 25)[0, 0, 0] == pytest.approx(sum(range(13)) / 25)
 
 
-def test_patch_transformer_gives_back_the_scale_it_took() -> None:
+@pytest.mark.parametrize("builder", [patch_transformer, patch_lstm])
+def test_what_reads_patches_gives_back_the_scale_it_took(builder: Callable[..., nn.Module]) -> None:
     torch.manual_seed(0)
-    model = patch_transformer((48, 2), 12).eval()
+    model = builder((48, 2), 12).eval()
     x = torch.randn(3, 48, 2)
     scale, shift = torch.tensor([3.0, 0.1]), torch.tensor([-50.0, 7.0])
     moved = (model(x).view(3, 6, 2) * scale + shift).flatten(1)
