@@ -134,6 +134,14 @@ class MultiHeadAttention(nn.Module):
         return self._heads(self.k_proj(memory)), self._heads(self.v_proj(memory))
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
+        if q.device.type == "cpu" and q.requires_grad and dtype != torch.float32:
+            # The backward pass of torch's CPU kernel takes two to eight times as long in bf16 as in float32.
+            with torch.autocast("cpu", enabled=False):
+                return self._attended(q.float(), k.float(), v.float(), mask).to(dtype)
+        return self._attended(q, k, v, mask)
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if self.causal and mask is None and q.shape[2] == k.shape[2]:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self._allowed(q, k, mask))

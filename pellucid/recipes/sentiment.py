@@ -10,11 +10,11 @@ CONFIG = Config.parse(
     {
         "name": "sentiment",
         "summary": "film reviews for or against, a bidirectional LSTM",
-        "data": {"source": "imdb", "text": {"tokenizer": "words", "vocab_size": 30_000, "max_seq_len": 400}},
-        "model": {"name": "lstm"},
-        "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01},
+        "data": {"source": "imdb", "text": {"vocab_size": 30_000, "max_seq_len": 400, "cut": "middle"}},
+        "model": {"name": "lstm", "options": {"hidden_size": 64, "pooling": "concat"}},
+        "optimizer": {"name": "adamw", "lr": 1.5e-3, "weight_decay": 0.01},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
-        "train": {"epochs": 5, "batch_size": 64},
+        "train": {"epochs": 3, "batch_size": 32},
         "target": {"metric": "test/accuracy", "value": 0.885, "on": "stanfordnlp/imdb"},
         "published": {
             "metric": "test/accuracy",

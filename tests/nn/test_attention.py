@@ -117,6 +117,16 @@ def test_block_is_that_of_torch(norm_first: bool) -> None:
     torch.testing.assert_close(block(x, mask=mask)[mask], expected[mask], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_half_precision_is_near_full_and_stays_half(training: bool) -> None:
+    model, x = attention(causal=True), noise(B, T, C)
+    full = model(x)
+    with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(training):
+        half = model(x)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.02)
+
+
 def test_weights_are_shares_of_what_is_allowed() -> None:
     layer = attention()
     layer.explicit = True
