@@ -15,6 +15,7 @@ from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
 from pellucid.tasks.pictures import grid
+from pellucid.train.objectives.interfaces import adversaries
 
 BATCH = 256
 
@@ -86,10 +87,11 @@ def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None =
             remedy="pellucid predict RUN 16 --set folder=images",
         )
     count = int(inputs)
-    noise = torch.randn(count, int(model.latent_dim), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
-    labels = (torch.arange(count) % classes,) if model.conditional else ()
+    players = adversaries(model)
+    noise = torch.randn(count, players.latent_dim, generator=torch.Generator().manual_seed(seed))
+    labels = (torch.arange(count) % classes,) if players.conditional else ()
     with evaluating(model):
-        made = model.generator(noise, *labels)  # type: ignore[operator]
+        made = players.generator(noise, *labels)
     return saved(made, noise, folder)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.tasks.images import SEED, device_of
+from pellucid.train.objectives.interfaces import adversaries
 
 CHUNK = 500
 ROWS, BETWEEN = 8, 10
@@ -29,7 +30,7 @@ def generate(model: nn.Module, count: int, classes: int, columns: int | None = N
         classes: how many a conditional model knows; it is asked for each equally often.
         columns: let each column of a grid this wide show one class.
     """
-    z = torch.randn(count, _latent_dim(model), generator=torch.Generator().manual_seed(SEED))
+    z = torch.randn(count, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED))
     position = torch.arange(count)
     if columns is not None and classes <= columns:
         position = position % columns * classes // columns
@@ -39,10 +40,10 @@ def generate(model: nn.Module, count: int, classes: int, columns: int | None = N
 @torch.no_grad()
 def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
     """Turn noise (N, latent_dim) into images, on the CPU."""
-    device, parts = device_of(model), []
+    players, device, parts = adversaries(model), device_of(model), []
     for noise, asked in zip(z.split(CHUNK), labels.split(CHUNK), strict=True):
-        given = (noise.to(device), asked.to(device)) if model.conditional else (noise.to(device),)
-        parts.append(model.generator(*given).float().cpu())  # type: ignore[operator]
+        given = (noise.to(device), asked.to(device)) if players.conditional else (noise.to(device),)
+        parts.append(players.generator(*given).float().cpu())
     return torch.cat(parts)
 
 
@@ -52,7 +53,9 @@ def between(model: nn.Module, classes: int) -> Tensor:
     The way goes along the arc, where the length of the noise stays as it is for random draws (White 2016,
     Sampling Generative Networks).
     """
-    z = torch.randn(2, ROWS, 1, _latent_dim(model), generator=torch.Generator().manual_seed(SEED + 1))
+    z = torch.randn(
+        2, ROWS, 1, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED + 1)
+    )
     units = z / z.norm(dim=-1, keepdim=True)
     angle = (units[0] * units[1]).sum(-1, keepdim=True).arccos()  # (ROWS, 1, 1)
     share = torch.linspace(0, 1, BETWEEN).view(1, -1, 1)
@@ -73,21 +76,17 @@ def untrained(model: nn.Module) -> nn.Module:
     fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        for layer in fresh.generator.modules():  # type: ignore[union-attr]
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()  # type: ignore[operator]
+        for layer in adversaries(fresh).generator.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
     return fresh
 
 
 @torch.no_grad()
 def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return what the discriminator says about images, one number for each or for each pack."""
-    device, parts = device_of(model), []
+    players, device, parts = adversaries(model), device_of(model), []
     for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
-        given = (chunk.to(device), classes.to(device)) if model.conditional else (chunk.to(device),)
-        parts.append(model.discriminator(*given).float().cpu())  # type: ignore[operator]
+        given = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)
+        parts.append(players.discriminator(*given).float().cpu())
     return torch.cat(parts)
-
-
-def _latent_dim(model: nn.Module) -> int:
-    return model.latent_dim  # type: ignore[return-value]

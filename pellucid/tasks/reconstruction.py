@@ -19,12 +19,13 @@ from pellucid.record import Run
 from pellucid.tasks import denoising, latents
 from pellucid.tasks.drawn import Drawn, restored
 from pellucid.tasks.film import Chart, Film
-from pellucid.tasks.images import SEED, ImageTask, class_names, device_of, few
+from pellucid.tasks.images import SEED, ImageTask, class_names, few
 from pellucid.tasks.pictures import grid, stacked
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objectives import spoil
+from pellucid.train.objectives.interfaces import variational
 
 LATENT_DIMS = {"autoencoder": 32, "vae": 20}
 """The latent_dim of models that squeeze images into a few numbers, where the config does not say."""
@@ -65,7 +66,7 @@ class Reconstruction(ImageTask):
         given, probs = _spoiled(clean, noise, kind), self.objective(prepared.config).probs
 
         def draw(model: nn.Module) -> bytes:
-            return stacked([clean, *([given] if noise else []), _restore(model, given, probs)])
+            return stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
 
         return [Film(run, draw, title="Reconstructions while it learns", caption=_rows_of(noise))]
 
@@ -99,7 +100,7 @@ class Reconstruction(ImageTask):
         errors, kept = [], []
         for clean, _ in prepared.batches(split):
             given = _spoiled(clean, noise, kind)
-            restored = _restore(trained.model, given, trained.objective.probs)
+            restored = latents.restore(trained.model, given, trained.objective.probs)
             errors.append((restored - clean).square().flatten(1).mean(1))
             worst = errors[-1].topk(min(WORST, len(clean))).indices
             kept.append((errors[-1][worst], clean[worst], given[worst], restored[worst]))
@@ -213,17 +214,10 @@ def _spoiled(clean: Tensor, noise: float, kind: Any) -> Tensor:
     return spoil(clean, noise, kind, fixed=True) if noise else clean
 
 
-@torch.no_grad()
-def _restore(model: nn.Module, images: Tensor, probs: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a model makes of images, on the CPU."""
-    output = model(images.to(device_of(model)))
-    return probs(getattr(output, "recon", output)).float().cpu()
-
-
 def _from_prior(model: nn.Module, count: int, probs: Callable[[Tensor], Tensor]) -> Tensor:
     """Decode the same `count` draws from N(0, 1)."""
     generator = torch.Generator().manual_seed(SEED)
-    z = torch.randn(count, model.latent_dim, generator=generator)  # type: ignore[call-overload]
+    z = torch.randn(count, variational(model).latent_dim, generator=generator)
     return latents.decode(model, z, probs)
 
 
@@ -238,7 +232,7 @@ def _before_and_after(
     model: nn.Module, clean: Tensor, noise: float, kind: Any, probs: Callable[[Tensor], Tensor], split: str
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     given = _spoiled(clean, noise, kind)
-    picture = stacked([clean, *([given] if noise else []), _restore(model, given, probs)])
+    picture = stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
     file = f"{split}-reconstructions.png"
     return [_picture("Reconstructions", _rows_of(noise), file)], {file: picture}
 
