@@ -22,6 +22,7 @@ from typing import Any
 from pellucid.config import Config
 from pellucid.recipes import find, names
 from pellucid.record import measures
+from pellucid.study import Study
 
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
 BEGIN, END = "<!-- recipes: written by benchmarks/recipes.py -->", "<!-- end of recipes -->"
@@ -49,10 +50,19 @@ def train(name: str, seed: int, runs: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def row(name: str, config: Config, results: list[dict[str, Any]]) -> str:
+def compared(config: Config | Study, metrics: dict[str, float]) -> str:
+    """The metric a recipe is about: of its target, of what was published, or the first on held-out rows."""
+    if isinstance(config, Study):
+        return config.metric
+    named = [score.metric for score in (config.target, config.published) if score is not None]
+    held_out = [name for prefix in ("test/", "val/") for name in metrics if name.startswith(prefix)]
+    return (named + held_out)[0]
+
+
+def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str:
     """One line of the table."""
     target = config.target
-    metric = target.metric if target else "test/accuracy"
+    metric = compared(config, results[0]["metrics"])
     values = [result["metrics"][metric] for result in results]
     mean = statistics.mean(values)
     published = f"{config.published.value:.4g}" if config.published else ""
