@@ -24,26 +24,23 @@ SMALL: dict[str, dict[str, Any]] = {
     "digits-mlp": {"data.fraction": 0.01},
     "fashion": {"data.fraction": 0.01, "model.size": "tiny"},
     "sentiment": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
-    "sentiment-best": {
-        "data.fraction": 0.01,
-        "data.text.max_seq_len": 60,
-        "model.options.embed_dim": 16,
-        "model.options.hidden_size": 16,
-        "model.weights": None,
+    "sentiment-gru": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
+    "sentiment-pretrained": {
+        "data.fraction": 0.002,
+        "data.text.max_seq_len": 16,
+        "model.options.freeze": "output",
     },
-    "reviews-lm": {
-        "data.fraction": 0.005,
-        "data.text.vocab_size": 2000,
+    "translate": {
+        "data.fraction": 0.01,
+        "data.text.vocab_size": 500,
         "model.options.embed_dim": 16,
-        "model.options.hidden_size": 16,
-        "objective.options.sampled": 200,
+        "model.options.num_layers": 1,
     },
     "shakespeare": {"data.fraction": 0.02, "model.size": "tiny", "data.text.max_seq_len": 64},
     "compress": {"data.fraction": 0.01, "model.size": "tiny"},
     "denoise": {"data.fraction": 0.005},
     "anomaly": {"data.fraction": 0.02, "model.size": "tiny", "train.max_steps": 2},
     "vae": {"data.fraction": 0.01, "model.size": "tiny"},
-    "vit-vs-cnn": {"data.fraction": 0.01, "model.size": "tiny", "train.max_steps": 2},
     "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
     "stacked-mnist": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
     "forecast": {"train.epochs": 1},
@@ -54,8 +51,8 @@ SMALL: dict[str, dict[str, Any]] = {
 
 ASKED: dict[str, tuple[Any, int]] = {
     "sentiment": (["A wonderful film.", "Wonderful \N{SPARKLES} 映画"], 2),
-    "sentiment-best": (["A wonderful film.", "Terrible."], 2),
-    "reviews-lm": ("This film is", 1),
+    "sentiment-pretrained": (["A wonderful film.", "Terrible."], 2),
+    "translate": (["Ein Mann mit einem Hut."], 1),
     "shakespeare": ("ROMEO:", 1),
     "compress": (np.zeros((2, 28, 28), np.uint8), 2),
     "denoise": (np.full((1, 28, 28), 200, np.uint8), 1),
@@ -81,7 +78,7 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
     target = find(name).target
     needs_a_judge = target is not None and target.metric in ("test/confidence", "test/modes")
     assert target is None or target.metric in run.metrics or needs_a_judge
-    alone = ("compress", "denoise", "image-generation", "reviews-lm", "vae", "vit-vs-cnn")
+    alone = ("compress", "denoise", "image-generation", "translate", "vae")
     assert run.facts["published"] or name in alone
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "cannot be shown" not in page

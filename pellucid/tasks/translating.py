@@ -81,11 +81,12 @@ def alignment(
     Args:
         model: an encoder-decoder.
         source: tokens.
-        target: tokens, without BOS and EOS.
+        target: tokens, without BOS and EOS; of one that was never ended, those the model has room for.
         inputs: what source tokens mean.
         outputs: what target tokens mean.
     """
     device = device_of(model)
+    target = target[: getattr(model, "max_target_len", len(target) + 1) - 1]
     with explicit_attention(model) as maps, evaluating(model):
         model(torch.tensor([[*source]], device=device), torch.tensor([[BOS, *target]], device=device))
         seen = [weights for name, weights in maps().items() if "cross_attention" in name]
