@@ -129,6 +129,13 @@ def test_it_learns_to_translate_and_shows_how(prepared, translator):
     ]
 
 
+def test_of_a_translation_without_an_end_what_there_is_room_for_is_shown(prepared):
+    model, outputs = built(PAIRS, prepared), prepared.preprocess.target_tokens
+    endless = [5] * (model.max_target_len + 3)
+    shown = translating.alignment(model, [5, 6, 7], endless, outputs, outputs)
+    assert (len(shown["values"]), len(shown["columns"])) == (model.max_target_len, 3)
+
+
 def test_texts_are_translated(translator):
     one, empty = PAIRS.predict(translator, ["eins zwei drei vier", ""]).rows()
     assert (one["prompt"], one["prediction"]) == ("eins zwei drei vier", "one two three four")
