@@ -87,7 +87,7 @@ def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any]
         scored = scoring(model)
         hidden, targets = scored.hidden(tokens).flatten(0, 1), targets.flatten()
         weight, bias = scored.scorer()
-        pi = chances(torch.ones(len(weight)), size) if known is None else known
+        pi = torch.full((len(weight),), min(1.0, size / len(weight))) if known is None else known
         chosen = targets != IGNORED
         losses = sampled_cross_entropy(hidden[chosen], targets[chosen], weight, bias, pi.to(weight.device))
         return losses.sum() / max(len(losses), 1)
