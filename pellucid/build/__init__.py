@@ -8,8 +8,9 @@ finished run. Imports all that lies below; nothing below imports it.
 from pellucid.build.loaded import find_judge, finished_runs, load_trained
 from pellucid.build.parts import OWN_MODEL, make_model, make_trainer
 from pellucid.build.prepared import prepare
+from pellucid.build.resume import Resume
 from pellucid.build.study import train_study
-from pellucid.build.training import Resume, find_lr, train
+from pellucid.build.training import find_lr, train
 
 __all__ = [
     "OWN_MODEL",

@@ -14,15 +14,15 @@ from rich.console import Console
 from pellucid import report
 from pellucid.build.facts import reached
 from pellucid.build.loaded import find_judge
-from pellucid.build.parts import direction, make_model
-from pellucid.build.prepared import prepare
-from pellucid.build.training import Resume, outcome, train
+from pellucid.build.parts import direction
+from pellucid.build.ready import make_ready
+from pellucid.build.resume import Resume, changed, settle
+from pellucid.build.training import outcome, train
 from pellucid.config import Config, Published, Target
 from pellucid.errors import PellucidError, ResumeError, UnknownNameError
-from pellucid.record import Run, files, measures
+from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
 from pellucid.study import Study
-from pellucid.tasks import TASKS
 
 
 def train_study(
@@ -182,10 +182,8 @@ def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[st
 
 def _check(config: Config, runs: str | Path) -> None:
     """Refuse a part that could not be trained, before any of them is."""
-    task, prepared = TASKS[config.objective.name], prepare(config, runs=runs)
+    make_ready(config, runs)
     find_judge(config, runs)
-    objective = task.objective(config, prepared)
-    task.check(make_model(config, prepared.preprocess), objective, prepared)
 
 
 def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
@@ -196,17 +194,14 @@ def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
     """
     if "parts" not in run.facts:
         raise ResumeError(f"Run {run.id} is no study.", remedy="`pellucid runs ls`")
-    before = Study.read(run.path / "config.yaml")
-    differences = [f"{key} was {old!r}, is {new!r}" for key, old, new in before.differences(study)]
-    if not differences:
-        return
-    if not allow_changes:
-        raise ResumeError(
-            f"Study {run.id} cannot go on as it was: {'; '.join(differences)}.",
-            remedy="the original settings, or `--allow-changes` to go on with the new ones",
-        )
-    run.note(f"Resumed with changes, which finished parts do not have: {'; '.join(differences)}.")
-    files.write(run.path / "config.yaml", study.to_yaml())
+    settle(
+        run,
+        study,
+        changed(Study.read(run.path / "config.yaml"), study),
+        allow_changes=allow_changes,
+        what="Study",
+        said="Resumed with changes, which finished parts do not have",
+    )
 
 
 @contextmanager

@@ -14,18 +14,20 @@ from rich.console import Console
 from torch import nn
 
 from pellucid import report
-from pellucid.build.facts import dataset_facts, run_facts, target_met
-from pellucid.build.loaded import find_judge, starting_run
-from pellucid.build.parts import PRETRAINED, make_callbacks, make_model, make_trainer, monitored, optimizer_of
-from pellucid.build.prepared import kept, prepare
+from pellucid.build.facts import run_facts, target_met
+from pellucid.build.loaded import find_judge
+from pellucid.build.parts import make_callbacks, make_trainer, monitored, optimizer_of
+from pellucid.build.prepared import kept
+from pellucid.build.ready import make_ready
+from pellucid.build.resume import Resume, check_resume
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import reading
-from pellucid.errors import PellucidError, ResumeError, TrainingError
+from pellucid.errors import PellucidError, TrainingError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
-from pellucid.tasks import TASKS, Task
+from pellucid.tasks import Task
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
@@ -34,19 +36,6 @@ from pellucid.train.lr_find import LrSuggestion, lr_find
 from pellucid.train.objectives import Objective
 from pellucid.train.seed import seed_everything
 from pellucid.train.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Resume:
-    """A run to go on with.
-
-    Attributes:
-        reference: a folder, an id, the start of one, or "last".
-        allow_changes: go on although config or data differ from what was started.
-    """
-
-    reference: str
-    allow_changes: bool = False
 
 
 def train(
@@ -78,17 +67,12 @@ def train(
     began = time.perf_counter()
     console = console or Console(quiet=True)
     run = find_run(runs, resume.reference, config.name) if resume else None
-    task = TASKS[config.objective.name]
-    prepared = prepare(config, dataset, kept(run, config) if run else None, runs=runs)
-    objective = task.objective(config, prepared)
-    judge = judge or find_judge(config, runs)
-    seed_everything(config.train.seed)
-    model = model if model is not None else make_model(config, prepared.preprocess)
-    task.check(model, objective, prepared)
+    fitted = kept(run, config) if run else None
+    ready = make_ready(config, runs, dataset=dataset, fitted=fitted, model=model, begins=run is None)
+    prepared, judge = ready.prepared, judge or find_judge(config, runs)
     if run is None:
-        started = _begin_from(model, config, runs)
-        run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, model))
-        for note in started:
+        run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, ready.model))
+        for note in ready.notes:
             run.note(note)
         if begun is not None:
             begun(run)
@@ -100,10 +84,10 @@ def train(
             return run
         run.update(status="running")
         _announce(run, config, prepared, console)
-        work = _Work(run, config, task, prepared, objective, judge)
+        work = _Work(run, config, ready.task, prepared, ready.objective, judge)
         _measure_baselines(work)
         try:
-            trainer = _train(work, model, console, resumed=resume is not None)
+            trainer = _train(work, ready.model, console, resumed=resume is not None)
         except TrainingError as error:
             run.update(status="failed", stop_reason=error.message, ended=now())
             report.write(run.path)
@@ -225,30 +209,7 @@ def _announce(run: Run, config: Config, prepared: Prepared, console: Console) ->
     console.print(f"model   {model['name']}, {model['parameters']:,} parameters", highlight=False)
 
 
-# ---- resuming and ending -----------------------------------------------------------------------
-
-
-def check_resume(run: Run, config: Config, prepared: Prepared, *, allow_changes: bool) -> None:
-    """Refuse to go on with a run whose config or data are no longer what they were.
-
-    Raises:
-        ResumeError: says what differs.
-    """
-    before = Config.read(run.path / "config.yaml")
-    differences = [f"{key} was {old!r}, is {new!r}" for key, old, new in before.differences(config)]
-    kept = run.facts["dataset"]["splits"]
-    for split, facts in dataset_facts(prepared)["splits"].items():
-        if kept.get(split) != facts:
-            differences.append(f"the {split} split was {kept.get(split)}, is {facts}")
-    if not differences:
-        return
-    if not allow_changes:
-        raise ResumeError(
-            f"Run {run.id} cannot go on as it was: {'; '.join(differences)}.",
-            remedy="the original settings, or `--allow-changes` to go on with the new ones",
-        )
-    run.note(f"Resumed with changes: {'; '.join(differences)}.")
-    files.write(run.path / "config.yaml", config.to_yaml())
+# ---- ending ------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -267,27 +228,6 @@ def outcome(run: Run) -> Iterator[None]:
 
 def find_lr(config: Config, runs: str | Path = "runs") -> LrSuggestion:
     """Measure which learning rate suits the model and data of a config; nothing is written."""
-    task, prepared = TASKS[config.objective.name], prepare(config, runs=runs)
-    objective = task.objective(config, prepared)
-    seed_everything(config.train.seed)
-    model = make_model(config, prepared.preprocess)
-    task.check(model, objective, prepared)
-    _begin_from(model, config, runs)
-    return lr_find(
-        model, prepared.training_batches(), objective.phases[0].loss, optimizer=optimizer_of(config)
-    )
-
-
-def _begin_from(model: nn.Module, config: Config, runs: str | Path) -> list[str]:
-    """Load the weights a config names, of a finished run or of a file; returns what to note.
-
-    Raises:
-        UnknownNameError, RunError: there is no such run or file.
-        ModelError: they are of another model; names the tensors that differ.
-    """
-    weights = config.model.weights
-    if weights is None or config.model.name == PRETRAINED:
-        return []
-    run = starting_run(config, runs)
-    path = checkpoint.find_weights(run, "best") if run else Path(weights)
-    return [checkpoint.begin_from(model, path)]
+    ready = make_ready(config, runs)
+    batches, loss = ready.prepared.training_batches(), ready.objective.phases[0].loss
+    return lr_find(ready.model, batches, loss, optimizer=optimizer_of(config))
