@@ -73,8 +73,8 @@ def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str
     cells = [
         f"`{name}`",
         metric,
-        f"{mean:.4f}",
-        ", ".join(f"{value:.4f}" for value in values),
+        figure(mean),
+        ", ".join(map(figure, values)),
         beside(results[0]["baselines"], metric, sign),
         published,
         f"{target.value:g}" if target else "",
@@ -83,6 +83,11 @@ def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str
         f"{os.cpu_count()} cores, {platform.machine()}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def figure(value: float) -> str:
+    """Four decimals, and none of what is counted."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
 def beside(baselines: dict[str, dict[str, float]], metric: str, sign: int) -> str:

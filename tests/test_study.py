@@ -254,6 +254,7 @@ def test_other_settings_are_refused_on_resume_unless_they_are_meant(
         ({"train.epochs": 0}, {}, ConfigError, r"part 'odd'.*train\.epochs"),
         ({"model.name": "mpl"}, {}, UnknownNameError, "part 'odd'.*Did you mean 'mlp'"),
         ({"model.options": {"hiden": [3]}}, {}, UnknownNameError, "part 'odd'.*'hiden'"),
+        ({"model.weights": "nothing"}, {}, PellucidError, "part 'odd'.*nothing"),
         ({"data.training_rows": 100}, {}, BadDataError, "part 'odd'.*asks for 100"),
         (
             {},

@@ -54,9 +54,11 @@ def train_study(
         _check_resume(run, study, allow_changes=resume is not None and resume.allow_changes)
     facts = _facts(study, configs, run)
     for label, config in configs.items():
-        if "value" not in facts["parts"][label]:
+        part = facts["parts"][label]
+        if "value" not in part:
             with _named(study, label):
-                _check(config, runs)
+                make_ready(config, runs, begins="run" not in part)
+                find_judge(config, runs)
     run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run
     with run.writing():
         if run.facts["status"] == "finished":
@@ -178,12 +180,6 @@ def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[st
         },
         "target": study.target.model_dump() if study.target else None,
     }
-
-
-def _check(config: Config, runs: str | Path) -> None:
-    """Refuse a part that could not be trained, before any of them is."""
-    make_ready(config, runs)
-    find_judge(config, runs)
 
 
 def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
