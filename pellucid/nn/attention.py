@@ -25,6 +25,7 @@ from pellucid.nn.position import Rotary
 
 KeysAndValues = tuple[Tensor, Tensor]
 INIT_STD = 0.02
+HALF = (torch.bfloat16, torch.float16)
 
 
 class KVCache:
@@ -135,7 +136,7 @@ class MultiHeadAttention(nn.Module):
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
-        if q.device.type == "cpu" and q.requires_grad and dtype != torch.float32:
+        if q.device.type == "cpu" and q.requires_grad and dtype in HALF:
             # The backward pass of torch's CPU kernel takes two to eight times as long in bf16 as in float32.
             with torch.autocast("cpu", enabled=False):
                 return self._attended(q.float(), k.float(), v.float(), mask).to(dtype)

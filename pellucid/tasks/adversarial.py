@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
+from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.drawn import Drawn, generated
@@ -21,7 +21,7 @@ from pellucid.tasks.film import Chart, Film
 from pellucid.tasks.generated import BETWEEN, Labelled, between, generate, nearest, untrained, verdicts
 from pellucid.tasks.images import ImageTask, few
 from pellucid.tasks.judging import Gaussian, Judge, Verdict, coverage, frechet, kl_to_uniform
-from pellucid.tasks.pictures import grid, stacked
+from pellucid.tasks.pictures import grid, picture, stacked
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
@@ -117,8 +117,7 @@ class Adversarial(ImageTask):
             }
         metrics |= _quality(prepared, judge, split, count)(*made)
         blocks = [
-            {"kind": "picture", "title": title, "caption": caption, "file": f"{SAMPLES}/{file}"}
-            for file, (title, caption) in zip(pictures, CAPTIONS, strict=True)
+            picture(title, caption, file) for file, (title, caption) in zip(pictures, CAPTIONS, strict=True)
         ]
         if judge is not None:
             blocks[1:1] = _tables(model, made, prepared, judge, split)

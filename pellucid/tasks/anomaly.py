@@ -35,7 +35,7 @@ from pellucid.tasks.film import Film
 from pellucid.tasks.images import ImageTask, few
 from pellucid.tasks.pictures import picture, stacked
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.reconstruction import FITTED, LATENT_DIMS, SHOWN
+from pellucid.tasks.reconstruction import FITTED, LATENT_DIMS, ROWS, SHOWN
 from pellucid.tasks.task import Baselines, answer, build_objective
 from pellucid.tasks.unexplained import threshold, unexplained
 from pellucid.train import objectives
@@ -44,7 +44,6 @@ from pellucid.train.objectives import Objective
 from pellucid.train.objectives.reconstruction import NoiseKind
 
 BATCH = 256
-ROWS = "On top the images, below them what the network makes of them."
 CAPTIONS = {
     "strangest": ("False alarms", "The normal images with the highest scores."),
     "missed": ("What it misses", "The images of other classes with the lowest scores."),

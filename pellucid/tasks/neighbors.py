@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pellucid.data.batches import MemoryRows
 from pellucid.data.inputs import ImageInputs
-from pellucid.evaluation import SAMPLES
+from pellucid.tasks import pictures
 from pellucid.tasks.pictures import grid
+from pellucid.tasks.planes import POINTS, grouped, principal
 from pellucid.tasks.prepared import Prepared
 
 NEAREST = 5
@@ -25,7 +26,7 @@ QUERIES = 2000
 PAIRED = 1000
 """Rows of which all pairs are verified."""
 BLOCK = 512
-POINTS, GROUPS = 2000, 12
+GROUPS = 12
 SHOWN, MISTAKES = 8, 4
 FRAME = (0.84, 0.15, 0.16)
 """Red, around a neighbor of another class."""
@@ -108,26 +109,17 @@ def verification(embeddings: Tensor, classes: Tensor) -> tuple[dict[str, Any], f
 def plane(embeddings: Tensor, names: list[str]) -> dict[str, Any]:
     """Show at most `POINTS` rows of at most `GROUPS` classes where they differ most."""
     chosen = _sample(len(names), POINTS)
-    points = embeddings[chosen].double()
-    centered = points - points.mean(0)
-    _, spread, axes = torch.linalg.svd(centered, full_matrices=False)
-    axes = axes[:2] * torch.sign(axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True)))
-    projected = centered @ axes.T  # (n, 2)
-    share = 100 * (spread[:2].square().sum() / spread.square().sum().clamp(min=1e-12)).item()
-    labels = np.asarray(names)[chosen.numpy()]
-    kinds = sorted(set(labels))
-    left = f" {GROUPS} of {len(kinds)} classes are shown." if len(kinds) > GROUPS else ""
+    projected, share = principal(embeddings[chosen])
+    groups = grouped(projected, [names[row] for row in chosen.tolist()])
+    left = f" {GROUPS} of {len(groups)} classes are shown." if len(groups) > GROUPS else ""
     return {
         "kind": "scatter",
         "title": "Where rows lie",
         "caption": f"Every point is a held-out row, seen from the side where embeddings differ most "
-        f"({share:.0f} % of their variance), one color a class.{left}",
+        f"({100 * share:.0f} % of their variance), one color a class.{left}",
         "x_label": "1st component",
         "y_label": "2nd component",
-        "groups": [
-            {"name": str(name), "points": projected[torch.from_numpy(labels == name)].tolist()}
-            for name in kinds[:GROUPS]
-        ],
+        "groups": groups[:GROUPS],
     }
 
 
@@ -151,15 +143,13 @@ def picture(found: Found, images: Tensor, file: str) -> tuple[dict[str, Any], by
         hits = found.hits[row].tolist()
         shown += [_framed(images[near], not hit) for near, hit in zip(found.nearest[row], hits, strict=True)]
     wrong = int((~found.hits[rows, 0]).sum())
-    block = {
-        "kind": "picture",
-        "title": "The nearest of each",
-        "caption": f"Each line is a held-out row and its {found.nearest.shape[1]} nearest others; one of "
-        f"another class has a red frame. {wrong} of the {len(rows)} lines were chosen because the nearest is "
-        "wrong.",
-        "file": f"{SAMPLES}/{file}",
-    }
-    return block, grid(torch.stack(shown), found.nearest.shape[1] + 1)
+    caption = (
+        f"Each line is a held-out row and its {found.nearest.shape[1]} nearest others; one of another class "
+        f"has a red frame. {wrong} of the {len(rows)} lines were chosen because the nearest is wrong."
+    )
+    return pictures.picture("The nearest of each", caption, file), grid(
+        torch.stack(shown), found.nearest.shape[1] + 1
+    )
 
 
 def _queries(found: Found) -> Tensor:

@@ -13,14 +13,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from pellucid.evaluation import SAMPLES, Outcome, Trained, measure
+from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks import denoising, latents
 from pellucid.tasks.drawn import Drawn, restored
 from pellucid.tasks.film import Chart, Film
 from pellucid.tasks.images import SEED, ImageTask, class_names, few
-from pellucid.tasks.pictures import grid, stacked
+from pellucid.tasks.pictures import grid, picture, stacked
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
@@ -30,6 +30,7 @@ from pellucid.train.objectives.interfaces import variational
 LATENT_DIMS = {"autoencoder": 32, "vae": 20}
 """The latent_dim of models that squeeze images into a few numbers, where the config does not say."""
 SHOWN, WORST = 12, 12
+ROWS = "On top the images, below them what the network makes of them."
 FITTED, TUNED, SCORED = 20_000, 200, 1000
 """Images that PCA is fitted on, that total variation is tuned on, and that it is measured on."""
 ACTIVE = 0.01
@@ -82,7 +83,7 @@ class Reconstruction(ImageTask):
             file = f"{split}-worst.png"
             pictures[file] = stacked(worst)
             caption = f"The images with the largest error. {_rows_of(noise)}"
-            blocks.append(_picture("Worst reconstructions", caption, file))
+            blocks.append(picture("Worst reconstructions", caption, file))
             names = class_names(prepared.preprocess, targets)
             more, drawn = latents.seen(trained.model, inputs, names, probs, split)
         predictions = pa.table({"row": np.arange(len(errors)), "loss": errors.numpy()})
@@ -163,7 +164,7 @@ class Elbo(ImageTask):
             file = f"{split}-samples.png"
             pictures = {file: grid(_from_prior(model, 100, probs), 20)}
             blocks = [
-                _picture(
+                picture(
                     "New images",
                     "A hundred places of the latent space, drawn at random from its prior and decoded.",
                     file,
@@ -232,9 +233,9 @@ def _before_and_after(
     model: nn.Module, clean: Tensor, noise: float, kind: Any, probs: Callable[[Tensor], Tensor], split: str
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     given = _spoiled(clean, noise, kind)
-    picture = stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
+    made = stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
     file = f"{split}-reconstructions.png"
-    return [_picture("Reconstructions", _rows_of(noise), file)], {file: picture}
+    return [picture("Reconstructions", _rows_of(noise), file)], {file: made}
 
 
 def _rows_of(noise: float) -> str:
@@ -243,8 +244,4 @@ def _rows_of(noise: float) -> str:
         return (
             "On top the images, below them what the network is given, and at the bottom what it makes of it."
         )
-    return "On top the images, below them what the network makes of them."
-
-
-def _picture(title: str, caption: str, file: str) -> dict[str, Any]:
-    return {"kind": "picture", "title": title, "caption": caption, "file": f"{SAMPLES}/{file}"}
+    return ROWS

@@ -127,6 +127,13 @@ def test_half_precision_is_near_full_and_stays_half(training: bool) -> None:
     torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.02)
 
 
+def test_double_precision_stays_double() -> None:
+    model, x = attention(causal=True).double(), noise(B, T, C).double()
+    fused = model(x)
+    model.explicit = True
+    torch.testing.assert_close(model(x), fused, rtol=1e-12, atol=1e-12)
+
+
 def test_weights_are_shares_of_what_is_allowed() -> None:
     layer = attention()
     layer.explicit = True
