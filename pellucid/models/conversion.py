@@ -109,7 +109,7 @@ def _fitted(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | 
         return tensor[0]
     if name == "positions.weight":
         return resized(tensor, model.grid)
-    if name == "patches.weight" and model.image_shape[0] == 1:
+    if name == "stem.weight" and model.image_shape[0] == 1:
         return tensor.sum(1, keepdim=True)
     return tensor
 

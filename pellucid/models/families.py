@@ -201,7 +201,7 @@ FAMILIES: dict[str, Family] = {
         {
             "class_token": "embeddings.cls_token",
             "positions.weight": "embeddings.position_embeddings",
-            "patches": "embeddings.patch_embeddings.projection",
+            "stem": "embeddings.patch_embeddings.projection",
             "norm": "layernorm",
             "output": "classifier",
             "blocks.*.attention_norm": "encoder.layer.*.layernorm_before",
@@ -221,7 +221,7 @@ FAMILIES: dict[str, Family] = {
         {
             "class_token": "cls_token",
             "positions.weight": "pos_embed",
-            "patches": "patch_embed.proj",
+            "stem": "patch_embed.proj",
             "norm": "norm",
             "output": "head",
             "blocks.*.attention_norm": "blocks.*.norm1",

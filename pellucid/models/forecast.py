@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pellucid.nn import LearnedPositions, RecurrentLayer, TransformerBlock, init_transformer
-from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.init import OUTPUT_GAIN, init_output
 from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
@@ -149,8 +149,7 @@ class OnPatches(nn.Module):
 
     def _ends_with(self, features: int) -> None:
         self.output = nn.Linear(features, self.out_steps)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / features**0.5)
-        nn.init.zeros_(self.output.bias)
+        init_output(self.output)
 
     def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
         check_shape(type(self).__name__, "series", self.series_shape, x)

@@ -26,7 +26,7 @@ from pellucid.models.transformer import GPT, POOLINGS, Plan, check_length
 from pellucid.models.vit import Plan as ImagePlan
 from pellucid.models.vit import ViT
 from pellucid.nn import PAD, LearnedPositions, TokenEmbedding, TransformerBlock
-from pellucid.nn.attention import INIT_STD
+from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
 
 FRAME = 2
@@ -184,7 +184,9 @@ class PretrainedGPT(GPT):
 
     def __init__(self, architecture: Architecture, dropout: float = 0.1):
         plan = Plan(architecture.embed_dim, 0, architecture.num_heads)
-        super().__init__(architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout)
+        super().__init__(
+            architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout, position="learned"
+        )
         self.architecture = architecture.state()
         self.embedding = OpenVocabulary(architecture.vocab_size, architecture.embed_dim)
         self.blocks = architecture.blocks(dropout, causal=True)
@@ -211,8 +213,7 @@ class PretrainedClassifier(nn.Module):
         self.architecture = architecture.state()
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(architecture.embed_dim, num_classes)
-        nn.init.normal_(self.output.weight, std=INIT_STD)
-        nn.init.zeros_(self.output.bias)
+        init_output(self.output)
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "B K"]:
         return self.output(self.dropout(self.encoder(inputs)))
@@ -248,7 +249,15 @@ def make_classifier(
 def _vit(architecture: Architecture, dropout: float) -> ViT:
     plan = ImagePlan(architecture.embed_dim, 0, architecture.num_heads)
     shape, side = architecture.image_shape, architecture.patch_size
-    model = ViT(architecture.num_classes, shape, side, plan=plan, dropout=dropout, pooling="cls")
+    model = ViT(
+        architecture.num_classes,
+        shape,
+        side,
+        plan=plan,
+        dropout=dropout,
+        pooling="cls",
+        position="learned",
+    )
     model.blocks = architecture.blocks(dropout)
     return model
 

@@ -29,7 +29,7 @@ from pellucid.nn import (
     max_pool,
     mean_pool,
 )
-from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
 from pellucid.nn.recurrent import State
 
@@ -120,8 +120,7 @@ class RNN(nn.Module):
         pooled = features * (3 if pooling == "concat" else 1)
         self.output = nn.Linear(pooled, num_classes)
         _init_embedding(self.embedding)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / pooled**0.5)
-        nn.init.zeros_(self.output.bias)
+        init_output(self.output)
 
     def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B K"]:
         hidden = self.encode(inputs)  # (B, T, D H)

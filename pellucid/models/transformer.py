@@ -28,7 +28,7 @@ from pellucid.nn import (
     mean_pool,
     positions,
 )
-from pellucid.nn.attention import INIT_STD
+from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
 
 
@@ -92,7 +92,7 @@ class Encoder(nn.Module):
         plan: see `Plan`.
         dropout: probability of zeroing a feature in training, 0..1.
         norm_first: see `pellucid.nn.TransformerBlock`.
-        position: learned, sinusoidal, rotary, or None for sets; see `pellucid.nn.POSITIONS`.
+        position: rotary, learned, sinusoidal, or None for sets; see `pellucid.nn.POSITIONS`.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
         plan: Plan = ENCODER_SIZES["small"],
         dropout: float = 0.1,
         norm_first: bool = True,
-        position: str | None = "learned",
+        position: str | None = "rotary",
     ):
         super().__init__()
         self.max_seq_len, self.embed_dim = input_shape[0], plan.embed_dim
@@ -165,8 +165,9 @@ class TransformerEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(encoder.embed_dim, num_classes)
         init_transformer(self)
+        init_output(self.output)
         if self.class_token is not None:
-            nn.init.normal_(self.class_token, std=INIT_STD)
+            nn.init.normal_(self.class_token, std=encoder.embed_dim**-0.5)
 
     def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B K"]:
         hidden, content = self.encoder(inputs, self.class_token)  # (B, S, C), (B, S)
@@ -219,7 +220,7 @@ class GPT(nn.Module):
         max_seq_len: the greatest number of tokens.
         plan: see `Plan`.
         dropout: probability of zeroing a feature in training, 0..1.
-        position: learned, sinusoidal, rotary or None.
+        position: rotary, learned, sinusoidal or None.
     """
 
     def __init__(
@@ -229,7 +230,7 @@ class GPT(nn.Module):
         *,
         plan: Plan = DECODER_SIZES["small"],
         dropout: float = 0.1,
-        position: str | None = "learned",
+        position: str | None = "rotary",
     ):
         super().__init__()
         self.max_seq_len = max_seq_len
@@ -276,7 +277,7 @@ def transformer(
     num_heads: int | None = None,
     dropout: float = 0.1,
     norm_first: bool = True,
-    position: str | None = "learned",
+    position: str | None = "rotary",
     pooling: str = "mean",
 ) -> TransformerEncoder:
     """Build a transformer classifier for sequences of a shape.
@@ -319,7 +320,7 @@ def bert(
     num_heads: int | None = None,
     dropout: float = 0.1,
     norm_first: bool = True,
-    position: str | None = "learned",
+    position: str | None = "rotary",
 ) -> BERT:
     """Build an encoder that learns by filling in hidden tokens; options as those of `transformer`.
 
@@ -348,7 +349,7 @@ def gpt(
     num_layers: int | None = None,
     num_heads: int | None = None,
     dropout: float = 0.1,
-    position: str | None = "learned",
+    position: str | None = "rotary",
 ) -> GPT:
     """Build a causal language model.
 

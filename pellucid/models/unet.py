@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pellucid.nn import ConvBlock, init_weights
-from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
 
 SMALLEST_SIDE = 8
@@ -78,7 +78,7 @@ class UNet(nn.Module):
             self.up.append(_two(block, 2 * width, width))
         self.output = nn.Conv2d(widths[0], channels, 1)
         init_weights(self, activation)
-        nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / widths[0] ** 0.5)
+        init_output(self.output)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         self._check(x)

@@ -1,6 +1,6 @@
 """The Vision Transformer (Dosovitskiy et al. 2021): an image is a sequence of patches.
 
-    x (B, C, H, W) -> patches (B, N, D) -> [class token] + positions -> blocks -> pool (B, D) -> logits (B, K)
+    x (B, C, H, W) -> stem (B, N, D) -> [class token] + positions -> blocks -> pool (B, D) -> logits (B, K)
 
 Shapes: B batch, C image channels, P patch_size, N = ceil(H / P) * ceil(W / P) patches, D embed_dim, K
 classes.
@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.nn import LearnedPositions, TransformerBlock, init_transformer
-from pellucid.nn.attention import INIT_STD
-from pellucid.nn.init import OUTPUT_GAIN
+from pellucid.nn import ConvBlock, LearnedPositions, PlanePositions, TransformerBlock, init_transformer
+from pellucid.nn.init import init_output, init_weights
 from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
 PATCHES_A_SIDE = 8
+
+
+POOLINGS = {"mean": 0, "cls": 1}
+"""Class tokens that a pooling needs, by name."""
+POSITIONS = ("sinusoidal", "learned")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,30 @@ class Plan:
 SIZES = {"tiny": Plan(64, 4, 4), "small": Plan(128, 6, 4), "base": Plan(192, 9, 6)}
 """Plans by size."""
 
-POOLINGS = ("mean", "cls")
+
+def linear_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Conv2d:
+    """One linear layer on the pixels of each patch, as in the paper: (B, C, H, W) -> (B, D, H / P, W / P)."""
+    stem = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
+    init_weights(stem, "linear")
+    return stem
+
+
+def conv_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Sequential:
+    """Convolutions that halve the image until a patch is one pixel, each with twice the maps of the last.
+
+    Patches then overlap, and the network learns sooner (Xiao et al. 2021, "Early Convolutions Help
+    Transformers See Better"). Here a pool halves, and not a stride.
+    """
+    halvings = patch_size.bit_length() - 1
+    if 2**halvings != patch_size or not halvings:
+        raise ValueError(f"A conv stem expects a patch_size of 2, 4, 8 or 16, received {patch_size}.")
+    widths = [channels, *(embed_dim >> step for step in reversed(range(halvings)))]
+    stem = nn.Sequential(*(ConvBlock(a, b, pool=True) for a, b in pairwise(widths)))
+    init_weights(stem, "relu")
+    return stem
+
+
+STEMS = {"linear": linear_stem, "conv": conv_stem}
 
 
 class ViT(nn.Module):
@@ -57,12 +85,14 @@ class ViT(nn.Module):
         plan: see `Plan`.
         dropout: probability of zeroing a feature in training, 0..1.
         pooling: mean over the patches (Beyer et al. 2022), or cls: a class token, as in the paper.
+        position: sinusoidal, of row and column (Beyer et al. 2022), or learned, as in the paper.
+        stem: linear, as in the paper, or conv, for patches of 2, 4, 8 or 16 pixels.
 
     Attributes:
         grid: patches (down, across), so that attention to patch n is attention to row n // across.
 
     Raises:
-        ValueError: an unknown pooling.
+        ValueError: an unknown pooling, position or stem, or a patch_size that this stem has none for.
 
     Example:
         >>> ViT(10, (1, 28, 28), 4)(torch.zeros(32, 1, 28, 28)).shape
@@ -78,34 +108,39 @@ class ViT(nn.Module):
         plan: Plan = SIZES["small"],
         dropout: float = 0.1,
         pooling: str = "mean",
+        position: str = "sinusoidal",
+        stem: str = "linear",
     ):
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ValueError(f"ViT expects a pooling out of {', '.join(POOLINGS)}, received {pooling!r}.")
+        class_tokens = lookup("pooling", pooling, POOLINGS)
+        make_stem = lookup("stem", stem, STEMS)
+        if position not in POSITIONS:
+            raise ValueError(f"ViT expects positions out of {', '.join(POSITIONS)}, received {position!r}.")
         self.image_shape = tuple(image_shape)
         channels, height, width = image_shape
         self.grid = (-(-height // patch_size), -(-width // patch_size))  # rounded up
         self.padding = (0, -width % patch_size, 0, -height % patch_size)  # left, right, top, bottom
-        tokens = self.grid[0] * self.grid[1] + (pooling == "cls")
 
-        self.patches = nn.Conv2d(channels, plan.embed_dim, patch_size, patch_size)
-        self.class_token = nn.Parameter(torch.empty(plan.embed_dim)) if pooling == "cls" else None
-        self.positions = LearnedPositions(tokens, plan.embed_dim)
+        dim = plan.embed_dim
+        self.stem = make_stem(channels, patch_size, dim)
+        self.class_token = nn.Parameter(torch.empty(dim)) if class_tokens else None
+        self.positions: nn.Module = (
+            PlanePositions(*self.grid, dim, class_tokens)
+            if position == "sinusoidal"
+            else LearnedPositions(class_tokens + self.grid[0] * self.grid[1], dim)
+        )
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
-            TransformerBlock(plan.embed_dim, plan.num_heads, dropout=dropout) for _ in range(plan.num_layers)
+            TransformerBlock(dim, plan.num_heads, dropout=dropout) for _ in range(plan.num_layers)
         )
-        self.norm = nn.LayerNorm(plan.embed_dim)
-        self.output = nn.Linear(plan.embed_dim, num_classes) if num_classes else nn.Identity()
-        self._init(channels * patch_size**2, plan.embed_dim)
+        self.norm = nn.LayerNorm(dim)
+        self.output = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
-    def _init(self, pixels: int, embed_dim: int) -> None:
-        init_transformer(self)
-        nn.init.normal_(self.patches.weight, std=pixels**-0.5)
+        init_transformer(self.blocks)
         if isinstance(self.output, nn.Linear):
-            nn.init.normal_(self.output.weight, std=OUTPUT_GAIN / embed_dim**0.5)
+            init_output(self.output)
         if self.class_token is not None:
-            nn.init.normal_(self.class_token, std=INIT_STD)
+            nn.init.normal_(self.class_token, std=dim**-0.5)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         hidden = self.encode(x)
@@ -115,7 +150,7 @@ class ViT(nn.Module):
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S D"]:
         """Return the vector of the class token, where there is one, and of every patch, row by row."""
         check_shape("ViT", "images", self.image_shape, x)
-        maps = self.patches(F.pad(x, self.padding))  # (B, D, H / P, W / P)
+        maps = self.stem(F.pad(x, self.padding))  # (B, D, H / P, W / P)
         tokens = maps.flatten(2).transpose(1, 2)  # (B, N, D)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(x), 1, -1), tokens], dim=1)
@@ -133,6 +168,8 @@ def vit(
     patch_size: int | None = None,
     dropout: float = 0.1,
     pooling: str = "mean",
+    position: str = "sinusoidal",
+    stem: str = "linear",
 ) -> ViT:
     """Build a ViT for images of a shape.
 
@@ -144,9 +181,11 @@ def vit(
             or 32 pixels.
         dropout: see `ViT`.
         pooling: see `ViT`.
+        position: see `ViT`.
+        stem: see `ViT`.
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not that of an image, or what `ViT` raises.
     """
     if len(input_shape) != 3:
         raise ValueError(
@@ -154,4 +193,13 @@ def vit(
         )
     plan = lookup("vit size", size or "small", SIZES)
     side = patch_size or -(-min(input_shape[1:]) // PATCHES_A_SIDE)
-    return ViT(num_outputs, input_shape, side, plan=plan, dropout=dropout, pooling=pooling)
+    return ViT(
+        num_outputs,
+        input_shape,
+        side,
+        plan=plan,
+        dropout=dropout,
+        pooling=pooling,
+        position=position,
+        stem=stem,
+    )

@@ -14,10 +14,17 @@ from pellucid.nn.attention import (
 )
 from pellucid.nn.convolution import ConvBlock, ResidualBlock
 from pellucid.nn.embedding import PAD, SeriesProjection, TokenEmbedding, input_layer
-from pellucid.nn.init import gain, init_weights
+from pellucid.nn.init import gain, init_output, init_weights
 from pellucid.nn.norm import NORMS, norm
 from pellucid.nn.pooling import AttentionPool, concat_pool, last_pool, max_pool, mean_pool
-from pellucid.nn.position import POSITIONS, LearnedPositions, Rotary, SinusoidalPositions, positions
+from pellucid.nn.position import (
+    POSITIONS,
+    LearnedPositions,
+    PlanePositions,
+    Rotary,
+    SinusoidalPositions,
+    positions,
+)
 from pellucid.nn.recurrent import CELLS, LockedDropout, RecurrentLayer, unroll
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "LearnedPositions",
     "LockedDropout",
     "MultiHeadAttention",
+    "PlanePositions",
     "RecurrentLayer",
     "ResidualBlock",
     "Rotary",
@@ -44,6 +52,7 @@ __all__ = [
     "concat_pool",
     "explicit_attention",
     "gain",
+    "init_output",
     "init_transformer",
     "init_weights",
     "input_layer",

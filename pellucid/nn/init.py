@@ -54,3 +54,11 @@ def init_weights(model: nn.Module, activation: str, output: nn.Linear | None = N
             nn.init.normal_(layer.weight, std=scale / math.sqrt(fan_in))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def init_output(layer: nn.Linear | nn.Conv2d) -> None:
+    """Draw the weights of a layer that makes logits from N(0, OUTPUT_GAIN^2 / fan_in); biases are 0."""
+    nn.init.normal_(layer.weight, std=OUTPUT_GAIN / math.sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -47,11 +47,37 @@ class SinusoidalPositions(nn.Module):
 
     def __init__(self, max_seq_len: int, embed_dim: int):
         super().__init__()
-        angles = _angles(max_seq_len, embed_dim)  # (max_seq_len, C / 2)
-        self.register_buffer("table", torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1), False)
+        self.register_buffer("table", _waves(max_seq_len, embed_dim), False)
 
     def forward(self, x: Float[Tensor, "B T C"], start: int = 0) -> Float[Tensor, "B T C"]:
         return x * x.shape[2] ** 0.5 + self.table[start : start + x.shape[1]]
+
+
+class PlanePositions(nn.Module):
+    """Adds sines and cosines of the row to half of the features, and of the column to the others.
+
+    Each half is made as in `SinusoidalPositions` (Beyer et al. 2022, "Better plain ViT baselines"). Patches
+    stand row by row.
+
+    Args:
+        height: rows.
+        width: columns.
+        embed_dim: C, a multiple of 4.
+        before: tokens before the first patch, to which nothing is added.
+    """
+
+    table: Tensor
+
+    def __init__(self, height: int, width: int, embed_dim: int, before: int = 0):
+        super().__init__()
+        if embed_dim % 4:
+            raise ValueError(f"PlanePositions expects a multiple of 4 features, received {embed_dim}.")
+        down, across = (_waves(length, embed_dim // 2) for length in (height, width))
+        plane = torch.cat([down.repeat_interleave(width, dim=0), across.repeat(height, 1)], dim=1)
+        self.register_buffer("table", torch.cat([plane.new_zeros(before, embed_dim), plane]), False)
+
+    def forward(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
+        return x + self.table
 
 
 class NoPositions(nn.Module):
@@ -86,6 +112,12 @@ class Rotary(nn.Module):
         cos, sin = self.cos[start:stop], self.sin[start:stop]  # (T, hd / 2)
         first, second = x.chunk(2, dim=3)
         return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=3)
+
+
+def _waves(max_seq_len: int, features: int) -> Tensor:
+    """(max_seq_len, features): sine and cosine of each angle, one after the other."""
+    angles = _angles(max_seq_len, features)
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def _angles(max_seq_len: int, features: int) -> Tensor:

@@ -17,7 +17,7 @@ from pellucid.nn import (
     init_transformer,
     positions,
 )
-from pellucid.nn.position import LearnedPositions, SinusoidalPositions
+from pellucid.nn.position import LearnedPositions, PlanePositions, SinusoidalPositions
 
 B, T, S, C, HEADS = 3, 5, 7, 16, 4
 
@@ -210,6 +210,15 @@ def test_sinusoids_are_those_of_the_paper() -> None:
     torch.testing.assert_close(added[2, 4:6], torch.stack([angle.sin(), angle.cos()]))
 
 
+def test_positions_in_a_plane_tell_row_and_column_apart() -> None:
+    added = PlanePositions(2, 3, 8, before=1)(torch.zeros(5, 7, 8))[0]  # a class token, and 2 rows of 3
+    row, column = SinusoidalPositions(2, 4), SinusoidalPositions(3, 4)
+    assert not added[0].any()
+    torch.testing.assert_close(added[1 + 1 * 3 + 2], torch.cat([row.table[1], column.table[2]]))
+    with pytest.raises(ValueError, match="multiple of 4 features, received 6"):
+        PlanePositions(2, 3, 6)
+
+
 def test_learned_positions_begin_where_told() -> None:
     layer = LearnedPositions(10, 4)
     assert torch.equal(layer(torch.zeros(1, 3, 4), start=5)[0], layer.weight[5:8])
@@ -220,9 +229,9 @@ def test_ends_of_changes_begin_smaller() -> None:
     blocks = nn.Sequential(*(TransformerBlock(128, 4) for _ in range(4)))
     init_transformer(blocks)
     block = blocks[1]
-    assert block.attention.q_proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    for end in (block.attention.out_proj, block.mlp[2]):
-        assert end.weight.std().item() == pytest.approx(0.02 / 8**0.5, rel=0.05)
+    assert block.attention.q_proj.weight.std().item() == pytest.approx(128**-0.5, rel=0.05)
+    for end, fans in ((block.attention.out_proj, 128 + 128), (block.mlp[2], 512 + 128)):
+        assert end.weight.std().item() == pytest.approx((2 / fans / 8) ** 0.5, rel=0.05)
         assert not end.bias.any()
 
 
