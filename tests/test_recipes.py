@@ -30,6 +30,30 @@ SMALL: dict[str, dict[str, Any]] = {
         "data.text.max_seq_len": 16,
         "model.options.freeze": "output",
     },
+    "sentiment-transformer": {"data.fraction": 0.01, "model.size": "tiny", "data.text.max_seq_len": 60},
+    "masked-language": {"data.fraction": 0.005, "model.size": "tiny", "data.text.vocab_size": 500},
+    "span-denoise": {"data.fraction": 0.005, "model.size": "tiny", "data.text.vocab_size": 500},
+    "translate": {
+        "data.fraction": 0.01,
+        "data.text.vocab_size": 500,
+        "model.options.embed_dim": 16,
+        "model.options.num_layers": 1,
+    },
+    "vit": {"data.fraction": 0.01},
+    "sentiment-best": {
+        "data.fraction": 0.01,
+        "data.text.max_seq_len": 60,
+        "model.options.embed_dim": 16,
+        "model.options.hidden_size": 16,
+        "model.weights": None,
+    },
+    "reviews-lm": {
+        "data.fraction": 0.005,
+        "data.text.vocab_size": 2000,
+        "model.options.embed_dim": 16,
+        "model.options.hidden_size": 16,
+        "objective.options.sampled": 200,
+    },
     "shakespeare": {"data.fraction": 0.02, "model.size": "tiny", "data.text.max_seq_len": 64},
     "compress": {"data.fraction": 0.01, "model.size": "tiny"},
     "denoise": {"data.fraction": 0.005},
@@ -46,6 +70,10 @@ SMALL: dict[str, dict[str, Any]] = {
 ASKED: dict[str, tuple[Any, int]] = {
     "sentiment": (["A wonderful film.", "Wonderful \N{SPARKLES} 映画"], 2),
     "sentiment-pretrained": (["A wonderful film.", "Terrible."], 2),
+    "masked-language": ("This is a [MASK] film.", 1),
+    "span-denoise": ("This is a [MASK] film.", 1),
+    "translate": ("Ein Mann geht.", 1),
+    "reviews-lm": ("This film is", 1),
     "shakespeare": ("ROMEO:", 1),
     "compress": (np.zeros((2, 28, 28), np.uint8), 2),
     "denoise": (np.full((1, 28, 28), 200, np.uint8), 1),
@@ -71,7 +99,16 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
     target = find(name).target
     needs_a_judge = target is not None and target.metric in ("test/confidence", "test/modes")
     assert target is None or target.metric in run.metrics or needs_a_judge
-    alone = ("compress", "denoise", "image-generation", "vae")
+    alone = (
+        "compress",
+        "denoise",
+        "image-generation",
+        "masked-language",
+        "reviews-lm",
+        "span-denoise",
+        "translate",
+        "vae",
+    )
     assert run.facts["published"] or name in alone
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "cannot be shown" not in page

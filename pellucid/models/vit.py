@@ -23,8 +23,6 @@ from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
 PATCHES_A_SIDE = 8
-
-
 POOLINGS = {"mean": 0, "cls": 1}
 """Class tokens that a pooling needs, by name."""
 POSITIONS = ("sinusoidal", "learned")

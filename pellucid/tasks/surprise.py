@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch.nn import functional as F
 
 from pellucid.data.batches import Batches
@@ -19,6 +20,7 @@ from pellucid.data.token_rows import IGNORED
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.train.device import PATHS
+from pellucid.train.objectives.language import logits_at
 
 PASSAGE = 120
 """Tokens that are shown one by one."""
@@ -98,11 +100,12 @@ def token_losses(trained: Trained, batches: Batches) -> Iterator[tuple[np.ndarra
     how = PATHS[trained.path]
     with evaluating(trained.model):
         for inputs, targets in batches:
+            known = targets != IGNORED
+            wanted = targets[known].to(trained.device)
             with how.autocast(trained.device):
-                logits = trained.model(how.batch(inputs.to(trained.device))).float()
-            wanted = targets.to(trained.device)
-            losses = F.cross_entropy(
-                logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-            )
-            hits = logits.argmax(2) == wanted
-            yield targets.numpy(), losses.view(targets.shape).cpu().numpy(), hits.cpu().numpy()
+                tokens = how.batch(inputs.to(trained.device))
+                logits = logits_at(trained.model, tokens, known.to(trained.device)).float()  # (N, V)
+            losses, hits = torch.zeros(targets.shape), torch.zeros(targets.shape, dtype=torch.bool)
+            losses[known] = F.cross_entropy(logits, wanted, reduction="none").cpu()
+            hits[known] = (logits.argmax(1) == wanted).cpu()
+            yield targets.numpy(), losses.numpy(), hits.numpy()

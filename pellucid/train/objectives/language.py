@@ -60,14 +60,10 @@ def language_model(
 
     def asked(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         tokens, targets = batch
-        targets = targets.flatten()
         if not sparse:
-            return model(tokens).flatten(0, 1), targets
+            return model(tokens).flatten(0, 1), targets.flatten()
         chosen = targets != IGNORED
-        if not scores(model):
-            return model(tokens).flatten(0, 1)[chosen], targets[chosen]
-        scored = scoring(model)
-        return F.linear(scored.hidden(tokens).flatten(0, 1)[chosen], *scored.scorer()), targets[chosen]
+        return logits_at(model, tokens, chosen), targets[chosen]
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
         return _mean_loss(*asked(model, batch), IGNORED, label_smoothing)
@@ -77,6 +73,20 @@ def language_model(
 
     train = loss if sampled is None else _sampled_loss(sampled, counts)
     return Objective(name, (Phase("train", train),), measure)
+
+
+def logits_at(model: nn.Module, tokens: Tensor, chosen: Tensor) -> Tensor:
+    """Return the logits (N, V) of N chosen places alone, which of `interfaces.Scoring` costs the less for it.
+
+    Args:
+        model: tokens (B, T) -> logits (B, T, V).
+        tokens: what it reads, (B, T).
+        chosen: True at the N places, (B, T).
+    """
+    if not scores(model):
+        return model(tokens)[chosen]
+    scored = scoring(model)
+    return F.linear(scored.hidden(tokens)[chosen], *scored.scorer())
 
 
 def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any], Tensor]:
