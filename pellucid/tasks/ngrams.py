@@ -76,15 +76,21 @@ class NGrams:
         """
         total = self.unigrams.sum()
         probs = (self.unigrams[words] + 1) / (total + self.vocab_size)  # nothing is impossible
-        best = np.full(len(words), self.unigrams.argmax())
         for level, codes in zip(self.levels, contexts, strict=True):
             places, known = _find(level.contexts, codes)
             pairs, seen = _find(level.pairs, places * self.vocab_size + words)
             counts = np.where(seen & known, level.counts[pairs], 0)
             saved = DISCOUNT * level.kinds[places] * probs
             probs = np.where(known, (np.maximum(counts - DISCOUNT, 0) + saved) / level.totals[places], probs)
+        return np.log(probs), self.likeliest(contexts, len(words)) == words
+
+    def likeliest(self, contexts: Sequence[np.ndarray], count: int) -> np.ndarray:
+        """Return the most frequent word of the longest context that was seen in learning, (count,)."""
+        best = np.full(count, self.unigrams.argmax())
+        for level, codes in zip(self.levels, contexts, strict=True):
+            places, known = _find(level.contexts, codes)
             best = np.where(known, level.best[places], best)
-        return np.log(probs), best == words
+        return best
 
 
 def following(tokens: np.ndarray, orders: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:

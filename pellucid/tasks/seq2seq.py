@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch import nn
 
 from pellucid.config import Config
@@ -195,6 +194,11 @@ class SpanDenoising(Task):
                         prepared.batches(split), first_gap, len(prepared.rows[split])
                     )
                     found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
+        for split, prefix in EVALUATED.items():
+            if split in prepared.rows:
+                given, truths = _to_fill(prepared, split)
+                said = spans.filled_by_counting(learned, contexts, given, first_gap)
+                found["bigram"][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
         return found
 
     def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
@@ -216,18 +220,11 @@ class SpanDenoising(Task):
         if not translating.can_translate(trained.model):
             return Outcome(metrics, summary)
         encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
-        batches = Batches(prepared.rows[split], FILLED, augment=prepared.corrupt, limit=FILLED)
-        given, wanted = ([_content(row) for row in part] for part in next(iter(batches)))
+        given, wanted = _to_fill(prepared, split)
         said = [tokens for tokens, _ in translating.translate(trained.model, join(given, 2**32), beams=1)]
-        right = total = 0
-        for answer, truth in zip(said, wanted, strict=True):
-            found = spans.parse(answer, first_gap)
-            gaps = spans.parse(truth, first_gap)
-            right += sum(found.get(gap) == span for gap, span in gaps.items())
-            total += len(gaps)
-        metrics["exact_fill"] = right / max(total, 1)
+        metrics["exact_fill"], gaps = spans.exact_fill(said, wanted, first_gap)
         blocks = [spans.examples(encoded, given[:SHOWN], said[:SHOWN], wanted[:SHOWN])]
-        return Outcome(metrics, {**summary, "gaps": total}, blocks=blocks)
+        return Outcome(metrics, {**summary, "gaps": gaps}, blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Fill the gaps of texts, written [MASK]; options are `beams` and `length_penalty`."""
@@ -312,8 +309,13 @@ def _marked(encoded: TextInputs, text: str, first_gap: int) -> list[int]:
     return ids.tolist()
 
 
-def _content(row: torch.Tensor) -> list[int]:
-    return [token for token in row.tolist() if token]
+def _to_fill(prepared: Prepared, split: str) -> tuple[list[list[int]], list[list[int]]]:
+    """The first texts of a split with gaps, and what stood in them; always the same."""
+    batches = Batches(prepared.rows[split], FILLED, augment=prepared.corrupt, limit=FILLED)
+    given, wanted = (
+        [[token for token in row if token] for row in part.tolist()] for part in next(iter(batches))
+    )
+    return given, wanted
 
 
 def _with_perplexity(metrics: dict[str, float]) -> dict[str, float]:

@@ -77,6 +77,42 @@ def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], lis
     return words, before
 
 
+def filled_by_counting(
+    words: np.ndarray, contexts: Sequence[np.ndarray], sources: Sequence[list[int]], first_gap: int
+) -> list[list[int]]:
+    """Write into each gap the one word that is likeliest after the word before it.
+
+    Args:
+        words: those to learn from, and
+        contexts: what stood before each, as `counted` returns them.
+        sources: texts with gaps.
+        first_gap: the token of the first gap.
+    """
+    inside = words < first_gap
+    model = ngrams.NGrams(words[inside], [codes[inside] for codes in contexts], first_gap)
+    answers = []
+    for source in sources:
+        gaps = [place for place, token in enumerate(source) if token >= first_gap]
+        before = np.array([source[place - 1] for place in gaps])
+        said = model.likeliest([ngrams.code([before])], len(gaps)).tolist()
+        answers.append(
+            [token for place, word in zip(gaps, said, strict=True) for token in (source[place], word)]
+        )
+    return answers
+
+
+def exact_fill(
+    said: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], first_gap: int
+) -> tuple[float, int]:
+    """The share of gaps into which exactly what stood there was written, and how many gaps there are."""
+    right = total = 0
+    for answer, truth in zip(said, wanted, strict=True):
+        found, gaps = parse(answer, first_gap), parse(truth, first_gap)
+        right += sum(found.get(gap) == span for gap, span in gaps.items())
+        total += len(gaps)
+    return right / max(total, 1), total
+
+
 def examples(
     inputs: TextInputs,
     sources: Sequence[list[int]],
