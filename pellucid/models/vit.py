@@ -8,7 +8,7 @@ classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,9 +23,10 @@ from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
 PATCHES_A_SIDE = 8
+HALVINGS = {2: 1, 4: 2, 8: 3, 16: 4}
+"""How often a patch is halved until it is one pixel, by its side."""
 POOLINGS = {"mean": 0, "cls": 1}
 """Class tokens that a pooling needs, by name."""
-POSITIONS = ("sinusoidal", "learned")
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,26 @@ def conv_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Sequential:
     Patches then overlap, and the network learns sooner (Xiao et al. 2021, "Early Convolutions Help
     Transformers See Better"). Here a pool halves, and not a stride.
     """
-    halvings = patch_size.bit_length() - 1
-    if 2**halvings != patch_size or not halvings:
+    if patch_size not in HALVINGS:
         raise ValueError(f"A conv stem expects a patch_size of 2, 4, 8 or 16, received {patch_size}.")
+    halvings = HALVINGS[patch_size]
     widths = [channels, *(embed_dim >> step for step in reversed(range(halvings)))]
     stem = nn.Sequential(*(ConvBlock(a, b, pool=True) for a, b in pairwise(widths)))
     init_weights(stem, "relu")
     return stem
 
 
+def learned_positions(height: int, width: int, embed_dim: int, before: int) -> LearnedPositions:
+    """A vector for every token, as in the paper."""
+    return LearnedPositions(before + height * width, embed_dim)
+
+
 STEMS = {"linear": linear_stem, "conv": conv_stem}
+POSITIONS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
+    "sinusoidal": PlanePositions,
+    "learned": learned_positions,
+}
+"""What is added to the tokens of rows and columns of patches, and to those before them, by name."""
 
 
 class ViT(nn.Module):
@@ -112,8 +123,7 @@ class ViT(nn.Module):
         super().__init__()
         class_tokens = lookup("pooling", pooling, POOLINGS)
         make_stem = lookup("stem", stem, STEMS)
-        if position not in POSITIONS:
-            raise ValueError(f"ViT expects positions out of {', '.join(POSITIONS)}, received {position!r}.")
+        make_positions = lookup("position", position, POSITIONS)
         self.image_shape = tuple(image_shape)
         channels, height, width = image_shape
         self.grid = (-(-height // patch_size), -(-width // patch_size))  # rounded up
@@ -122,11 +132,7 @@ class ViT(nn.Module):
         dim = plan.embed_dim
         self.stem = make_stem(channels, patch_size, dim)
         self.class_token = nn.Parameter(torch.empty(dim)) if class_tokens else None
-        self.positions: nn.Module = (
-            PlanePositions(*self.grid, dim, class_tokens)
-            if position == "sinusoidal"
-            else LearnedPositions(class_tokens + self.grid[0] * self.grid[1], dim)
-        )
+        self.positions = make_positions(*self.grid, dim, class_tokens)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             TransformerBlock(dim, plan.num_heads, dropout=dropout) for _ in range(plan.num_layers)

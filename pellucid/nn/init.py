@@ -49,16 +49,16 @@ def init_weights(model: nn.Module, activation: str, output: nn.Linear | None = N
     """
     for layer in model.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            fan_in = layer.weight[0].numel()
-            scale = OUTPUT_GAIN if layer is output else gain(activation)
-            nn.init.normal_(layer.weight, std=scale / math.sqrt(fan_in))
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            _draw(layer, OUTPUT_GAIN if layer is output else gain(activation))
 
 
 @torch.no_grad()
 def init_output(layer: nn.Linear | nn.Conv2d) -> None:
     """Draw the weights of a layer that makes logits from N(0, OUTPUT_GAIN^2 / fan_in); biases are 0."""
-    nn.init.normal_(layer.weight, std=OUTPUT_GAIN / math.sqrt(layer.weight[0].numel()))
+    _draw(layer, OUTPUT_GAIN)
+
+
+def _draw(layer: nn.Linear | nn.Conv2d, scale: float) -> None:
+    nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -37,6 +37,10 @@ class _Level:
     counts: np.ndarray
 
 
+_Found = tuple[_Level, np.ndarray, np.ndarray]
+"""A level, where each context stands in it, and whether it does."""
+
+
 class NGrams:
     """Probabilities of words after contexts, learned by counting.
 
@@ -76,19 +80,26 @@ class NGrams:
         """
         total = self.unigrams.sum()
         probs = (self.unigrams[words] + 1) / (total + self.vocab_size)  # nothing is impossible
-        for level, codes in zip(self.levels, contexts, strict=True):
-            places, known = _find(level.contexts, codes)
+        found = self._found(contexts)
+        for level, places, known in found:
             pairs, seen = _find(level.pairs, places * self.vocab_size + words)
             counts = np.where(seen & known, level.counts[pairs], 0)
             saved = DISCOUNT * level.kinds[places] * probs
             probs = np.where(known, (np.maximum(counts - DISCOUNT, 0) + saved) / level.totals[places], probs)
-        return np.log(probs), self.likeliest(contexts, len(words)) == words
+        return np.log(probs), self._best(found, len(words)) == words
 
     def likeliest(self, contexts: Sequence[np.ndarray], count: int) -> np.ndarray:
         """Return the most frequent word of the longest context that was seen in learning, (count,)."""
+        return self._best(self._found(contexts), count)
+
+    def _found(self, contexts: Sequence[np.ndarray]) -> list[_Found]:
+        return [
+            (level, *_find(level.contexts, codes)) for level, codes in zip(self.levels, contexts, strict=True)
+        ]
+
+    def _best(self, found: list[_Found], count: int) -> np.ndarray:
         best = np.full(count, self.unigrams.argmax())
-        for level, codes in zip(self.levels, contexts, strict=True):
-            places, known = _find(level.contexts, codes)
+        for level, places, known in found:
             best = np.where(known, level.best[places], best)
         return best
 
