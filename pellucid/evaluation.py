@@ -20,8 +20,8 @@ from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.train.device import PATHS
 from pellucid.train.objectives import Measures, Objective, means
+from pellucid.train.paths import PATHS
 
 EVALUATION, SAMPLES = "evaluation", "samples"
 
@@ -86,7 +86,7 @@ def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     how, outputs, targets = PATHS[trained.path], [], []
     with evaluating(trained.model):
         for inputs, wanted in batches:
-            with how.autocast(trained.device):
+            with how.computing(trained.device):
                 outputs.append(trained.model(how.batch(inputs.to(trained.device))).float().cpu())
             targets.append(wanted)
     given, wanted = torch.cat(outputs), torch.cat(targets)
@@ -105,5 +105,5 @@ def measure(trained: Trained, batches: Batches) -> dict[str, float]:
 
 def _measure(trained: Trained, inputs: Tensor, targets: Tensor) -> Measures:
     how, device = PATHS[trained.path], trained.device
-    with how.autocast(device):
+    with how.computing(device):
         return trained.objective.measure(trained.model, (how.batch(inputs.to(device)), targets.to(device)))

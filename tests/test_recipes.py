@@ -60,6 +60,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "anomaly": {"data.fraction": 0.02, "model.size": "tiny", "train.max_steps": 2},
     "vae": {"data.fraction": 0.01, "model.size": "tiny"},
     "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
+    "vit-vs-cnn": {"data.fraction": 0.01, "model.size": "tiny", "train.max_steps": 2},
     "stacked-mnist": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
     "forecast": {"train.epochs": 1},
     "forecast-lstm": {"model.size": "tiny", "train.max_steps": 20},
@@ -108,6 +109,7 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
         "span-denoise",
         "translate",
         "vae",
+        "vit-vs-cnn",
     )
     assert run.facts["published"] or name in alone
     page = (run.path / "report.html").read_text(encoding="utf-8")

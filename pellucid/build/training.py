@@ -22,6 +22,7 @@ from pellucid.build.ready import make_ready
 from pellucid.build.resume import Resume, check_resume
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
+from pellucid.data.token_rows import RaggedRows
 from pellucid.diagnosis import reading
 from pellucid.errors import PellucidError, TrainingError
 from pellucid.evaluation import Trained
@@ -30,8 +31,9 @@ from pellucid.record.run import find_run, now
 from pellucid.tasks import Task
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.train import checkpoint
+from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Monitor
-from pellucid.train.device import choose_device, choose_path
+from pellucid.train.device import choose_device
 from pellucid.train.lr_find import LrSuggestion, lr_find
 from pellucid.train.objectives import Objective
 from pellucid.train.seed import seed_everything
@@ -115,45 +117,46 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     run, prepared, objective = work.run, work.prepared, work.objective
     state = {**prepared.preprocess.state(), "features": prepared.preprocess.feature_names}
     files.write_json(run.path / "preprocess.json", state)
-    config = work.config.patch({"train.path": _path(work, model)})
-    batches = prepared.training_batches()
-    per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
-    steps = min(per_epoch * config.train.epochs, config.train.max_steps or math.inf)
+    batches, plan = prepared.training_batches(), work.config.train
+    per_epoch = math.ceil(len(batches) / plan.gradient_accumulation_steps)
+    steps = int(min(per_epoch * plan.epochs, plan.max_steps or math.inf))
+    path, threads = _way(work, model, steps)
+    config = work.config.patch({"train.path": path})
     seed_everything(config.train.seed)
     shown = work.task.callbacks(run, prepared, work.judge)
     callbacks = make_callbacks(config, objective, run, console, per_epoch, shown)
-    trainer = make_trainer(config, model, objective, int(steps), per_epoch, callbacks)
+    trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks)
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
     evaluations = {"val": prepared.batches(prepared.validation)}
-    start = time.perf_counter()
+    start, every = time.perf_counter(), torch.get_num_threads()
     try:
+        torch.set_num_threads(threads)  # sums come out the same only with as many
         with run.timed("training"):
             trainer.fit(batches, evaluations, prepared.probe())
     finally:
+        torch.set_num_threads(every)
         seconds = run.facts["seconds"]
         run.update(seconds={**seconds, "training": seconds.get("training", 0) + time.perf_counter() - start})
     return trainer
 
 
-def _path(work: _Work, model: nn.Module) -> str:
-    """Choose device and path, once per run: a resumed run keeps both."""
+def _way(work: _Work, model: nn.Module, steps: int) -> tuple[str, int]:
+    """Choose device, path and threads, once per run: a resumed run keeps them. Returns the last two."""
     run, config = work.run, work.config
     kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
-    torch.set_num_threads(kept.get("threads", torch.get_num_threads()))
-    run.choose(
-        "threads", torch.get_num_threads(), "what torch found; sums come out the same only with as many"
-    )
     device, reason = choose_device(config.train.device)
     run.choose("device", device.type, reason)
     if "path" not in kept:
-        batch = next(iter(work.prepared.training_batches()))
+        batch, loss = next(iter(work.prepared.training_batches())), work.objective.phases[0].loss
+        alike = not isinstance(work.prepared.rows["train"], RaggedRows)
         with run.timed("choosing the path"):
-            choice = choose_path(config.train.path, model, batch, work.objective.phases[0].loss, device)
-        run.choose("path", choice.value, choice.reason)
-        return choice.value
-    return kept["path"]
+            tuned = autotune(config.train.path, model, batch, loss, device, steps=steps if alike else 0)
+        run.choose("threads", tuned.threads.value, tuned.threads.reason)
+        run.choose("path", tuned.path.value, tuned.path.reason)
+        return tuned.path.value, tuned.threads.value
+    return kept["path"], kept["threads"]
 
 
 def _finish(work: _Work, trainer: Trainer, began: float) -> None:

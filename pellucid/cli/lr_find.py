@@ -1,4 +1,4 @@
-"""`pellucid lr-find RECIPE|CONFIG|DATA`: measure which learning rate suits a model and its data."""
+"""`pellucid lr-find RUN|RECIPE|CONFIG|DATA`: measure which learning rate suits a model and its data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pellucid.cli import common
 
 
 def lr_find(
-    source: Annotated[str, typer.Argument(help="A recipe, a config.yaml, or data.")],
+    source: Annotated[str, typer.Argument(help="A run, a recipe, a config.yaml, or data.")],
     settings: common.Set = None,
     seed: common.Seed = None,
     data_fraction: common.Fraction = None,
@@ -19,13 +19,10 @@ def lr_find(
 ) -> None:
     """Ramp the learning rate up on the real model and data, and suggest one."""
     from pellucid import build
-    from pellucid.cli.train import config_of
-    from pellucid.recipes import find, names
+    from pellucid.cli.train import named_config
 
-    config = find(source) if source in names() else config_of(source, {}, settings)
-    config = common.patched(
-        common.single(config), {"train.seed": seed, "data.fraction": data_fraction}, settings
-    )
+    config = named_config(source, runs, settings)
+    config = common.patched(config, {"train.seed": seed, "data.fraction": data_fraction}, settings)
     found = build.find_lr(config, runs)
     if as_json:
         common.print_json(

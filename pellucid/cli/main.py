@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pellucid.cli import doctor, evaluate, inspect, lr_find, predict, recipes, report, runs, train
+from pellucid.cli import doctor, evaluate, inspect, lr_find, predict, profile, recipes, report, runs, train
 from pellucid.errors import INTERRUPTED, PellucidError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("run")(train.run)
 app.command("train")(train.train)
 app.command("inspect")(inspect.inspect)
 app.command("lr-find")(lr_find.lr_find)
+app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)

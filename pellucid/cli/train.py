@@ -132,6 +132,23 @@ def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
     return read(run.path / "config.yaml")
 
 
+def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
+    """Return the config that a run, a recipe, a config file or data stand for.
+
+    Raises:
+        UsageError: it is a study of several.
+    """
+    from pellucid.recipes import find, names
+    from pellucid.study import read
+
+    if source in names():
+        return common.single(find(source))
+    for folder in (Path(source), runs / source):
+        if (folder / "run.json").exists():
+            return common.single(read(folder / "config.yaml"))
+    return common.single(config_of(source, {}, settings))
+
+
 def config_of(source: str, flags: Mapping[str, Any], settings: list[str] | None) -> Config | Study:
     """Read a config file, or look at the data, opened as the flags and settings say, and suggest one."""
     from pellucid.config import Config

@@ -23,7 +23,8 @@ from pellucid.models.forecast import (
 )
 from pellucid.models.gan import GAN, dcgan
 from pellucid.models.mlp import MLP, linear, mlp
-from pellucid.models.rnn import RNN, RNNLanguageModel, gru, lstm, lstm_lm, rnn
+from pellucid.models.rnn import RNN, gru, lstm, rnn
+from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
 from pellucid.models.siamese import Siamese, siamese
 from pellucid.models.transformer import BERT, GPT, TransformerEncoder, bert, gpt, transformer
@@ -41,6 +42,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "lstm": lstm,
     "gru": gru,
     "lstm_lm": lstm_lm,
+    "lstm_mlm": lstm_mlm,
     "transformer": transformer,
     "bert": bert,
     "gpt": gpt,
@@ -74,6 +76,7 @@ __all__ = [
     "PatchLSTM",
     "PatchTransformer",
     "RNNLanguageModel",
+    "RNNMaskedModel",
     "Seq2Seq",
     "Siamese",
     "TransformerEncoder",
@@ -89,6 +92,7 @@ __all__ = [
     "linear",
     "lstm",
     "lstm_lm",
+    "lstm_mlm",
     "mlp",
     "nlinear",
     "patch_lstm",

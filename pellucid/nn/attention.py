@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,33 @@ KeysAndValues = tuple[Tensor, Tensor]
 HALF = (torch.bfloat16, torch.float16)
 
 
+@dataclass
+class _Seen:
+    """Keys and values of one layer, (B, nh, room, hd) each; the first `length` of them count."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+    def room_for(self, more: int) -> None:
+        """Grow to at least twice the size where there is no room, so that growing stays rare."""
+        needed = self.length + more
+        if needed > self.keys.shape[2]:
+            size = max(needed, 2 * self.keys.shape[2]) - self.keys.shape[2]
+            self.keys, self.values = (F.pad(whole, (0, 0, 0, size)) for whole in (self.keys, self.values))
+
+    def add(self, keys: Tensor, values: Tensor) -> KeysAndValues:
+        self.room_for(keys.shape[2])
+        start, self.length = self.length, self.length + keys.shape[2]
+        self.keys[:, :, start : self.length] = keys
+        self.values[:, :, start : self.length] = values
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
 class KVCache:
     """Keys and values of the tokens a model has seen, so that generating the next costs one token.
+
+    It is for generating: gradients do not reach what was seen before.
 
     Attributes:
         length: the number of tokens seen; the model adds to it after every forward pass.
@@ -36,16 +62,15 @@ class KVCache:
 
     def __init__(self) -> None:
         self.length = 0
-        self._seen: dict[nn.Module, KeysAndValues] = {}
+        self._seen: dict[nn.Module, _Seen] = {}
         self._memory: dict[nn.Module, KeysAndValues] = {}
 
     def extend(self, layer: nn.Module, keys: Tensor, values: Tensor) -> KeysAndValues:
         """Append the keys and values (B, nh, T, hd) of new tokens to those of `layer`; return all."""
-        if layer in self._seen:
-            past_keys, past_values = self._seen[layer]
-            keys, values = torch.cat([past_keys, keys], dim=2), torch.cat([past_values, values], dim=2)
-        self._seen[layer] = keys, values
-        return keys, values
+        keys, values = keys.detach(), values.detach()
+        if layer not in self._seen:
+            self._seen[layer] = _Seen(keys[:, :, :0], values[:, :, :0], 0)
+        return self._seen[layer].add(keys, values)
 
     def once(self, layer: nn.Module, make: Callable[[], KeysAndValues]) -> KeysAndValues:
         """Return what `make` made the first time: the keys and values of a memory that does not grow."""
@@ -58,7 +83,8 @@ class KVCache:
 
         Beam search needs it: the rows that change places are beams of one example, with the same memory.
         """
-        self._seen = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self._seen.items()}
+        for seen in self._seen.values():
+            seen.keys, seen.values = seen.keys[rows], seen.values[rows]
 
 
 class MultiHeadAttention(nn.Module):

@@ -104,14 +104,13 @@ class Rotary(nn.Module):
     def __init__(self, max_seq_len: int, head_dim: int):
         super().__init__()
         angles = _angles(max_seq_len, head_dim)  # (max_seq_len, hd / 2)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)  # (max_seq_len, hd)
+        self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1), persistent=False)
 
     def forward(self, x: Float[Tensor, "B nh T hd"], start: int = 0) -> Float[Tensor, "B nh T hd"]:
         stop = start + x.shape[2]
-        cos, sin = self.cos[start:stop], self.sin[start:stop]  # (T, hd / 2)
-        first, second = x.chunk(2, dim=3)
-        return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=3)
+        cos, sin = self.cos[start:stop], self.sin[start:stop]  # (T, hd)
+        return x * cos + x.roll(x.shape[3] // 2, 3) * sin  # (a, b) -> (a cos - b sin, b cos + a sin)
 
 
 def _waves(max_seq_len: int, features: int) -> Tensor:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from pellucid.config import Config
+from pellucid.config import Config, TextConfig
 from pellucid.data.batches import Augment, Batches, Rows
 from pellucid.data.compute import pc
 from pellucid.data.corrupt import Masked
@@ -67,12 +67,21 @@ class TextTask(Task):
             preprocess,
             rows,
             f"in memory, tokens: {sizes}",
-            corrupt=self._corrupt(encoded),
+            corrupt=self._corrupt(encoded, config.data.text),
             eval_batch=measured_batch(config, encoded.vocab_size),
         )
 
-    def _corrupt(self, encoded: TextInputs) -> Augment | None:
+    def _corrupt(self, encoded: TextInputs, text: TextConfig) -> Augment | None:
         return None
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        return build_objective(
+            objectives.language_model,
+            config,
+            label_smoothing=config.objective.label_smoothing,
+            counts=_counts(prepared) if prepared and "sampled" in config.objective.options else None,
+            name=self.name,
+        )
 
     def num_outputs(self, preprocess: Preprocess) -> int:
         return tokens_of(preprocess).vocab_size
@@ -112,15 +121,6 @@ class LanguageModel(TextTask):
 
     name = "language_model"
     _remedy = "a model such as gpt or lstm_lm"
-
-    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        return build_objective(
-            objectives.language_model,
-            config,
-            label_smoothing=config.objective.label_smoothing,
-            counts=_counts(prepared) if prepared and "sampled" in config.objective.options else None,
-            name="language_model",
-        )
 
     def _check_reading(self, model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
         """Change the last token: what is said about the tokens before must stay."""
@@ -192,14 +192,10 @@ class MaskedLanguageModel(TextTask):
     """Say what stood in the gaps of a text."""
 
     name = "masked_language_model"
-    _remedy = "a model such as bert"
+    _remedy = "a model such as bert or lstm_mlm"
 
-    def _corrupt(self, encoded: TextInputs) -> Augment | None:
-        return Masked(encoded.vocab_size)
-
-    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        smoothing = config.objective.label_smoothing
-        return build_objective(objectives.masked_language_model, config, label_smoothing=smoothing)
+    def _corrupt(self, encoded: TextInputs, text: TextConfig) -> Augment | None:
+        return Masked(encoded.vocab_size, text.hidden)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Count which tokens stand beside which, and see the gaps as the model sees them."""

@@ -19,8 +19,8 @@ from pellucid.data.text import TextInputs
 from pellucid.data.token_rows import IGNORED
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
-from pellucid.train.device import PATHS
 from pellucid.train.objectives.language import logits_at
+from pellucid.train.paths import PATHS
 
 PASSAGE = 120
 """Tokens that are shown one by one."""
@@ -102,7 +102,7 @@ def token_losses(trained: Trained, batches: Batches) -> Iterator[tuple[np.ndarra
         for inputs, targets in batches:
             known = targets != IGNORED
             wanted = targets[known].to(trained.device)
-            with how.autocast(trained.device):
+            with how.computing(trained.device):
                 tokens = how.batch(inputs.to(trained.device))
                 logits = logits_at(trained.model, tokens, known.to(trained.device)).float()  # (N, V)
             losses, hits = torch.zeros(targets.shape), torch.zeros(targets.shape, dtype=torch.bool)

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
 from pellucid.train.catalogue import check_options, lookup, options_of
+from pellucid.train.fused import FusedAdamW
 from pellucid.train.stages import stages
 
 Groups = list[dict[str, Any]]
@@ -126,15 +127,15 @@ def _rmsprop(
 def _adam(
     groups: Groups, lr: float, *, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
 ) -> Optimizer:
-    return torch.optim.Adam(
-        groups, lr, betas=_pair(betas), eps=eps, fused=_fused(groups), decoupled_weight_decay=True
-    )
+    return _adamw(groups, lr, betas=betas, eps=eps)
 
 
 def _adamw(
     groups: Groups, lr: float, *, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
 ) -> Optimizer:
-    return torch.optim.AdamW(groups, lr, betas=_pair(betas), eps=eps, fused=_fused(groups))
+    fused = _fused(groups)
+    kind = FusedAdamW if fused else torch.optim.AdamW
+    return kind(groups, lr, betas=_pair(betas), eps=eps, fused=fused)
 
 
 def _nadam(

@@ -23,8 +23,9 @@ from pellucid.errors import TrainingError
 from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callbacks import EVENTS, Callback
-from pellucid.train.device import PATHS, choose_device
+from pellucid.train.device import choose_device
 from pellucid.train.objectives import Measures, Objective, Phase, means
+from pellucid.train.paths import PATHS
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 
@@ -58,6 +59,7 @@ class Trainer:
         position: batches of the current epoch that are done.
         measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
         loss, batch: those of the update at hand.
+        backward: what computes loss and gradients of each phase, by its name.
         stop_reason: why training ended early, or "".
     """
 
@@ -82,6 +84,10 @@ class Trainer:
                 parameters
             )
             for name, parameters in self.parameters.items()
+        }
+        self.backward = {
+            phase.name: self.path.backward(self.model, phase.loss, self.parameters[phase.name])
+            for phase in objective.phases
         }
         self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
         self.schedule = schedule or constant()
@@ -172,10 +178,7 @@ class Trainer:
         with self._only(parameters):
             for batch in group:
                 self.batch = batch
-                with self.path.autocast(self.device):
-                    loss = phase.loss(self.model, batch)
-                (loss / len(group) if len(group) > 1 else loss).backward()
-                self.loss = loss.detach()
+                self.loss = self.backward[phase.name](batch, len(group))
         if self.config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
         self._emit("on_backward_end")
@@ -212,8 +215,8 @@ class Trainer:
             return means(self._measure(batch) for batch in batches)
 
     def _measure(self, batch: Any) -> Measures:
-        with self.path.autocast(self.device):
-            return self.objective.measure(self.model, self._place(batch))
+        with self.path.computing(self.device):
+            return self.objective.measure(self.model, self.place(batch))
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[nn.Module]:
@@ -298,21 +301,21 @@ class Trainer:
         else:
             rest = itertools.islice(iter(batches), self.position, None)
         in_place = self.device.type == "cpu" and not self.path.channels_last
-        placed = iter(rest) if in_place else map(self._place, rest)
+        placed = iter(rest) if in_place else map(self.place, rest)
         size = self.config.gradient_accumulation_steps
         if size == 1:
             yield from ([batch] for batch in placed)
         while group := list(itertools.islice(placed, size)):
             yield group
 
-    def _place(self, batch: Any) -> Any:
+    def place(self, batch: Any) -> Any:
         """Move a batch to the device in the layout of the path; tuples, lists and dicts keep their form."""
         if isinstance(batch, Tensor):
             return self.path.batch(batch.to(self.device, non_blocking=True))
         if isinstance(batch, dict):
-            return {key: self._place(value) for key, value in batch.items()}
+            return {key: self.place(value) for key, value in batch.items()}
         if isinstance(batch, (tuple, list)):
-            return type(batch)(self._place(value) for value in batch)
+            return type(batch)(self.place(value) for value in batch)
         return batch
 
     def _set_lr(self, phase: str, optimizer: torch.optim.Optimizer) -> float:

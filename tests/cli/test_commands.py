@@ -206,3 +206,14 @@ def test_lr_find_suggests_a_rate_and_says_why(pellucid):
     assert 1e-4 < found["lr"] < 0.2
     assert "the loss fell" in found["reason"]
     assert f"optimizer.lr={found['lr']:.2g}" in pellucid("lr-find", "iris.csv").out
+
+
+def test_profile_says_where_the_time_goes(pellucid, trained):
+    said = pellucid("profile", Path(trained["run"]).name).out
+    assert "ms an update of 16 rows" in said
+    assert "making batches" in said
+    assert "Try: " in said
+    assert "Try: --set train.path=" in pellucid("profile", "iris.csv", "--set", "train.path=bf16").out
+    found = pellucid("profile", "iris.csv", "--json").json
+    assert found["seconds"] == pytest.approx(sum(found["profile"]["parts"].values()))
+    assert pellucid("profile", "nowhere.csv").code == 3

@@ -16,7 +16,8 @@ from jaxtyping import jaxtyped
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pellucid.models.rnn import gru, lstm, lstm_lm, rnn
+from pellucid.models.rnn import gru, lstm, rnn
+from pellucid.models.rnn_language import lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import seq2seq
 from pellucid.models.transformer import bert, gpt, transformer
 from pellucid.models.vit import vit
@@ -134,6 +135,7 @@ TOKEN_MODELS = [
     Case(bert, TOKENS, V, V * 64 + ENCODER + linear(64, 64) + norm(64) + V),
     Case(gpt, TOKENS, V, V * 64 + ENCODER),
     Case(gpt, TOKENS, V, V * 64 + T * 64 + ENCODER, {"position": "learned"}),
+    Case(lstm_mlm, TOKENS, V, V * 32 + 2 * direction(4, 32, 32) + linear(64, 32) + norm(32) + V),
 ]
 PAIRS = [
     Case(
@@ -165,7 +167,7 @@ IMAGES = [
 ]
 CASES = CLASSIFIERS + TOKEN_MODELS + PAIRS + IMAGES
 PADDED = [case for case in CASES if case.input_shape == TOKENS]
-LANGUAGE = [case for case in TOKEN_MODELS if case.builder is not bert]
+LANGUAGE = [case for case in TOKEN_MODELS if case.builder not in (bert, lstm_mlm)]
 each = pytest.mark.parametrize("case", CASES, ids=str)
 
 
@@ -211,7 +213,7 @@ def test_untrained_model_says_nothing(case: Case) -> None:
     itself, which is left out."""
     inputs, targets = batch(case)
     logits = case.build()(*inputs)
-    if case.builder not in (bert, gpt, seq2seq):
+    if case.builder not in (bert, gpt, lstm_mlm, seq2seq):
         assert loss_of(logits, targets).item() == pytest.approx(math.log(case.outputs), abs=0.15)
         return
     others = torch.ones_like(logits, dtype=torch.bool).scatter(-1, inputs[-1][..., None], False)
@@ -354,6 +356,7 @@ def test_wrong_input_is_refused_with_both_shapes(case: Case, wrong: Tensor, rece
         (lambda: transformer(TOKENS, K, vocab_size=V, size="smal"), "Did you mean 'small'"),
         (lambda: lstm_lm(TOKENS, V, embed_dim=8), "expect embed_dim and hidden_size .* received 8 and 128"),
         (lambda: gpt(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
+        (lambda: lstm_mlm(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
         (lambda: lstm_lm(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
         (lambda: seq2seq(TOKENS, V, vocab_size=20, share_embeddings=True), "received 20 source .* 30 target"),
         (lambda: vit((784,), K), r"expects images .* received inputs of shape \(784,\)"),
@@ -374,6 +377,7 @@ def test_what_a_language_model_learned_can_begin_a_classifier() -> None:
     for source, target, prefix in [
         (bert(TOKENS, V, size="tiny"), transformer(TOKENS, K, size="tiny", vocab_size=V), ("encoder.",)),
         (lstm_lm(TOKENS, V), lstm(TOKENS, K, vocab_size=V, bidirectional=False), ("embedding.", "layers.")),
+        (lstm_mlm(TOKENS, V), lstm(TOKENS, K, vocab_size=V), ("embedding.", "layers.")),
     ]:
         learned = {name: w for name, w in source.state_dict().items() if name.startswith(prefix)}
         missing, unexpected = target.load_state_dict(learned, strict=False)
@@ -387,9 +391,9 @@ def encode(model: nn.Module, tokens: Tensor) -> Tensor:
     """What the last layer of a language model says."""
     if hasattr(model, "encoder"):
         return model.encoder(tokens)[0]
-    x = model.embedding(tokens)
+    x, lengths = model.embedding(tokens), model.embedding.content(tokens).sum(1)
     for layer in model.layers:
-        x, _ = layer(x)
+        x, _ = layer(x, lengths)
     return x
 
 

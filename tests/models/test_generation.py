@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.models.generation import BOS, EOS, beam_search, choose, sample
-from pellucid.models.rnn import lstm_lm
+from pellucid.models.rnn_language import lstm_lm
 from pellucid.models.seq2seq import seq2seq
 from pellucid.models.transformer import gpt
 

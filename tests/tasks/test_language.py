@@ -21,7 +21,7 @@ from pellucid.data.dataset import UNLABELED, Source
 from pellucid.data.sources import open_data
 from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
-from pellucid.models import bert, gpt, lstm
+from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
 from pellucid.tasks import TASKS, gaps, ngrams
 from pellucid.tasks.language import with_unlabeled
@@ -280,6 +280,17 @@ def test_every_text_has_a_gap_if_it_can():
     given, wanted = Masked(10)(inputs, inputs, torch.Generator().manual_seed(3))
     assert (wanted != -100).sum(1).tolist() == [1, 0]
     assert torch.equal(given[1], inputs[1])
+
+
+def test_more_can_be_hidden_and_told_from_a_sample(play):
+    prepared = prepared_for(GAPS, config(play, "masked_language_model"))
+    more = prepared.config.patch({"data.text.hidden": 0.5, "objective.options.sampled": 20})
+    prepared = prepared_for(GAPS, more)
+    _, targets = next(iter(prepared.training_batches()))
+    assert (targets != -100).float().mean() == pytest.approx(0.5, abs=0.1)
+    trained = trained_on(GAPS, prepared, built(lstm_mlm, prepared, GAPS))
+    loss = GAPS.evaluate(trained, prepared, "test", None).metrics["loss"]
+    assert loss < 0.95 * math.log(GAPS.num_outputs(prepared.preprocess))
 
 
 def test_neighbors_say_more_than_nothing(masked):

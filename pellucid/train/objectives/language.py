@@ -95,19 +95,21 @@ def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any]
     def loss(model: nn.Module, batch: Any) -> Tensor:
         tokens, targets = batch
         scored = scoring(model)
-        hidden, targets = scored.hidden(tokens).flatten(0, 1), targets.flatten()
+        chosen = targets != IGNORED
+        hidden = scored.hidden(tokens)[chosen]  # (N, H)
         weight, bias = scored.scorer()
         pi = torch.full((len(weight),), min(1.0, size / len(weight))) if known is None else known
-        chosen = targets != IGNORED
-        losses = sampled_cross_entropy(hidden[chosen], targets[chosen], weight, bias, pi.to(weight.device))
+        losses = sampled_cross_entropy(hidden, targets[chosen], weight, bias, pi.to(weight.device))
         return losses.sum() / max(len(losses), 1)
 
     return loss
 
 
-def masked_language_model(label_smoothing: float = 0.0) -> Objective:
+def masked_language_model(
+    label_smoothing: float = 0.0, *, sampled: int | None = None, counts: Tensor | None = None
+) -> Objective:
     """Say the tokens that were hidden: `language_model` where most targets are -100."""
-    return language_model(label_smoothing, name="masked_language_model")
+    return language_model(label_smoothing, sampled=sampled, counts=counts, name="masked_language_model")
 
 
 def seq2seq(label_smoothing: float = 0.1, *, name: str = "seq2seq") -> Objective:

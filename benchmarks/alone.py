@@ -1,0 +1,115 @@
+"""What is measured within one process, as ratios: batches, generation, and the cost of more rows.
+
+    .venv/bin/python benchmarks/alone.py
+
+Prints a line for each, and a JSON object: the median ratio and its range over pairs whose order alternates.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from pellucid.config import Augment, TrainConfig
+from pellucid.data.augment import Augmenter
+from pellucid.data.batches import Batches, MemoryRows
+from pellucid.models import generation, gpt, mlp
+from pellucid.train.objectives import classification
+from pellucid.train.optimizers import optimizer
+from pellucid.train.trainer import Trainer
+
+SHIFT, ROTATE = 0.1, 15.0
+
+
+class Changed(Dataset[tuple[Tensor, Tensor]]):
+    """Images shifted and rotated one by one, as a `DataLoader` asks for them."""
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        angle = torch.deg2rad((torch.rand(()) * 2 - 1) * ROTATE)
+        shift = (torch.rand(2) * 2 - 1) * 2 * SHIFT
+        cos, sin = angle.cos(), angle.sin()
+        matrix = torch.stack([torch.stack([cos, -sin, shift[0]]), torch.stack([sin, cos, shift[1]])])
+        image = self.images[number][None]
+        grid = F.affine_grid(matrix[None], list(image.shape), align_corners=False)
+        return F.grid_sample(image, grid, align_corners=False)[0], self.labels[number]
+
+
+def batches() -> tuple[Callable[[], object], Callable[[], object]]:
+    """An epoch of 60,000 images with shift and rotation: a `DataLoader` with two workers, and ours."""
+    images, labels = torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.long)
+    loader = DataLoader(Changed(images, labels), 128, shuffle=True, num_workers=2)
+    change = Augmenter(Augment(shift=SHIFT, rotate=ROTATE))
+    ours = Batches(MemoryRows(images, labels), 128, shuffle=True, augment=change)
+    return lambda: [None for _ in loader], lambda: [None for _ in ours]
+
+
+def writing() -> tuple[Callable[[], object], Callable[[], object]]:
+    """500 characters from a GPT with a window of 512: all of it anew for each, and from what it remembers."""
+    model = gpt((512,), 65, size="small", dropout=0.0).eval()
+    prompt = torch.ones(1, 1, dtype=torch.long)
+
+    @torch.inference_mode()
+    def anew() -> None:
+        tokens = prompt
+        for _ in range(500):
+            tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
+
+    return anew, partial(generation.sample, model, prompt, 500, temperature=0.0, stop=None)
+
+
+def rows(count: int) -> Callable[[], object]:
+    """An epoch over so many rows."""
+    inputs, targets = torch.rand(count, 32), torch.zeros(count, dtype=torch.long)
+    learned_from = Batches(MemoryRows(inputs, targets), 256, shuffle=True)
+
+    def epoch() -> None:
+        model: nn.Module = mlp((32,), 10, size="tiny")
+        config = TrainConfig(epochs=1, device="cpu", path="eager")
+        Trainer(model, classification(), partial(optimizer, "adamw", lr=1e-3), config).fit(learned_from)
+
+    return epoch
+
+
+def compared(first: Callable[[], object], second: Callable[[], object], pairs: int) -> dict[str, float]:
+    """How many times as long the first takes as the second; the first pair is the warm-up."""
+    ratios = []
+    for pair in range(pairs + 1):
+        seconds = {}
+        for name, work in ((0, first), (1, second)) if pair % 2 else ((1, second), (0, first)):
+            began = time.perf_counter()
+            work()
+            seconds[name] = time.perf_counter() - began
+        ratios.append(seconds[0] / seconds[1])
+    found = ratios[1:]
+    return {"ratio": statistics.median(found), "lowest": min(found), "highest": max(found)}
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    found = {
+        "batches, DataLoader / ours": compared(*batches(), pairs=3),
+        "500 characters, without a cache / with": compared(*writing(), pairs=5),
+        "an epoch of 1,000,000 rows / 100,000": compared(rows(1_000_000), rows(100_000), pairs=5),
+        "an epoch of 100,000 rows / 10,000": compared(rows(100_000), rows(10_000), pairs=5),
+    }
+    for name, one in found.items():
+        print(f"{name:<40} {one['ratio']:6.2f}  ({one['lowest']:.2f} to {one['highest']:.2f})")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

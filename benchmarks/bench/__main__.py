@@ -1,0 +1,206 @@
+"""Pellucid beside its peers: each pair of trainings in turn, in processes of their own, as a ratio of speeds.
+
+    make bench                                 every workload; rewrites benchmarks/RESULTS.md and results.json
+    make bench WORKLOAD=mlp                    one workload; the rows of others stay as they are
+    .venv/bin/python benchmarks/bench --workload mlp --peer plain --pairs 7
+
+Ours and one peer train the same network on the same rows for the same number of updates, A B A B, after a
+training of each to warm up; while one trains, the other sleeps. A pair has a seed. Both then measure their
+loss on held-out rows: where the losses differ by more than seeds do, the speed does not count. Peers that
+are not PyTorch loops live in an environment of their own, `.venv-peers`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import torch
+from data import write
+from page import keep
+from peak import peaks
+from workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+OURS = "ours"
+PEERS = {
+    "plain": ("plain", ".venv", {}),
+    "lightning": ("lightning", ".venv-peers", {}),
+    "skorch": ("skorch_", ".venv-peers", {}),
+    "keras_jax": ("keras_", ".venv-peers", {"KERAS_BACKEND": "jax"}),
+    "keras_torch": ("keras_", ".venv-peers", {"KERAS_BACKEND": "torch"}),
+    "scan": ("scan", ".venv-peers", {}),
+}
+"""The module of `contestants`, the environment it lives in and the variables it needs, by name."""
+NOISE = 3.0
+"""Standard deviations between seeds by which mean losses may differ."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One peer on one workload.
+
+    Attributes:
+        ratios: of each pair, how many times faster ours is.
+        ours, theirs: units a second, the median.
+        our_loss, their_loss: on held-out rows, the mean.
+        alike: whether the losses are the same within the noise of seeds.
+        must: the least ratio; 0: none is asked for.
+        path: how ours computed a step.
+    """
+
+    workload: str
+    peer: str
+    ratios: list[float]
+    ours: float
+    theirs: float
+    our_loss: float
+    their_loss: float
+    alike: bool
+    must: float
+    gflops: float
+    path: str
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+class Ended(Exception):
+    """A contestant ended early; holds what it said last."""
+
+
+class Process:
+    """A contestant on a workload, that trains when it is told to; ends with its `with`.
+
+    Raises:
+        Ended: it could not begin.
+    """
+
+    def __init__(self, contestant: str, workload: Workload, arrays: Path):
+        module, environment, variables = PEERS.get(contestant, (contestant, ".venv", {}))
+        python = ROOT / environment / "bin" / "python"
+        with contextlib.ExitStack() as stack:
+            self.log = stack.enter_context(tempfile.TemporaryFile("w+"))
+            self.process = stack.enter_context(
+                subprocess.Popen(
+                    [str(python), str(HERE / "side.py"), module, workload.name, str(arrays)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self.log,
+                    text=True,
+                    env=os.environ | variables | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+                )
+            )
+            self._answer()
+            self.end = stack.pop_all().close
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def train(self, seed: int) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        print(seed, file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def said(self) -> str:
+        """What it has printed on the way."""
+        self.log.seek(0)
+        return self.log.read()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise Ended(self.said()[-2000:])
+        return json.loads(line)
+
+
+def compare(workload: Workload, peer: str, arrays: Path, pairs: int) -> Comparison:
+    """Train in turn; the first pair is the warm-up."""
+    with Process(OURS, workload, arrays) as ours_at_work, Process(peer, workload, arrays) as theirs_at_work:
+        sides = [ours_at_work, theirs_at_work]
+        results: dict[Process, list[dict[str, Any]]] = {side: [] for side in sides}
+        for pair in range(pairs + 1):
+            for side in sides if pair % 2 else sides[::-1]:
+                results[side].append(side.train(seed=pair))
+        path = [line for line in ours_at_work.said().splitlines() if line.startswith("path ")]
+    ours, theirs = (found[1:] for found in results.values())
+    units = workload.steps * (1 if workload.unit == "steps" else workload.batch * workload.per_row)
+    losses = [[run["loss"] for run in side] for side in (ours, theirs)]
+    seconds = [statistics.median(run["seconds"] for run in side) for side in (ours, theirs)]
+    return Comparison(
+        workload.name,
+        peer,
+        [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)],
+        units / seconds[0],
+        units / seconds[1],
+        statistics.mean(losses[0]),
+        statistics.mean(losses[1]),
+        alike(*losses),
+        workload.against[peer],
+        workload.flops * workload.batch * workload.steps / seconds[0] / 1e9,
+        path[0].removeprefix("path ") if path else "",
+    )
+
+
+def alike(ours: list[float], theirs: list[float]) -> bool:
+    """Whether two lots of losses could come from the same training with other seeds."""
+    spread = max(statistics.stdev(ours), statistics.stdev(theirs), 0.01 * statistics.mean(theirs))
+    return abs(statistics.mean(ours) - statistics.mean(theirs)) <= NOISE * spread
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workload", choices=list(WORKLOADS))
+    parser.add_argument("--peer")
+    parser.add_argument("--pairs", type=int, default=5)
+    given = parser.parse_args()
+    if given.pairs < 2:
+        parser.error(f"--pairs: expected 2 or more, so that losses have a spread; received {given.pairs}")
+    with tempfile.TemporaryDirectory() as folder:
+        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+        peak = peaks()
+        for workload in WORKLOADS.values():
+            if given.workload not in (None, workload.name):
+                continue
+            arrays = write(workload.data, Path(folder))
+            for peer in workload.against:
+                if given.peer not in (None, peer):
+                    continue
+                try:
+                    one = compare(workload, peer, arrays, given.pairs)
+                    print(told(one), flush=True)
+                    keep(ROOT / "benchmarks", asdict(one) | {"ratio": one.ratio, "peaks": peak}, machine)
+                except Ended as error:
+                    print(f"{workload.name:<8} {peer:<12} could not be compared: {error}", flush=True)
+
+
+def told(one: Comparison) -> str:
+    unit = WORKLOADS[one.workload].unit
+    return (
+        f"{one.workload:<8} {one.peer:<12} {one.ratio:6.2f}x "
+        f"({min(one.ratios):.2f} to {max(one.ratios):.2f})  "
+        f"ours {one.ours:,.0f} {unit}/s, theirs {one.theirs:,.0f}; "
+        f"loss {one.our_loss:.4f} and {one.their_loss:.4f}{'' if one.alike else ', NOT ALIKE'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Recurrent networks that tell tokens: the next one, or those that are hidden.
+
+    RNNLanguageModel: tokens -> vectors (B, T, C) -> layers (B, T, H) -> logits (B, T, V)
+    RNNMaskedModel:   tokens -> vectors (B, T, C) -> layers (B, T, 2 H) -> head (B, T, C) -> logits (B, T, V)
+
+Shapes: B batch, T tokens, C embed_dim, H hidden_size, V vocab_size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.models.rnn import SIZES, Plan, embedded, init_embedding, plan_of, recurrent_layers
+from pellucid.nn import LockedDropout, TokenEmbedding
+from pellucid.nn.recurrent import State
+
+
+class StateCache:
+    """What a recurrent language model remembers of the tokens it has seen.
+
+    Attributes:
+        length: the number of tokens seen.
+        states: of each layer; empty before the first token.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.states: list[State] = []
+
+    def reorder(self, rows: Int[Tensor, "N"]) -> None:
+        """Let row n be what row rows[n] was."""
+        self.states = [
+            s[:, rows] if isinstance(s, Tensor) else (s[0][:, rows], s[1][:, rows]) for s in self.states
+        ]
+
+
+class RNNLanguageModel(nn.Module):
+    """A recurrent language model; the logits at a step are those of the next token.
+
+    Args:
+        vocab_size: V.
+        cell: see `pellucid.models.rnn.RNN`.
+        plan: see `pellucid.models.rnn.Plan`; tied weights want embed_dim and hidden_size to be the same.
+        dropout: see `pellucid.models.rnn.RNN`.
+        tied: whether the output layer has the weights of the embedding (Press and Wolf 2017).
+
+    Attributes:
+        max_seq_len: None: sequences may be of any length.
+
+    Raises:
+        ValueError: tied weights of different widths, or an unknown cell.
+    """
+
+    max_seq_len: int | None = None
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        cell: str = "lstm",
+        plan: Plan = SIZES["small"],
+        dropout: float = 0.2,
+        tied: bool = True,
+    ):
+        super().__init__()
+        if tied and plan.embed_dim != plan.hidden_size:
+            raise ValueError(
+                f"Tied weights expect embed_dim and hidden_size to be the same, received "
+                f"{plan.embed_dim} and {plan.hidden_size}. Try tied=False."
+            )
+        self.embedding = TokenEmbedding(vocab_size, plan.embed_dim)
+        self.layers = recurrent_layers(cell, plan, bidirectional=False)
+        self.locked_dropout = LockedDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.output = None if tied else nn.Linear(plan.hidden_size, vocab_size)
+        init_embedding(self.embedding)
+
+    def forward(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T V"]:
+        """Score every token as the next.
+
+        Args:
+            tokens: the tokens; with a cache, only those it has not seen.
+            cache: made by `new_cache`; goes on from what it remembers, and remembers these tokens.
+        """
+        hidden = self.hidden(tokens, cache)  # (B, T, H)
+        return self.embedding.logits(hidden) if self.output is None else self.output(hidden)  # (B, T, V)
+
+    def hidden(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T H"]:
+        """Return what the logits are made of; see `forward`."""
+        x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
+        before = cache.states if cache is not None else []
+        after = []
+        for number, layer in enumerate(self.layers):
+            x, state = layer(self.locked_dropout(x), state=before[number] if before else None)
+            after.append(state)
+        if cache is not None:
+            cache.states, cache.length = after, cache.length + tokens.shape[1]
+        return self.locked_dropout(x)
+
+    def scorer(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"] | None]:
+        """Return the weights and biases that make logits of `hidden`; None: no biases."""
+        if self.output is None:
+            return self.embedding.weight, None
+        return self.output.weight, self.output.bias
+
+    def new_cache(self) -> StateCache:
+        """An empty memory."""
+        return StateCache()
+
+
+class RNNMaskedModel(nn.Module):
+    """A recurrent network of two directions that fills in hidden tokens, as BERT does; returns logits.
+
+    Args:
+        vocab_size: V; the embedding is tied to the output.
+        cell: see `pellucid.models.rnn.RNN`.
+        plan: see `Plan`.
+        dropout: see `pellucid.models.rnn.RNN`.
+    """
+
+    def __init__(
+        self, vocab_size: int, *, cell: str = "lstm", plan: Plan = SIZES["small"], dropout: float = 0.1
+    ):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocab_size, plan.embed_dim)
+        self.layers = recurrent_layers(cell, plan, bidirectional=True)
+        self.locked_dropout = LockedDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
+        wide = nn.Linear(2 * plan.hidden_size, plan.embed_dim)
+        self.head = nn.Sequential(wide, nn.GELU(), nn.LayerNorm(plan.embed_dim))
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        init_embedding(self.embedding, plan.embed_dim**-0.5)  # logits begin with variance 1
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        return F.linear(self.hidden(tokens), *self.scorer())  # (B, T, V)
+
+    def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        """Return what the logits are made of."""
+        x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
+        lengths = self.embedding.content(tokens).sum(1)  # (B,)
+        for layer in self.layers:
+            x, _ = layer(self.locked_dropout(x), lengths)
+        return self.head(x)
+
+    def scorer(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
+        """Return the weights and biases that make logits of `hidden`."""
+        return self.embedding.weight, self.output_bias
+
+
+def lstm_lm(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    cell: str = "lstm",
+    size: str | None = None,
+    embed_dim: int | None = None,
+    hidden_size: int | None = None,
+    num_layers: int | None = None,
+    dropout: float = 0.2,
+    tied: bool = True,
+) -> RNNLanguageModel:
+    """Build a recurrent language model.
+
+    Args:
+        input_shape: (T,); texts of other lengths are taken as well.
+        num_outputs: V.
+        cell: rnn, lstm or gru.
+        size: tiny, small (the default) or base; see `pellucid.models.rnn.SIZES`.
+        embed_dim: in place of that of the size.
+        hidden_size: in place of that of the size.
+        num_layers: in place of that of the size.
+        dropout: see `pellucid.models.rnn.RNN`.
+        tied: see `RNNLanguageModel`.
+
+    Raises:
+        ValueError: see `RNNLanguageModel`; or the inputs are not tokens.
+    """
+    _check_tokens("lstm_lm", input_shape)
+    plan = plan_of(size, embed_dim, hidden_size, num_layers)
+    return RNNLanguageModel(num_outputs, cell=cell, plan=plan, dropout=dropout, tied=tied)
+
+
+def lstm_mlm(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    cell: str = "lstm",
+    size: str | None = None,
+    embed_dim: int | None = None,
+    hidden_size: int | None = None,
+    num_layers: int | None = None,
+    dropout: float = 0.1,
+) -> RNNMaskedModel:
+    """Build a recurrent network that fills in hidden tokens; options as those of `lstm_lm`.
+
+    Args:
+        hidden_size: of each direction.
+    """
+    _check_tokens("lstm_mlm", input_shape)
+    plan = plan_of(size, embed_dim, hidden_size, num_layers)
+    return RNNMaskedModel(num_outputs, cell=cell, plan=plan, dropout=dropout)
+
+
+def _check_tokens(name: str, input_shape: Sequence[int]) -> None:
+    if len(input_shape) != 1:
+        raise ValueError(
+            f"{name} expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}."
+        )

@@ -1,0 +1,42 @@
+"""How much data a Vision Transformer needs beside a convolutional network: accuracy against training images.
+
+Alexey Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", ICLR
+2021, figure 4: with few images convolutional networks do better, with many the Vision Transformer does. Its
+images are counted in millions; here both networks are small (204 thousand parameters and 109 thousand) and
+learn from 500 to 32,000 images of CIFAR-10 from scratch. Few images are seen more often, and the test images
+are always the same 10,000.
+"""
+
+from pellucid.study import Study
+
+SIZES = {500: 80, 2_000: 50, 8_000: 24, 32_000: 10}
+"""Epochs by training images."""
+MODELS = {"vit": ("tiny", 1e-3), "cnn": ("small", 4e-3)}
+"""Size and learning rate by model."""
+
+STUDY = Study.parse(
+    {
+        "name": "vit-vs-cnn",
+        "summary": "how much data a Vision Transformer needs beside a CNN: 500 to 32,000 images of CIFAR-10",
+        "base": {
+            "data": {"source": "cifar10", "validation": 0.02, "augment": {"flip": True, "crop": 4}},
+            "optimizer": {"name": "adamw", "weight_decay": 0.05},
+            "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},
+            "train": {"batch_size": 64},
+        },
+        "parts": {
+            f"{model}, {rows:,} images": {
+                "model.name": model,
+                "model.size": size,
+                "optimizer.lr": lr,
+                "data.training_rows": rows,
+                "train.epochs": epochs,
+            }
+            for rows, epochs in SIZES.items()
+            for model, (size, lr) in MODELS.items()
+        },
+        "metric": "test/accuracy",
+        "along": "data.training_rows",
+        "lines": "model.name",
+    }
+)

@@ -1,0 +1,287 @@
+"""How a step is computed, and by how many threads: both chosen by measurement, with the reason.
+
+Every path that could help (see `pellucid.train.paths`) is timed on copies of the user's own model and a
+batch of the user's own data. One that gives another loss is left out. What was chosen is kept per machine.
+
+Shapes do not matter here: a batch is whatever the objective's loss reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.record import files
+from pellucid.train.paths import PATHS, Loss, StepPath
+
+MARGIN = 0.9
+"""Another way must take less than this share of the usual one's time to be worth leaving it."""
+AGREEMENT = 0.05
+"""Its loss may differ from the usual one's by this share."""
+BUDGET = 2.0
+"""Seconds of timing."""
+ENOUGH = 20
+"""Timed steps of each that are as many as it takes."""
+LONG = 600.0
+"""Seconds of training from which on compiling, which takes up to a minute, is tried."""
+SMALL = 0.05
+"""Seconds of a step above which every thread has enough to do."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something decided for the person: what, and why in words."""
+
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How steps are computed.
+
+    Attributes:
+        path: the name of a path.
+        threads: the number of CPU threads.
+    """
+
+    path: Choice
+    threads: Choice
+
+
+def autotune(
+    wanted: str,
+    model: nn.Module,
+    batch: Any,
+    loss: Loss,
+    device: torch.device,
+    *,
+    steps: int = 0,
+) -> Tuned:
+    """Return how a step is computed: as asked, or the fastest of what was measured.
+
+    Args:
+        wanted: a path's name, or "auto".
+        model: the model; it is copied, never changed.
+        batch: one batch of the size that will be trained on.
+        loss: `loss(model, batch)`, the loss of one step.
+        device: where it runs.
+        steps: updates that will be done, all of them with batches of this shape: where they take long,
+            compiling is tried. 0: never.
+
+    Raises:
+        UnknownNameError: there is no path of this name.
+    """
+    every = torch.get_num_threads()
+    if wanted != "auto":
+        if wanted not in PATHS:
+            raise UnknownNameError("path", wanted, ["auto", *PATHS])
+        return Tuned(Choice(wanted, "asked for"), Choice(every, "what torch found"))
+    key = _key(model, batch, device, steps)
+    remembered = _recall(key)
+    if remembered is not None:
+        return remembered
+    state = torch.get_rng_state()
+    try:
+        tuned = _measure(model, batch, loss, device, steps)
+    finally:
+        torch.set_num_threads(every)
+        torch.set_rng_state(state)
+    _remember(key, tuned)
+    return tuned
+
+
+def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> float:
+    """Return how many times as long a step takes on the first path as on the second."""
+    state = torch.get_rng_state()
+    trials = [_Trial(PATHS[name], model, batch, loss, device) for name in (first, second)]
+    for trial in trials:
+        trial.step()
+    _take_turns([trial.step for trial in trials], time.perf_counter() + BUDGET)
+    torch.set_rng_state(state)
+    return statistics.median(trials[0].seconds) / statistics.median(trials[1].seconds)
+
+
+def _measure(model: nn.Module, batch: Any, loss: Loss, device: torch.device, steps: int) -> Tuned:
+    began = time.perf_counter()
+    usual = _Trial(StepPath(), model, batch, loss, device)
+    usual.step()  # warm-up
+    usual.step()
+    threads = _threads(usual) if device.type == "cpu" else Choice(torch.get_num_threads(), "not the CPU")
+    torch.set_num_threads(threads.value)
+    others = [path for path in _candidates(model, usual) if path != usual.path]
+    trials = {path.name: _Trial(path, model, batch, loss, device) for path in others}
+    for trial in trials.values():
+        trial.step()
+    usual.seconds.clear()  # some were with other threads
+    trials = {usual.path.name: usual, **trials}
+    _take_turns([trial.step for trial in trials.values()], began + BUDGET)
+    best, reason = _fastest(trials, "eager")
+    seconds = statistics.median(trials[best].seconds)
+    if steps * seconds > LONG:
+        best, more = _compiled(PATHS[best], seconds, (model, batch, loss, device))
+        reason += more
+    return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
+
+
+def _candidates(model: nn.Module, usual: _Trial) -> Iterator[StepPath]:
+    convolves = any(parameter.ndim == 4 for parameter in model.parameters())
+    attends = usual.attends() and usual.device.type == "cpu"
+    for path in PATHS.values():
+        if not path.compiled and (convolves or not path.channels_last) and (attends or not path.math):
+            yield path
+
+
+def _threads(usual: _Trial) -> Choice:
+    """All threads, or one where a step is too small to share."""
+    every = torch.get_num_threads()
+    if every == 1 or usual.seconds[-1] > SMALL:
+        return Choice(every, "what torch found")
+    times: dict[int, list[float]] = {every: [], 1: []}
+
+    def step(count: int) -> None:
+        torch.set_num_threads(count)
+        usual.step()
+        times[count].append(usual.seconds[-1])
+
+    _take_turns([lambda: step(every), lambda: step(1)], time.perf_counter() + BUDGET / 4)
+    medians = {count: statistics.median(seconds) for count, seconds in times.items()}
+    best = 1 if medians[1] < MARGIN * medians[every] else every
+    measured = ", ".join(f"{count} {1000 * seconds:.2f} ms" for count, seconds in medians.items())
+    return Choice(best, f"measured on this model and batch: {measured} a step")
+
+
+def _take_turns(steps: Sequence[Any], deadline: float) -> None:
+    """Interleaved, so that a busy moment hits all alike."""
+    for _ in range(ENOUGH):
+        for step in steps:
+            step()
+        if time.perf_counter() > deadline:
+            return
+
+
+def _fastest(trials: dict[str, _Trial], usual: str) -> tuple[str, str]:
+    same = {name: trial for name, trial in trials.items() if trial.agrees(trials[usual])}
+    if not same:
+        return usual, "the loss is not finite on the first batch, so nothing was compared"
+    times = {name: statistics.median(trial.seconds) for name, trial in same.items()}
+    best = min(times, key=lambda name: times[name])
+    if times[best] > MARGIN * times[usual]:
+        best = usual
+    refused = [name for name in trials if name not in same]
+    dropped = f"; {', '.join(refused)} left out: another loss" if refused else ""
+    return best, f"{_told(times)} a step{dropped}"
+
+
+def _compiled(path: StepPath, seconds: float, parts: tuple[Any, ...]) -> tuple[str, str]:
+    """Try the same path compiled; (the better of the two, what to say)."""
+    began = time.perf_counter()
+    try:
+        trial = _Trial(replace(path, compiled=True), *parts)
+        trial.step()
+        trial.step()
+    except Exception as error:  # whatever torch.compile cannot read
+        return path.name, f"; compiling failed: {str(error).strip().splitlines()[0][:100]}"
+    took = time.perf_counter() - began
+    before = _Trial(path, *parts)
+    before.step()
+    _take_turns([trial.step, before.step], time.perf_counter() + max(BUDGET / 2, 4 * seconds))
+    best, reason = _fastest({path.name: before, trial.path.name: trial}, path.name)
+    return best, f"; the run is long, so compiling was tried, which took {took:.0f} s: {reason}"
+
+
+def _told(times: dict[str, float]) -> str:
+    return ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in times.items())
+
+
+class _Trial:
+    """One path, tried on a copy of the model."""
+
+    def __init__(self, path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device):
+        self.path, self.loss_of, self.device = path, loss, device
+        self.model = path.place(copy.deepcopy(model), device)
+        self.batch = tuple(path.batch(part.to(device)) for part in batch)
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.backward = path.backward(self.model, loss, learned)
+        self.seconds: list[float] = []
+        self.loss: float | None = None
+
+    def step(self) -> None:
+        torch.manual_seed(0)
+        start = time.perf_counter()
+        loss = self.backward(self.batch, 1)
+        self.model.zero_grad(set_to_none=True)
+        value = loss.item()
+        if self.loss is None:  # the first step is the warm-up, and gives the loss to compare
+            self.loss = value
+        else:
+            self.seconds.append(time.perf_counter() - start)
+
+    def agrees(self, other: _Trial) -> bool:
+        """Whether two paths give the same loss; no loss that is not finite agrees with any."""
+        assert self.loss is not None
+        assert other.loss is not None
+        return abs(self.loss - other.loss) <= AGREEMENT * abs(other.loss) + 1e-6
+
+    def attends(self) -> bool:
+        """Whether the model calls torch's own attention."""
+        with _Calls() as calls, torch.no_grad():
+            self.loss_of(self.model, self.batch)
+        return F.scaled_dot_product_attention in calls.seen
+
+
+class _Calls(TorchFunctionMode):
+    """Notes which of torch's functions are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[Any] = set()
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+# ---- choices kept per machine, so that two runs of the same thing take the same path ----------------
+
+
+def _key(model: nn.Module, batch: Any, device: torch.device, steps: int) -> str:
+    parts = [str(model), str(tuple(batch[0].shape)), str(device), torch.__version__, platform.processor()]
+    parts += [str(torch.get_num_threads()), torch.backends.cpu.get_cpu_capability(), platform.machine()]
+    parts += [str(steps.bit_length())]  # runs of about the same length choose alike
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+
+
+def _cache() -> Path:
+    root = os.environ.get("PELLUCID_CACHE") or Path.home() / ".cache" / "pellucid"
+    return Path(root) / "paths"
+
+
+def _recall(key: str) -> Tuned | None:
+    try:
+        kept = json.loads((_cache() / f"{key}.json").read_text(encoding="utf-8"))
+        tuned = Tuned(Choice(**kept["path"]), Choice(**kept["threads"]))
+        return tuned if tuned.path.value in PATHS else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(key: str, tuned: Tuned) -> None:
+    with contextlib.suppress(OSError, PellucidError):
+        files.write_json(_cache() / f"{key}.json", asdict(tuned))

@@ -1,0 +1,260 @@
+"""Where the time of a training goes: a trainer taken apart with a stopwatch while it runs.
+
+Nothing is changed in what is computed: the parts of the trainer are wrapped from outside, and each second
+counts for the innermost part that is at work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pellucid.train.callbacks import EVENTS, Callback
+from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.paths import StepPath
+from pellucid.train.trainer import Trainer
+
+WARM_UP = 5
+"""Updates that are not counted: caches fill, and torch looks for its fastest kernels."""
+SECONDS = 8.0
+"""Of training, at most."""
+MEASURED = 5
+"""Batches that are measured on, as after an epoch."""
+SIDE = 2048
+"""Of the matrices that tell what the machine can do."""
+
+
+MEASURING = "measuring"
+PARTS = ("data", "forward", "backward", "optimizer", "saving", "callbacks", "rest")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where time goes, in seconds of an update.
+
+    Attributes:
+        parts: seconds of an update, by `PARTS`.
+        by_callback: of "callbacks", by the name of the class.
+        updates: that were counted.
+        rows: in a batch.
+        measuring: seconds of a batch that is measured.
+        flops: floating-point operations of an update; 0 where they could not be counted.
+        peak: the same a second that matrix products reach on this machine, in the precision of the path.
+        double: rows a second with batches twice as large, by rows a second now; None: could not be tried.
+    """
+
+    parts: dict[str, float]
+    by_callback: dict[str, float]
+    updates: int
+    rows: int
+    measuring: float
+    flops: float
+    peak: float
+    double: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Of an update."""
+        return sum(self.parts.values())
+
+    @property
+    def share_of_peak(self) -> float:
+        """Of what matrix products reach, 0..1, while the network computes."""
+        computing = self.parts["forward"] + self.parts["backward"]
+        return self.flops / max(computing, 1e-9) / self.peak if self.peak else 0.0
+
+
+class Stopwatch:
+    """Seconds by part; a part that begins within another stops the other's time until it ends."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        self._count()
+        self._running.append(part)
+        try:
+            yield
+        finally:
+            self._count()
+            self._running.pop()
+
+    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, timed."""
+
+        @wraps(call)
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            with self.of(part):
+                return call(*args, **kwargs)
+
+        return measured
+
+    def reset(self) -> None:
+        self.seconds.clear()
+        self._since = time.perf_counter()
+
+    def _count(self) -> None:
+        now = time.perf_counter()
+        if self._running:
+            part = self._running[-1]
+            self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
+
+
+class Profiler(Callback):
+    """Times a training from within: the last of its callbacks.
+
+    Example:
+        profiler = Profiler()
+        trainer = Trainer(model, objective, make_optimizer, callbacks=[*others, profiler])
+        found = profiler.profile(trainer, batches, validation)
+    """
+
+    def __init__(self) -> None:
+        self.watch, self.updates, self.seconds = Stopwatch(), 0, dict[str, float]()
+        self._began = 0.0
+
+    def profile(self, trainer: Trainer, batches: Any, measured_on: Iterable[Any]) -> Profile:
+        """Train for a few seconds and say where they went. Trainer and model are spent afterwards.
+
+        Args:
+            trainer: that has this as the last of its callbacks.
+            batches: of an epoch, as for `Trainer.fit`.
+            measured_on: batches to measure on.
+        """
+        example = trainer.place(next(iter(batches.epoch(0))))
+        flops, double = _flops(trainer, example), _twice(trainer, example)
+        chosen = list(islice(measured_on, MEASURED))
+        measuring = _measuring(trainer, chosen)
+        _wrap(trainer, self.watch)
+        with self.watch.of("rest"):
+            trainer.fit(_Timed(batches, self.watch), {"val": chosen})
+        each = {part: seconds / max(self.updates, 1) for part, seconds in self.seconds.items()}
+        each.pop(MEASURING, None)
+        by_callback = {part[1:]: each.pop(part) for part in list(each) if part[0] == "@"}
+        parts = dict.fromkeys(PARTS, 0.0) | each | {"callbacks": sum(by_callback.values())}
+        peak, rows = _peak(trainer.path, trainer.device), _rows(example)
+        return Profile(parts, by_callback, self.updates, rows, measuring, flops, peak, double)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == WARM_UP:
+            self.watch.reset()
+            self._began = time.perf_counter()
+        elif trainer.step > WARM_UP:
+            self.updates, self.seconds = trainer.step - WARM_UP, dict(self.watch.seconds)
+            if time.perf_counter() - self._began > SECONDS:
+                trainer.stop("the profile is done")
+
+
+class _Timed:
+    """Batches, each timed while it is made."""
+
+    def __init__(self, batches: Any, watch: Stopwatch):
+        self.batches, self.watch = batches, watch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.epoch(0)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
+        with self.watch.of("data"):
+            made = iter(self.batches.epoch(number, start))
+        while True:
+            with self.watch.of("data"):
+                batch = next(made, None)
+            if batch is None:
+                return
+            yield batch
+
+
+def _wrap(trainer: Trainer, watch: Stopwatch) -> None:
+    for phase in trainer.objective.phases:
+        loss, parameters = phase.loss, trainer.parameters[phase.name]
+        if not trainer.path.compiled:  # a program is one, forward and backward
+            loss = watch.timed("forward", loss)
+        backward = trainer.path.backward(trainer.model, loss, parameters)
+        trainer.backward[phase.name] = watch.timed("backward", backward)
+        optimizer = trainer.optimizers[phase.name]
+        optimizer.step = watch.timed("optimizer", optimizer.step)  # type: ignore[method-assign]
+    trainer.evaluate = watch.timed(MEASURING, trainer.evaluate)  # type: ignore[method-assign]
+    for callback in trainer.callbacks[:-1]:
+        part = "saving" if isinstance(callback, Checkpointer) else f"@{type(callback).__name__}"
+        for event in EVENTS:
+            setattr(callback, event, watch.timed(part, getattr(callback, event)))
+
+
+def _rows(batch: Any) -> int:
+    return len(batch[0] if isinstance(batch, (tuple, list)) else batch)
+
+
+def _flops(trainer: Trainer, batch: Any) -> float:
+    """Of an update, all its phases."""
+    path = StepPath(trainer.path.bf16, trainer.path.channels_last, math=True)
+    total = 0.0
+    for phase in trainer.objective.phases:
+        backward = path.backward(trainer.model, phase.loss, trainer.parameters[phase.name])
+        try:
+            with FlopCounterMode(display=False) as counter:
+                backward(batch, 1)
+        except Exception:  # what torch cannot count is not counted
+            return 0.0
+        finally:
+            trainer.model.zero_grad(set_to_none=True)
+        total += counter.get_total_flops() * phase.repeat / phase.every
+    return total
+
+
+def _twice(trainer: Trainer, batch: Any) -> float | None:
+    """Rows a second of batches twice as large, by rows a second of these."""
+    if not isinstance(batch, (tuple, list)) or not all(isinstance(part, torch.Tensor) for part in batch):
+        return None
+    if trainer.path.compiled:
+        return None
+    larger = type(batch)(torch.cat([part, part]) for part in batch)
+    phase = trainer.objective.phases[0]
+    backward = trainer.path.backward(trainer.model, phase.loss, trainer.parameters[phase.name])
+    once, twice = (_shortest(lambda b=given: backward(b, 1), trainer.model) for given in (batch, larger))
+    return 2 * once / twice
+
+
+def _shortest(call: Callable[[], Any], model: nn.Module, times: int = 5) -> float:
+    seconds = []
+    for _ in range(times + 1):
+        model.zero_grad(set_to_none=True)
+        began = time.perf_counter()
+        call().item()
+        seconds.append(time.perf_counter() - began)
+    model.zero_grad(set_to_none=True)
+    return min(seconds[1:])
+
+
+def _measuring(trainer: Trainer, chosen: list[Any]) -> float:
+    began = time.perf_counter()
+    trainer.evaluate(chosen)
+    return (time.perf_counter() - began) / max(len(chosen), 1)
+
+
+def _peak(path: StepPath, device: torch.device) -> float:
+    """Floating-point operations a second of a square matrix product, the fastest of three."""
+    kind = torch.bfloat16 if path.bf16 else torch.float32
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(kind) for _ in range(2))
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        (a @ b)[0, 0].item()
+        seconds.append(time.perf_counter() - began)
+    return 2 * SIDE**3 / min(seconds[1:])
