@@ -248,6 +248,6 @@ def _join_optimizer(
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})
     for parameter in parameters:
-        for name, value in optimizer.state[parameter].items():
+        for name, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 optimizer.state[parameter][name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -66,7 +66,7 @@ class FusedAdamW(torch.optim.AdamW):
         weights = [weight for group in self.param_groups for weight in group["params"]]
         plain = not any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
         alike = len({(weight.device, weight.dtype) for weight in weights}) == 1
-        if not plain or not alike or any(weight not in self.state for weight in weights):
+        if not plain or not alike or not all(self.state.get(weight) for weight in weights):
             return []
         self._kept = [
             _Kept(

@@ -24,6 +24,12 @@ def start(flowers, runs, *more):
     return subprocess.Popen(command, cwd=flowers, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+def ends(process, code):
+    """Wait for a process to exit with a code; what it said is shown where it exits with another."""
+    said = process.communicate()[1]
+    assert process.returncode == code, said.decode()
+
+
 def first_checkpoint(process, runs):
     while process.poll() is None:
         for pointer in runs.glob("*/checkpoints/last"):
@@ -46,7 +52,7 @@ def outcome(run):
 def control(flowers, tmp_path_factory):
     """A training that nobody interrupts, and the seconds it took."""
     runs = tmp_path_factory.mktemp("control")
-    assert start(flowers, runs).wait() == 0
+    ends(start(flowers, runs), 0)
     run = next(runs.glob("*/run.json")).parent
     return outcome(run), json.loads((run / "run.json").read_text())["seconds"]["training"]
 
@@ -59,7 +65,7 @@ def test_kill_9_at_a_random_moment_changes_nothing(flowers, control, tmp_path, s
     time.sleep(random.Random(seed).uniform(0, 0.8 * seconds))
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert start(flowers, tmp_path, "--resume", "last").wait() == 0
+    ends(start(flowers, tmp_path, "--resume", "last"), 0)
     assert outcome(run) == expected
 
 
@@ -69,9 +75,9 @@ def test_a_signal_saves_says_so_and_can_be_resumed(flowers, control, tmp_path, n
     process = start(flowers, tmp_path)
     run = first_checkpoint(process, tmp_path)
     process.send_signal(number)
-    assert process.wait() == code, process.stderr.read()
+    ends(process, code)
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
-    assert start(flowers, tmp_path, "--resume", run.name).wait() == 0
+    ends(start(flowers, tmp_path, "--resume", run.name), 0)
     assert outcome(run) == expected
 
 

@@ -87,6 +87,20 @@ def test_a_resumed_training_is_bit_identical(runs, batches, held_out, model, con
         assert (metrics, measures) == expected[1:]
 
 
+def test_a_training_saved_before_its_first_step_is_resumed(runs, batches, held_out):
+    run, control = build(runs, network)
+    control.fit(batches, {"val": held_out})
+    expected = final(run, control)
+    run, first = build(runs, network)
+    save(run, first)
+    _, second = build(runs, network, run)
+    assert restore(run, second)
+    second.fit(batches, {"val": held_out})
+    tensors, metrics, measures = final(run, second)
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in expected[0].items())
+    assert (metrics, measures) == expected[1:]
+
+
 def test_augmentation_resumes_too(runs, digits, held_out):
     inputs, targets = digits
     augment = Augmenter(Augment(shift=0.2, mixup=0.4), 10)
