@@ -27,6 +27,7 @@ ObjectiveName = Literal[
     "regression",
     "language_model",
     "masked_language_model",
+    "words_ahead",
     "seq2seq",
     "span_denoising",
     "reconstruction",

@@ -43,15 +43,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "sentiment-best": {
         "data.fraction": 0.01,
         "data.text.max_seq_len": 60,
-        "model.options.embed_dim": 16,
-        "model.options.hidden_size": 16,
+        "model.size": "tiny",
         "model.weights": None,
     },
-    "reviews-lm": {
+    "reviews-words": {
         "data.fraction": 0.005,
         "data.text.vocab_size": 2000,
-        "model.options.embed_dim": 16,
-        "model.options.hidden_size": 16,
+        "model.size": "tiny",
         "objective.options.sampled": 200,
     },
     "shakespeare": {"data.fraction": 0.02, "model.size": "tiny", "data.text.max_seq_len": 64},
@@ -74,7 +72,7 @@ ASKED: dict[str, tuple[Any, int]] = {
     "masked-language": ("This is a [MASK] film.", 1),
     "span-denoise": ("This is a [MASK] film.", 1),
     "translate": ("Ein Mann geht.", 1),
-    "reviews-lm": ("This film is", 1),
+    "reviews-words": ("This film is", 1),
     "shakespeare": ("ROMEO:", 1),
     "compress": (np.zeros((2, 28, 28), np.uint8), 2),
     "denoise": (np.full((1, 28, 28), 200, np.uint8), 1),
@@ -105,7 +103,7 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
         "denoise",
         "image-generation",
         "masked-language",
-        "reviews-lm",
+        "reviews-words",
         "span-denoise",
         "translate",
         "vae",
@@ -139,7 +137,9 @@ class StopsAtStep5(Interrupt):
             trainer.interrupt("interrupted by the test")
 
 
-@pytest.mark.parametrize("name", ["image-generation", "vae", "shakespeare", "sentiment"])
+@pytest.mark.parametrize(
+    "name", ["image-generation", "vae", "shakespeare", "sentiment", "sentiment-best", "reviews-words"]
+)
 def test_recipe_resumes_bit_for_bit(
     name: str, mirror: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from pellucid.tasks import TASKS, Task
 from pellucid.tasks.prepared import Prepared
 from pellucid.train import checkpoint
 from pellucid.train.objectives import Objective
+from pellucid.train.objectives.interfaces import Counting
 from pellucid.train.seed import seed_everything
 
 
@@ -67,6 +68,8 @@ def make_ready(
     model = model if model is not None else make_model(config, prepared.preprocess)
     task.check(model, objective, prepared)
     notes = _begin_from(model, config, runs) if begins else ()
+    if begins and isinstance(model, Counting):
+        model.count(prepared.training_batches())
     return Ready(task, prepared, objective, model, notes)
 
 

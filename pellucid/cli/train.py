@@ -24,6 +24,7 @@ COLUMNS = 4
 GIVEN = {
     "language_model": '"The beginning of a text"',
     "masked_language_model": '"A text with a [MASK] in it"',
+    "words_ahead": '"A few words"',
     "seq2seq": '"A text"',
     "span_denoising": '"A text with a [MASK] in it"',
     "adversarial": "16 --set folder=images",

@@ -27,6 +27,7 @@ from pellucid.models.rnn import RNN, gru, lstm, rnn
 from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
 from pellucid.models.siamese import Siamese, siamese
+from pellucid.models.text_cnn import PhraseLM, TextCNN, phrase_lm, text_cnn
 from pellucid.models.transformer import BERT, GPT, TransformerEncoder, bert, gpt, transformer
 from pellucid.models.unet import UNet, unet
 from pellucid.models.vae import VAE, vae
@@ -41,6 +42,8 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "rnn": rnn,
     "lstm": lstm,
     "gru": gru,
+    "text_cnn": text_cnn,
+    "phrase_lm": phrase_lm,
     "lstm_lm": lstm_lm,
     "lstm_mlm": lstm_mlm,
     "transformer": transformer,
@@ -75,10 +78,12 @@ __all__ = [
     "NLinear",
     "PatchLSTM",
     "PatchTransformer",
+    "PhraseLM",
     "RNNLanguageModel",
     "RNNMaskedModel",
     "Seq2Seq",
     "Siamese",
+    "TextCNN",
     "TransformerEncoder",
     "UNet",
     "ViT",
@@ -97,9 +102,11 @@ __all__ = [
     "nlinear",
     "patch_lstm",
     "patch_transformer",
+    "phrase_lm",
     "rnn",
     "seq2seq",
     "siamese",
+    "text_cnn",
     "transformer",
     "unet",
     "vae",

@@ -17,12 +17,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pellucid.nn import (
-    PAD,
     AttentionPool,
     LockedDropout,
     RecurrentLayer,
-    TokenEmbedding,
     concat_pool,
+    embedded,
+    init_embedding,
     input_layer,
     last_pool,
     max_pool,
@@ -30,8 +30,6 @@ from pellucid.nn import (
 )
 from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
-
-EMBEDDING_STD = 0.1
 
 
 @dataclass(frozen=True)
@@ -141,22 +139,6 @@ def recurrent_layers(cell: str, plan: Plan, *, bidirectional: bool) -> nn.Module
     return nn.ModuleList(
         RecurrentLayer(cell, width, plan.hidden_size, bidirectional=bidirectional) for width in widths
     )
-
-
-def init_embedding(embedding: nn.Module, std: float = EMBEDDING_STD) -> None:
-    """Draw the vectors of tokens from N(0, std^2); that of padding is 0."""
-    if isinstance(embedding, TokenEmbedding):
-        nn.init.normal_(embedding.weight, std=std)
-        nn.init.zeros_(embedding.weight[PAD].detach())
-
-
-def embedded(embedding: nn.Module, inputs: Tensor, dropout: nn.Dropout) -> Tensor:
-    """Embed; in training, drop words, each everywhere in the batch."""
-    x = embedding(inputs)  # (B, T, C)
-    if not dropout.training or not dropout.p or not isinstance(embedding, TokenEmbedding):
-        return x
-    kept = dropout(x.new_ones(embedding.num_embeddings))  # (V,)
-    return x * kept[inputs][:, :, None]
 
 
 def recurrent(

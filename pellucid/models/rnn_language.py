@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.models.rnn import SIZES, Plan, embedded, init_embedding, plan_of, recurrent_layers
-from pellucid.nn import LockedDropout, TokenEmbedding
+from pellucid.models.rnn import SIZES, Plan, plan_of, recurrent_layers
+from pellucid.nn import LockedDropout, TokenEmbedding, embedded, init_embedding
 from pellucid.nn.recurrent import State
 
 

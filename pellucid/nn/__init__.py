@@ -13,8 +13,16 @@ from pellucid.nn.attention import (
     init_transformer,
 )
 from pellucid.nn.convolution import ConvBlock, ResidualBlock
-from pellucid.nn.embedding import PAD, SeriesProjection, TokenEmbedding, input_layer
+from pellucid.nn.embedding import (
+    PAD,
+    SeriesProjection,
+    TokenEmbedding,
+    embedded,
+    init_embedding,
+    input_layer,
+)
 from pellucid.nn.init import gain, init_output, init_weights
+from pellucid.nn.ngrams import BayesNgrams, ngrams
 from pellucid.nn.norm import NORMS, norm
 from pellucid.nn.pooling import AttentionPool, concat_pool, last_pool, max_pool, mean_pool
 from pellucid.nn.position import (
@@ -35,6 +43,7 @@ __all__ = [
     "POSITIONS",
     "Activation",
     "AttentionPool",
+    "BayesNgrams",
     "ConvBlock",
     "KVCache",
     "LearnedPositions",
@@ -50,8 +59,10 @@ __all__ = [
     "TransformerBlock",
     "activation",
     "concat_pool",
+    "embedded",
     "explicit_attention",
     "gain",
+    "init_embedding",
     "init_output",
     "init_transformer",
     "init_weights",
@@ -59,6 +70,7 @@ __all__ = [
     "last_pool",
     "max_pool",
     "mean_pool",
+    "ngrams",
     "norm",
     "positions",
     "unroll",

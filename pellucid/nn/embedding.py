@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 PAD = 0
 """The token that fills a text up to the length of its batch; never content."""
+EMBEDDING_STD = 0.1
+"""Of the vectors of tokens, where nothing else is asked for."""
 
 
 class TokenEmbedding(nn.Embedding):
@@ -49,6 +51,24 @@ class TokenEmbedding(nn.Embedding):
         """Score every token by the product of its vector with `hidden`: weights tied to the output (Press
         and Wolf 2017)."""
         return F.linear(hidden, self.weight)
+
+
+def init_embedding(embedding: nn.Module, std: float = EMBEDDING_STD) -> None:
+    """Draw the vectors of tokens from N(0, std^2); that of padding is 0. What is no table stays as it is."""
+    if isinstance(embedding, TokenEmbedding):
+        nn.init.normal_(embedding.weight, std=std)
+        nn.init.zeros_(embedding.weight[PAD].detach())
+
+
+def embedded(
+    embedding: nn.Module, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"], dropout: nn.Dropout
+) -> Float[Tensor, "B T C"]:
+    """Embed; in training, drop words, each everywhere in the batch (Gal and Ghahramani 2016)."""
+    x = embedding(inputs)  # (B, T, C)
+    if not dropout.training or not dropout.p or not isinstance(embedding, TokenEmbedding):
+        return x
+    kept = dropout(x.new_ones(embedding.num_embeddings))  # (V,)
+    return x * kept[inputs][:, :, None]
 
 
 class SeriesProjection(nn.Linear):

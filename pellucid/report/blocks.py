@@ -42,6 +42,7 @@ TITLES = {
     "multilabel": "What it looks at",
     "language_model": "How it writes",
     "masked_language_model": "What it fills in",
+    "words_ahead": "What it knows of words",
     "seq2seq": "What it writes",
     "span_denoising": "What it restores",
     "reconstruction": "What it gives back",

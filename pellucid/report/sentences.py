@@ -22,6 +22,7 @@ SAYS = {
     "language_model/accuracy": "{name} predicts {value} of the tokens of {of} rightly",
     "masked_language_model/accuracy": "{name} fills in {value} of the tokens hidden in {of} rightly",
     "masked_language_model/loss": "{name} fills in the tokens hidden in {of} at {value} nats each",
+    "words_ahead/loss": "{name} says which words come soon in {of} at {value} nats each",
     "seq2seq/bleu": "{name} translates {of} with a BLEU of {value}",
     "seq2seq/accuracy": "{name} predicts {value} of the tokens of the translations of {of} rightly",
     "seq2seq/loss": "{name} predicts the next token of the translations of {of} at {value} nats",

@@ -7,6 +7,7 @@ and the records; models only to generate with them. `build` asks the task that `
 from __future__ import annotations
 
 from pellucid.tasks.adversarial import Adversarial
+from pellucid.tasks.ahead import WordsAhead
 from pellucid.tasks.anomaly import Anomaly
 from pellucid.tasks.forecasting import Forecasting
 from pellucid.tasks.language import LanguageModel, MaskedLanguageModel
@@ -24,6 +25,7 @@ TASKS: dict[str, Task] = {
         Regression(),
         LanguageModel(),
         MaskedLanguageModel(),
+        WordsAhead(),
         Seq2Seq(),
         SpanDenoising(),
         Reconstruction(),

@@ -79,7 +79,7 @@ class TextTask(Task):
             objectives.language_model,
             config,
             label_smoothing=config.objective.label_smoothing,
-            counts=_counts(prepared) if prepared and "sampled" in config.objective.options else None,
+            counts=token_counts(prepared) if prepared and "sampled" in config.objective.options else None,
             name=self.name,
         )
 
@@ -261,10 +261,10 @@ def _tokens(rows: Rows) -> np.ndarray:
     return rows.tokens
 
 
-def _counts(prepared: Prepared) -> Tensor:
-    """How often each token is there in the training split, (V,)."""
+def token_counts(prepared: Prepared, split: str = "train") -> Tensor:
+    """How often each token is there in a split, (V,)."""
     vocab_size = tokens_of(prepared.preprocess).vocab_size
-    return torch.from_numpy(np.bincount(_tokens(prepared.rows["train"]), minlength=vocab_size))
+    return torch.from_numpy(np.bincount(_tokens(prepared.rows[split]), minlength=vocab_size))
 
 
 def _beginning(prepared: Prepared) -> list[int]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pellucid.models.rnn import gru, lstm, rnn
 from pellucid.models.rnn_language import lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import seq2seq
+from pellucid.models.text_cnn import PHRASE, phrase_lm, text_cnn
 from pellucid.models.transformer import bert, gpt, transformer
 from pellucid.models.vit import vit
 from pellucid.nn import MultiHeadAttention, RecurrentLayer, explicit_attention
@@ -122,6 +123,14 @@ CLASSIFIERS = [
     ),
     Case(transformer, SERIES, K, linear(3, 64) + ENCODER + linear(64, K)),
     Case(lstm, TOKENS, K, V * 32 + 2 * direction(4, 32, 32) + linear(192, K), {**WORDS, "pooling": "concat"}),
+    Case(text_cnn, TOKENS, K, V * 32 + linear(3 * 32, 32) + linear(64, K), WORDS),
+    Case(
+        text_cnn,
+        TOKENS,
+        K,
+        2 * V * 32 + linear(3 * 32, 32) + linear(5 * 32, 32) + 32 * 32 + linear(64, K),
+        {**WORDS, "phrases": True},
+    ),
 ]
 TOKEN_MODELS = [
     Case(lstm_lm, TOKENS, V, V * 32 + direction(4, 32, 32)),
@@ -136,6 +145,7 @@ TOKEN_MODELS = [
     Case(gpt, TOKENS, V, V * 64 + ENCODER),
     Case(gpt, TOKENS, V, V * 64 + T * 64 + ENCODER, {"position": "learned"}),
     Case(lstm_mlm, TOKENS, V, V * 32 + 2 * direction(4, 32, 32) + linear(64, 32) + norm(32) + V),
+    Case(phrase_lm, TOKENS, V, V * 32 + linear(5 * 32, 32) + linear(32, V)),
 ]
 PAIRS = [
     Case(
@@ -306,9 +316,10 @@ def test_causal_model_does_not_see_what_follows(case: Case) -> None:
     embedding.register_forward_hook(lambda _, __, output: vectors.append(output))
     row = tuple(part[8:9] for part in inputs)  # of full length
     logits = model(*row)
+    reach = PHRASE if case.builder is phrase_lm else T
     for t in range(T):
         (gradient,) = torch.autograd.grad(logits[0, t].square().sum(), vectors[-1], retain_graph=True)
-        assert gradient[0, : t + 1].abs().sum(1).min() > 0
+        assert gradient[0, max(0, t + 1 - reach) : t + 1].abs().sum(1).min() > 0
         assert gradient[0, t + 1 :].eq(0).all()
 
 
@@ -357,6 +368,9 @@ def test_wrong_input_is_refused_with_both_shapes(case: Case, wrong: Tensor, rece
         (lambda: lstm_lm(TOKENS, V, embed_dim=8), "expect embed_dim and hidden_size .* received 8 and 128"),
         (lambda: gpt(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
         (lambda: lstm_mlm(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
+        (lambda: phrase_lm(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
+        (lambda: text_cnn(TOKENS, K), r"expects tokens .* vocab_size=None"),
+        (lambda: text_cnn(TOKENS, 1, vocab_size=V, ngrams=True), "2 or more; received 1"),
         (lambda: lstm_lm(SERIES, V), r"expects tokens .* received inputs of shape \(9, 3\)"),
         (lambda: seq2seq(TOKENS, V, vocab_size=20, share_embeddings=True), "received 20 source .* 30 target"),
         (lambda: vit((784,), K), r"expects images .* received inputs of shape \(784,\)"),
@@ -395,6 +409,17 @@ def encode(model: nn.Module, tokens: Tensor) -> Tensor:
     for layer in model.layers:
         x, _ = layer(x, lengths)
     return x
+
+
+def test_phrases_that_were_learned_stay_as_they_are_where_asked() -> None:
+    source = phrase_lm(TOKENS, V)
+    target = text_cnn(TOKENS, K, vocab_size=V, phrases=True, learn_phrases=False)
+    learned = {name: w for name, w in source.state_dict().items() if name.startswith("phrases.")}
+    assert target.load_state_dict(learned, strict=False).unexpected_keys == []
+    (tokens,), targets = batch(CLASSIFIERS[0])
+    loss_of(target(tokens), targets).backward()
+    assert all(p.grad is None for p in target.phrases.parameters())
+    assert torch.equal(target.phrases(tokens), source.phrases(tokens))
 
 
 def test_dropped_words_are_dropped_everywhere() -> None:

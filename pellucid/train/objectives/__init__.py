@@ -6,6 +6,7 @@ a checkpoint holds; measuring draws from one with a fixed seed, or not at all.
 """
 
 from pellucid.train.objectives.adversarial import adversarial
+from pellucid.train.objectives.ahead import words_ahead
 from pellucid.train.objectives.anomaly import anomaly
 from pellucid.train.objectives.forecasting import forecasting
 from pellucid.train.objectives.language import language_model, masked_language_model, seq2seq, span_denoising
@@ -20,6 +21,7 @@ BUILDERS = {
     "regression": regression,
     "language_model": language_model,
     "masked_language_model": masked_language_model,
+    "words_ahead": words_ahead,
     "seq2seq": seq2seq,
     "span_denoising": span_denoising,
     "reconstruction": reconstruction,
@@ -52,4 +54,5 @@ __all__ = [
     "seq2seq",
     "span_denoising",
     "spoil",
+    "words_ahead",
 ]

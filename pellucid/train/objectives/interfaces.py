@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from collections.abc import Iterable
+from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -34,6 +35,15 @@ class Scoring(Protocol):
 
     def scorer(self) -> tuple[Tensor, Tensor | None]:
         """Return the weights (V, H) that make logits of it, and the biases (V,) if there are any."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A model of which a part is counted rather than learned."""
+
+    def count(self, batches: Iterable[tuple[Tensor, Tensor]], /) -> None:
+        """Look at every training batch once, before learning begins."""
         ...
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ConfigError
 
-Measures = dict[str, tuple[Tensor, int]]
+Measures = dict[str, tuple[Tensor, float]]
 """Sums and counts by name, kept on the device: the mean over batches is sum / count."""
 
 MEASURE_SEED = 0
@@ -78,7 +78,7 @@ def means(measured: Iterable[Measures]) -> dict[str, float]:
     What waits on the device is looked at once, after the last batch.
     """
     totals: dict[str, list[Tensor]] = defaultdict(list)
-    counts: dict[str, int] = defaultdict(int)
+    counts: dict[str, float] = defaultdict(float)
     for measures in measured:
         for key, (total, count) in measures.items():
             totals[key].append(total)

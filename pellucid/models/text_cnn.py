@@ -1,0 +1,268 @@
+"""Convolutions over words: what a text is about, and what comes after a phrase.
+
+    TextCNN:  tokens -> vectors (B, T, C) -> regions (B, T, F) -> largest and mean (B, 2F) -> logits (B, K)
+    PhraseLM: tokens -> vectors (B, T, C) -> phrases (B, T, H) -> logits (B, T, V)
+
+A region is a word with one neighbor to either side, a phrase the five words that end at a place. What a
+`PhraseLM` has learned of phrases from texts without labels can stand beside the words of a `TextCNN`, as in
+Rie Johnson and Tong Zhang, "Semi-supervised Convolutional Neural Networks for Text Categorization via Region
+Embedding", NIPS 2015: both have it under the name `phrases.`.
+
+Shapes: B batch, T tokens, C embed_dim, F channels, H features of a phrase, V vocab_size, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.nn import (
+    BayesNgrams,
+    TokenEmbedding,
+    embedded,
+    init_embedding,
+    init_output,
+    max_pool,
+    mean_pool,
+)
+from pellucid.nn.names import lookup
+
+REGION, PHRASE = 3, 5
+"""Words of a region, and of a phrase."""
+EXPERT = 0.5
+"""Share of the training texts that the convolutions judge where n-grams judge the others."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size is made of.
+
+    Attributes:
+        embed_dim: C.
+        channels: F, of regions.
+        phrases: H, of phrases.
+    """
+
+    embed_dim: int
+    channels: int
+    phrases: int
+
+
+SIZES = {"tiny": Plan(32, 32, 32), "small": Plan(128, 400, 256), "base": Plan(256, 1000, 512)}
+"""Plans by size."""
+
+
+class Phrases(nn.Module):
+    """What the words that end at each place say together: ReLU(convolution), which sees nothing that follows.
+
+    Args:
+        vocab_size: V.
+        embed_dim: C.
+        features: H.
+    """
+
+    def __init__(self, vocab_size: int, embed_dim: int, features: int):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocab_size, embed_dim)
+        self.conv = nn.Conv1d(embed_dim, features, PHRASE)
+        init_embedding(self.embedding)
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
+        x = F.pad(self.embedding(tokens).transpose(1, 2), (PHRASE - 1, 0))  # (B, C, T + 4)
+        return F.relu(self.conv(x)).transpose(1, 2)
+
+
+class PhraseLM(nn.Module):
+    """A language model that looks at five words (Bengio et al. 2003); the logits are those of what follows.
+
+    Args:
+        vocab_size: V.
+        plan: see `Plan`.
+        dropout: probability of zeroing a feature of a phrase in training.
+
+    Attributes:
+        max_seq_len: None: texts may be of any length.
+    """
+
+    max_seq_len: int | None = None
+
+    def __init__(self, vocab_size: int, *, plan: Plan = SIZES["small"], dropout: float = 0.1):
+        super().__init__()
+        self.phrases = Phrases(vocab_size, plan.embed_dim, plan.phrases)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(plan.phrases, vocab_size)
+        init_output(self.output)
+
+    @property
+    def embedding(self) -> TokenEmbedding:
+        """The vectors of words as they are read."""
+        return self.phrases.embedding
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        return self.output(self.hidden(tokens))
+
+    def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
+        """Return what the logits are made of."""
+        return self.dropout(self.phrases(tokens))
+
+    def scorer(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"]]:
+        """Return the weights and biases that make logits of `hidden`."""
+        return self.output.weight, self.output.bias
+
+
+class TextCNN(nn.Module):
+    """A convolutional classifier of texts (Kim 2014; Johnson and Zhang 2015); padding changes nothing.
+
+    Args:
+        num_classes: K.
+        vocab_size: V.
+        plan: see `Plan`.
+        phrases: whether regions are made of phrases, too.
+        learn_phrases: whether phrases learn; otherwise they stay what they were begun with.
+        ngrams: whether a linear classifier of n-grams has a say, too (Mesnil et al. 2015, who put it beside
+            a network that has learned language): the logits are the sum of both. So that neither leaves the
+            learning to the other, only one of them, drawn at random, judges a text in training, as in
+            Neverova et al. 2016, ModDrop. It counts the training texts before it learns; see `count`.
+        dropout: in training, the probability of zeroing a feature before the logits and leaving out an
+            n-gram; three fifths of it is that of a word, everywhere in the batch. 0: nothing is drawn.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        vocab_size: int,
+        *,
+        plan: Plan = SIZES["small"],
+        phrases: bool = False,
+        learn_phrases: bool = True,
+        ngrams: bool = False,
+        dropout: float = 0.5,
+    ):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocab_size, plan.embed_dim)
+        self.conv = nn.Conv1d(plan.embed_dim, plan.channels, REGION, padding=REGION // 2)
+        self.phrases = Phrases(vocab_size, plan.embed_dim, plan.phrases) if phrases else None
+        self.from_phrases = nn.Linear(plan.phrases, plan.channels, bias=False) if phrases else None
+        if self.phrases is not None and not learn_phrases:
+            self.phrases.requires_grad_(False)
+        self.ngrams = BayesNgrams(num_classes, dropout=dropout) if ngrams else None
+        self.word_dropout, self.dropout = nn.Dropout(0.6 * dropout), nn.Dropout(dropout)
+        self.output = nn.Linear(2 * plan.channels, num_classes)
+        init_embedding(self.embedding)
+        init_output(self.output)
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B K"]:
+        content = self.embedding.content(tokens)
+        regions = self.regions(tokens)  # (B, T, F)
+        pooled = torch.cat([max_pool(regions, content), mean_pool(regions, content)], 1)
+        logits = self.output(self.dropout(pooled))  # (B, K)
+        if self.ngrams is None:
+            return logits
+        linear = self.ngrams(tokens)
+        if not self.training or not self.dropout.p:
+            return logits + linear
+        convolved = torch.rand(len(tokens), 1, device=tokens.device) < EXPERT
+        return torch.where(convolved, logits.to(linear.dtype), linear)
+
+    def regions(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"]:
+        """Return what each word says among its neighbors."""
+        x = embedded(self.embedding, tokens, self.word_dropout)  # (B, T, C)
+        found = self.conv(x.transpose(1, 2)).transpose(1, 2)  # (B, T, F)
+        if self.phrases is not None and self.from_phrases is not None:
+            whole = self.phrases(F.pad(tokens, (0, PHRASE // 2)))[:, PHRASE // 2 :]  # centered, (B, T, H)
+            found = found + self.from_phrases(F.rms_norm(whole, whole.shape[2:], eps=1e-3))
+        return F.relu(found)
+
+    def count(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Count the n-grams of training texts, if they are looked at; see `BayesNgrams.count`."""
+        if self.ngrams is not None:
+            self.ngrams.count(batches)
+
+
+def plan_of(size: str | None, embed_dim: int | None, channels: int | None, phrases: int | None) -> Plan:
+    """Return the plan of a size, small by default, with what is given put in its place."""
+    given = {"embed_dim": embed_dim, "channels": channels, "phrases": phrases}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(lookup("text_cnn size", size or "small", SIZES), **changes)
+
+
+def text_cnn(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    vocab_size: int | None = None,
+    embed_dim: int | None = None,
+    channels: int | None = None,
+    phrases: bool = False,
+    learn_phrases: bool = True,
+    ngrams: bool = False,
+    dropout: float = 0.5,
+) -> TextCNN:
+    """Build a convolutional classifier of texts.
+
+    Args:
+        input_shape: (T,); texts of other lengths are taken as well.
+        num_outputs: K.
+        size: tiny, small (the default) or base; see `SIZES`.
+        vocab_size: V.
+        embed_dim: in place of that of the size.
+        channels: in place of that of the size.
+        phrases: see `TextCNN`.
+        learn_phrases: see `TextCNN`.
+        ngrams: see `TextCNN`.
+        dropout: see `TextCNN`.
+
+    Raises:
+        ValueError: the inputs are not tokens, or n-grams are to tell one class.
+    """
+    if vocab_size is None or len(input_shape) != 1:
+        raise ValueError(
+            f"text_cnn expects tokens of shape (T,) with a vocab_size, received inputs of shape "
+            f"{tuple(input_shape)} and vocab_size={vocab_size}."
+        )
+    if ngrams and num_outputs < 2:
+        raise ValueError(f"ngrams=True compares classes, and expects 2 or more; received {num_outputs}.")
+    return TextCNN(
+        num_outputs,
+        vocab_size,
+        plan=plan_of(size, embed_dim, channels, None),
+        phrases=phrases,
+        learn_phrases=learn_phrases,
+        ngrams=ngrams,
+        dropout=dropout,
+    )
+
+
+def phrase_lm(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    embed_dim: int | None = None,
+    phrases: int | None = None,
+    dropout: float = 0.1,
+) -> PhraseLM:
+    """Build a language model of phrases.
+
+    Args:
+        input_shape: (T,); texts of other lengths are taken as well.
+        num_outputs: V.
+        size: tiny, small (the default) or base; see `SIZES`.
+        embed_dim: in place of that of the size.
+        phrases: H, in place of that of the size.
+        dropout: see `PhraseLM`.
+
+    Raises:
+        ValueError: the inputs are not tokens.
+    """
+    if len(input_shape) != 1:
+        raise ValueError(
+            f"phrase_lm expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}."
+        )
+    return PhraseLM(num_outputs, plan=plan_of(size, embed_dim, None, phrases), dropout=dropout)

@@ -1,0 +1,96 @@
+"""Runs of tokens in a text, and how telling each is of a class: all a linear model of texts looks at.
+
+Shapes: B texts, T tokens, N places in the lists of n-grams, M buckets, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.nn.embedding import PAD
+
+LONGEST = 3
+"""Tokens of the longest n-gram."""
+BUCKETS = 2**21
+"""Places for n-grams: a review corpus of 6 million words has 4 million different ones, most of them once."""
+SCALE = 0.3
+"""Of the logits, and so of how fast they change: Adam moves every weight alike, and a text has hundreds of
+n-grams. Without it a rate that suits the layers of a network learns n-grams by heart."""
+_STEP, _MIX, _KEPT = 1_000_003, 0x9E3779B97F4A7C1, 20
+
+
+def ngrams(
+    tokens: Int[Tensor, "B T"], buckets: int = BUCKETS, longest: int = LONGEST
+) -> tuple[Int[Tensor, "B N"], Bool[Tensor, "B N"]]:
+    """List the n-grams of texts by the bucket that a hash puts each in (Weinberger et al. 2009).
+
+    Args:
+        tokens: padded with 0 at the end.
+        buckets: M, a power of two.
+        longest: tokens of the longest; there are shorter ones, too.
+
+    Returns:
+        buckets, sorted in each text; and whether a place is the first of its bucket: a bucket counts once,
+        and padding never.
+    """
+    found = []
+    for length in range(1, min(longest, tokens.shape[1]) + 1):
+        code = torch.zeros_like(tokens[:, length - 1 :])
+        for start in range(length):
+            code = code * _STEP + tokens[:, start : tokens.shape[1] - length + 1 + start] + length
+            code = code ^ (code >> 29)
+        code = ((code * _MIX) >> _KEPT) & (buckets - 1)
+        found.append(code.masked_fill(tokens[:, length - 1 :] == PAD, -1))
+    codes = torch.cat(found, 1).sort(1).values  # (B, N)
+    first = codes >= 0
+    first[:, 1:] &= codes[:, 1:] != codes[:, :-1]
+    return codes.clamp(min=0), first
+
+
+class BayesNgrams(nn.Module):
+    r"""A linear classifier of the n-grams in a text, each scaled by how telling it is of a class.
+
+    Sida Wang and Christopher Manning, "Baselines and Bigrams", ACL 2012: with $p_{fk}$ the share of n-gram f
+    among those of the training texts of class k, the logit of k is $c \sum_f w_f r_{fk}$ over the n-grams of
+    a text, where $r_{fk} = \ln p_{fk} / p_{f \bar k}$ compares k with the mean of all other classes and stays
+    fixed, $w_f$ is learned and c is `SCALE`. With all w alike this is naive Bayes.
+
+    Args:
+        num_classes: K, 2 or more.
+        buckets: M; see `ngrams`.
+        dropout: probability of leaving out an n-gram in training.
+    """
+
+    ratio: Tensor
+
+    def __init__(self, num_classes: int, *, buckets: int = BUCKETS, dropout: float = 0.5):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.weight = nn.Parameter(torch.zeros(buckets))  # w, (M,)
+        self.register_buffer("ratio", torch.zeros(buckets, num_classes))  # r, (M, K)
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B K"]:
+        codes, first = ngrams(tokens, len(self.weight))
+        strength = self.dropout(first.to(self.weight.dtype)) * self.weight[codes]  # (B, N)
+        return SCALE * F.embedding_bag(codes, self.ratio, mode="sum", per_sample_weights=strength)
+
+    @torch.no_grad()
+    def count(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set r from training texts.
+
+        Args:
+            batches: of tokens (B, T) and classes (B,).
+        """
+        counts = torch.ones_like(self.ratio)  # Laplace's: nothing is impossible
+        for tokens, classes in batches:
+            codes, first = ngrams(tokens.to(counts.device), len(counts))
+            owners = classes.to(counts.device)[:, None].expand_as(codes)
+            counts.index_put_((codes[first], owners[first]), counts.new_ones(()), accumulate=True)
+        shares = counts / counts.sum(0)  # (M, K)
+        others = (shares.sum(1, keepdim=True) - shares) / (shares.shape[1] - 1)
+        self.ratio.copy_((shares / others).log())

@@ -1,0 +1,25 @@
+"""Which words come soon in film reviews: where `sentiment-best` begins.
+
+75,000 reviews of IMDB without their labels, after Rie Johnson and Tong Zhang, "Semi-supervised Convolutional
+Neural Networks for Text Categorization via Region Embedding", NIPS 2015: from five words a network says which
+are among the next twenty, and so learns what praise and blame look like. The test reviews are never read.
+"""
+
+from pellucid.config import Config
+
+CONFIG = Config.parse(
+    {
+        "name": "reviews-words",
+        "summary": "which words come soon in film reviews, phrases to begin from",
+        "data": {
+            "source": "imdb",
+            "test": 0,
+            "text": {"tokenizer": "words", "vocab_size": 30_000, "max_seq_len": 256},
+        },
+        "model": {"name": "phrase_lm", "options": {"dropout": 0.0}},
+        "objective": {"name": "words_ahead", "options": {"sampled": 1000}},
+        "optimizer": {"name": "adamw", "lr": 5e-3},
+        "schedule": {"name": "one_cycle", "options": {"peak_at": 0.05}},
+        "train": {"epochs": 3, "batch_size": 32, "checkpoint_seconds": 120},
+    }
+)
