@@ -186,7 +186,7 @@ class SpanDenoising(Task):
         first_gap = _first_gap(prepared.preprocess)
         learned, contexts = spans.counted(prepared.training_batches(), first_gap, COUNTED)
         found: Baselines = {}
-        for levels, name in enumerate(("unigram", "bigram")):
+        for levels, name in enumerate(spans.COUNTING):
             model, found[name] = ngrams.NGrams(learned, contexts[:levels], first_gap + 1), {}
             for split, prefix in EVALUATED.items():
                 if split in prepared.rows:
@@ -194,11 +194,9 @@ class SpanDenoising(Task):
                         prepared.batches(split), first_gap, len(prepared.rows[split])
                     )
                     found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
-        for split, prefix in EVALUATED.items():
-            if split in prepared.rows:
-                given, truths = _to_fill(prepared, split)
-                said = spans.filled_by_counting(learned, contexts, given, first_gap)
-                found["bigram"][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
+                    given, truths = _to_fill(prepared, split)
+                    said = spans.filled_by_counting(learned, contexts[:levels], given, first_gap)
+                    found[name][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
         return found
 
     def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:

@@ -12,6 +12,9 @@ from pellucid.data.text import BOS, EOS, TextInputs
 from pellucid.tasks import ngrams
 
 SHARE, LENGTH = 0.15, 3.0
+COUNTING = ("unigram", "bigram", "trigram", "4-gram")
+"""What counting is done, by name: the place of each is the number of tokens before a gap that it sees."""
+DEPTH = len(COUNTING) - 1
 
 
 def gaps_of(window: int) -> int:
@@ -52,7 +55,9 @@ def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[n
         first_gap: the token of the first gap.
         most: texts to look at.
     """
-    words, before, seen = [], [], 0
+    words: list[int] = []
+    before: list[list[int]] = []
+    seen = 0
     for sources, targets in batches:
         for source, target in zip(sources, targets, strict=True):
             one, other = _row(source, target, first_gap)
@@ -61,26 +66,32 @@ def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[n
             seen += 1
         if seen >= most:
             break
-    return np.array(words), [ngrams.code([np.array(before)])]
+    return np.array(words), _contexts(before)
 
 
-def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], list[int]]:
+def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], list[list[int]]]:
     given = source.tolist()
-    left = {token: given[place - 1] for place, token in enumerate(given) if token >= first_gap}
-    words, before, last = [], [], BOS
+    left = {token: given[:place] for place, token in enumerate(given) if token >= first_gap}
+    words, before, last = [], [], [BOS]
     for token in target.tolist()[1:]:
         if token == 0:
             break
         words.append(min(token, first_gap))
-        before.append(last)
-        last = left.get(token, token)
+        before.append(last[-DEPTH:])
+        last = left[token] if token in left else [*last[-DEPTH:], token]
     return words, before
+
+
+def _contexts(before: Sequence[list[int]]) -> list[np.ndarray]:
+    """Codes (N,) of the last token before each of N places, of the last two, and so on."""
+    columns = np.array([[-1] * (DEPTH - len(row)) + row for row in before]).reshape(-1, DEPTH).T
+    return [ngrams.code(list(columns[-depth:])) for depth in range(1, DEPTH + 1)]
 
 
 def filled_by_counting(
     words: np.ndarray, contexts: Sequence[np.ndarray], sources: Sequence[list[int]], first_gap: int
 ) -> list[list[int]]:
-    """Write into each gap the one word that is likeliest after the word before it.
+    """Write into each gap the one word that is likeliest after the words before it.
 
     Args:
         words: those to learn from, and
@@ -93,8 +104,8 @@ def filled_by_counting(
     answers = []
     for source in sources:
         gaps = [place for place, token in enumerate(source) if token >= first_gap]
-        before = np.array([source[place - 1] for place in gaps])
-        said = model.likeliest([ngrams.code([before])], len(gaps)).tolist()
+        seen = _contexts([source[max(0, place - DEPTH) : place] for place in gaps])
+        said = model.likeliest(seen[: len(contexts)], len(gaps)).tolist()
         answers.append(
             [token for place, word in zip(gaps, said, strict=True) for token in (source[place], word)]
         )
