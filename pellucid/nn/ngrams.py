@@ -38,6 +38,14 @@ def ngrams(
         buckets, sorted in each text; and whether a place is the first of its bucket: a bucket counts once,
         and padding never.
     """
+    codes = torch.cat(_codes(tokens, buckets, longest), 1).sort(1).values  # (B, N)
+    first = codes >= 0
+    first[:, 1:] &= codes[:, 1:] != codes[:, :-1]
+    return codes.clamp(min=0), first
+
+
+def _codes(tokens: Tensor, buckets: int, longest: int) -> list[Tensor]:
+    """The bucket of the n-gram that begins at each place, (B, T - n + 1) for each n; -1: padding."""
     found = []
     for length in range(1, min(longest, tokens.shape[1]) + 1):
         code = torch.zeros_like(tokens[:, length - 1 :])
@@ -46,10 +54,7 @@ def ngrams(
             code = code ^ (code >> 29)
         code = ((code * _MIX) >> _KEPT) & (buckets - 1)
         found.append(code.masked_fill(tokens[:, length - 1 :] == PAD, -1))
-    codes = torch.cat(found, 1).sort(1).values  # (B, N)
-    first = codes >= 0
-    first[:, 1:] &= codes[:, 1:] != codes[:, :-1]
-    return codes.clamp(min=0), first
+    return found
 
 
 class BayesNgrams(nn.Module):
@@ -78,6 +83,22 @@ class BayesNgrams(nn.Module):
         codes, first = ngrams(tokens, len(self.weight))
         strength = self.dropout(first.to(self.weight.dtype)) * self.weight[codes]  # (B, N)
         return SCALE * F.embedding_bag(codes, self.ratio, mode="sum", per_sample_weights=strength)
+
+    @torch.no_grad()
+    def by_token(self, tokens: Int[Tensor, "B T"], output: int) -> Float[Tensor, "B T"]:
+        """Return what each token adds to the logit of a class: that of an n-gram, spread over its tokens."""
+        parts = _codes(tokens, len(self.weight), LONGEST)
+        codes = torch.cat(parts, 1)  # (B, N)
+        times = (codes[:, :, None] == codes[:, None, :]).sum(2)  # one bucket counts once a text
+        known = codes.clamp(min=0)
+        each = SCALE * self.weight[known] * self.ratio[known, output] / times * (codes >= 0)
+        added = each.new_zeros(tokens.shape)
+        for worth in each.split([part.shape[1] for part in parts], dim=1):
+            places = worth.shape[1]
+            length = tokens.shape[1] - places + 1
+            for offset in range(length):
+                added[:, offset : offset + places] += worth / length
+        return added
 
     @torch.no_grad()
     def count(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -2,7 +2,8 @@
 
 Integrated gradients (Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017): the
 gradient of the logit along the straight line from an embedding of zeros to that of the word, summed. The
-contributions of all words add up to the logit minus that of the empty text, up to the error of the sum.
+contributions of all words add up to the logit minus that of the empty text, up to the error of the sum. What
+n-grams add, which are looked at without vectors, is known exactly.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.data.text import TextInputs
 from pellucid.evaluation import Trained
+from pellucid.nn import BayesNgrams
 
 SHOWN, STEPS, LONGEST = 6, 32, 200
 
@@ -30,7 +33,7 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
     """
     encoded = trained.preprocess.encoded
     classes = trained.preprocess.classes
-    if not isinstance(encoded, TextInputs) or not classes or _embedding(trained.model) is None:
+    if not isinstance(encoded, TextInputs) or not classes or not _tables(trained.model):
         return []
     made = []
     texts = table[encoded.name]
@@ -60,7 +63,7 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: i
     """Return what each token adds to one output.
 
     Args:
-        model: tokens (B, T) -> logits (B, K), with an `nn.Embedding` for its tokens.
+        model: tokens (B, T) -> logits (B, K), with an `nn.Embedding` or several for its tokens.
         tokens: (B, T) int64, padded with 0.
         output: which of the K.
         steps: S, points on the line from zero to the embedding; the midpoint rule.
@@ -68,35 +71,41 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: i
     Returns:
         (B, T) float32; 0 at padding.
     """
-    embedding = _embedding(model)
-    assert embedding is not None
+    whole: dict[nn.Module, Tensor] = {}
+    lines: dict[nn.Module, Tensor] = {}
     points = (torch.arange(steps, device=tokens.device) + 0.5) / steps  # (S,)
     shares = points.repeat(len(tokens))[:, None, None]  # (B S, 1, 1)
-    seen: list[Tensor] = []
 
     def on_the_line(module: nn.Module, given: Any, made: Tensor) -> Tensor:
-        whole = made.detach()
-        seen[:] = [whole, (whole * shares.to(whole)).requires_grad_(True)]
-        return seen[1]
+        if given[0].shape[1] != tokens.shape[1]:  # padded by the model itself
+            made = made[:, : tokens.shape[1]]
+        whole[module] = made.detach()
+        lines[module] = (whole[module] * shares.to(made)).requires_grad_(True)
+        return F.pad(lines[module], (0, 0, 0, given[0].shape[1] - tokens.shape[1]))
 
     training = model.training
     model.eval()
-    handle = embedding.register_forward_hook(on_the_line)
+    handles = [table.register_forward_hook(on_the_line) for table in _tables(model)]
     try:
         with torch.enable_grad():
             logits = model(tokens.repeat_interleave(steps, dim=0))  # (B S, K)
-            (gradient,) = torch.autograd.grad(logits[:, output].sum(), seen[1])
+            gradients = torch.autograd.grad(logits[:, output].sum(), list(lines.values()))
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
         model.train(training)
-    each = (gradient * seen[0]).sum(-1)  # (B S, T)
-    return each.unflatten(0, (len(tokens), steps)).mean(1) * (tokens != 0)
+    each = [(gradient * whole[table]).sum(-1) for gradient, table in zip(gradients, lines, strict=True)]
+    added = torch.stack(each).sum(0).unflatten(0, (len(tokens), steps)).mean(1)  # (B, T)
+    for module in model.modules():
+        if isinstance(module, BayesNgrams):
+            added = added + module.by_token(tokens, output)
+    return added * (tokens != 0)
 
 
-def _embedding(model: nn.Module) -> nn.Embedding | None:
-    """The table that turns tokens into vectors: the one that knows of padding."""
+def _tables(model: nn.Module) -> list[nn.Embedding]:
+    """The tables that turn tokens into vectors: those that know of padding."""
     tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
-    return next((table for table in tables if table.padding_idx is not None), None)
+    return [table for table in tables if table.padding_idx is not None]
 
 
 def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArray) -> list[int]:
