@@ -20,6 +20,6 @@ CONFIG = Config.parse(
         "objective": {"name": "words_ahead", "options": {"sampled": 1000}},
         "optimizer": {"name": "adamw", "lr": 5e-3},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.05}},
-        "train": {"epochs": 3, "batch_size": 32, "checkpoint_seconds": 120},
+        "train": {"epochs": 1, "batch_size": 32, "checkpoint_seconds": 120},
     }
 )
