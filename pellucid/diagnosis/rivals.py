@@ -19,8 +19,13 @@ def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
     return next(((name, baselines[name]) for name in GUESSES if name in baselines), ("", {}))
 
 
-def against_guessing(points: Curves, baselines: Baselines) -> tuple[str, str] | None:
+def against_guessing(points: Curves, baselines: Baselines, least: float = MATERIAL) -> tuple[str, str] | None:
     """Say that a run is barely better than an answer without its input, by accuracy and by loss alike.
+
+    Args:
+        points: its curves.
+        baselines: all of them.
+        least: the share of the way from guessing to perfection that is more than barely better.
 
     Returns:
         (what was seen, what it means), or None if it is better.
@@ -36,7 +41,7 @@ def against_guessing(points: Curves, baselines: Baselines) -> tuple[str, str] | 
         best, theirs = float(points.val.min()), prior["val/loss"]
         skills.append(1 - best / theirs)
         words.append(f"loss {figure(best)}, {called} {figure(theirs)}")
-    if not skills or max(skills) >= MATERIAL:
+    if not skills or max(skills) > least:
         return None
     means = "It has learned how frequent things are and little else: the learning rate may be far off."
     if name == "prior":

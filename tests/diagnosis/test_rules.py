@@ -100,6 +100,15 @@ def test_no_better_than_guessing_underfits():
     assert "accuracy 11.0 %, guessing 10.0 %" in finding.seen
 
 
+def test_where_little_can_be_learned_a_little_is_enough():
+    guess = {"unigram": {"val/loss": 8.684}}
+    curves = run_of([8.65, 8.62, 8.612, 8.612], [8.6] * 4)
+    assert generalization(curves, guess, Setting(task="language_model")).rule == "underfitting"
+    assert generalization(curves, guess, Setting(task="words_ahead")).level == "note"
+    worse = run_of([8.75, 8.70, 8.69, 8.69], [8.7] * 4)
+    assert generalization(worse, guess, Setting(task="words_ahead")).rule == "underfitting"
+
+
 def test_accuracy_near_the_prior_is_healthy_where_the_loss_is_far_below_it():
     """With 99 rows of a hundred in one class, accuracy has no room; the loss does."""
     prior = {"prior": {"val/accuracy": 0.99, "val/loss": 0.056}}
