@@ -13,15 +13,16 @@ CONFIG = Config.parse(
     {
         "name": "sentiment-best",
         "summary": "film reviews for or against, phrases learned without labels beside n-grams",
-        "data": {"source": "imdb", "text": {"max_seq_len": 400, "cut": "middle"}},
+        "data": {"source": "imdb", "text": {"max_seq_len": 1000, "cut": "middle"}},
         "model": {
             "name": "text_cnn",
             "options": {"phrases": True, "learn_phrases": False, "ngrams": True},
             "weights": "reviews-words",
         },
+        "objective": {"name": "classification", "label_smoothing": 0.1},
         "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.1}},
-        "train": {"epochs": 6, "batch_size": 32, "checkpoint_seconds": 120},
+        "train": {"epochs": 5, "batch_size": 32, "checkpoint_seconds": 120},
         "target": {"metric": "test/accuracy", "value": 0.92, "on": "stanfordnlp/imdb"},
         "published": {
             "metric": "test/accuracy",
