@@ -41,18 +41,16 @@ def test_python_blocks_run(block, folder):
     assert "report.html" in done.stdout
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_run(line, folder):
-    arguments = shlex.split(line, comments=True)
-    if (
-        arguments[0] == "make"
-    ):  # both are tried on a fresh clone elsewhere; here, that they say what they would do
-        done = run(["make", "-n", "-C", str(ROOT), arguments[1]], folder)
-        assert "pip install" in done.stdout or os.path.exists(ROOT / ".venv/installed")
-    else:
-        done = run([sys.executable, "-m", "pellucid", *arguments[1:]], folder)
-        assert done.stdout
-    assert done.returncode == 0, done.stderr
+def test_commands_run_in_their_order(folder):
+    for line in COMMANDS:
+        arguments = shlex.split(line, comments=True)
+        if arguments[0] == "make":  # tried on a fresh clone elsewhere; here, that it says what it would do
+            done = run(["make", "-n", "-C", str(ROOT), arguments[1]], folder)
+            assert "pip install" in done.stdout or os.path.exists(ROOT / ".venv/installed")
+        else:
+            done = run([sys.executable, "-m", "pellucid", *arguments[1:]], folder)
+            assert done.stdout, line
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
 def test_the_catalogue_page_is_what_the_code_says():
