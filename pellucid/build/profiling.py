@@ -56,7 +56,8 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
     device, _ = choose_device(config.train.device)
     batch, loss = next(iter(batches)), objective.phases[0].loss
     tuned = autotune(config.train.path, ready.model, batch, loss, device)
-    best = autotune("auto", ready.model, batch, loss, device).path.value
+    asked = config.train.path != "auto"
+    best = (autotune("auto", ready.model, batch, loss, device) if asked else tuned).path.value
     times = (
         ratio(tuned.path.value, best, ready.model, batch, loss, device) if best != tuned.path.value else 1.0
     )

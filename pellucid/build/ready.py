@@ -13,6 +13,7 @@ from pellucid.build.prepared import prepare
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ConfigError
 from pellucid.tasks import TASKS, Task
 from pellucid.tasks.prepared import Prepared
 from pellucid.train import checkpoint
@@ -69,7 +70,10 @@ def make_ready(
     task.check(model, objective, prepared)
     notes = _begin_from(model, config, runs) if begins else ()
     if begins and isinstance(model, Counting):
-        model.count(prepared.training_batches())
+        try:
+            model.count_batches(prepared.training_batches())
+        except ValueError as error:
+            raise ConfigError(f"model: {error}") from None
     return Ready(task, prepared, objective, model, notes)
 
 

@@ -23,7 +23,7 @@ from pellucid.diagnosis.words import few, figure, percent
 from pellucid.record import Finding, Run
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
-OF_TOKENS = ("language_model", "masked_language_model", "words_ahead", "seq2seq", "span_denoising")
+OF_TOKENS = ("language_model", "masked_language_model", "seq2seq", "span_denoising")
 """Tasks whose accuracy is a share of tokens, so that rows do not tell its sampling error."""
 LITTLE_TO_LEARN = ("words_ahead",)
 """Tasks in which the best answer there is does only a little better than guessing."""

@@ -127,7 +127,7 @@ class TextCNN(nn.Module):
         ngrams: whether a linear classifier of n-grams has a say, too (Mesnil et al. 2015, who put it beside
             a network that has learned language): the logits are the sum of both. So that neither leaves the
             learning to the other, only one of them, drawn at random, judges a text in training, as in
-            Neverova et al. 2016, ModDrop. It counts the training texts before it learns; see `count`.
+            Neverova et al. 2016, ModDrop. It counts the training texts before it learns; see `count_batches`.
         dropout: in training, the probability of zeroing a feature before the logits and leaving out an
             n-gram; three fifths of it is that of a word, everywhere in the batch. 0: nothing is drawn.
     """
@@ -178,7 +178,7 @@ class TextCNN(nn.Module):
             found = found + self.from_phrases(F.rms_norm(whole, whole.shape[2:], eps=1e-3))
         return F.relu(found)
 
-    def count(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def count_batches(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Count the n-grams of training texts, if they are looked at; see `BayesNgrams.count`."""
         if self.ngrams is not None:
             self.ngrams.count(batches)

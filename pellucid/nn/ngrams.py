@@ -106,9 +106,17 @@ class BayesNgrams(nn.Module):
 
         Args:
             batches: of tokens (B, T) and classes (B,).
+
+        Raises:
+            ValueError: targets are not one class each.
         """
         counts = torch.ones_like(self.ratio)  # Laplace's: nothing is impossible
         for tokens, classes in batches:
+            if classes.ndim != 1 or classes.is_floating_point():
+                raise ValueError(
+                    f"N-grams are counted by class: expected classes (B,) as integers, received targets of "
+                    f"shape {tuple(classes.shape)}. Try ngrams=False."
+                )
             codes, first = ngrams(tokens.to(counts.device), len(counts))
             owners = classes.to(counts.device)[:, None].expand_as(codes)
             counts.index_put_((codes[first], owners[first]), counts.new_ones(()), accumulate=True)

@@ -3,7 +3,7 @@
 Its convolutions begin with the phrases of `reviews-words`, as in Rie Johnson and Tong Zhang, "Semi-supervised
 Convolutional Neural Networks for Text Categorization via Region Embedding", NIPS 2015 (93.49 % with three
 kinds of phrases); beside it n-grams are counted, as in Grégoire Mesnil et al., "Ensemble of Generative and
-Discriminative Techniques for Sentiment Analysis of Movie Reviews", ICLR 2015 workshop, table 3: 92.57 % by a
+Discriminative Techniques for Sentiment Analysis of Movie Reviews", ICLR 2015 workshop: 92.57 % by a
 language model, sentence vectors and n-grams together.
 """
 

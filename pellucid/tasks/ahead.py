@@ -24,10 +24,9 @@ from pellucid.tasks.texts import Texts, Written, asked, tokens_of
 from pellucid.train import objectives
 from pellucid.train.callbacks import Callback
 from pellucid.train.objectives import Objective
-from pellucid.train.objectives.ahead import SPECIAL, importance
+from pellucid.train.objectives.ahead import RARE, SPECIAL, importance
 from pellucid.train.objectives.interfaces import scoring
 
-RARE = 1e-4
 SHOWN, NEAREST, EXPECTED = 16, 8, 10
 """Words that are shown, words near each, and words that are expected after a text."""
 COMMON = 200

@@ -77,11 +77,9 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: i
     shares = points.repeat(len(tokens))[:, None, None]  # (B S, 1, 1)
 
     def on_the_line(module: nn.Module, given: Any, made: Tensor) -> Tensor:
-        if given[0].shape[1] != tokens.shape[1]:  # padded by the model itself
-            made = made[:, : tokens.shape[1]]
-        whole[module] = made.detach()
+        whole[module] = made[:, : tokens.shape[1]].detach()
         lines[module] = (whole[module] * shares.to(made)).requires_grad_(True)
-        return F.pad(lines[module], (0, 0, 0, given[0].shape[1] - tokens.shape[1]))
+        return F.pad(lines[module], (0, 0, 0, made.shape[1] - tokens.shape[1]))  # as the model itself padded
 
     training = model.training
     model.eval()

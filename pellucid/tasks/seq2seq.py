@@ -185,18 +185,22 @@ class SpanDenoising(Task):
         """Count tokens, and tokens after each other; neither sees what stands after a gap."""
         first_gap = _first_gap(prepared.preprocess)
         learned, contexts = spans.counted(prepared.training_batches(), first_gap, COUNTED)
+        held_out = {
+            prefix: (
+                spans.counted(prepared.batches(split), first_gap, len(prepared.rows[split])),
+                _to_fill(prepared, split),
+            )
+            for split, prefix in EVALUATED.items()
+            if split in prepared.rows
+        }
         found: Baselines = {}
         for levels, name in enumerate(spans.COUNTING):
-            model, found[name] = ngrams.NGrams(learned, contexts[:levels], first_gap + 1), {}
-            for split, prefix in EVALUATED.items():
-                if split in prepared.rows:
-                    wanted, before = spans.counted(
-                        prepared.batches(split), first_gap, len(prepared.rows[split])
-                    )
-                    found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
-                    given, truths = _to_fill(prepared, split)
-                    said = spans.filled_by_counting(learned, contexts[:levels], given, first_gap)
-                    found[name][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
+            seen = contexts[:levels]
+            model, found[name] = ngrams.NGrams(learned, seen, first_gap + 1), {}
+            for prefix, ((wanted, before), (given, truths)) in held_out.items():
+                found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
+                said = spans.filled_by_counting(learned, seen, given, first_gap)
+                found[name][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
         return found
 
     def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:

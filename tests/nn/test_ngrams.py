@@ -58,11 +58,17 @@ def test_of_more_classes_each_is_compared_with_all_others() -> None:
     assert layer(torch.tensor([[7], [5], [6]])).argmax(1).tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize("targets", [torch.zeros(1, 2), torch.zeros(1)], ids=["labels", "amounts"])
+def test_what_is_no_class_is_refused(targets: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"expected classes \(B,\) as integers.*ngrams=False"):
+        BayesNgrams(2, buckets=BUCKETS).count([(torch.tensor([[5]]), targets)])
+
+
 def test_in_training_one_of_the_two_judges_a_text_and_in_evaluation_both() -> None:
     model = text_cnn((9,), 2, size="tiny", vocab_size=30, ngrams=True)
     tokens = torch.randint(5, 30, (200, 9), generator=torch.Generator().manual_seed(0))
     classes = torch.arange(200) % 2
-    model.count([(tokens, classes)])
+    model.count_batches([(tokens, classes)])
     assert model.ngrams is not None
     torch.nn.init.ones_(model.ngrams.weight)
     torch.nn.init.zeros_(model.output.weight)

@@ -89,7 +89,7 @@ def test_of_frequent_words_a_part_is_passed_over():
     assert weights[6].item() == 1
 
 
-@pytest.mark.parametrize("option", [{"reach": 0}, {"sampled": 0}, {"rare": -1.0}])
+@pytest.mark.parametrize("option", [{"reach": 0}, {"sampled": 0}, {"rare": -1.0}, {"rare": 0.0}])
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(ConfigError, match=f"{next(iter(option))}: expected"):
         words_ahead(**option)

@@ -16,7 +16,7 @@ def test_contributions_add_up_to_the_logit_minus_that_of_the_empty_text(name: st
     model = BUILDERS[name]((12,), 3, vocab_size=30, size="tiny", **options).double().eval()
     tokens = torch.tensor([[7, 3, 9, 21, 0, 0], [4, 5, 6, 7, 5, 6]])
     if name == "text_cnn":
-        model.count([(tokens, torch.tensor([0, 1]))])
+        model.count_batches([(tokens, torch.tensor([0, 1]))])
         torch.nn.init.normal_(model.ngrams.weight)
     weights = integrated_gradients(model, tokens, output=1, steps=400)
     with torch.no_grad():

@@ -14,16 +14,18 @@ from torch.nn import functional as F
 from pellucid.errors import ConfigError
 from pellucid.train.objectives.interfaces import scoring
 from pellucid.train.objectives.objective import Measures, Objective, Phase
-from pellucid.train.objectives.sampled import chances
+from pellucid.train.objectives.sampled import chances, chances_of, draw
 
 STRIDE, MEASURED = 2, 8
 """Every so many places one is looked at, in learning and in measuring: its neighbors say nearly the same."""
+RARE = 1e-4
+"""The frequency up to which a word counts in full, where nothing else is asked for."""
 SPECIAL = 5
 """Tokens that are no words: padding, unknown, beginning, end, mask."""
 
 
 def words_ahead(
-    *, reach: int = 20, sampled: int | None = None, rare: float = 1e-4, counts: Tensor | None = None
+    *, reach: int = 20, sampled: int | None = None, rare: float = RARE, counts: Tensor | None = None
 ) -> Objective:
     r"""Say at a place which words are among the next ones.
 
@@ -50,9 +52,11 @@ def words_ahead(
     Raises:
         ConfigError: an option out of its range.
     """
-    for option, value, least in (("reach", reach, 1), ("sampled", sampled, 1), ("rare", rare, 0)):
-        if value is not None and value < least:
-            raise ConfigError(f"objective.options.{option}: expected {least} or more, received {value}.")
+    for option, value in (("reach", reach), ("sampled", sampled)):
+        if value is not None and value < 1:
+            raise ConfigError(f"objective.options.{option}: expected 1 or more, received {value}.")
+    if rare <= 0:
+        raise ConfigError(f"objective.options.rare: expected a frequency above 0, received {rare}.")
     weigh = None if counts is None else importance(counts, rare)
     pi = None if weigh is None or counts is None or sampled is None else chances(counts * weigh, sampled)
     prior = None if weigh is None or counts is None else (counts * weigh).clamp(min=1e-3).log()
@@ -104,9 +108,8 @@ def _normalizer(
     """The logarithm of the sum over words of the exponential of their scores, (B, P), or an estimate."""
     if size is None:
         return (F.linear(hidden, weight).float() + offset).logsumexp(-1)
-    chance = torch.full((len(weight),), min(1.0, size / len(weight))) if pi is None else pi
-    chance = chance.to(weight.device)
-    drawn = (torch.rand_like(chance) < chance).nonzero().squeeze(1)  # (S,)
+    chance = chances_of(pi, size, weight)  # (V,)
+    drawn = draw(chance)  # (S,)
     scores = F.linear(hidden, F.embedding(drawn, weight)).float()  # (B, P, S)
     return (scores + (offset[drawn] - chance[drawn].log())).logsumexp(-1)
 

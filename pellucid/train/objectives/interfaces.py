@@ -42,8 +42,12 @@ class Scoring(Protocol):
 class Counting(Protocol):
     """A model of which a part is counted rather than learned."""
 
-    def count(self, batches: Iterable[tuple[Tensor, Tensor]], /) -> None:
-        """Look at every training batch once, before learning begins."""
+    def count_batches(self, batches: Iterable[tuple[Tensor, Tensor]], /) -> None:
+        """Look at every training batch once, before learning begins.
+
+        Raises:
+            ValueError: they are not what can be counted.
+        """
         ...
 
 

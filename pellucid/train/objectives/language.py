@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
 from pellucid.train.objectives.interfaces import scores, scoring
 from pellucid.train.objectives.objective import Measures, Objective, Phase
-from pellucid.train.objectives.sampled import chances, sampled_cross_entropy
+from pellucid.train.objectives.sampled import chances, chances_of, sampled_cross_entropy
 
 PAD = 0
 IGNORED = -100
@@ -98,8 +97,8 @@ def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any]
         chosen = targets != IGNORED
         hidden = scored.hidden(tokens)[chosen]  # (N, H)
         weight, bias = scored.scorer()
-        pi = torch.full((len(weight),), min(1.0, size / len(weight))) if known is None else known
-        losses = sampled_cross_entropy(hidden, targets[chosen], weight, bias, pi.to(weight.device))
+        pi = chances_of(known, size, weight)
+        losses = sampled_cross_entropy(hidden, targets[chosen], weight, bias, pi)
         return losses.sum() / max(len(losses), 1)
 
     return loss

@@ -32,12 +32,12 @@ def sampled_cross_entropy(
         targets: y, (N,) int64.
         weight: (V, H) of the linear layer that makes scores.
         bias: (V,) of that layer, or None.
-        pi: (V,), in (0, 1]. One sample serves all N, drawn by torch's own generator.
+        pi: (V,), in (0, 1]. One sample serves all N; see `draw`.
 
     Returns:
         (N,) float32, in nats.
     """
-    sample = (torch.rand_like(pi) < pi).nonzero().squeeze(1)  # (S,)
+    sample = draw(pi)  # (S,)
     own = (hidden * F.embedding(targets, weight)).sum(1).float()  # (N,)
     scores = F.linear(hidden, F.embedding(sample, weight)).float()  # (N, S)
     if bias is not None:
@@ -46,6 +46,24 @@ def sampled_cross_entropy(
         sample == targets[:, None], torch.finfo(scores.dtype).min
     )
     return F.softplus(counted.logsumexp(1) - own)
+
+
+def draw(pi: Tensor) -> Tensor:
+    """Draw tokens, each by itself with its probability pi (V,), by torch's own generator: (S,)."""
+    return (torch.rand_like(pi) < pi).nonzero().squeeze(1)
+
+
+def chances_of(known: Tensor | None, size: int, weight: Tensor) -> Tensor:
+    """Return the probabilities of being drawn, (V,), where the weights (V, H) of all tokens are.
+
+    Args:
+        known: from `chances`; None: all tokens alike.
+        size: of a sample, on average.
+        weight: what tells how many tokens there are, and where.
+    """
+    if known is not None:
+        return known.to(weight.device)
+    return torch.full((len(weight),), min(1.0, size / len(weight)), device=weight.device)
 
 
 def chances(counts: Tensor, size: int) -> Tensor:
