@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,13 +13,17 @@ from rich.console import Console
 from torch import nn
 
 from pellucid.config import Config
+from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.token_rows import RaggedRows
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import BUILDERS
 from pellucid.pretrained import pretrained, reads, rebuild
 from pellucid.record import Run, measures
 from pellucid.tasks import TASKS
+from pellucid.tasks.prepared import Prepared
 from pellucid.train import optimizers, schedules
+from pellucid.train.autotune import Tuned, autotune
 from pellucid.train.callbacks import (
     Callback,
     EarlyStopping,
@@ -30,6 +35,7 @@ from pellucid.train.callbacks import (
     ReduceOnPlateau,
 )
 from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.device import choose_device
 from pellucid.train.objectives import Objective
 from pellucid.train.progress import ProgressBar
 from pellucid.train.trackers import tracker
@@ -127,6 +133,27 @@ def _optimizers(
         if name not in phases:
             raise UnknownNameError(f"phase of the objective {config.objective.name!r}", name, phases)
     return {name: optimizer_of(config, name, model) for name in phases}
+
+
+def updates(config: Config, batches: Batches) -> tuple[int, int]:
+    """Return the updates of an epoch, and of the whole training."""
+    per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
+    return per_epoch, int(min(per_epoch * config.train.epochs, config.train.max_steps or math.inf))
+
+
+def choose_path(config: Config, prepared: Prepared, model: nn.Module, objective: Objective) -> Tuned:
+    """Return how steps are computed: as the config says, or as measured on this model and its data."""
+    batches = prepared.training_batches()
+    alike = not isinstance(prepared.rows["train"], RaggedRows)
+    return autotune(
+        config.train.path,
+        model,
+        next(iter(batches)),
+        objective.phases[0].loss,
+        choose_device(config.train.device)[0],
+        steps=updates(config, batches)[1] if alike else 0,
+        make_optimizer=optimizer_of(config),
+    )
 
 
 def make_trainer(

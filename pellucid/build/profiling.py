@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pellucid.build.parts import make_callbacks, make_trainer
+from pellucid.build.parts import choose_path, make_callbacks, make_trainer, updates
 from pellucid.build.ready import make_ready
 from pellucid.config import Config
 from pellucid.diagnosis import Speed, advice
 from pellucid.record import Finding, Run
-from pellucid.train.autotune import Tuned, autotune, ratio
+from pellucid.train.autotune import Tuned, ratio
 from pellucid.train.device import choose_device
 from pellucid.train.profile import Profile, Profiler
 
@@ -52,12 +51,13 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
     ready = make_ready(config, runs)
     prepared, objective = ready.prepared, ready.objective
     batches = prepared.training_batches()
-    updates = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
+    per_epoch, _ = updates(config, batches)
     device, _ = choose_device(config.train.device)
     batch, loss = next(iter(batches)), objective.phases[0].loss
-    tuned = autotune(config.train.path, ready.model, batch, loss, device)
+    tuned = choose_path(config, prepared, ready.model, objective)
     asked = config.train.path != "auto"
-    best = (autotune("auto", ready.model, batch, loss, device) if asked else tuned).path.value
+    auto = config.patch({"train.path": "auto"})
+    best = (choose_path(auto, prepared, ready.model, objective) if asked else tuned).path.value
     times = (
         ratio(tuned.path.value, best, ready.model, batch, loss, device) if best != tuned.path.value else 1.0
     )
@@ -66,15 +66,15 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(folder, "profile", config.to_yaml())
         plan = config.patch({"train.path": tuned.path.value, "train.epochs": 10_000, "train.max_steps": None})
-        made = make_callbacks(plan, objective, run, Console(quiet=True), updates)
-        trainer = make_trainer(plan, ready.model, objective, updates, updates, [*made, profiler])
+        made = make_callbacks(plan, objective, run, Console(quiet=True), per_epoch)
+        trainer = make_trainer(plan, ready.model, objective, per_epoch, per_epoch, [*made, profiler])
         try:
             torch.set_num_threads(tuned.threads.value)
             found = profiler.profile(trainer, batches, prepared.batches(prepared.validation))
         finally:
             torch.set_num_threads(every)
     measuring = found.measuring * len(prepared.batches(prepared.validation))
-    epoch = found.seconds * updates + measuring
+    epoch = found.seconds * per_epoch + measuring
     speed = Speed(
         parts={part: seconds / found.seconds for part, seconds in found.parts.items()},
         by_callback={name: seconds / found.seconds for name, seconds in found.by_callback.items()},
@@ -88,4 +88,4 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
         faster=(best, times),
         checkpoint_seconds=config.train.checkpoint_seconds,
     )
-    return Profiled(found, tuned, updates, epoch, advice(speed))
+    return Profiled(found, tuned, per_epoch, epoch, advice(speed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +15,12 @@ from torch import nn
 from pellucid import report
 from pellucid.build.facts import run_facts, target_met
 from pellucid.build.loaded import find_judge
-from pellucid.build.parts import make_callbacks, make_trainer, monitored, optimizer_of
+from pellucid.build.parts import choose_path, make_callbacks, make_trainer, monitored, optimizer_of, updates
 from pellucid.build.prepared import kept
 from pellucid.build.ready import make_ready
 from pellucid.build.resume import Resume, check_resume
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.data.token_rows import RaggedRows
 from pellucid.diagnosis import reading
 from pellucid.errors import PellucidError, TrainingError
 from pellucid.evaluation import Trained
@@ -31,7 +29,6 @@ from pellucid.record.run import find_run, now
 from pellucid.tasks import Task
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.train import checkpoint
-from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device
 from pellucid.train.lr_find import LrSuggestion, lr_find
@@ -117,10 +114,9 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     run, prepared, objective = work.run, work.prepared, work.objective
     state = {**prepared.preprocess.state(), "features": prepared.preprocess.feature_names}
     files.write_json(run.path / "preprocess.json", state)
-    batches, plan = prepared.training_batches(), work.config.train
-    per_epoch = math.ceil(len(batches) / plan.gradient_accumulation_steps)
-    steps = int(min(per_epoch * plan.epochs, plan.max_steps or math.inf))
-    path, threads = _way(work, model, steps)
+    batches = prepared.training_batches()
+    per_epoch, steps = updates(work.config, batches)
+    path, threads = _way(work, model)
     config = work.config.patch({"train.path": path})
     seed_everything(config.train.seed)
     shown = work.task.callbacks(run, prepared, work.judge)
@@ -142,17 +138,15 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     return trainer
 
 
-def _way(work: _Work, model: nn.Module, steps: int) -> tuple[str, int]:
+def _way(work: _Work, model: nn.Module) -> tuple[str, int]:
     """Choose device, path and threads, once per run: a resumed run keeps them. Returns the last two."""
     run, config = work.run, work.config
     kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
     device, reason = choose_device(config.train.device)
     run.choose("device", device.type, reason)
     if "path" not in kept:
-        batch, loss = next(iter(work.prepared.training_batches())), work.objective.phases[0].loss
-        alike = not isinstance(work.prepared.rows["train"], RaggedRows)
         with run.timed("choosing the path"):
-            tuned = autotune(config.train.path, model, batch, loss, device, steps=steps if alike else 0)
+            tuned = choose_path(config, work.prepared, model, work.objective)
         run.choose("threads", tuned.threads.value, tuned.threads.reason)
         run.choose("path", tuned.path.value, tuned.path.reason)
         return tuned.path.value, tuned.threads.value

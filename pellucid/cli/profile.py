@@ -20,6 +20,7 @@ WORDS = {
     "forward": "the network, forward",
     "backward": "the network, backward",
     "optimizer": "moving the weights",
+    "update": "all three, compiled",
     "saving": "checkpoints",
     "callbacks": "what watches and records",
     "rest": "the loop itself",
@@ -59,8 +60,8 @@ def _show(config: Config, found: Profiled, console: Console) -> None:
         table.add_column(justify="right")
     for part, seconds in sorted(profile.parts.items(), key=lambda item: -item[1]):
         share = seconds / profile.seconds
-        if part == "forward" and not seconds:
-            continue  # a compiled step has both in one
+        if not seconds:
+            continue  # a compiled update is all of them in one
         table.add_row(f"{100 * share:.1f} %", f"{1000 * seconds:.3f} ms", WORDS[part])
     console.print(table)
     if profile.flops:

@@ -19,15 +19,10 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from pellucid.record import files
+
 LIMIT_BYTES = 8 * 2**30
 """Least recently used files are removed beyond this."""
-
-
-def folder() -> Path:
-    """Where cached files lie."""
-    chosen = os.environ.get("PELLUCID_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(chosen) if chosen else Path(base) / "pellucid"
 
 
 def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
@@ -99,7 +94,7 @@ def write_notes(key: str, facts: dict[str, Any]) -> None:
 
 
 def _place(kind: str, key: str, suffix: str) -> Path:
-    return folder() / kind / f"{xxhash.xxh3_128_hexdigest(key.encode())}.{suffix}"
+    return files.cache_folder() / kind / f"{xxhash.xxh3_128_hexdigest(key.encode())}.{suffix}"
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -152,7 +152,7 @@ def _optimizer(speed: Speed) -> Advice | None:
 
 
 def _nothing(speed: Speed) -> Finding:
-    computing = speed.parts["forward"] + speed.parts["backward"]
+    computing = sum(speed.parts.get(part, 0.0) for part in ("forward", "backward", "update"))
     seen = f"{percent(computing)} of the time goes into the network itself"
     if speed.share_of_peak:
         seen += f", at {percent(speed.share_of_peak)} of what matrix products reach on this machine"

@@ -14,6 +14,13 @@ from typing import Any
 from pellucid.errors import StorageError
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `PELLUCID_CACHE`, else `pellucid` in the user's cache folder."""
+    chosen = os.environ.get("PELLUCID_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(chosen) if chosen else Path(base) / "pellucid"
+
+
 @contextlib.contextmanager
 def storage(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write into a `StorageError` that says what to do."""

@@ -12,23 +12,24 @@ import contextlib
 import copy
 import hashlib
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.errors import ModelError, PellucidError, UnknownNameError
 from pellucid.record import files
+from pellucid.train.memory import keeping_memory
 from pellucid.train.paths import PATHS, Loss, StepPath
+from pellucid.train.program import Programs
+from pellucid.train.trainer import MakeOptimizer
 
 MARGIN = 0.9
 """Another way must take less than this share of the usual one's time to be worth leaving it."""
@@ -38,8 +39,10 @@ BUDGET = 2.0
 """Seconds of timing."""
 ENOUGH = 20
 """Timed steps of each that are as many as it takes."""
-LONG = 600.0
-"""Seconds of training from which on compiling, which takes up to a minute, is tried."""
+SAVES = 0.25
+"""Share of a step that compiling is expected to save, until it is measured."""
+COMPILING = (4.0, 0.7)
+"""Seconds that compiling takes on two cores, and for each weight more: 7 s an MLP, 36 s a small GPT."""
 SMALL = 0.05
 """Seconds of a step above which every thread has enough to do."""
 
@@ -73,6 +76,7 @@ def autotune(
     device: torch.device,
     *,
     steps: int = 0,
+    make_optimizer: MakeOptimizer | None = None,
 ) -> Tuned:
     """Return how a step is computed: as asked, or the fastest of what was measured.
 
@@ -82,8 +86,9 @@ def autotune(
         batch: one batch of the size that will be trained on.
         loss: `loss(model, batch)`, the loss of one step.
         device: where it runs.
-        steps: updates that will be done, all of them with batches of this shape: where they take long,
-            compiling is tried. 0: never.
+        steps: updates that will be done, all of them with batches of this shape: where compiling would
+            be repaid, it is tried. 0: never.
+        make_optimizer: parameters -> optimizer, which can be a part of a program; None: gradients alone.
 
     Raises:
         UnknownNameError: there is no path of this name.
@@ -93,13 +98,14 @@ def autotune(
         if wanted not in PATHS:
             raise UnknownNameError("path", wanted, ["auto", *PATHS])
         return Tuned(Choice(wanted, "asked for"), Choice(every, "what torch found"))
-    key = _key(model, batch, device, steps)
+    key = _key(model, batch, device, steps, make_optimizer)
     remembered = _recall(key)
     if remembered is not None:
         return remembered
     state = torch.get_rng_state()
     try:
-        tuned = _measure(model, batch, loss, device, steps)
+        with keeping_memory():
+            tuned = _measure(model, batch, loss, device, steps, make_optimizer)
     finally:
         torch.set_num_threads(every)
         torch.set_rng_state(state)
@@ -111,14 +117,22 @@ def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, dev
     """Return how many times as long a step takes on the first path as on the second."""
     state = torch.get_rng_state()
     trials = [_Trial(PATHS[name], model, batch, loss, device) for name in (first, second)]
-    for trial in trials:
-        trial.step()
-    _take_turns([trial.step for trial in trials], time.perf_counter() + BUDGET)
+    with keeping_memory():
+        for trial in trials:
+            trial.step()
+        _take_turns([trial.step for trial in trials], time.perf_counter() + BUDGET)
     torch.set_rng_state(state)
     return statistics.median(trials[0].seconds) / statistics.median(trials[1].seconds)
 
 
-def _measure(model: nn.Module, batch: Any, loss: Loss, device: torch.device, steps: int) -> Tuned:
+def _measure(
+    model: nn.Module,
+    batch: Any,
+    loss: Loss,
+    device: torch.device,
+    steps: int,
+    make_optimizer: MakeOptimizer | None,
+) -> Tuned:
     began = time.perf_counter()
     usual = _Trial(StepPath(), model, batch, loss, device)
     usual.step()  # warm-up
@@ -134,8 +148,9 @@ def _measure(model: nn.Module, batch: Any, loss: Loss, device: torch.device, ste
     _take_turns([trial.step for trial in trials.values()], began + BUDGET)
     best, reason = _fastest(trials, "eager")
     seconds = statistics.median(trials[best].seconds)
-    if steps * seconds > LONG:
-        best, more = _compiled(PATHS[best], seconds, (model, batch, loss, device))
+    first, each = COMPILING
+    if steps * seconds * SAVES > first + each * sum(1 for _ in model.parameters()):
+        best, more = _compiled(PATHS[best], seconds, (model, batch, loss, device, make_optimizer))
         reason += more
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
 
@@ -162,7 +177,7 @@ def _threads(usual: _Trial) -> Choice:
 
     _take_turns([lambda: step(every), lambda: step(1)], time.perf_counter() + BUDGET / 4)
     medians = {count: statistics.median(seconds) for count, seconds in times.items()}
-    best = 1 if medians[1] < MARGIN * medians[every] else every
+    best = every if medians[every] < MARGIN * medians[1] else 1
     measured = ", ".join(f"{count} {1000 * seconds:.2f} ms" for count, seconds in medians.items())
     return Choice(best, f"measured on this model and batch: {measured} a step")
 
@@ -190,20 +205,19 @@ def _fastest(trials: dict[str, _Trial], usual: str) -> tuple[str, str]:
 
 
 def _compiled(path: StepPath, seconds: float, parts: tuple[Any, ...]) -> tuple[str, str]:
-    """Try the same path compiled; (the better of the two, what to say)."""
+    """Try whole updates compiled, on the same path; (the better of the two, what to say)."""
     began = time.perf_counter()
     try:
         trial = _Trial(replace(path, compiled=True), *parts)
         trial.step()
-        trial.step()
-    except Exception as error:  # whatever torch.compile cannot read
-        return path.name, f"; compiling failed: {str(error).strip().splitlines()[0][:100]}"
+    except ModelError as error:
+        return path.name, f"; compiling failed: {error.message[:200]}"
     took = time.perf_counter() - began
     before = _Trial(path, *parts)
     before.step()
     _take_turns([trial.step, before.step], time.perf_counter() + max(BUDGET / 2, 4 * seconds))
     best, reason = _fastest({path.name: before, trial.path.name: trial}, path.name)
-    return best, f"; the run is long, so compiling was tried, which took {took:.0f} s: {reason}"
+    return best, f"; the run is long, so compiling the update was tried, which took {took:.0f} s: {reason}"
 
 
 def _told(times: dict[str, float]) -> str:
@@ -211,27 +225,46 @@ def _told(times: dict[str, float]) -> str:
 
 
 class _Trial:
-    """One path, tried on a copy of the model."""
+    """One path, tried on a copy of the model: its gradients, and with an optimizer whole updates."""
 
-    def __init__(self, path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device):
+    def __init__(
+        self,
+        path: StepPath,
+        model: nn.Module,
+        batch: Any,
+        loss: Loss,
+        device: torch.device,
+        make_optimizer: MakeOptimizer | None = None,
+    ):
         self.path, self.loss_of, self.device = path, loss, device
         self.model = path.place(copy.deepcopy(model), device)
         self.batch = tuple(path.batch(part.to(device)) for part in batch)
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.backward = path.backward(self.model, loss, learned)
+        self.optimizer = make_optimizer(learned) if make_optimizer else None
+        self.backward = path.backward(self.model, loss, device)
+        self.programs = Programs(self.model, path.forward(loss, device), learned) if path.compiled else None
         self.seconds: list[float] = []
         self.loss: float | None = None
 
     def step(self) -> None:
         torch.manual_seed(0)
         start = time.perf_counter()
-        loss = self.backward(self.batch, 1)
-        self.model.zero_grad(set_to_none=True)
-        value = loss.item()
+        value = self._compute().item()
         if self.loss is None:  # the first step is the warm-up, and gives the loss to compare
             self.loss = value
         else:
             self.seconds.append(time.perf_counter() - start)
+
+    def _compute(self) -> Tensor:
+        if self.programs and self.optimizer:
+            loss = self.programs.update(self.batch, self.optimizer)
+            if loss is not None:
+                return loss
+        loss = (self.programs.backward if self.programs else self.backward)(self.batch, 1)
+        if self.optimizer:
+            self.optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+        return loss
 
     def agrees(self, other: _Trial) -> bool:
         """Whether two paths give the same loss; no loss that is not finite agrees with any."""
@@ -261,21 +294,19 @@ class _Calls(TorchFunctionMode):
 # ---- choices kept per machine, so that two runs of the same thing take the same path ----------------
 
 
-def _key(model: nn.Module, batch: Any, device: torch.device, steps: int) -> str:
+def _key(
+    model: nn.Module, batch: Any, device: torch.device, steps: int, make_optimizer: MakeOptimizer | None
+) -> str:
     parts = [str(model), str(tuple(batch[0].shape)), str(device), torch.__version__, platform.processor()]
     parts += [str(torch.get_num_threads()), torch.backends.cpu.get_cpu_capability(), platform.machine()]
     parts += [str(steps.bit_length())]  # runs of about the same length choose alike
+    parts += [str(getattr(make_optimizer, "args", ""))]  # the optimizer's name
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
-
-
-def _cache() -> Path:
-    root = os.environ.get("PELLUCID_CACHE") or Path.home() / ".cache" / "pellucid"
-    return Path(root) / "paths"
 
 
 def _recall(key: str) -> Tuned | None:
     try:
-        kept = json.loads((_cache() / f"{key}.json").read_text(encoding="utf-8"))
+        kept = json.loads((files.cache_folder() / "paths" / f"{key}.json").read_text(encoding="utf-8"))
         tuned = Tuned(Choice(**kept["path"]), Choice(**kept["threads"]))
         return tuned if tuned.path.value in PATHS else None
     except (OSError, ValueError, KeyError, TypeError):
@@ -284,4 +315,4 @@ def _recall(key: str) -> Tuned | None:
 
 def _remember(key: str, tuned: Tuned) -> None:
     with contextlib.suppress(OSError, PellucidError):
-        files.write_json(_cache() / f"{key}.json", asdict(tuned))
+        files.write_json(files.cache_folder() / "paths" / f"{key}.json", asdict(tuned))

@@ -4,7 +4,9 @@ A callback observes events, and may ask to stop with `trainer.stop(reason)`. Eve
 
     on_train_start
       on_epoch_start
-        on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`
+        on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`.
+                           A callback that reads no gradients says so by `reads_gradients = False`: then an
+                           update may be one program, which changes nothing if the loss is not finite
         on_losses          (step, loss, learning rate) of the updates since the last time, of the first phase
         on_phase_losses    the same for every phase by name, where an objective has several
         on_step_end        one optimizer update is done; `trainer.step` counts it
@@ -48,6 +50,8 @@ EVENTS = (
 
 class Callback:
     """Base: every event does nothing."""
+
+    reads_gradients = True
 
     def on_train_start(self, trainer: Trainer) -> None: ...
     def on_epoch_start(self, trainer: Trainer) -> None: ...
@@ -126,6 +130,8 @@ class NonFiniteGuard(Callback):
     The loss is looked at in every step on a CPU; on an accelerator, where looking means waiting, in every
     `every`-th.
     """
+
+    reads_gradients = False
 
     def __init__(self, run: Run | None = None, every: int = 50):
         self.run, self.every = run, every

@@ -4,6 +4,7 @@
 # (torch._foreach_* and torch._fused_* are what torch's own optimizers are built on.)
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
     """What the kernel reads and writes of one group."""
 
     group: dict[str, Any]
@@ -23,23 +24,52 @@ class _Kept:
     steps: list[Tensor]
 
 
+def adamw(
+    weight: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    gradient: Tensor,
+    scalars: Tensor,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the weight and its two moments after a step (Loshchilov and Hutter 2019, algorithm 2).
+
+    Args:
+        weight, mean, square, gradient: of one shape.
+        scalars: (3,), of `FusedAdamW.scalars`.
+        beta1, beta2: decay of the moments.
+        eps: added to the root of the second.
+    """
+    size, root, keep = scalars.unbind()
+    mean = torch.lerp(mean, gradient, 1 - beta1)
+    square = square * beta2 + (1 - beta2) * gradient * gradient
+    return weight * keep - size * mean / (square.sqrt() / root + eps), mean, square
+
+
 class FusedAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` with fused=True, which looks for its state once and not in every step.
 
     It computes the same, bit for bit. Wherever something is unusual (a closure, a weight without gradient,
     weights on several devices) torch's own step is taken.
+
+    A program can take the step in its place (see `pellucid.train.program`): where `ready()`, it moves the
+    weights and moments of `kept` by `adamw`, with what `advance()` returns.
     """
 
-    _kept: list[_Kept] | None = None
+    kept: list[Kept] = []  # noqa: RUF012 (replaced, never changed)
+    constants: tuple[tuple[float, float, float], ...] = ()
+    """beta1, beta2 and eps of each group."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """Take one step; `closure` recomputes the loss where the caller wants that."""
-        kept = self._kept or self._keep()
+        kept = self.kept or self._keep()
         gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in kept]
         missing = any(len(grads) < len(part.weights) for part, grads in zip(kept, gradients, strict=True))
         if closure is not None or not kept or missing:
-            self._kept = None
+            self.kept = []
             return super().step(closure)
         for part, grads in zip(kept, gradients, strict=True):
             group = part.group
@@ -61,15 +91,54 @@ class FusedAdamW(torch.optim.AdamW):
             )
         return None
 
-    def _keep(self) -> list[_Kept]:
+    # ---- for a program that takes the step ------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All of them, in the order of the groups."""
+        return [weight for group in self.param_groups for weight in group["params"]]
+
+    def ready(self) -> bool:
+        """Whether every weight has a state of as many steps; where none has begun, all are made."""
+        if self.kept:
+            return True
+        weights = self.weights
+        if not any(self.state.get(weight) for weight in weights):
+            if not all(weight.requires_grad for weight in weights):
+                return False
+            for weight in weights:
+                moments = {name: torch.zeros_like(weight).detach() for name in ("exp_avg", "exp_avg_sq")}
+                self.state[weight] = {"step": torch.zeros(()), **moments}
+        kept = self._keep()
+        if len({step.item() for part in kept for step in part.steps}) == 1:
+            return True
+        self.kept = []
+        return False
+
+    def scalars(self) -> Tensor:
+        """Of the last step, (groups, 3): its size, the root of the bias of `square`, and what decay keeps."""
+        rows = []
+        for part in self.kept:
+            (beta1, beta2), lr, steps = part.group["betas"], part.group["lr"], part.steps[0].item()
+            size = lr / (1 - beta1**steps) if steps else lr
+            rows.append([size, math.sqrt(1 - beta2**steps), 1 - lr * part.group["weight_decay"]])
+        return torch.tensor(rows)
+
+    def advance(self) -> Tensor:
+        """Count a step, and return its scalars."""
+        for part in self.kept:
+            torch._foreach_add_(part.steps, 1)
+        return self.scalars()
+
+    def _keep(self) -> list[Kept]:
         """Find the state of every weight; nothing where torch's own step must be taken."""
-        weights = [weight for group in self.param_groups for weight in group["params"]]
+        weights = self.weights
         plain = not any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
         alike = len({(weight.device, weight.dtype) for weight in weights}) == 1
         if not plain or not alike or not all(self.state.get(weight) for weight in weights):
             return []
-        self._kept = [
-            _Kept(
+        self.kept = [
+            Kept(
                 group,
                 list(group["params"]),
                 *(
@@ -79,12 +148,13 @@ class FusedAdamW(torch.optim.AdamW):
             )
             for group in self.param_groups
         ]
-        return self._kept
+        self.constants = tuple((*group["betas"], group["eps"]) for group in self.param_groups)
+        return self.kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._kept = None
+        self.kept = []
         super().load_state_dict(state_dict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        self._kept = None
+        self.kept = []
         super().add_param_group(param_group)

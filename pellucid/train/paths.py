@@ -6,7 +6,7 @@ A *path* is `eager` (float32 as written), or any of these, named side by side, e
     channels_last   images laid out pixel by pixel, which convolutions on most machines prefer
     math            attention as the matrix products it is made of, and not by torch's own kernel, whose
                     gradient in bfloat16 on a CPU takes several times as long where sequences are short
-    compiled        loss and gradients as one program, made by `torch.compile`
+    compiled        the whole update as one program (`pellucid.train.program`)
 
 A path is part of a checkpoint: a resumed run keeps it.
 """
@@ -22,8 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-
-from pellucid.errors import ModelError
 
 Loss = Callable[[nn.Module, Any], Tensor]
 Backward = Callable[[Any, int], Tensor]
@@ -64,21 +62,31 @@ class StepPath:
         precision = torch.autocast(device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
         return _both(precision, sdpa_kernel(SDPBackend.MATH)) if self.math else precision
 
-    def backward(self, model: nn.Module, loss: Loss, parameters: list[nn.Parameter]) -> Backward:
-        """Return what computes a loss and adds its gradients to those of the parameters.
+    def forward(self, loss: Loss, device: torch.device) -> Loss:
+        """The same loss, computed as this path computes it."""
+
+        def forward(model: nn.Module, batch: Any) -> Tensor:
+            with self.computing(device):
+                return loss(model, batch)
+
+        return forward
+
+    def backward(self, model: nn.Module, loss: Loss, device: torch.device) -> Backward:
+        """Return what computes a loss, as it is written, and adds its gradients to those of the weights.
 
         Args:
             model: placed by this path.
             loss: (model, batch) -> a scalar.
-            parameters: what the gradients are of.
+            device: where it runs.
         """
-        device = parameters[0].device
+        forward = self.forward(loss, device)
 
-        def forward(batch: Any) -> Tensor:
-            with self.computing(device):
-                return loss(model, batch)
+        def backward(batch: Any, size: int) -> Tensor:
+            loss = forward(model, batch)
+            (loss / size if size > 1 else loss).backward()
+            return loss.detach()
 
-        return _compiled(forward, parameters) if self.compiled else _eager(forward)
+        return backward
 
 
 PATHS = {
@@ -94,51 +102,3 @@ def _both(
 ) -> Iterator[None]:
     with first, second:
         yield
-
-
-def _eager(forward: Callable[[Any], Tensor]) -> Backward:
-    def backward(batch: Any, size: int) -> Tensor:
-        loss = forward(batch)
-        (loss / size if size > 1 else loss).backward()
-        return loss.detach()
-
-    return backward
-
-
-def _compiled(forward: Callable[[Any], Tensor], parameters: list[nn.Parameter]) -> Backward:
-    """One program for loss and gradients.
-
-    torch traces `autograd.grad` into a program only where `trace_autograd_ops` is set. It could make two
-    programs without, but passing from one to the other takes as long as a small network's arithmetic.
-
-    Raises, when it is first called:
-        ModelError: torch cannot make a program of this model on this machine.
-    """
-    from torch._dynamo.exc import TorchDynamoException  # here, since it takes a second to load
-
-    torch._dynamo.config.trace_autograd_ops = True
-
-    @torch.compile(fullgraph=True, dynamic=False)
-    def differentiate(batch: Any) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        loss = forward(batch)
-        learned = [parameter for parameter in parameters if parameter.requires_grad]
-        return loss.detach(), torch.autograd.grad(loss, learned, allow_unused=True)
-
-    def backward(batch: Any, size: int) -> Tensor:
-        try:
-            loss, gradients = differentiate(batch)
-        except TorchDynamoException as error:
-            raise ModelError(
-                f"This model cannot be compiled here: {str(error).strip().splitlines()[0]}",
-                remedy="--set train.path=auto; compiling needs a C++ compiler, and a model without branches "
-                "that depend on its numbers",
-            ) from error
-        learned = (parameter for parameter in parameters if parameter.requires_grad)
-        for parameter, gradient in zip(learned, gradients, strict=True):
-            if gradient is None:
-                continue
-            share = gradient / size if size > 1 else gradient
-            parameter.grad = share if parameter.grad is None else parameter.grad + share
-        return loss
-
-    return backward

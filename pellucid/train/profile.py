@@ -34,7 +34,7 @@ SIDE = 2048
 
 
 MEASURING = "measuring"
-PARTS = ("data", "forward", "backward", "optimizer", "saving", "callbacks", "rest")
+PARTS = ("data", "forward", "backward", "optimizer", "update", "saving", "callbacks", "rest")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Profile:
     """Where time goes, in seconds of an update.
 
     Attributes:
-        parts: seconds of an update, by `PARTS`.
+        parts: seconds of an update, by `PARTS`; "update" is one program of the three before it.
         by_callback: of "callbacks", by the name of the class.
         updates: that were counted.
         rows: in a batch.
@@ -69,7 +69,7 @@ class Profile:
     @property
     def share_of_peak(self) -> float:
         """Of what matrix products reach, 0..1, while the network computes."""
-        computing = self.parts["forward"] + self.parts["backward"]
+        computing = sum(self.parts[part] for part in ("forward", "backward", "update"))
         return self.flops / max(computing, 1e-9) / self.peak if self.peak else 0.0
 
 
@@ -183,11 +183,12 @@ class _Timed:
 
 def _wrap(trainer: Trainer, watch: Stopwatch) -> None:
     for phase in trainer.objective.phases:
-        loss, parameters = phase.loss, trainer.parameters[phase.name]
-        if not trainer.path.compiled:  # a program is one, forward and backward
-            loss = watch.timed("forward", loss)
-        backward = trainer.path.backward(trainer.model, loss, parameters)
+        forward, programs = watch.timed("forward", phase.loss), trainer.programs[phase.name]
+        backward = trainer.path.backward(trainer.model, forward, trainer.device)
         trainer.backward[phase.name] = watch.timed("backward", backward)
+        if programs is not None:
+            programs.backward = watch.timed("backward", programs.backward)  # type: ignore[method-assign]
+            programs.update = watch.timed("update", programs.update)  # type: ignore[method-assign]
         optimizer = trainer.optimizers[phase.name]
         optimizer.step = watch.timed("optimizer", optimizer.step)  # type: ignore[method-assign]
     trainer.evaluate = watch.timed(MEASURING, trainer.evaluate)  # type: ignore[method-assign]
@@ -206,7 +207,7 @@ def _flops(trainer: Trainer, batch: Any) -> float:
     path = StepPath(trainer.path.bf16, trainer.path.channels_last, math=True)
     total = 0.0
     for phase in trainer.objective.phases:
-        backward = path.backward(trainer.model, phase.loss, trainer.parameters[phase.name])
+        backward = path.backward(trainer.model, phase.loss, trainer.device)
         try:
             with FlopCounterMode(display=False) as counter:
                 backward(batch, 1)
@@ -226,7 +227,7 @@ def _twice(trainer: Trainer, batch: Any) -> float | None:
         return None
     larger = type(batch)(torch.cat([part, part]) for part in batch)
     phase = trainer.objective.phases[0]
-    backward = trainer.path.backward(trainer.model, phase.loss, trainer.parameters[phase.name])
+    backward = trainer.path.backward(trainer.model, phase.loss, trainer.device)
     once, twice = (_shortest(lambda b=given: backward(b, 1), trainer.model) for given in (batch, larger))
     return 2 * once / twice
 

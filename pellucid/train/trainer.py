@@ -24,8 +24,10 @@ from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callbacks import EVENTS, Callback
 from pellucid.train.device import choose_device
+from pellucid.train.memory import keeping_memory
 from pellucid.train.objectives import Measures, Objective, Phase, means
 from pellucid.train.paths import PATHS
+from pellucid.train.program import Programs, shapes
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 
@@ -60,6 +62,7 @@ class Trainer:
         measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
         loss, batch: those of the update at hand.
         backward: what computes loss and gradients of each phase, by its name.
+        programs: what computes them, and whole updates, on a path that is compiled.
         stop_reason: why training ended early, or "".
     """
 
@@ -86,9 +89,10 @@ class Trainer:
             for name, parameters in self.parameters.items()
         }
         self.backward = {
-            phase.name: self.path.backward(self.model, phase.loss, self.parameters[phase.name])
-            for phase in objective.phases
+            phase.name: self.path.backward(self.model, phase.loss, self.device) for phase in objective.phases
         }
+        self.programs = {phase.name: self._programs(phase) for phase in objective.phases}
+        self.shapes: list[Any] | None = None  # those of the batches that programs are for
         self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
         self.schedule = schedule or constant()
         self.lr_scale = 1.0  # what `reduce on plateau` multiplies
@@ -98,6 +102,7 @@ class Trainer:
             event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
             for event in EVENTS
         }
+        self._gradients_read = any(c.reads_gradients for c in self._listeners["on_backward_end"])
         self.step = self.epoch = self.position = 0
         self.measures: dict[str, float] = {}
         self.loss: Tensor = torch.zeros(())
@@ -134,16 +139,22 @@ class Trainer:
         """
         self._emit("on_train_start")
         try:
-            while self.epoch < self.config.epochs and not self.stop_reason:
-                self._emit("on_epoch_start")
-                self._train_epoch(batches)
-                if self.interrupted or self.failed:
-                    break
-                self._finish_epoch(evaluations or {}, probe)
+            with keeping_memory():
+                self._fit(batches, evaluations or {}, probe)
         finally:
             self._emit("on_train_end")
         if self.failed:
             raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy="a smaller optimizer.lr")
+
+    def _fit(
+        self, batches: Iterable[Any], evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None
+    ) -> None:
+        while self.epoch < self.config.epochs and not self.stop_reason:
+            self._emit("on_epoch_start")
+            self._train_epoch(batches)
+            if self.interrupted or self.failed:
+                return
+            self._finish_epoch(evaluations, probe)
 
     def _train_epoch(self, batches: Iterable[Any]) -> None:
         self.model.train()
@@ -174,17 +185,49 @@ class Trainer:
         """One update of one phase: zero the gradients, forward, backward, clip, step."""
         optimizer, parameters = self.optimizers[phase.name], self.parameters[phase.name]
         lr = self._set_lr(phase.name, optimizer)
-        optimizer.zero_grad(set_to_none=True)
         with self._only(parameters):
-            for batch in group:
-                self.batch = batch
-                self.loss = self.backward[phase.name](batch, len(group))
-        if self.config.clip_grad_norm is not None:
+            updated = self._update_whole(phase.name, group)
+            if not updated:
+                optimizer.zero_grad(set_to_none=True)
+                for batch in group:
+                    self.batch = batch
+                    self.loss = self._backward(phase.name, batch, len(group))
+        if self.config.clip_grad_norm is not None and not updated:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
         self._emit("on_backward_end")
         if not self.failed:
-            optimizer.step()
+            if not updated:
+                optimizer.step()
             self._losses.append((phase.name, self.step + 1, self.loss, lr))
+
+    def _update_whole(self, phase: str, group: list[Any]) -> bool:
+        """Do an update as one program, where there can be one and nobody asks for the gradients."""
+        batch, programs = group[0], self.programs[phase]
+        if programs is None or len(group) > 1 or self._gradients_read or not self._fits(batch):
+            return False
+        loss = programs.update(batch, self.optimizers[phase])
+        if loss is None:
+            return False
+        self.batch, self.loss = batch, loss
+        return True
+
+    def _backward(self, phase: str, batch: Any, size: int) -> Tensor:
+        programs = self.programs[phase]
+        if programs is not None and self._fits(batch):
+            return programs.backward(batch, size)
+        return self.backward[phase](batch, size)
+
+    def _programs(self, phase: Phase) -> Programs | None:
+        if not self.path.compiled:
+            return None
+        forward, parameters = self.path.forward(phase.loss, self.device), self.parameters[phase.name]
+        return Programs(self.model, forward, parameters, self.config.clip_grad_norm)
+
+    def _fits(self, batch: Any) -> bool:
+        """Whether a batch has the shapes that programs are for: those of the first batch of all."""
+        found = shapes(batch)
+        self.shapes = self.shapes or found
+        return self.shapes == found
 
     def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None) -> None:
         self.drain()
@@ -272,6 +315,7 @@ class Trainer:
             "losses": {phase: list(total) for phase, total in self._totals.items()},
             "lr_scale": self.lr_scale,
             "path": self.path.name,
+            "shapes": self.shapes,
             "stop_reason": "" if self.interrupted else self.stop_reason,
             "average_updates": self.average.updates if self.average else 0,
             "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
@@ -283,7 +327,7 @@ class Trainer:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
         self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
-        self.stop_reason = state["stop_reason"]
+        self.stop_reason, self.shapes = state["stop_reason"], state.get("shapes")
         if self.average is not None:
             self.average.updates = state["average_updates"]
         kept = dict(state["callbacks"])

@@ -1,6 +1,7 @@
 """A training that is stopped anywhere and resumed ends bit for bit where it would have ended."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -66,10 +67,23 @@ def final(run, mine):
     return tensors, metrics, mine.measures
 
 
-@pytest.mark.parametrize("model", [network, Conv], ids=["dropout and batch norm", "channels last"])
-@pytest.mark.parametrize("config", [{}, {"ema": 0.9, "gradient_accumulation_steps": 2}], ids=["plain", "ema"])
-def test_a_resumed_training_is_bit_identical(runs, batches, held_out, model, config):
-    config = {**config, "path": "channels_last" if model is Conv else "eager"}
+PLAIN: dict[str, object] = {}
+KINDS = {
+    "dropout and batch norm": (network, PLAIN),
+    "channels last": (Conv, {"path": "channels_last"}),
+    "compiled": (network, {"path": "compiled"}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "config", [PLAIN, {"ema": 0.9, "gradient_accumulation_steps": 2}], ids=["plain", "ema"]
+)
+def test_a_resumed_training_is_bit_identical(runs, batches, held_out, kind, config):
+    model, more = KINDS[kind]
+    if kind == "compiled" and not any(map(shutil.which, ("g++", "clang++"))):
+        pytest.skip("compiling needs a C++ compiler")
+    config = {**config, **more}
     run, control = build(runs, model, **config)
     control.fit(batches, {"val": held_out})
     expected = final(run, control)

@@ -17,7 +17,8 @@ from pellucid.models import BUILDERS
 from pellucid.train import autotune as tuning
 from pellucid.train.autotune import autotune
 from pellucid.train.objectives import classification
-from pellucid.train.paths import PATHS, StepPath
+from pellucid.train.paths import PATHS, Backward, Loss, StepPath
+from pellucid.train.program import Programs
 from pellucid.train.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -39,9 +40,15 @@ def cross_entropy(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) ->
     return F.cross_entropy(model(batch[0]), batch[1])
 
 
+def backward_of(path: StepPath, model: nn.Module, loss: Loss = cross_entropy) -> Backward:
+    if not path.compiled:
+        return path.backward(model, loss, CPU)
+    return Programs(model, path.forward(loss, CPU), list(model.parameters())).backward
+
+
 def gradients(path: StepPath, model: nn.Module, name: str, times: int = 1) -> dict[str, torch.Tensor]:
     model = path.place(copy.deepcopy(model), CPU)
-    backward = path.backward(model, cross_entropy, list(model.parameters()))
+    backward = backward_of(path, model)
     for _ in range(times):
         backward((path.batch(INPUTS[name]), LABELS), times)
     return {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
@@ -92,8 +99,7 @@ def test_weights_with_the_same_gradient_have_one_each() -> None:
             return super().forward(input) + self.other
 
     model = TwoBiases()
-    backward = StepPath(compiled=True).backward(model, cross_entropy, list(model.parameters()))
-    backward((INPUTS["mlp"], LABELS), 1)
+    backward_of(StepPath(compiled=True), model)((INPUTS["mlp"], LABELS), 1)
     first, second = model.bias.grad, model.other.grad
     assert first is not None
     assert second is not None
@@ -108,7 +114,7 @@ def test_what_cannot_be_compiled_says_what_to_try() -> None:
         return value if value.item() > 0 else -value
 
     model = network("mlp")
-    backward = StepPath(compiled=True).backward(model, loss, list(model.parameters()))
+    backward = backward_of(StepPath(compiled=True), model, loss)
     with pytest.raises(ModelError, match=r"train\.path=auto"):
         backward((INPUTS["mlp"], LABELS), 1)
 
@@ -175,14 +181,14 @@ def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @compiles
 @pytest.mark.usefixtures("quick")
 def test_compiling_is_tried_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "LONG", 0.0)
-    assert "compiling was tried" in tuned("mlp", steps=1000).path.reason
+    monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
+    assert "compiling the update was tried" in tuned("mlp", steps=1000).path.reason
 
 
 @compiles
 @pytest.mark.usefixtures("quick")
 def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "LONG", 0.0)
+    monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
 
     def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         value = cross_entropy(model, batch)

@@ -25,6 +25,11 @@ from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
 
+CPU = torch.device("cpu")
+LONG_RUN = 1_000_000
+"""Updates that the path is chosen for: as many as repay compiling, which no contestant is timed with."""
+
+
 class Side(plain.Side):
     """The networks of `plain`, trained by Pellucid."""
 
@@ -37,11 +42,12 @@ class Side(plain.Side):
 
     def prepare(self, seed: int) -> None:
         torch.manual_seed(seed)
-        model = network(self.workload.name)
-        batches = self.batches(seed)
+        model, batches = network(self.workload.name), self.batches(seed)
+        make_optimizer = partial(optimizer, "adamw", lr=self.workload.lr)
         if self.tuned is None:
             batch, loss = next(iter(batches)), self.objective.phases[0].loss
-            self.tuned = autotune("auto", model, batch, loss, torch.device("cpu"))
+            steps = 0 if isinstance(self.source, RaggedRows) else LONG_RUN
+            self.tuned = autotune("auto", model, batch, loss, CPU, steps=steps, make_optimizer=make_optimizer)
             path, threads = self.tuned.path, self.tuned.threads
             print(f"path {path.value}, {path.reason}; {threads.value} threads, {threads.reason}")
             torch.set_num_threads(threads.value)
@@ -49,7 +55,7 @@ class Side(plain.Side):
         self.trainer = Trainer(
             model,
             self.objective,
-            partial(optimizer, "adamw", lr=self.workload.lr),
+            make_optimizer,
             TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", path=self.tuned.path.value),
             callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), Interrupt()],
         )
