@@ -26,7 +26,7 @@ def test_batches_are_gathered_without_a_loop_over_rows() -> None:
     images, labels = torch.rand(6000, 1, 28, 28), torch.zeros(6000, dtype=torch.long)
     ours = Batches(MemoryRows(images, labels), 128, shuffle=True)
     loader = DataLoader(TensorDataset(images, labels), 128, shuffle=True)
-    assert seconds(lambda: list(loader)) > 3 * seconds(lambda: list(ours))
+    assert seconds(lambda: [None for _ in loader]) > 3 * seconds(lambda: [None for _ in ours])
 
 
 def test_generation_reads_only_what_is_new() -> None:

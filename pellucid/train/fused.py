@@ -61,10 +61,14 @@ class FusedAdamW(torch.optim.AdamW):
     kept: list[Kept] = []  # noqa: RUF012 (replaced, never changed)
     constants: tuple[tuple[float, float, float], ...] = ()
     """beta1, beta2 and eps of each group."""
+    _steps: int | None = None  # done, where programs take them
+    _counted = 0  # of these, in the state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """Take one step; `closure` recomputes the loss where the caller wants that."""
+        self._count()
+        self._steps = None
         kept = self.kept or self._keep()
         gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in kept]
         missing = any(len(grads) < len(part.weights) for part, grads in zip(kept, gradients, strict=True))
@@ -100,7 +104,7 @@ class FusedAdamW(torch.optim.AdamW):
 
     def ready(self) -> bool:
         """Whether every weight has a state of as many steps; where none has begun, all are made."""
-        if self.kept:
+        if self._steps is not None:
             return True
         weights = self.weights
         if not any(self.state.get(weight) for weight in weights):
@@ -109,26 +113,33 @@ class FusedAdamW(torch.optim.AdamW):
             for weight in weights:
                 moments = {name: torch.zeros_like(weight).detach() for name in ("exp_avg", "exp_avg_sq")}
                 self.state[weight] = {"step": torch.zeros(()), **moments}
-        kept = self._keep()
-        if len({step.item() for part in kept for step in part.steps}) == 1:
-            return True
-        self.kept = []
-        return False
-
-    def scalars(self) -> Tensor:
-        """Of the last step, (groups, 3): its size, the root of the bias of `square`, and what decay keeps."""
-        rows = []
-        for part in self.kept:
-            (beta1, beta2), lr, steps = part.group["betas"], part.group["lr"], part.steps[0].item()
-            size = lr / (1 - beta1**steps) if steps else lr
-            rows.append([size, math.sqrt(1 - beta2**steps), 1 - lr * part.group["weight_decay"]])
-        return torch.tensor(rows)
+        steps = {int(step) for part in self._keep() for step in part.steps}
+        if len(steps) == 1:
+            self._steps = self._counted = steps.pop()
+        return self._steps is not None
 
     def advance(self) -> Tensor:
-        """Count a step, and return its scalars."""
+        """Count a step, and return of each group (groups, 3) what `adamw` asks for: the size of the step, the
+        root of the bias of `square`, and what decay keeps of a weight."""
+        assert self._steps is not None
+        self._steps += 1
+        rows, steps = [], self._steps
         for part in self.kept:
-            torch._foreach_add_(part.steps, 1)
-        return self.scalars()
+            (beta1, beta2), lr = part.group["betas"], part.group["lr"]
+            size, root = lr / (1 - beta1**steps), math.sqrt(1 - beta2**steps)
+            rows.append((size, root, 1 - lr * part.group["weight_decay"]))
+        return torch.tensor(rows, device=self.kept[0].weights[0].device)
+
+    def state_dict(self) -> dict[str, Any]:
+        self._count()
+        return super().state_dict()
+
+    def _count(self) -> None:
+        """Write the steps of programs where torch's own step looks for them."""
+        if self._steps is not None:
+            for part in self.kept:
+                torch._foreach_add_(part.steps, self._steps - self._counted)
+            self._counted = self._steps
 
     def _keep(self) -> list[Kept]:
         """Find the state of every weight; nothing where torch's own step must be taken."""
@@ -152,9 +163,10 @@ class FusedAdamW(torch.optim.AdamW):
         return self.kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.kept = []
+        self.kept, self._steps = [], None
         super().load_state_dict(state_dict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        self.kept = []
+        self._count()
+        self.kept, self._steps = [], None
         super().add_param_group(param_group)

@@ -82,10 +82,12 @@ class Programs:
         """
         if not isinstance(optimizer, FusedAdamW) or not optimizer.ready():
             return None
-        key = (*self._learned_now(), id(optimizer.kept), optimizer.constants)
+        key = (*self._learned_now(), optimizer.constants)
         program = self._made.get(key)
         if program is None:
             program = self._made[key] = self._make_update(batch, optimizer)
+        if program.bound is not optimizer.kept:
+            program.bound, program.more = optimizer.kept, _moments(optimizer)
         if len(program.reached) < len(optimizer.weights):
             return None
         return program(optimizer.advance(), *batch)[0]
@@ -114,19 +116,19 @@ class Programs:
             return (loss,)
 
         learned = sorted(self._learned(), key=lambda weight: order.get(id(weight), len(order)))
-        moments = [
-            moment
-            for part in optimizer.kept
-            for pair in zip(part.means, part.squares, strict=True)
-            for moment in pair
-        ]
-        return _Program(self.whole, learned, [*moments, optimizer.scalars()], batch, learn)
+        scalars = torch.zeros(len(optimizer.kept), 3, device=optimizer.weights[0].device)
+        return _Program(self.whole, learned, [*_moments(optimizer), scalars], batch, learn)
 
     def _learned(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters if parameter.requires_grad]
 
     def _learned_now(self) -> tuple[bool, ...]:
         return tuple(parameter.requires_grad for parameter in self.parameters)
+
+
+def _moments(optimizer: FusedAdamW) -> list[Tensor]:
+    pairs = [pair for part in optimizer.kept for pair in zip(part.means, part.squares, strict=True)]
+    return [moment for pair in pairs for moment in pair]
 
 
 def _gradients(loss: Tensor, found: list[tuple[Tensor, Tensor]], more: list[Tensor]) -> tuple[Tensor, ...]:
@@ -142,6 +144,8 @@ class _Program:
 
     Attributes:
         reached: the learned parameters that the loss depends on.
+        more: tensors between the model's own and those of a call.
+        bound: what these belong to.
     """
 
     def __init__(
@@ -167,13 +171,14 @@ class _Program:
             found = [(weight, gradient) for _, weight, gradient in pairs if gradient is not None]
             return learn(loss.detach(), found, further)
 
-        self._fixed = [*learned, *others.values(), *more[:-1]]
+        self._own, self.more = [*learned, *others.values()], more[:-1]
+        self.bound: Any = None
         with torch.no_grad():
             self._run = compiled(function, [*learned, *others.values(), *more, *batch])
 
     def __call__(self, *changing: Tensor) -> Any:
         with torch.no_grad():
-            return self._run(*self._fixed, *changing)
+            return self._run(*self._own, *self.more, *changing)
 
 
 def _split(given: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:
@@ -221,7 +226,8 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
     state = rng_state()
     try:
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-        program = standalone_compile(graph, [*inputs], dynamic_shapes="from_example_inputs")
+        options = {"config_patches": {"size_asserts": False}}
+        program = standalone_compile(graph, [*inputs], dynamic_shapes="from_example_inputs", options=options)
         program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
         return program
     except Exception as error:  # whatever torch cannot trace or compile

@@ -70,7 +70,7 @@ def test_an_update_is_what_its_parts_are(clip: float | None) -> None:
         torch.testing.assert_close(found, loss.detach(), rtol=1e-5, atol=1e-6)
     for key, value in usual.state_dict().items():  # the means of batch norm are among them
         torch.testing.assert_close(whole.state_dict()[key], value, rtol=1e-4, atol=1e-5)
-    assert {int(state["step"]) for state in second.state.values()} == {4}
+    assert {int(state["step"]) for state in second.state_dict()["state"].values()} == {4}
 
 
 def test_an_optimizer_that_cannot_be_a_part_is_left_to_itself() -> None:

@@ -18,14 +18,12 @@ from pellucid.data.ragged import Ragged
 from pellucid.data.token_rows import RaggedRows
 from pellucid.models import lstm
 from pellucid.record import Run
-from pellucid.train.autotune import Tuned, autotune
+from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
 from pellucid.train.objectives import classification, language_model
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
-
-CPU = torch.device("cpu")
 LONG_RUN = 1_000_000
 """Updates that the path is chosen for: as many as repay compiling, which no contestant is timed with."""
 
@@ -37,32 +35,44 @@ class Side(plain.Side):
         super().__init__(workload, arrays)
         self.objective = language_model() if workload.data == "shakespeare" else classification()
         self.source = rows(workload, arrays, self.rows)
-        self.folder = tempfile.mkdtemp()
-        self.tuned: Tuned | None = None
+        self.trainer: Trainer | None = None
 
     def prepare(self, seed: int) -> None:
+        """New weights in the same trainer, so that nothing is compiled again."""
         torch.manual_seed(seed)
-        model, batches = network(self.workload.name), self.batches(seed)
+        model = network(self.workload.name)
+        self.learned_from = Batches(self.source, self.workload.batch, seed=seed, shuffle=True)
+        if self.trainer is None:
+            self.trainer = self.make_trainer(model)
+            self.start = self.trainer.state_dict()
+        self.trainer.model.load_state_dict(model.state_dict())
+        for made in self.trainer.optimizers.values():
+            made.load_state_dict({"state": {}, "param_groups": made.state_dict()["param_groups"]})
+        self.trainer.load_state_dict(self.start)
+        self.model = self.trainer.model
+
+    def make_trainer(self, model: nn.Module) -> Trainer:
         make_optimizer = partial(optimizer, "adamw", lr=self.workload.lr)
-        if self.tuned is None:
-            batch, loss = next(iter(batches)), self.objective.phases[0].loss
-            steps = 0 if isinstance(self.source, RaggedRows) else LONG_RUN
-            self.tuned = autotune("auto", model, batch, loss, CPU, steps=steps, make_optimizer=make_optimizer)
-            path, threads = self.tuned.path, self.tuned.threads
-            print(f"path {path.value}, {path.reason}; {threads.value} threads, {threads.reason}")
-            torch.set_num_threads(threads.value)
-        run = Run.create(self.folder, "bench", "")
-        self.trainer = Trainer(
+        tuned = autotune(
+            "auto",
+            model,
+            next(iter(self.learned_from)),
+            self.objective.phases[0].loss,
+            torch.device("cpu"),
+            steps=0 if isinstance(self.source, RaggedRows) else LONG_RUN,
+            make_optimizer=make_optimizer,
+        )
+        path, threads = tuned.path, tuned.threads
+        print(f"path {path.value}, {path.reason}; {threads.value} threads, {threads.reason}")
+        torch.set_num_threads(threads.value)
+        run = Run.create(tempfile.mkdtemp(), "bench", "")
+        return Trainer(
             model,
             self.objective,
             make_optimizer,
-            TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", path=self.tuned.path.value),
+            TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", path=path.value),
             callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), Interrupt()],
         )
-        self.model, self.learned_from = model, batches
-
-    def batches(self, seed: int) -> Batches:
-        return Batches(self.source, self.workload.batch, seed=seed, shuffle=True)
 
     def train(self) -> None:
         self.trainer.fit(self.learned_from)
