@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from workloads import GPT, LSTM, MLP, VIT
+from workloads import GAN, GPT, LSTM, MLP, VIT
 
 
 def mlp() -> nn.Module:
@@ -83,6 +83,40 @@ class CharGPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
         return self.norm(self.blocks(x)) @ self.embedding.weight.T
+
+
+class DCGAN(nn.Module):
+    """As PyTorch's tutorial has it (Radford et al. 2016), for images of 28 pixels in 0..1."""
+
+    latent_dim, conditional = GAN["latent"], False
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = GAN["width"]
+        self.generator = nn.Sequential(
+            nn.Linear(self.latent_dim, 2 * width * 49, bias=False),
+            nn.Unflatten(1, (2 * width, 7, 7)),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, 1, 4, 2, 1, bias=False),
+            nn.Sigmoid(),
+        )
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(1, width, 4, 2, 1, bias=False),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(2 * width * 49, 1),
+            nn.Flatten(0),
+        )
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                nn.init.normal_(layer.weight, std=0.02)
 
 
 class ViT(nn.Module):

@@ -52,6 +52,7 @@ MLP = (784, 128, 64, 10)
 CNN = convolution(28, 1, 32) + convolution(14, 32, 64) + dense(7 * 7 * 64, 128, 10)
 GPT = {"layers": 4, "heads": 4, "width": 128, "context": 64, "vocabulary": 70}
 VIT = {"layers": 6, "heads": 4, "width": 128, "patch": 4}
+GAN = {"width": 64, "latent": 100}
 LSTM = {"vocabulary": 20_000, "width": 64, "hidden": 64, "longest": 400}
 
 _WORKLOADS = [
@@ -116,6 +117,16 @@ _WORKLOADS = [
         against={"plain": 1.5},
         flops=6.0 * 64 * (4 * 12 * 128 * 128 + 4 * 2 * 64 * 128 + 70 * 128),
         per_row=64,
+    ),
+    Workload(
+        "dcgan",
+        "DCGAN on MNIST, 64 and 128 feature maps, batch 128",
+        "images",
+        "mnist",
+        batch=128,
+        steps=30,
+        lr=2e-4,
+        against={"plain": 1.5},
     ),
     Workload(
         "vit",

@@ -6,7 +6,7 @@ Each kind of input is fitted on the training rows, has a `shape`, turns a table 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class ImageInputs:
         channels = len(mode)
         made = cls(column.name, size, mode, (0.0,) * channels, (1.0,) * channels)
         if normalize:
-            mean, std = _channel_scale(made.pixels(table), 255.0)
+            mean, std = _channel_scale([made.pixels(table)], 255.0)
             made = cls(column.name, size, mode, mean, std)
         return made, _image_notes(seen, size, mode, len(table))
 
@@ -104,14 +104,14 @@ class TensorInputs:
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, *, normalize: bool) -> TensorInputs:
-        values = schema.tensor_values(table[column.name])
-        made = cls(column.name, values.shape[1:], (0.0,), (1.0,))
+        values = table[column.name]
+        made = cls(column.name, tuple(values.type.shape), (0.0,), (1.0,))
         if not normalize:
             return made
-        if values.ndim == 2:
-            mean, std = encoders.scale(values, True, axis=0)
-            return cls(column.name, values.shape[1:], tuple(mean.tolist()), tuple(std.tolist()))
-        return cls(column.name, values.shape[1:], *_channel_scale(values.reshape(-1, *made.shape), 1.0))
+        parts = (
+            schema.tensor_values(pa.chunked_array([part])).reshape(-1, *made.shape) for part in values.chunks
+        )
+        return cls(column.name, made.row_shape, *_channel_scale(parts, 1.0))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,7 +121,9 @@ class TensorInputs:
         values = schema.tensor_values(table[self.name]).reshape(-1, *self.shape)
         ones = (1,) * (len(self.shape) - 1)
         mean, std = (np.asarray(part, np.float32).reshape(-1, *ones) for part in (self.mean, self.std))
-        return ((values - mean) / std).astype(np.float32, copy=False)
+        made = np.subtract(values, mean, dtype=np.float32)
+        made /= std
+        return made
 
     def state(self) -> dict[str, Any]:
         return {"kind": "tensor", **asdict(self)}
@@ -242,18 +244,29 @@ def restore(state: Mapping[str, Any], columns: Sequence[Column]) -> Inputs:
     return TableInputs(tuple(columns), tuple(restored))
 
 
-def _channel_scale(values: np.ndarray, unit: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel of (N, C, ...) divided by `unit`, in one pass over blocks."""
-    total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
-    axes = (0, *range(2, values.ndim))
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK].astype(np.float32) / np.float32(unit)
-        total += block.sum(axis=axes, dtype=np.float64)
-        squares += np.square(block).sum(axis=axes, dtype=np.float64)
-    count = values.size / values.shape[1]
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return tuple(mean.tolist()), tuple(np.where(std > 1e-6, std, 1.0).tolist())
+def _channel_scale(parts: Iterable[np.ndarray], unit: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel of arrays (N, C, ...) divided by `unit`, in one pass over blocks.
+
+    Sums are taken of what differs from the first block's mean, so that large numbers lose nothing.
+    """
+    total = squares = middle = np.zeros(0)
+    count = 0
+    for values in parts:
+        axes = (0, *range(2, values.ndim))
+        for start in range(0, len(values), _BLOCK):
+            block = values[start : start + _BLOCK].astype(np.float32) / np.float32(unit)
+            if not count:
+                middle = block.mean(axis=axes, dtype=np.float64)
+                total, squares = np.zeros_like(middle), np.zeros_like(middle)
+            block = block - middle.astype(np.float32).reshape(-1, *(1,) * (block.ndim - 2))
+            total += block.sum(axis=axes, dtype=np.float64)
+            squares += np.square(block).sum(axis=axes, dtype=np.float64)
+            count += block.size // len(middle)
+    offset = total / count
+    mean = middle.astype(np.float32) + offset
+    std = np.sqrt(np.maximum(squares / count - offset**2, 0))
+    least = np.maximum(1e-6, 1e-6 * np.abs(mean))
+    return tuple(mean.tolist()), tuple(np.where(std > least, std, 1.0).tolist())
 
 
 def _image_notes(seen: images.Shapes, size: tuple[int, int], mode: str, rows: int) -> list[str]:

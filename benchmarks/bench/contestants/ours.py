@@ -20,7 +20,7 @@ from pellucid.models import lstm
 from pellucid.record import Run
 from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
-from pellucid.train.objectives import classification, language_model
+from pellucid.train.objectives import adversarial, classification, language_model
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -28,12 +28,15 @@ LONG_RUN = 1_000_000
 """Updates that the path is chosen for: as many as repay compiling, which no contestant is timed with."""
 
 
+OBJECTIVES = {"gpt": language_model, "dcgan": adversarial}
+
+
 class Side(plain.Side):
     """The networks of `plain`, trained by Pellucid."""
 
     def __init__(self, workload: Workload, arrays: dict[str, np.ndarray]):
         super().__init__(workload, arrays)
-        self.objective = language_model() if workload.data == "shakespeare" else classification()
+        self.objective = OBJECTIVES.get(workload.name, classification)()
         self.source = rows(workload, arrays, self.rows)
         self.trainer: Trainer | None = None
 
@@ -52,7 +55,8 @@ class Side(plain.Side):
         self.model = self.trainer.model
 
     def make_trainer(self, model: nn.Module) -> Trainer:
-        make_optimizer = partial(optimizer, "adamw", lr=self.workload.lr)
+        betas = plain.BETAS.get(self.workload.name, (0.9, 0.999))
+        make_optimizer = partial(optimizer, "adamw", lr=self.workload.lr, betas=betas)
         tuned = autotune(
             "auto",
             model,

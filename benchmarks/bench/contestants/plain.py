@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from networks import BiLSTM, CharGPT, ViT, cnn, mlp
+from networks import DCGAN, BiLSTM, CharGPT, ViT, cnn, mlp
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, TensorDataset
 from workloads import GPT, Workload
 
-MAKE = {"mlp": mlp, "mlp512": mlp, "cnn": cnn, "lstm": BiLSTM, "gpt": CharGPT, "vit": ViT}
+MAKE = {"mlp": mlp, "mlp512": mlp, "cnn": cnn, "lstm": BiLSTM, "gpt": CharGPT, "dcgan": DCGAN, "vit": ViT}
+BETAS = {"dcgan": (0.5, 0.999)}
+"""Of Adam, where they are not the usual ones."""
 
 
 class Side:
@@ -25,7 +27,9 @@ class Side:
     def prepare(self, seed: int) -> None:
         torch.manual_seed(seed)
         self.model = MAKE[self.workload.name]()
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.workload.lr)
+        parts = [self.model.discriminator, self.model.generator] if self.adversarial else [self.model]
+        options = {"lr": self.workload.lr, "betas": BETAS.get(self.workload.name, (0.9, 0.999))}
+        self.optimizers = [torch.optim.Adam(part.parameters(), **options) for part in parts]
 
     def train(self) -> None:
         done = 0
@@ -33,11 +37,32 @@ class Side:
             for inputs, targets in self.loader(self.rows, shuffle=True):
                 if done == self.workload.steps:
                     return
-                self.optimizer.zero_grad()
-                loss = cross_entropy(self.model(inputs), targets)
-                loss.backward()
-                self.optimizer.step()
+                if self.adversarial:
+                    self.play(inputs)
+                else:
+                    (optimizer,) = self.optimizers
+                    optimizer.zero_grad()
+                    loss = cross_entropy(self.model(inputs), targets)
+                    loss.backward()
+                    optimizer.step()
                 done += 1
+
+    @property
+    def adversarial(self) -> bool:
+        return self.workload.name == "dcgan"
+
+    def play(self, images: Tensor) -> None:
+        """An update of the discriminator, and one of the generator."""
+        judge, generator = self.model.discriminator, self.model.generator
+        judges, generates = self.optimizers
+        made = generator(torch.randn(len(images), self.model.latent_dim))
+        judges.zero_grad()
+        verdict(judge(images), 1.0).backward()
+        verdict(judge(made.detach()), 0.0).backward()
+        judges.step()
+        generates.zero_grad()
+        verdict(judge(made), 1.0).backward()
+        generates.step()
 
     def loader(self, rows, *, shuffle: bool) -> DataLoader:
         collate = padded if self.workload.name == "lstm" else None
@@ -45,11 +70,24 @@ class Side:
 
     @torch.no_grad()
     def evaluate(self) -> float:
+        if self.adversarial:
+            return self.judged()
         self.model.eval()
         losses = [
             cross_entropy(self.model(x), y).item() for x, y in self.loader(self.held_out, shuffle=False)
         ]
         return float(np.mean(losses))
+
+    def judged(self) -> float:
+        """The discriminator's loss, with noise that is always the same."""
+        images = self.held_out.tensors[0][:1000]
+        noise = torch.randn(1000, self.model.latent_dim, generator=torch.Generator().manual_seed(0))
+        judge, made = self.model.discriminator, self.model.generator(noise)
+        return (verdict(judge(images), 1.0) + verdict(judge(made), 0.0)).item()
+
+
+def verdict(logits: Tensor, wanted: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, wanted))
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
