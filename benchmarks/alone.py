@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from pellucid.config import Augment, TrainConfig
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows
-from pellucid.models import generation, gpt, mlp
+from pellucid.models import cnn, generation, gpt, mlp
 from pellucid.train.objectives import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
@@ -71,6 +72,22 @@ def writing() -> tuple[Callable[[], object], Callable[[], object]]:
     return anew, partial(generation.sample, model, prompt, 500, temperature=0.0, stop=None)
 
 
+def predicting() -> tuple[Callable[[], object], Callable[[], object]]:
+    """A thousand digits one by one: by a network exported with `torch.export` (.pt2), and by it as it is."""
+    model, image = cnn((1, 28, 28), 10).eval(), torch.rand(1, 1, 28, 28)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/digits.pt2"
+        torch.export.save(torch.export.export(model, (image,)), path)
+        exported = torch.export.load(path).module()
+
+    @torch.inference_mode()
+    def ask(asked: nn.Module) -> None:
+        for _ in range(1000):
+            asked(image)
+
+    return partial(ask, exported), partial(ask, model)
+
+
 def rows(count: int) -> Callable[[], object]:
     """An epoch over so many rows."""
     inputs, targets = torch.rand(count, 32), torch.zeros(count, dtype=torch.long)
@@ -103,6 +120,7 @@ def main() -> None:
     found = {
         "batches, DataLoader / ours": compared(*batches(), pairs=3),
         "500 characters, without a cache / with": compared(*writing(), pairs=5),
+        "a digit, exported / as it is": compared(*predicting(), pairs=5),
         "an epoch of 1,000,000 rows / 100,000": compared(rows(1_000_000), rows(100_000), pairs=5),
         "an epoch of 100,000 rows / 10,000": compared(rows(100_000), rows(10_000), pairs=5),
     }

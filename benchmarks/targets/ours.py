@@ -15,10 +15,18 @@ from pellucid.recipes import find
 from pellucid.train.callbacks import Callback, NonFiniteGuard
 from pellucid.train.trainer import Trainer
 
+NOT_CHANGED = {"rotate": 0, "scale": 0, "shift": 0}
+SMALL = {"model.size": "tiny", "data.augment": NOT_CHANGED, "optimizer.lr": 0.01, "train.epochs": 2}
+LARGER = {"objective.label_smoothing": 0.1, "train.epochs": 6}
+PHRASES = {"name": "text_cnn", "size": "tiny", "options": {"ngrams": True}}
 CONFIGS = {
-    "ours, 2 epochs": find("digits").patch({"train.epochs": 2}),
-    "ours, 7 epochs": find("digits").patch({"train.epochs": 7}),
-    "ours": find("sentiment"),
+    "mnist": {
+        "ours, LeNet-5": find("digits").patch(SMALL),
+        "ours, digits": find("digits").patch(LARGER),
+    },
+    "imdb": {
+        "ours": find("sentiment").patch({"model": PHRASES, "optimizer.lr": 0.006, "train.epochs": 1}),
+    },
 }
 
 
@@ -35,11 +43,9 @@ def main(data: str, config: Config) -> None:
     ready = make_ready(config, Path("runs"))
     prepared, batches = ready.prepared, ready.prepared.training_batches()
     per_epoch, steps = updates(config, batches)
+    tuned = choose_path(config, prepared, ready.model, ready.objective)
     if data == "mnist":
-        tuned = choose_path(config, prepared, ready.model, ready.objective)
-        clock = Clock()  # images were there for the others, too
-    else:
-        tuned = choose_path(config, prepared, ready.model, ready.objective)
+        clock = Clock()  # images are there for the others, too
     torch.set_num_threads(tuned.threads.value)
     callbacks = [NonFiniteGuard(), Measure(clock, prepared.batches("test"))]
     plan = config.patch({"train.path": tuned.path.value})
@@ -47,4 +53,5 @@ def main(data: str, config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], CONFIGS[sys.argv[2]])
+    _, data, contestant, _, seed = sys.argv
+    main(data, CONFIGS[data][contestant].patch({"train.seed": int(seed)}))

@@ -204,12 +204,13 @@ class _Whole(nn.Module):
         return loss
 
     def _state(self) -> dict[str, Any]:
-        """Numbers that Python holds, and which tensor each buffer is."""
+        """What modules hold beside the numbers in their tensors: values, and which objects all else is."""
         state: dict[str, Any] = {name: id(buffer) for name, buffer in self.named_buffers()}
         for name, module in self.named_modules():
             for key, value in vars(module).items():
-                if isinstance(value, (bool, int, float, str)):
-                    state[f"{name}.{key}"] = value
+                plain = isinstance(value, (bool, int, float, str))
+                size = len(value) if isinstance(value, (list, dict, set)) else 0
+                state[f"{name}.{key}"] = value if plain else (id(value), size)
         return state
 
 
@@ -231,8 +232,9 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
         program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
         return program
     except Exception as error:  # whatever torch cannot trace or compile
+        reason = str(error).strip() or repr(error)
         raise ModelError(
-            f"This model cannot be compiled here: {str(error).strip().splitlines()[0][:200]}",
+            f"This model cannot be compiled here: {reason.splitlines()[0][:200]}",
             remedy="--set train.path=auto; compiling needs a C++ compiler, and a model without branches "
             "that depend on its numbers",
         ) from error

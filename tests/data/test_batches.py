@@ -1,14 +1,21 @@
 """Batches are a pure function of (seed, epoch), in memory and streamed from disk alike."""
 
+import sys
+
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 import torch
 
 from pellucid.config import Augment
+from pellucid.data import batches as streaming
+from pellucid.data import schema
 from pellucid.data.arrays import arrays
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import ArrowRows, Batches, MemoryRows, rows, take
+from pellucid.data.batches import ArrowRows, Batches, MemoryRows, let_go, rows, take
+from pellucid.data.dataset import Column
+from pellucid.data.inputs import TensorInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.toy import moons
 
@@ -122,3 +129,57 @@ def test_a_streamed_training_is_the_same_training(runs):
     streamed = train(base.patch({"data.memory": 1e-12}), runs=runs, dataset=dataset)
     assert held.metrics == streamed.metrics
     assert next(c["value"] for c in streamed.facts["choices"] if c["what"] == "data") == "streamed"
+
+
+# ---- more than fits into memory ----------------------------------------------------------------
+
+
+def test_a_large_table_is_shuffled_block_by_block(data, monkeypatch):
+    table, preprocess = data
+    row = table.nbytes // len(table)
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 4 * row)
+    monkeypatch.setattr(streaming, "GROUP_BYTES", 4 * 4 * row)  # 16 rows at a time
+    batches = Batches(ArrowRows(table, preprocess, 0), 8, shuffle=True)
+    for epoch in (0, 1):
+        order = torch.cat(batches._indices(epoch))
+        assert torch.equal(order.sort().values, torch.arange(len(table)))
+        for group in order.split(16)[:-2]:
+            assert len((group // 4).unique()) == 4  # of four blocks, whole
+            assert not torch.equal(group, group.sort().values)
+    assert not torch.equal(torch.cat(batches._indices(0)), torch.cat(batches._indices(1)))
+    seen = torch.cat([inputs for inputs, _ in batches])
+    assert torch.equal(seen.sort(dim=0).values, preprocess.inputs(table).sort(dim=0).values)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are let go on Linux alone")
+def test_pages_that_were_read_are_let_go(tmp_path):
+    values = np.random.default_rng(0).random((256, 2**15))  # 64 MiB
+    fields = pa.schema([("x", schema.tensor(values[:1]).type)])
+    with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file, pa.ipc.new_file(file, fields) as writer:
+        for part in np.split(values.astype(np.float32), 4):
+            writer.write_batch(pa.record_batch([schema.tensor(part).chunk(0)], schema=fields))
+    table = pa.ipc.open_file(pa.memory_map(str(tmp_path / "x.arrow"))).read_all()
+    process = psutil.Process()
+
+    def held() -> float:
+        return process.memory_info().rss / 2**20
+
+    before = held()
+    expected = schema.tensor_values(table["x"]).sum()
+    read = held()
+    let_go(table.to_batches())
+    assert read - before > 25  # 32 MiB of float32
+    assert held() < before + 5
+    assert schema.tensor_values(table["x"]).sum() == expected  # still there
+
+
+def test_arrays_are_scaled_by_all_of_their_chunks():
+    values = np.random.default_rng(0).normal(1000, [1, 2, 3], (5000, 3)).astype(np.float32)
+    values[:, 2] = 7
+    column, whole = Column("x", "tensor"), pa.table({"x": schema.tensor(values)})
+    parts = pa.concat_tables([whole.slice(0, 10), whole.slice(10, 2000), whole.slice(2010)])
+    for table in (whole, parts):
+        scaled = TensorInputs.fit(column, table, normalize=True).apply(table)
+        np.testing.assert_allclose(scaled[:, :2].mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(scaled[:, :2].std(0), 1, atol=1e-4)
+        np.testing.assert_allclose(scaled[:, 2], 0, atol=1e-4)
