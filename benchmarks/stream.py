@@ -25,7 +25,7 @@ import pyarrow as pa
 import torch
 
 from pellucid.config import TrainConfig
-from pellucid.data.batches import ArrowRows, Batches, MemoryRows, Rows
+from pellucid.data.batches import Batches, MemoryRows, Rows, rows
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.preprocess import Preprocess
 from pellucid.models import mlp
@@ -74,16 +74,16 @@ class Watch(threading.Thread):
             self.seen.append(total / 2**20)
 
 
-def trained(rows: Rows) -> float:
+def trained(source: Rows) -> float:
     """Rows a second of an epoch."""
     torch.manual_seed(0)
     model = mlp((FEATURES,), CLASSES, hidden=(512, 256))
     config = TrainConfig(epochs=1, device="cpu", path="bf16")
     trainer = Trainer(model, classification(), partial(optimizer, "adamw", lr=1e-3), config)
-    batches = Batches(rows, BATCH, shuffle=True)
+    batches = Batches(source, BATCH, shuffle=True)
     began = time.perf_counter()
     trainer.fit(batches)
-    return len(rows) / (time.perf_counter() - began)
+    return len(source) / (time.perf_counter() - began)
 
 
 def main() -> None:
@@ -105,7 +105,8 @@ def main() -> None:
     del in_memory
     watch = Watch()
     watch.start()
-    streamed = trained(ArrowRows(table, preprocess, workers=1))
+    streaming, _ = rows(table, preprocess, share=0.0)
+    streamed = trained(streaming)
     watch.ended.set()
     half = len(watch.seen) // 2
     found = {

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pellucid.data.inputs import TextInputs
+from pellucid.data.inputs import TensorInputs, TextInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.token_rows import RaggedRows
 
@@ -72,6 +72,8 @@ class MemoryRows:
             yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
 
 
+LARGE_ROW = 4096
+"""Bytes from which on rows are copied one by one, straight to where they belong."""
 BLOCK_BYTES, GROUP_BYTES = 2**20, 2**28
 """Of rows that are read in one go, and of those that are shuffled among each other."""
 
@@ -176,17 +178,36 @@ def take(chunks: list[pa.RecordBatch], starts: np.ndarray, indices: np.ndarray) 
     """Gather rows from the chunks of a table, touching only what is asked for.
 
     `pyarrow.Table.take` may join all chunks of a text or binary column first, which on a large file means
-    reading all of it for every batch.
+    reading all of it for every batch. Arrays, whose rows are large, are copied once.
     """
-    if len(chunks) == 1:
-        return pa.Table.from_batches([chunks[0].take(pa.array(indices))])
-    order = np.argsort(indices, kind="stable")
-    owners = np.searchsorted(starts, indices[order], side="right") - 1
-    parts = [
-        chunks[owner].take(pa.array(indices[order][owners == owner] - starts[owner]))
-        for owner in np.unique(owners)
-    ]
-    return pa.Table.from_batches(parts).combine_chunks().take(pa.array(np.argsort(order)))
+    owners = np.searchsorted(starts, indices, side="right") - 1
+    places = {owner: np.flatnonzero(owners == owner) for owner in np.unique(owners)}
+    local = indices - starts[owners]
+    order = np.argsort(np.concatenate(list(places.values())))
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+    for number, field in enumerate(chunks[0].schema):
+        parts = {owner: chunks[owner].column(number) for owner in places}
+        if isinstance(field.type, pa.FixedShapeTensorType):
+            columns[field.name] = _gather(parts, places, local)
+        else:
+            taken = [part.take(pa.array(local[places[owner]])) for owner, part in parts.items()]
+            columns[field.name] = pa.chunked_array(taken).combine_chunks().take(pa.array(order))
+    return pa.table(columns, schema=chunks[0].schema)
+
+
+def _gather(
+    parts: dict[int, pa.FixedShapeTensorArray], places: dict[int, np.ndarray], local: np.ndarray
+) -> pa.Array:
+    arrays = {owner: part.to_numpy_ndarray() for owner, part in parts.items()}
+    first = next(iter(arrays.values()))
+    made = np.empty((len(local), *first.shape[1:]), first.dtype)
+    for owner, array in arrays.items():
+        if first[0].nbytes < LARGE_ROW:
+            made[places[owner]] = array[local[places[owner]]]
+            continue
+        for place in places[owner]:
+            made[place] = array[local[place]]
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(made)
 
 
 def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:
@@ -204,8 +225,13 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
     words = f"{size / 2**20:,.0f} MiB of {limit / 2**20:,.0f} MiB allowed"
     if size <= limit:
         return MemoryRows(preprocess.inputs(table), preprocess.targets(table)), f"in memory, {words}"
-    workers = max(1, (os.cpu_count() or 1) - 1) if os.name == "posix" else 0
-    return ArrowRows(table, preprocess, workers), f"streamed by {workers} processes, {words}"
+    cores = os.cpu_count() or 1
+    copied = (
+        isinstance(preprocess.encoded, TensorInputs) and cores <= 2
+    )  # a worker would take more than it gives
+    workers = max(1, cores - 1) if os.name == "posix" and not copied else 0
+    by = f"by {workers} processes" if workers else "as they are asked for"
+    return ArrowRows(table, preprocess, workers), f"streamed {by}, {words}"
 
 
 class Batches:
