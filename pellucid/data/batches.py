@@ -2,7 +2,7 @@
 no replay.
 
 Data that fits in memory is held as tensors and gathered by index; larger data is read from memory-mapped
-Arrow by worker processes. Both are a `Rows`, and give the same batches for the same seed.
+Arrow, by worker processes where that helps. Both are a `Rows`, and give the same batches for the same seed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ BLOCK_BYTES, GROUP_BYTES = 2**20, 2**28
 
 
 class ArrowRows:
-    """Rows of a memory-mapped table, encoded batch by batch in `workers` processes.
+    """Rows of a memory-mapped table, encoded batch by batch in `workers` processes; 0: as they are asked for.
 
     Reading single rows all over a file that memory cannot hold takes a disk hundreds of times as long as
     reading it in a row. So an epoch takes blocks of neighboring rows in random order, and shuffles the rows

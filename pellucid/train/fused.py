@@ -58,7 +58,9 @@ class FusedAdamW(torch.optim.AdamW):
     weights and moments of `kept` by `adamw`, with what `advance()` returns.
     """
 
-    kept: list[Kept] = []  # noqa: RUF012 (replaced, never changed)
+    kept: tuple[Kept, ...] = ()
+    moments: tuple[Tensor, ...] = ()
+    """Mean and square of each weight, in the order of `weights`."""
     constants: tuple[tuple[float, float, float], ...] = ()
     """beta1, beta2 and eps of each group."""
     _steps: int | None = None  # done, where programs take them
@@ -73,7 +75,7 @@ class FusedAdamW(torch.optim.AdamW):
         gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in kept]
         missing = any(len(grads) < len(part.weights) for part, grads in zip(kept, gradients, strict=True))
         if closure is not None or not kept or missing:
-            self.kept = []
+            self.kept = ()
             return super().step(closure)
         for part, grads in zip(kept, gradients, strict=True):
             group = part.group
@@ -112,7 +114,7 @@ class FusedAdamW(torch.optim.AdamW):
                 return False
             for weight in weights:
                 moments = {name: torch.zeros_like(weight).detach() for name in ("exp_avg", "exp_avg_sq")}
-                self.state[weight] = {"step": torch.zeros(()), **moments}
+                self.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
         steps = {int(step) for part in self._keep() for step in part.steps}
         if len(steps) == 1:
             self._steps = self._counted = steps.pop()
@@ -141,14 +143,14 @@ class FusedAdamW(torch.optim.AdamW):
                 torch._foreach_add_(part.steps, self._steps - self._counted)
             self._counted = self._steps
 
-    def _keep(self) -> list[Kept]:
+    def _keep(self) -> tuple[Kept, ...]:
         """Find the state of every weight; nothing where torch's own step must be taken."""
         weights = self.weights
         plain = not any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
         alike = len({(weight.device, weight.dtype) for weight in weights}) == 1
         if not plain or not alike or not all(self.state.get(weight) for weight in weights):
-            return []
-        self.kept = [
+            return ()
+        self.kept = tuple(
             Kept(
                 group,
                 list(group["params"]),
@@ -158,15 +160,17 @@ class FusedAdamW(torch.optim.AdamW):
                 ),
             )
             for group in self.param_groups
-        ]
+        )
+        pairs = [pair for part in self.kept for pair in zip(part.means, part.squares, strict=True)]
+        self.moments = tuple(moment for pair in pairs for moment in pair)
         self.constants = tuple((*group["betas"], group["eps"]) for group in self.param_groups)
         return self.kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.kept, self._steps = [], None
+        self.kept, self._steps = (), None
         super().load_state_dict(state_dict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self._count()
-        self.kept, self._steps = [], None
+        self.kept, self._steps = (), None
         super().add_param_group(param_group)

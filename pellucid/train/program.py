@@ -86,11 +86,9 @@ class Programs:
         program = self._made.get(key)
         if program is None:
             program = self._made[key] = self._make_update(batch, optimizer)
-        if program.bound is not optimizer.kept:
-            program.bound, program.more = optimizer.kept, _moments(optimizer)
         if len(program.reached) < len(optimizer.weights):
             return None
-        return program(optimizer.advance(), *batch)[0]
+        return program(*optimizer.moments, optimizer.advance(), *batch)[0]
 
     def _make_update(self, batch: Any, optimizer: FusedAdamW) -> _Program:
         clip, constants = self.clip_grad_norm, optimizer.constants
@@ -117,18 +115,13 @@ class Programs:
 
         learned = sorted(self._learned(), key=lambda weight: order.get(id(weight), len(order)))
         scalars = torch.zeros(len(optimizer.kept), 3, device=optimizer.weights[0].device)
-        return _Program(self.whole, learned, [*_moments(optimizer), scalars], batch, learn)
+        return _Program(self.whole, learned, [*optimizer.moments, scalars], batch, learn)
 
     def _learned(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters if parameter.requires_grad]
 
     def _learned_now(self) -> tuple[bool, ...]:
         return tuple(parameter.requires_grad for parameter in self.parameters)
-
-
-def _moments(optimizer: FusedAdamW) -> list[Tensor]:
-    pairs = [pair for part in optimizer.kept for pair in zip(part.means, part.squares, strict=True)]
-    return [moment for pair in pairs for moment in pair]
 
 
 def _gradients(loss: Tensor, found: list[tuple[Tensor, Tensor]], more: list[Tensor]) -> tuple[Tensor, ...]:
@@ -144,8 +137,6 @@ class _Program:
 
     Attributes:
         reached: the learned parameters that the loss depends on.
-        more: tensors between the model's own and those of a call.
-        bound: what these belong to.
     """
 
     def __init__(
@@ -171,14 +162,14 @@ class _Program:
             found = [(weight, gradient) for _, weight, gradient in pairs if gradient is not None]
             return learn(loss.detach(), found, further)
 
-        self._own, self.more = [*learned, *others.values()], more[:-1]
-        self.bound: Any = None
+        self._own = [*learned, *others.values()]
         with torch.no_grad():
-            self._run = compiled(function, [*learned, *others.values(), *more, *batch])
+            self._run = compiled(function, [*self._own, *more, *batch])
 
-    def __call__(self, *changing: Tensor) -> Any:
+    def __call__(self, *given: Tensor) -> Any:
+        """Run on what does not belong to the model: tensors as in `more`, then those of a batch."""
         with torch.no_grad():
-            return self._run(*self._own, *self.more, *changing)
+            return self._run(*self._own, *given)
 
 
 def _split(given: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:

@@ -1,5 +1,6 @@
 """Small things to train."""
 
+import shutil
 from functools import partial
 
 import pytest
@@ -12,6 +13,10 @@ from pellucid.data.batches import Batches, MemoryRows
 from pellucid.train.objectives import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
+
+compiles = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++"))), reason="compiling needs a C++ compiler"
+)
 
 
 @pytest.fixture(scope="session")

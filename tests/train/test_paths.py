@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,11 @@ from pellucid.train.objectives import classification
 from pellucid.train.paths import PATHS, Backward, Loss, StepPath
 from pellucid.train.program import Programs
 from pellucid.train.trainer import Trainer
+from tests.train.conftest import compiles
 
 CPU = torch.device("cpu")
 INPUTS = {"cnn": torch.rand(8, 1, 12, 12), "vit": torch.rand(8, 1, 12, 12), "mlp": torch.rand(8, 6)}
 LABELS = torch.arange(8) % 3
-
-
-compiles = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler"
-)
 
 
 def network(name: str, **options: object) -> nn.Module:

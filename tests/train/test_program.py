@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from functools import partial
 from typing import Any
 
@@ -21,10 +20,9 @@ from pellucid.train.objectives import Objective, Phase, classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.program import Programs, shapes
 from pellucid.train.trainer import Trainer
+from tests.train.conftest import compiles
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++"))), reason="compiling needs a C++ compiler"
-)
+pytestmark = compiles
 
 BATCH = (torch.rand(8, 6, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3)
 
