@@ -2,15 +2,13 @@
 no replay.
 
 Data that fits in memory is held as tensors and gathered by index; larger data is read from memory-mapped
-Arrow, by worker processes where that helps. Both are a `Rows`, and give the same batches for the same seed.
+Arrow (`pellucid.data.arrow_rows`). Both are a `Rows`, and give the same batches for the same seed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
@@ -19,14 +17,13 @@ import psutil
 import pyarrow as pa
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from pellucid.data.arrow_rows import ArrowRows
 from pellucid.data.inputs import TensorInputs, TextInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.token_rows import RaggedRows
 
 Batch = tuple[Tensor, Tensor]
-MADV_DONTNEED = 4  # of Linux' mman.h
 Augment = Callable[[Tensor, Tensor, torch.Generator], Batch]
 
 
@@ -70,144 +67,6 @@ class MemoryRows:
     def batches(self, indices: list[Tensor]) -> Iterator[Batch]:
         for chosen in indices:
             yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
-
-
-LARGE_ROW = 4096
-"""Bytes from which on rows are copied one by one, straight to where they belong."""
-BLOCK_BYTES, GROUP_BYTES = 2**20, 2**28
-"""Of rows that are read in one go, and of those that are shuffled among each other."""
-
-
-class ArrowRows:
-    """Rows of a memory-mapped table, encoded batch by batch in `workers` processes; 0: as they are asked for.
-
-    Reading single rows all over a file that memory cannot hold takes a disk hundreds of times as long as
-    reading it in a row. So an epoch takes blocks of neighboring rows in random order, and shuffles the rows
-    of some hundreds of blocks at a time; a table no larger than these is shuffled as a whole.
-    """
-
-    def __init__(self, table: pa.Table, preprocess: Preprocess, workers: int):
-        self.table, self.preprocess, self.workers = table, preprocess, workers
-        let_go(table.to_batches())  # fitting has read them all
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def plan(
-        self, batch_size: int, generator: torch.Generator | None, limit: int | None = None
-    ) -> list[Tensor]:
-        """See `Planned`."""
-        order = torch.arange(len(self)) if generator is None else self._shuffled(generator)
-        return list(order[:limit].split(batch_size))
-
-    def _shuffled(self, generator: torch.Generator) -> Tensor:
-        count = len(self)
-        row = max(1, self.table.nbytes // max(1, count))
-        block, group = max(1, BLOCK_BYTES // row), GROUP_BYTES // BLOCK_BYTES
-        if count <= block * group:
-            return torch.randperm(count, generator=generator)
-        order = []
-        for chosen in torch.randperm(-(-count // block), generator=generator).split(group):
-            rows = (chosen[:, None] * block + torch.arange(block)).flatten()
-            rows = rows[rows < count]
-            order.append(rows[torch.randperm(len(rows), generator=generator)])
-        return torch.cat(order)
-
-    def batches(self, indices: list[Tensor]) -> Iterator[Batch]:
-        loader = DataLoader(
-            _Encoded(self.table, self.preprocess, indices),
-            batch_size=None,
-            num_workers=self.workers,
-            generator=torch.Generator(),  # its own, so that the training's generator is left alone
-            prefetch_factor=4 if self.workers else None,
-        )
-        yield from loader
-
-
-class _Encoded(Dataset[Batch]):
-    def __init__(self, table: pa.Table, preprocess: Preprocess, indices: list[Tensor]):
-        self.chunks = table.to_batches()
-        self.starts = np.cumsum([0, *(len(chunk) for chunk in self.chunks)])
-        self.preprocess, self.indices = preprocess, indices
-        self.read = 0  # bytes, since the pages of the table were let go
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, number: int) -> Batch:
-        rows = take(self.chunks, self.starts, self.indices[number].numpy())
-        self.read += rows.nbytes
-        if self.read > GROUP_BYTES:
-            self.read = 0
-            let_go(self.chunks)
-        return self.preprocess.inputs(rows), self.preprocess.targets(rows)
-
-
-def let_go(chunks: list[pa.RecordBatch]) -> None:
-    """Take the pages of mapped files out of this process; the system still has them, as long as it wants to.
-
-    Otherwise a process that has read a whole file counts as being as large. Memory that is no file's is left
-    alone, and so is everything on other systems than Linux.
-    """
-    if sys.platform != "linux":
-        return
-    mapped = mapped_files()
-    libc, page = ctypes.CDLL(None), os.sysconf("SC_PAGESIZE")
-    for chunk in chunks:
-        for column in chunk.columns:
-            for buffer in filter(None, column.buffers()):
-                start = -(-buffer.address // page) * page
-                end = (buffer.address + buffer.size) // page * page
-                if end > start and any(low <= start and end <= high for low, high in mapped):
-                    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
-
-
-def mapped_files() -> list[tuple[int, int]]:
-    """Where files are mapped for reading alone, as (first address, end)."""
-    found = []
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        for line in maps:
-            addresses, rights, *_, inode = line.split(maxsplit=5)[:5]
-            if inode != "0" and "w" not in rights:
-                low, high = addresses.split("-")
-                found.append((int(low, 16), int(high, 16)))
-    return found
-
-
-def take(chunks: list[pa.RecordBatch], starts: np.ndarray, indices: np.ndarray) -> pa.Table:
-    """Gather rows from the chunks of a table, touching only what is asked for.
-
-    `pyarrow.Table.take` may join all chunks of a text or binary column first, which on a large file means
-    reading all of it for every batch. Arrays, whose rows are large, are copied once.
-    """
-    owners = np.searchsorted(starts, indices, side="right") - 1
-    places = {owner: np.flatnonzero(owners == owner) for owner in np.unique(owners)}
-    local = indices - starts[owners]
-    order = np.argsort(np.concatenate(list(places.values())))
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {}
-    for number, field in enumerate(chunks[0].schema):
-        parts = {owner: chunks[owner].column(number) for owner in places}
-        if isinstance(field.type, pa.FixedShapeTensorType):
-            columns[field.name] = _gather(parts, places, local)
-        else:
-            taken = [part.take(pa.array(local[places[owner]])) for owner, part in parts.items()]
-            columns[field.name] = pa.chunked_array(taken).combine_chunks().take(pa.array(order))
-    return pa.table(columns, schema=chunks[0].schema)
-
-
-def _gather(
-    parts: dict[int, pa.FixedShapeTensorArray], places: dict[int, np.ndarray], local: np.ndarray
-) -> pa.Array:
-    arrays = {owner: part.to_numpy_ndarray() for owner, part in parts.items()}
-    first = next(iter(arrays.values()))
-    made = np.empty((len(local), *first.shape[1:]), first.dtype)
-    for owner, array in arrays.items():
-        if first[0].nbytes < LARGE_ROW:
-            made[places[owner]] = array[local[places[owner]]]
-            continue
-        for place in places[owner]:
-            made[place] = array[local[place]]
-    return pa.FixedShapeTensorArray.from_numpy_ndarray(made)
 
 
 def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:

@@ -6,12 +6,14 @@ Each kind of input is fitted on the training rows, has a `shape`, turns a table 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 import xxhash
 
 from pellucid.config import TextConfig
@@ -118,12 +120,18 @@ class TensorInputs:
         return (1, *self.row_shape) if len(self.row_shape) == 2 else self.row_shape
 
     def apply(self, table: pa.Table) -> np.ndarray:
-        values = schema.tensor_values(table[self.name]).reshape(-1, *self.shape)
+        made = torch.empty(len(table), *self.shape)
+        (mean, std), start = self._scale, 0
+        for chunk in table[self.name].chunks:
+            values = schema.torch_values(chunk).view(-1, *self.shape).to(torch.float32)
+            torch.sub(values, mean, out=made[start : start + len(chunk)]).div_(std)
+            start += len(chunk)
+        return made.numpy()
+
+    @functools.cached_property
+    def _scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         ones = (1,) * (len(self.shape) - 1)
-        mean, std = (np.asarray(part, np.float32).reshape(-1, *ones) for part in (self.mean, self.std))
-        made = np.subtract(values, mean, dtype=np.float32)
-        made /= std
-        return made
+        return torch.tensor(self.mean).view(-1, *ones), torch.tensor(self.std).view(-1, *ones)
 
     def state(self) -> dict[str, Any]:
         return {"kind": "tensor", **asdict(self)}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ import pyarrow as pa
 from pellucid.config import ColumnKind
 from pellucid.data import cells, hashing, images
 from pellucid.data.compute import pc
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOSTLY = 0.9
 """A column of text is meant as numbers where at least this share of its cells are."""
@@ -320,6 +324,20 @@ def tensor_values(column: pa.ChunkedArray) -> np.ndarray:
     if not parts:
         return np.zeros((0, *shape), np.float32)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def lies_in_order(kind: pa.FixedShapeTensorType) -> bool:
+    """Whether the axes of these arrays have the order in which they lie in memory."""
+    return kind.permutation is None or list(kind.permutation) == list(range(len(kind.shape)))
+
+
+def torch_values(column: pa.FixedShapeTensorArray) -> Tensor:
+    """Return a tensor column as a tensor (N, ...) on the same memory, which must not be written to."""
+    import torch  # here, since looking at data needs none
+
+    if not lies_in_order(column.type):
+        return torch.from_numpy(column.to_numpy_ndarray().copy())
+    return torch.from_dlpack(column.storage.flatten()).view(len(column), *column.type.shape)
 
 
 def _compared(kind: ColumnKind, before: pa.ChunkedArray, after: pa.ChunkedArray, reason: str) -> Reading:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,20 +33,18 @@ def adamw(
     scalars: Tensor,
     beta1: float,
     beta2: float,
-    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the weight and its two moments after a step (Loshchilov and Hutter 2019, algorithm 2).
 
     Args:
         weight, mean, square, gradient: of one shape.
-        scalars: (3,), of `FusedAdamW.scalars`.
+        scalars: (3,), a row of `FusedAdamW.advance`.
         beta1, beta2: decay of the moments.
-        eps: added to the root of the second.
     """
-    size, root, keep = scalars.unbind()
+    size, eps, keep = scalars.unbind()
     mean = torch.lerp(mean, gradient, 1 - beta1)
     square = square * beta2 + (1 - beta2) * gradient * gradient
-    return weight * keep - size * mean / (square.sqrt() / root + eps), mean, square
+    return weight * keep - size * mean / (square.sqrt() + eps), mean, square
 
 
 class FusedAdamW(torch.optim.AdamW):
@@ -61,8 +60,8 @@ class FusedAdamW(torch.optim.AdamW):
     kept: tuple[Kept, ...] = ()
     moments: tuple[Tensor, ...] = ()
     """Mean and square of each weight, in the order of `weights`."""
-    constants: tuple[tuple[float, float, float], ...] = ()
-    """beta1, beta2 and eps of each group."""
+    constants: tuple[tuple[float, float], ...] = ()
+    """beta1 and beta2 of each group."""
     _steps: int | None = None  # done, where programs take them
     _counted = 0  # of these, in the state
 
@@ -121,16 +120,17 @@ class FusedAdamW(torch.optim.AdamW):
         return self._steps is not None
 
     def advance(self) -> Tensor:
-        """Count a step, and return of each group (groups, 3) what `adamw` asks for: the size of the step, the
-        root of the bias of `square`, and what decay keeps of a weight."""
+        """Count a step, and return of each group (groups, 3) what `adamw` asks for: the size of the step and
+        eps, both times the root of the bias of `square`, by which each weight would be divided otherwise,
+        and what decay keeps of a weight."""
         assert self._steps is not None
         self._steps += 1
         rows, steps = [], self._steps
         for part in self.kept:
-            (beta1, beta2), lr = part.group["betas"], part.group["lr"]
-            size, root = lr / (1 - beta1**steps), math.sqrt(1 - beta2**steps)
-            rows.append((size, root, 1 - lr * part.group["weight_decay"]))
-        return torch.tensor(rows, device=self.kept[0].weights[0].device)
+            (beta1, beta2), lr, eps = (part.group[name] for name in ("betas", "lr", "eps"))
+            root = math.sqrt(1 - beta2**steps)
+            rows.append((root * lr / (1 - beta1**steps), root * eps, 1 - lr * part.group["weight_decay"]))
+        return torch.from_numpy(np.array(rows, np.float32)).to(self.kept[0].weights[0].device)
 
     def state_dict(self) -> dict[str, Any]:
         self._count()
@@ -163,7 +163,7 @@ class FusedAdamW(torch.optim.AdamW):
         )
         pairs = [pair for part in self.kept for pair in zip(part.means, part.squares, strict=True)]
         self.moments = tuple(moment for pair in pairs for moment in pair)
-        self.constants = tuple((*group["betas"], group["eps"]) for group in self.param_groups)
+        self.constants = tuple(tuple(group["betas"]) for group in self.param_groups)
         return self.kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -218,7 +218,7 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
     state = rng_state()
     try:
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-        options = {"config_patches": {"size_asserts": False}}
+        options = {"config_patches": {"size_asserts": False, "cpp_wrapper": True}}
         program = standalone_compile(graph, [*inputs], dynamic_shapes="from_example_inputs", options=options)
         program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
         return program

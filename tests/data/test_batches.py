@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from pellucid.config import Augment
-from pellucid.data import batches as streaming
-from pellucid.data import schema
+from pellucid.data import arrow_rows, schema
 from pellucid.data.arrays import arrays
+from pellucid.data.arrow_rows import ArrowRows, Chunks, let_go
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import ArrowRows, Batches, MemoryRows, let_go, rows, take
+from pellucid.data.batches import Batches, MemoryRows, rows
 from pellucid.data.dataset import Column
 from pellucid.data.inputs import TensorInputs
 from pellucid.data.preprocess import Preprocess
@@ -104,18 +104,29 @@ def test_a_last_batch_of_one_row_joins_the_one_before():
 
 def test_take_gathers_what_numpy_would_gather():
     values = np.arange(1000)
-    table = pa.concat_tables(
-        [
-            pa.table({"x": values[:7], "t": values[:7].astype(str)}),
-            pa.table({"x": values[7:], "t": values[7:].astype(str)}),
-        ]
-    )
-    chunks = table.to_batches()
-    starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])
-    wanted = np.random.default_rng(0).integers(0, 1000, 64)
-    found = take(chunks, starts, wanted)
-    assert found["x"].to_pylist() == values[wanted].tolist()
-    assert found["t"].to_pylist() == values[wanted].astype(str).tolist()
+    arrays = np.random.default_rng(1).integers(0, 2**16, (1000, 2, 3)).astype(np.uint16)
+    fields = pa.table({"x": values, "t": values.astype(str), "a": tensors(arrays)})
+    table = pa.concat_tables([fields.slice(0, 7), fields.slice(7, 3), fields.slice(10)])
+    for wanted in (np.random.default_rng(0).integers(0, 1000, 64), np.array([8, 7])):
+        found = Chunks(table).take(wanted)
+        assert found.schema == table.schema
+        assert found["x"].to_pylist() == values[wanted].tolist()
+        assert found["t"].to_pylist() == values[wanted].astype(str).tolist()
+        np.testing.assert_array_equal(schema.tensor_values(found["a"]), arrays[wanted])
+
+
+def tensors(values):
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(values)
+
+
+def test_arrays_whose_axes_lie_in_another_order_are_the_same_arrays():
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    turned = pa.FixedShapeTensorArray.from_numpy_ndarray(np.moveaxis(values, 1, 2).copy().transpose(0, 2, 1))
+    assert turned.type.permutation is not None
+    np.testing.assert_array_equal(turned.to_numpy_ndarray(), values)
+    np.testing.assert_array_equal(schema.torch_values(turned).numpy(), values)
+    found = Chunks(pa.table({"a": turned})).take(np.array([1, 0]))
+    np.testing.assert_array_equal(schema.tensor_values(found["a"]), values[::-1])
 
 
 def test_a_streamed_training_is_the_same_training(runs):
@@ -137,8 +148,8 @@ def test_a_streamed_training_is_the_same_training(runs):
 def test_a_large_table_is_shuffled_block_by_block(data, monkeypatch):
     table, preprocess = data
     row = table.nbytes // len(table)
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 4 * row)
-    monkeypatch.setattr(streaming, "GROUP_BYTES", 4 * 4 * row)  # 16 rows at a time
+    monkeypatch.setattr(arrow_rows, "BLOCK_BYTES", 4 * row)
+    monkeypatch.setattr(arrow_rows, "GROUP_BYTES", 4 * 4 * row)  # 16 rows at a time
     batches = Batches(ArrowRows(table, preprocess, 0), 8, shuffle=True)
     for epoch in (0, 1):
         order = torch.cat(batches._indices(epoch))
@@ -167,7 +178,7 @@ def test_pages_that_were_read_are_let_go(tmp_path):
     before = held()
     expected = schema.tensor_values(table["x"]).sum()
     read = held()
-    let_go(table.to_batches())
+    let_go(Chunks(table))
     assert read - before > 25  # 32 MiB of float32
     assert held() < before + 5
     assert schema.tensor_values(table["x"]).sum() == expected  # still there

@@ -1,0 +1,238 @@
+"""Rows of a memory-mapped Arrow table that memory cannot hold: read, encoded and forgotten batch by batch.
+
+Reading single rows all over such a file takes a disk hundreds of times as long as reading it in a row. So an
+epoch takes blocks of neighboring rows in random order, shuffles the rows of a group of blocks, and asks the
+system for those of the next group while these are learned from.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import functools
+import mmap
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pellucid.data import schema
+from pellucid.data.preprocess import Preprocess
+
+BLOCK_BYTES, GROUP_BYTES = 2**22, 2**28
+"""Of rows that are read in one go, and of those that are shuffled among each other."""
+WINDOW_BYTES, READ_BYTES = 2**24, 2**26
+"""Of batches that are gathered in one go, and of rows after which the pages they lie on are let go."""
+MADV_WILLNEED, MADV_DONTNEED = 3, 4  # of Linux' mman.h
+
+
+class ArrowRows:
+    """The rows of a table, encoded batch by batch in `workers` processes; 0: as they are asked for.
+
+    A table no larger than a group of blocks is shuffled as a whole, and so gives the batches that the same
+    rows give in memory.
+    """
+
+    def __init__(self, table: pa.Table, preprocess: Preprocess, workers: int):
+        self.table, self.preprocess, self.workers = table, preprocess, workers
+        self.row_bytes = max(1, table.nbytes // max(1, len(table)))
+        self.block = max(1, BLOCK_BYTES // self.row_bytes)  # rows
+        let_go(Chunks(table))  # fitting has read them all
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def plan(
+        self, batch_size: int, generator: torch.Generator | None, limit: int | None = None
+    ) -> list[Tensor]:
+        """See `pellucid.data.batches.Planned`."""
+        order = torch.arange(len(self)) if generator is None else self._shuffled(generator)
+        return list(order[:limit].split(batch_size))
+
+    def _shuffled(self, generator: torch.Generator) -> Tensor:
+        count, block, group = len(self), self.block, GROUP_BYTES // BLOCK_BYTES
+        if count <= block * group:
+            return torch.randperm(count, generator=generator)
+        order = []
+        for chosen in torch.randperm(-(-count // block), generator=generator).split(group):
+            rows = (chosen[:, None] * block + torch.arange(block)).flatten()
+            rows = rows[rows < count]
+            order.append(rows[torch.randperm(len(rows), generator=generator)])
+        return torch.cat(order)
+
+    def batches(self, indices: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (inputs, targets) for each tensor of row numbers."""
+        if self.workers:
+            yield from self._by_workers(indices)
+            return
+        chunks, read, asked = Chunks(self.table), 0, set[int]()
+        windows = list(_windows(indices, WINDOW_BYTES // self.row_bytes))
+        for number, window in enumerate(windows):
+            ahead = windows[number : number + 1 + GROUP_BYTES // WINDOW_BYTES][-1]
+            chunks.ask_for(self._blocks(ahead, asked))
+            rows = chunks.take(torch.cat(window).numpy())
+            sizes = [len(batch) for batch in window]
+            yield from zip(
+                self.preprocess.inputs(rows).split(sizes),
+                self.preprocess.targets(rows).split(sizes),
+                strict=True,
+            )
+            read += rows.nbytes
+            if read > READ_BYTES:
+                read = 0
+                let_go(chunks)
+
+    def _blocks(self, window: list[Tensor], asked: set[int]) -> Iterator[tuple[int, int]]:
+        """The first row and the end of every block that was not asked for yet."""
+        for block in (torch.cat(window) // self.block).unique().tolist():
+            if block not in asked:
+                asked.add(block)
+                yield block * self.block, min(len(self), (block + 1) * self.block)
+
+    def _by_workers(self, indices: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from DataLoader(
+            _Encoded(Chunks(self.table), self.preprocess, indices),
+            batch_size=None,
+            num_workers=self.workers,
+            generator=torch.Generator(),  # its own, so that the training's generator is left alone
+            prefetch_factor=4,
+        )
+
+
+def _windows(indices: list[Tensor], rows: int) -> Iterator[list[Tensor]]:
+    """Batches that follow each other, in groups of about so many rows."""
+    window: list[Tensor] = []
+    for batch in indices:
+        window.append(batch)
+        if sum(map(len, window)) >= rows:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+class _Encoded(Dataset[tuple[Tensor, Tensor]]):
+    """Batches by their number, as a worker process makes them."""
+
+    def __init__(self, chunks: Chunks, preprocess: Preprocess, indices: list[Tensor]):
+        self.chunks, self.preprocess, self.indices = chunks, preprocess, indices
+        self.read = 0  # bytes, since the pages of the table were let go
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rows = self.chunks.take(self.indices[number].numpy())
+        self.read += rows.nbytes
+        if self.read > READ_BYTES:
+            self.read = 0
+            let_go(self.chunks)
+        return self.preprocess.inputs(rows), self.preprocess.targets(rows)
+
+
+class Chunks:
+    """The record batches of a table, from which rows are gathered, touching only what is asked for.
+
+    `pyarrow.Table.take` may join all chunks of a text or binary column first, which on a large file means
+    reading all of it for every batch.
+    """
+
+    def __init__(self, table: pa.Table):
+        self.schema, self.batches = table.schema, table.to_batches()
+        self.starts = np.cumsum([0, *(len(batch) for batch in self.batches)])
+        self.mapped = _mapped(self.batches)
+        self._cells = {
+            field.name: [schema.torch_values(batch.column(number)).flatten(1) for batch in self.batches]
+            for number, field in enumerate(table.schema)
+            if isinstance(field.type, pa.FixedShapeTensorType) and schema.lies_in_order(field.type)
+        }
+
+    def take(self, indices: np.ndarray) -> pa.Table:
+        """Return the rows of these numbers, in this order."""
+        owners = self._owners(indices)
+        order = np.argsort(owners, kind="stable")  # those of a chunk beside each other
+        local, back = (indices - self.starts[owners])[order], np.argsort(order)
+        chunks, first = np.unique(owners[order], return_index=True)
+        wanted = dict(zip(chunks.tolist(), np.split(local, first[1:]), strict=True))
+        columns: dict[str, pa.Array] = {}
+        for number, field in enumerate(self.schema):
+            if field.name in self._cells:
+                made = _gather(self._cells[field.name], wanted).index_select(0, torch.from_numpy(back))
+                arrays = made.numpy().reshape(-1, *field.type.shape)
+                columns[field.name] = pa.FixedShapeTensorArray.from_numpy_ndarray(arrays)
+            else:
+                parts = [
+                    self.batches[owner].column(number).take(pa.array(rows)) for owner, rows in wanted.items()
+                ]
+                columns[field.name] = pa.chunked_array(parts).combine_chunks().take(pa.array(back))
+        return pa.table(columns, schema=self.schema)
+
+    def ask_for(self, rows: Iterator[tuple[int, int]]) -> None:
+        """Have the system read the arrays of neighboring rows (first, end) from disk while others compute."""
+        if sys.platform != "linux":
+            return
+        for first, end in rows:
+            first_owner, last_owner = self._owners(np.array([first, end - 1]))
+            for owner in range(first_owner, last_owner + 1):
+                start, past = np.clip([first, end], *self.starts[owner : owner + 2]) - self.starts[owner]
+                for cells in self._cells.values():
+                    asked = cells[owner][start:past]
+                    _advise(asked.data_ptr(), asked.nbytes, MADV_WILLNEED)
+
+    def _owners(self, indices: np.ndarray) -> np.ndarray:
+        """The chunk that each row lies in."""
+        return np.searchsorted(self.starts, indices, side="right") - 1
+
+
+def _gather(chunks: Sequence[Tensor], wanted: dict[int, np.ndarray]) -> Tensor:
+    """Copy rows of some chunks, one chunk after the other."""
+    made = chunks[0].new_empty(sum(map(len, wanted.values())), chunks[0].shape[1])
+    start = 0
+    for owner, rows in wanted.items():
+        end = start + len(rows)
+        torch.index_select(chunks[owner], 0, torch.from_numpy(rows), out=made[start:end])
+        start = end
+    return made
+
+
+def let_go(chunks: Chunks) -> None:
+    """Take the pages of the files that a table is mapped from out of this process; the system still has them,
+    as long as it wants to.
+
+    Otherwise a process that has read a whole file counts as being as large. Memory that is no file's is left
+    alone, and so is everything on other systems than Linux.
+    """
+    for low, high in chunks.mapped:
+        _advise(low, high - low, MADV_DONTNEED)
+
+
+def _advise(start: int, size: int, advice: int) -> None:
+    """Tell the system what will be done with the whole pages between two addresses."""
+    first, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, (start + size) // mmap.PAGESIZE * mmap.PAGESIZE
+    if end > first:
+        _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), advice)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def _mapped(batches: list[pa.RecordBatch]) -> set[tuple[int, int]]:
+    """Where the files lie that these are mapped from, each as (first address, end)."""
+    if sys.platform != "linux":
+        return set()
+    files = [(0, 0)]
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        for line in maps:
+            addresses, rights, *_, inode = line.split(maxsplit=5)[:5]
+            if inode != "0" and "w" not in rights:
+                low, high = addresses.split("-")
+                files.append((int(low, 16), int(high, 16)))
+    buffers = [b for batch in batches for column in batch.columns for b in column.buffers() if b is not None]
+    owners = [(files[bisect.bisect(files, (b.address, sys.maxsize)) - 1], b) for b in buffers]
+    return {(low, high) for (low, high), b in owners if b.address + b.size <= high}
