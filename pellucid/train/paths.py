@@ -14,7 +14,7 @@ A path is part of a checkpoint: a resumed run keeps it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 Loss = Callable[[nn.Module, Any], Tensor]
 Backward = Callable[[Any, int], Tensor]
@@ -59,8 +60,14 @@ class StepPath:
 
     def computing(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         """The precision of the forward pass, and how it computes attention."""
-        precision = torch.autocast(device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
-        return _both(precision, sdpa_kernel(SDPBackend.MATH)) if self.math else precision
+        ways: list[contextlib.AbstractContextManager[Any]] = []
+        if self.bf16:
+            ways.append(torch.autocast(device.type, torch.bfloat16))
+        if self.math:
+            ways.append(sdpa_kernel(SDPBackend.MATH))
+        if self.channels_last and not self.compiled:
+            ways.append(_PixelByPixel())
+        return _all(ways) if ways else contextlib.nullcontext()
 
     def forward(self, loss: Loss, device: torch.device) -> Loss:
         """The same loss, computed as this path computes it."""
@@ -97,8 +104,41 @@ PATHS = {
 
 
 @contextlib.contextmanager
-def _both(
-    first: contextlib.AbstractContextManager[Any], second: contextlib.AbstractContextManager[Any]
-) -> Iterator[None]:
-    with first, second:
+def _all(ways: Iterable[contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for way in ways:
+            stack.enter_context(way)
         yield
+
+
+RESHAPING = {
+    torch.flatten,
+    torch.reshape,
+    torch.unflatten,
+    Tensor.flatten,
+    Tensor.reshape,
+    Tensor.unflatten,
+    Tensor.view,
+}
+
+
+class _PixelByPixel(TorchFunctionMode):
+    """Keeps the layout of images where a network turns them into rows of numbers, or these into images.
+
+    Torch lays out the gradient of such a step channel by channel. Further back every kernel would meet its
+    input in one layout and its gradient in the other, for which torch has slow ways alone.
+    """
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func in RESHAPING:
+            given = args[0]
+            if (given.ndim, made.ndim) == (4, 2) and given.requires_grad and _pixel_by_pixel(given) is given:
+                given.register_hook(_pixel_by_pixel)
+            if (given.ndim, made.ndim) == (2, 4):
+                return _pixel_by_pixel(made)
+        return made
+
+
+def _pixel_by_pixel(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

@@ -174,12 +174,21 @@ class Trainer:
                 break
 
     def _train_step(self, group: list[Any]) -> None:
+        self.batch, group = group[-1], self._shared(group)
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):
                     self._update(phase, group)
                     if self.failed:
                         return
+
+    def _shared(self, group: list[Any]) -> list[Any]:
+        """Batches with what the phases share; programs, through which no gradient reaches back, take none."""
+        shared = self.objective.shared
+        if shared is None or self.path.compiled:
+            return group
+        with self.path.computing(self.device):
+            return [shared(self.model, batch) for batch in group]
 
     def _update(self, phase: Phase, group: list[Any]) -> None:
         """One update of one phase: zero the gradients, forward, backward, clip, step."""
@@ -190,7 +199,6 @@ class Trainer:
             if not updated:
                 optimizer.zero_grad(set_to_none=True)
                 for batch in group:
-                    self.batch = batch
                     self.loss = self._backward(phase.name, batch, len(group))
         if self.config.clip_grad_norm is not None and not updated:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
@@ -208,7 +216,7 @@ class Trainer:
         loss = programs.update(batch, self.optimizers[phase])
         if loss is None:
             return False
-        self.batch, self.loss = batch, loss
+        self.loss = loss
         return True
 
     def _backward(self, phase: str, batch: Any, size: int) -> Tensor:

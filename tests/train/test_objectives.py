@@ -304,6 +304,45 @@ def test_two_players_minimize_their_own_equations(digits, loss, real, made, gene
     assert found[1] == pytest.approx(generator(verdicts[-1]).mean().item(), rel=1e-4)
 
 
+def test_both_players_learn_from_the_same_made_images(runs, batches):
+    model, made = SmallGAN(), []
+    model.body.register_forward_hook(lambda module, given, images: made.append(images.sigmoid()))
+    mine = two_players(model)
+    mine.fit([next(iter(batches))] * 2)
+    seen = [shown for shown, _ in model.seen]
+    assert len(made) == mine.step == 2
+    for step, images in enumerate(made):
+        assert torch.equal(seen[3 * step + 1], images)
+        assert torch.equal(seen[3 * step + 2], images)
+
+
+def test_a_step_of_two_players_is_that_of_a_loop(digits):
+    """One noise for both, as PyTorch's tutorial has it."""
+    images, theirs, model = digits[0][:16], SmallGAN(), SmallGAN()
+    learn = [torch.optim.SGD(part.parameters(), lr=0.1) for part in (theirs.discriminator, theirs.generator)]
+    torch.manual_seed(5)
+    made = theirs.generator(torch.randn(16, theirs.latent_dim))
+    F.softplus(-theirs.discriminator(images)).mean().backward()
+    F.softplus(theirs.discriminator(made.detach())).mean().backward()
+    learn[0].step()
+    F.softplus(-theirs.discriminator(made)).mean().backward()
+    learn[1].step()
+    torch.manual_seed(5)
+    two_players(model).fit([(images, digits[1][:16])])
+    for key, value in theirs.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value)
+
+
+def two_players(model, *callbacks):
+    return Trainer(
+        model,
+        BUILDERS["adversarial"](),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        TrainConfig(epochs=1, device="cpu", path="eager"),
+        callbacks=callbacks,
+    )
+
+
 def test_penalties_and_smoothing_of_a_discriminator(digits):
     model, batch = SmallGAN(), (digits[0][:16], digits[1][:16])
 
@@ -526,12 +565,6 @@ def test_a_loss_that_is_not_a_number_is_placed_in_the_generator(digits):
 
     model = SmallGAN()
     model.body.append(Explode())
-    mine = Trainer(
-        model,
-        BUILDERS["adversarial"](),
-        lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-        TrainConfig(epochs=1, device="cpu", path="eager"),
-        callbacks=[NonFiniteGuard()],
-    )
+    mine = two_players(model, NonFiniteGuard())
     with pytest.raises(TrainingError, match=r"body\.4 \(Explode\) is the first module"):
         mine.fit([(digits[0][:16], digits[1][:16])])

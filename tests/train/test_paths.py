@@ -121,6 +121,27 @@ def test_a_name_says_what_a_path_does() -> None:
     assert all(name == path.name for name, path in PATHS.items())
 
 
+def test_gradients_lie_as_the_images_do() -> None:
+    """From the layer that makes images to the one that reads rows, no kernel meets two layouts."""
+    path, grads = StepPath(channels_last=True), []
+    convolve = nn.Conv2d(4, 4, 3, padding=1)
+    model = nn.Sequential(
+        nn.Linear(6, 4 * 25),
+        nn.Unflatten(1, (4, 5, 5)),
+        nn.ReLU(),
+        convolve,
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(100, 3),
+    )
+    for layer in (model[2], model[3]):
+        layer.register_full_backward_hook(lambda _, given, made: grads.extend([*given, *made]))
+    gradients_of = path.backward(path.place(model, CPU), cross_entropy, CPU)
+    gradients_of((INPUTS["mlp"], LABELS), 1)
+    assert len(grads) == 4
+    assert all(grad.is_contiguous(memory_format=torch.channels_last) for grad in grads)
+
+
 def test_math_keeps_torch_from_its_own_kernel() -> None:
     query = torch.randn(1, 2, 4, 8, requires_grad=True)
     kinds = []

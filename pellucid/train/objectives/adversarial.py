@@ -35,7 +35,8 @@ def adversarial(
     - wgan-gp: $D(G(z)) - D(x) + w\,(\lVert\nabla D(\tilde x)\rVert - 1)^2$ (Gulrajani et al. 2017),
 
     and the generator that of $-\ln \sigma(D(G(z)))$ for bce, or $-D(G(z))$ for the others;
-    $\tilde x$ lies at random between x and G(z).
+    $\tilde x$ lies at random between x and G(z). Both learn from the same made images, unless the
+    discriminator learns several times.
 
     Batches are (images, labels). Models are those of `interfaces.Adversaries`, whose discriminator gives one
     logit for each image or for each pack of several (Lin et al. 2018, PacGAN). Measured on noise that is
@@ -58,10 +59,15 @@ def adversarial(
     if critic_steps < 1:
         raise ConfigError(f"objective.options.critic_steps: expected at least 1, received {critic_steps}.")
 
-    def discriminator_loss(model: nn.Module, batch: Any) -> Tensor:
+    def made_once(model: nn.Module, batch: Any) -> Any:
         (images, labels), players = batch, adversaries(model)
+        return images, labels, _make(players, _noise(players, images), labels)
+
+    def discriminator_loss(model: nn.Module, batch: Any) -> Tensor:
+        players = adversaries(model)
         with torch.no_grad():
-            made = _make(players, _noise(players, images), labels)
+            images, labels, made = batch if len(batch) == 3 else made_once(model, batch)
+            made = made.detach()
         seen_real, seen_made = _noisy(images, instance_noise), _noisy(made, instance_noise)
         if r1:
             seen_real = seen_real.detach().requires_grad_(True)
@@ -74,8 +80,8 @@ def adversarial(
         return value
 
     def generator_loss(model: nn.Module, batch: Any) -> Tensor:
-        (images, labels), players = batch, adversaries(model)
-        made = _make(players, _noise(players, images), labels)
+        players = adversaries(model)
+        _, labels, made = batch if len(batch) == 3 else made_once(model, batch)
         verdict = _judge(players, _noisy(made, instance_noise), labels)
         return F.softplus(-verdict).mean() if loss == "bce" else -verdict.mean()
 
@@ -96,7 +102,7 @@ def adversarial(
         Phase("discriminator", discriminator_loss, _parameters_of("discriminator"), repeat=critic_steps),
         Phase("generator", generator_loss, _parameters_of("generator")),
     )
-    return Objective("adversarial", phases, measure)
+    return Objective("adversarial", phases, measure, shared=made_once if critic_steps == 1 else None)
 
 
 def _parameters_of(part: str) -> Callable[[nn.Module], Any]:

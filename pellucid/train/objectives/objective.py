@@ -62,6 +62,8 @@ class Objective:
         probs: logits -> what a prediction is read from (probabilities, or the values themselves).
         monitor: the metric that says which weights are best.
         mode: whether the best is the largest or the smallest.
+        shared: (model, batch) -> the batch as all phases of a step see it: with what they share, e.g. made
+            images, computed once with all parameters learning. Phases also take a batch without it.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Objective:
     probs: Callable[[Tensor], Tensor] = lambda logits: logits
     monitor: str = "val/loss"
     mode: Literal["min", "max"] = "min"
+    shared: Callable[[nn.Module, Any], Any] | None = None
 
 
 def means(measured: Iterable[Measures]) -> dict[str, float]:
