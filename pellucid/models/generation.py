@@ -83,7 +83,7 @@ def sample(
     now, ends = int(lengths.min()), lengths + max_new_tokens
     tokens = prompts.new_full((len(prompts), int(ends.max())), PAD)
     tokens[:, : prompts.shape[1]] = prompts[:, : tokens.shape[1]]
-    with evaluating(model):
+    with evaluating(model), torch.inference_mode():
         cache, begin, seen = model.new_cache(), 0, 0
         while now < tokens.shape[1]:
             if model.max_seq_len is not None and now - begin > model.max_seq_len:
