@@ -1,7 +1,7 @@
 """Seconds until a network is as good as it should be: ours, and the examples that peers themselves publish.
 
     .venv/bin/python benchmarks/targets           all of it, about 25 minutes
-    .venv/bin/python benchmarks/targets mnist     one data set
+    .venv/bin/python benchmarks/targets mnist     one data set; --ours: without the examples of peers
 
 Each contestant is a process of its own, and none runs beside another. It says how many seconds of work it
 has done whenever it has measured the test split, which does not count; nor does compiling, or loading images.
@@ -81,12 +81,15 @@ def told(data: str, contestant: str, seed: int, measured: list[dict[str, float]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="*", help=f"{' or '.join(CONTESTANTS)}; both if none is named")
+    parser.add_argument("--ours", action="store_true", help="leave out the examples of peers")
     given = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for data in given.data or CONTESTANTS:
             rows = write(data, Path(folder))
             for contestant in CONTESTANTS[data]:
+                if given.ours and not contestant.startswith("ours"):
+                    continue
                 for seed in range(SEEDS if contestant.startswith("ours") else 1):
                     found += told(data, contestant, seed, run(contestant, data, rows, seed))
     print(json.dumps(found))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import ctypes
 import functools
+import itertools
 import mmap
 import sys
 from collections.abc import Iterator, Sequence
@@ -71,9 +72,10 @@ class ArrowRows:
             return
         chunks, read, asked = Chunks(self.table), 0, set[int]()
         windows = list(_windows(indices, WINDOW_BYTES // self.row_bytes))
+        ahead = iter(windows)
         for number, window in enumerate(windows):
-            ahead = windows[number : number + 1 + GROUP_BYTES // WINDOW_BYTES][-1]
-            chunks.ask_for(self._blocks(ahead, asked))
+            for soon in itertools.islice(ahead, 1 if number else 1 + GROUP_BYTES // WINDOW_BYTES):
+                chunks.ask_for(self._blocks(soon, asked))
             rows = chunks.take(torch.cat(window).numpy())
             sizes = [len(batch) for batch in window]
             yield from zip(

@@ -162,6 +162,32 @@ def test_a_large_table_is_shuffled_block_by_block(data, monkeypatch):
     assert torch.equal(seen.sort(dim=0).values, preprocess.inputs(table).sort(dim=0).values)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone is told")
+def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
+    values = np.arange(60 * 4, dtype=np.float32).reshape(60, 2, 2)
+    dataset = arrays(values, np.arange(60) % 2)
+    whole = dataset.splits["train"]
+    table, row = (
+        pa.concat_tables([whole.slice(0, 7), whole.slice(7, 30), whole.slice(37)]),
+        whole.nbytes // 60,
+    )
+    monkeypatch.setattr(arrow_rows, "BLOCK_BYTES", 10 * row)  # a block lies in two chunks
+    monkeypatch.setattr(arrow_rows, "WINDOW_BYTES", 8 * row)
+    monkeypatch.setattr(arrow_rows, "GROUP_BYTES", 20 * row)
+    learned, asked = ArrowRows(table, Preprocess.fit(dataset), 0), []
+    monkeypatch.setattr(
+        arrow_rows, "_advise", lambda start, size, advice: asked.append((start, start + size))
+    )
+    images = next(name for name in table.column_names if table[name].type == schema.tensor(values).type)
+    rows_there = [row for chunk in table[images].chunks for row in schema.torch_values(chunk)]
+    plan = learned.plan(8, torch.Generator())
+    assert not torch.equal(torch.cat(plan).sort().values, torch.cat(plan))
+    for order, _ in zip(plan, learned.batches(plan), strict=True):
+        wanted = [rows_there[number].data_ptr() for number in order.tolist()]
+        assert all(any(start <= place < end for start, end in asked) for place in wanted)
+    assert sum(end - start for start, end in asked) == values.nbytes  # each once
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are let go on Linux alone")
 def test_pages_that_were_read_are_let_go(tmp_path):
     values = np.random.default_rng(0).random((256, 2**15))  # 64 MiB
