@@ -131,9 +131,10 @@ class _PixelByPixel(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        if func in RESHAPING:
+        if func in RESHAPING and args:
             given = args[0]
-            if (given.ndim, made.ndim) == (4, 2) and given.requires_grad and _pixel_by_pixel(given) is given:
+            lies_so = given.ndim == 4 and given.is_contiguous(memory_format=torch.channels_last)
+            if lies_so and made.ndim == 2 and given.requires_grad:
                 given.register_hook(_pixel_by_pixel)
             if (given.ndim, made.ndim) == (2, 4):
                 return _pixel_by_pixel(made)
