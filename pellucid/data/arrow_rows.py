@@ -71,6 +71,7 @@ class ArrowRows:
             yield from self._by_workers(indices)
             return
         chunks, read, asked = Chunks(self.table), 0, set[int]()
+        chunks.ask_for_cells()
         windows = list(_windows(indices, WINDOW_BYTES // self.row_bytes))
         ahead = iter(windows)
         for number, window in enumerate(windows):
@@ -185,6 +186,16 @@ class Chunks:
                     asked = cells[owner][start:past]
                     _advise(asked.data_ptr(), asked.nbytes, MADV_WILLNEED)
 
+    def ask_for_cells(self) -> None:
+        """The same of all columns but arrays that are small: touched one by one, each would be waited for."""
+        if sys.platform != "linux":
+            return
+        for batch in self.batches:
+            for name, column in zip(self.schema.names, batch.columns, strict=True):
+                for buffer in filter(None, column.buffers() if name not in self._cells else []):
+                    if buffer.size <= BLOCK_BYTES:
+                        _advise(buffer.address, buffer.size, MADV_WILLNEED)
+
     def _owners(self, indices: np.ndarray) -> np.ndarray:
         """The chunk that each row lies in."""
         return np.searchsorted(self.starts, indices, side="right") - 1
@@ -213,10 +224,9 @@ def let_go(chunks: Chunks) -> None:
 
 
 def _advise(start: int, size: int, advice: int) -> None:
-    """Tell the system what will be done with the whole pages between two addresses."""
-    first, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, (start + size) // mmap.PAGESIZE * mmap.PAGESIZE
-    if end > first:
-        _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), advice)
+    """Tell the system what will be done with the pages between two addresses."""
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(start + size - first), advice)
 
 
 @functools.cache
