@@ -42,7 +42,8 @@ class ArrowRows:
         self.table, self.preprocess, self.workers = table, preprocess, workers
         self.row_bytes = max(1, table.nbytes // max(1, len(table)))
         self.block = max(1, BLOCK_BYTES // self.row_bytes)  # rows
-        let_go(Chunks(table))  # fitting has read them all
+        self.chunks = Chunks(table)
+        self.chunks.let_go()  # fitting has read them all
 
     def __len__(self) -> int:
         return len(self.table)
@@ -70,7 +71,7 @@ class ArrowRows:
         if self.workers:
             yield from self._by_workers(indices)
             return
-        chunks, read, asked = Chunks(self.table), 0, set[int]()
+        chunks, asked = self.chunks, set[int]()
         chunks.ask_for_cells()
         windows = list(_windows(indices, WINDOW_BYTES // self.row_bytes))
         ahead = iter(windows)
@@ -84,10 +85,6 @@ class ArrowRows:
                 self.preprocess.targets(rows).split(sizes),
                 strict=True,
             )
-            read += rows.nbytes
-            if read > READ_BYTES:
-                read = 0
-                let_go(chunks)
 
     def _blocks(self, window: list[Tensor], asked: set[int]) -> Iterator[tuple[int, int]]:
         """The first row and the end of every block that was not asked for yet."""
@@ -98,7 +95,7 @@ class ArrowRows:
 
     def _by_workers(self, indices: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         yield from DataLoader(
-            _Encoded(Chunks(self.table), self.preprocess, indices),
+            _Encoded(self.chunks, self.preprocess, indices),
             batch_size=None,
             num_workers=self.workers,
             generator=torch.Generator(),  # its own, so that the training's generator is left alone
@@ -108,12 +105,13 @@ class ArrowRows:
 
 def _windows(indices: list[Tensor], rows: int) -> Iterator[list[Tensor]]:
     """Batches that follow each other, in groups of about so many rows."""
-    window: list[Tensor] = []
+    window, count = list[Tensor](), 0
     for batch in indices:
         window.append(batch)
-        if sum(map(len, window)) >= rows:
+        count += len(batch)
+        if count >= rows:
             yield window
-            window = []
+            window, count = [], 0
     if window:
         yield window
 
@@ -123,17 +121,12 @@ class _Encoded(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, chunks: Chunks, preprocess: Preprocess, indices: list[Tensor]):
         self.chunks, self.preprocess, self.indices = chunks, preprocess, indices
-        self.read = 0  # bytes, since the pages of the table were let go
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         rows = self.chunks.take(self.indices[number].numpy())
-        self.read += rows.nbytes
-        if self.read > READ_BYTES:
-            self.read = 0
-            let_go(self.chunks)
         return self.preprocess.inputs(rows), self.preprocess.targets(rows)
 
 
@@ -147,7 +140,8 @@ class Chunks:
     def __init__(self, table: pa.Table):
         self.schema, self.batches = table.schema, table.to_batches()
         self.starts = np.cumsum([0, *(len(batch) for batch in self.batches)])
-        self.mapped = _mapped(self.batches)
+        self._mapped = _mapped(self.batches)
+        self._read = 0  # bytes, since the pages of the table were let go
         self._cells = {
             field.name: [schema.torch_values(batch.column(number)).flatten(1) for batch in self.batches]
             for number, field in enumerate(table.schema)
@@ -172,12 +166,14 @@ class Chunks:
                     self.batches[owner].column(number).take(pa.array(rows)) for owner, rows in wanted.items()
                 ]
                 columns[field.name] = pa.chunked_array(parts).combine_chunks().take(pa.array(back))
-        return pa.table(columns, schema=self.schema)
+        rows = pa.table(columns, schema=self.schema)
+        self._read += rows.nbytes
+        if self._read > READ_BYTES:
+            self.let_go()
+        return rows
 
     def ask_for(self, rows: Iterator[tuple[int, int]]) -> None:
         """Have the system read the arrays of neighboring rows (first, end) from disk while others compute."""
-        if sys.platform != "linux":
-            return
         for first, end in rows:
             first_owner, last_owner = self._owners(np.array([first, end - 1]))
             for owner in range(first_owner, last_owner + 1):
@@ -188,13 +184,22 @@ class Chunks:
 
     def ask_for_cells(self) -> None:
         """The same of all columns but arrays that are small: touched one by one, each would be waited for."""
-        if sys.platform != "linux":
-            return
         for batch in self.batches:
             for name, column in zip(self.schema.names, batch.columns, strict=True):
                 for buffer in filter(None, column.buffers() if name not in self._cells else []):
                     if buffer.size <= BLOCK_BYTES:
                         _advise(buffer.address, buffer.size, MADV_WILLNEED)
+
+    def let_go(self) -> None:
+        """Take the pages of the files that the table is mapped from out of this process; the system still has
+        them, as long as it wants to.
+
+        Otherwise a process that has read a whole file counts as being as large. Memory that is no file's is
+        left alone, and so is everything on other systems than Linux. `take` does it from time to time.
+        """
+        self._read = 0
+        for low, high in self._mapped:
+            _advise(low, high - low, MADV_DONTNEED)
 
     def _owners(self, indices: np.ndarray) -> np.ndarray:
         """The chunk that each row lies in."""
@@ -212,19 +217,10 @@ def _gather(chunks: Sequence[Tensor], wanted: dict[int, np.ndarray]) -> Tensor:
     return made
 
 
-def let_go(chunks: Chunks) -> None:
-    """Take the pages of the files that a table is mapped from out of this process; the system still has them,
-    as long as it wants to.
-
-    Otherwise a process that has read a whole file counts as being as large. Memory that is no file's is left
-    alone, and so is everything on other systems than Linux.
-    """
-    for low, high in chunks.mapped:
-        _advise(low, high - low, MADV_DONTNEED)
-
-
 def _advise(start: int, size: int, advice: int) -> None:
-    """Tell the system what will be done with the pages between two addresses."""
+    """Tell Linux what will be done with the pages between two addresses; other systems are not told."""
+    if sys.platform != "linux":
+        return
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
     _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(start + size - first), advice)
 
