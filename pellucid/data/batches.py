@@ -85,9 +85,7 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
     if size <= limit:
         return MemoryRows(preprocess.inputs(table), preprocess.targets(table)), f"in memory, {words}"
     cores = os.cpu_count() or 1
-    copied = (
-        isinstance(preprocess.encoded, TensorInputs) and cores <= 2
-    )  # a worker would take more than it gives
+    copied = isinstance(preprocess.encoded, TensorInputs) and cores <= 2  # a worker takes more than it gives
     workers = max(1, cores - 1) if os.name == "posix" and not copied else 0
     by = f"by {workers} processes" if workers else "as they are asked for"
     return ArrowRows(table, preprocess, workers), f"streamed {by}, {words}"
