@@ -97,6 +97,7 @@ def autotune(
     if wanted != "auto":
         if wanted not in PATHS:
             raise UnknownNameError("path", wanted, ["auto", *PATHS])
+        _require(PATHS[wanted], model, batch, loss, device)
         return Tuned(Choice(wanted, "asked for"), Choice(every, "what torch found"))
     key = _key(model, batch, device, steps, make_optimizer)
     remembered = _recall(key)
@@ -139,20 +140,58 @@ def _measure(
     usual.step()
     threads = _threads(usual) if device.type == "cpu" else Choice(torch.get_num_threads(), "not the CPU")
     torch.set_num_threads(threads.value)
-    others = [path for path in _candidates(model, usual) if path != usual.path]
-    trials = {path.name: _Trial(path, model, batch, loss, device) for path in others}
-    for trial in trials.values():
-        trial.step()
+    trials, failed = {usual.path.name: usual}, {}
+    for path in _candidates(model, usual):
+        if path != usual.path:
+            found = _attempt(path, model, batch, loss, device)
+            if isinstance(found, _Trial):
+                trials[path.name] = found
+            else:
+                failed[path.name] = found
     usual.seconds.clear()  # some were with other threads
-    trials = {usual.path.name: usual, **trials}
     _take_turns([trial.step for trial in trials.values()], began + BUDGET)
     best, reason = _fastest(trials, "eager")
+    reason += "".join(f"; {name} cannot run here ({why})" for name, why in failed.items())
     seconds = statistics.median(trials[best].seconds)
     first, each = COMPILING
     if steps * seconds * SAVES > first + each * sum(1 for _ in model.parameters()):
         best, more = _compiled(PATHS[best], seconds, (model, batch, loss, device, make_optimizer))
         reason += more
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
+
+
+def _attempt(
+    path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device
+) -> _Trial | str:
+    """Return a trial that has taken its first step and measured a batch, or why it cannot.
+
+    Kernels are missing on some machines, e.g. those of an LSTM in bfloat16 on a processor without AVX-512,
+    and some are missing only where no gradient is needed. Whatever torch raises, the path is not usable.
+    """
+    try:
+        trial = _Trial(path, model, batch, loss, device)
+        trial.step()
+        trial.infer()
+        return trial
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return lines[0][:160]
+
+
+def _require(path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> None:
+    """Refuse a path that the user asked for and that cannot run here; compiling reports its own failures."""
+    if path == StepPath() or path.compiled:
+        return
+    state = torch.get_rng_state()
+    try:
+        found = _attempt(path, model, batch, loss, device)
+    finally:
+        torch.set_rng_state(state)
+    if isinstance(found, str):
+        raise ModelError(
+            f"train.path={path.name} cannot run this model on this machine: {found}",
+            remedy="--set train.path=auto",
+        )
 
 
 def _candidates(model: nn.Module, usual: _Trial) -> Iterator[StepPath]:
@@ -254,6 +293,13 @@ class _Trial:
             self.loss = value
         else:
             self.seconds.append(time.perf_counter() - start)
+
+    def infer(self) -> None:
+        """Compute the loss as validation does; torch has kernels of its own for that."""
+        self.model.eval()
+        with torch.no_grad(), self.path.computing(self.device):
+            self.loss_of(self.model, self.batch)
+        self.model.train()
 
     def _compute(self) -> Tensor:
         if self.programs and self.optimizer:

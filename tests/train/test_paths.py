@@ -240,3 +240,29 @@ def test_a_compiled_training_learns_what_the_usual_one_does() -> None:
         trainer.fit(batches)
         losses.append(trainer.measures["train/loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+class NoBf16(nn.Module):
+    """Stands for a layer whose bfloat16 kernel this machine lacks, as an LSTM's on a CPU with AVX2 only."""
+
+    def __init__(self, in_training: bool) -> None:
+        super().__init__()
+        self.out, self.in_training = nn.Linear(6, 3), in_training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu") and self.training == self.in_training:
+            raise RuntimeError("could not create a primitive descriptor for an LSTM")
+        return self.out(x)
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_a_path_that_cannot_run_here_is_left_out_with_its_reason(in_training: bool) -> None:
+    choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).path
+    assert choice.value == "eager"
+    assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_a_path_that_is_asked_for_and_cannot_run_is_refused(in_training: bool) -> None:
+    with pytest.raises(ModelError, match=r"train.path=bf16 cannot run this model.*LSTM"):
+        autotune("bf16", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)
