@@ -27,8 +27,8 @@ from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.models import CNN, MLP
 from pellucid.record import Run
+from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
-from pellucid.train.objectives import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import cosine
 from pellucid.train.trainer import Trainer

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "load": "pellucid.data.sources",
-    "arrays": "pellucid.data.arrays",
-    "image_folder": "pellucid.data.folder",
-    "csv": "pellucid.data.tables",
-    "parquet": "pellucid.data.tables",
+    "load": "pellucid.data.sources.open_source",
+    "arrays": "pellucid.data.sources.arrays",
+    "image_folder": "pellucid.data.sources.folder",
+    "csv": "pellucid.data.sources.tables",
+    "parquet": "pellucid.data.sources.tables",
     "Dataset": "pellucid.data.dataset",
     "Config": "pellucid.config",
     "Trainer": "pellucid.train.trainer",
-    "Objective": "pellucid.train.objectives",
-    "Phase": "pellucid.train.objectives",
+    "Objective": "pellucid.train.objective",
+    "Phase": "pellucid.train.objective",
     "lr_find": "pellucid.train.lr_find",
     "load_model": "pellucid.pretrained",
     "fit": "pellucid.api",
@@ -34,7 +34,7 @@ _WHERE = {
     "PellucidError": "pellucid.errors",
 }
 
-_MODULES = {"models": "pellucid.models", "toy": "pellucid.data.toy"}
+_MODULES = {"models": "pellucid.models", "toy": "pellucid.data.sources.toy"}
 
 __all__ = [
     "Classifier",
@@ -62,17 +62,17 @@ if TYPE_CHECKING:
     from pellucid import models
     from pellucid.api import Run, fit
     from pellucid.config import Config
-    from pellucid.data import toy
-    from pellucid.data.arrays import arrays
     from pellucid.data.dataset import Dataset
-    from pellucid.data.folder import image_folder
-    from pellucid.data.sources import load
-    from pellucid.data.tables import csv, parquet
+    from pellucid.data.sources import toy
+    from pellucid.data.sources.arrays import arrays
+    from pellucid.data.sources.folder import image_folder
+    from pellucid.data.sources.open_source import load
+    from pellucid.data.sources.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.pretrained import load_model
     from pellucid.train.lr_find import lr_find
-    from pellucid.train.objectives import Objective, Phase
+    from pellucid.train.objective import Objective, Phase
     from pellucid.train.trainer import Trainer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from pellucid import build, inference, record, report
+from pellucid import inference, record, report, runner
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.errors import UnknownNameError
@@ -104,16 +104,16 @@ def fit(
             raise UnknownNameError("setting", name, SHORT)
     dataset = data if isinstance(data, Dataset) else None
     own = model if isinstance(model, nn.Module) else None
-    values: dict[str, Any] = {"model.name": build.OWN_MODEL if own is not None else model}
+    values: dict[str, Any] = {"model.name": runner.OWN_MODEL if own is not None else model}
     values["data.source"] = dataset.source.name if dataset is not None else data
     if dataset is not None and dataset.task in SUPERVISED:
         values["objective.name"] = dataset.task
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     config = Config(name=dataset.name.rsplit("/", 1)[-1] if dataset is not None else str(data)).patch(values)
-    finished = build.train(
+    finished = runner.train(
         config,
         runs=runs,
-        resume=build.Resume(resume) if resume else None,
+        resume=runner.Resume(resume) if resume else None,
         dataset=dataset,
         model=own,
         console=Console(highlight=False) if progress else None,

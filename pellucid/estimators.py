@@ -23,7 +23,8 @@ from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.models import BUILDERS
-from pellucid.train.objectives import Objective, classification, regression
+from pellucid.tasks.shared.supervised_objectives import classification, regression
+from pellucid.train.objective import Objective
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import schedule
 from pellucid.train.seed import seed_everything

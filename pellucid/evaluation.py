@@ -20,8 +20,8 @@ from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.train.objectives import Measures, Objective, means
-from pellucid.train.paths import PATHS
+from pellucid.train.execution import PATHS
+from pellucid.train.objective import Measures, Objective, means
 
 EVALUATION, SAMPLES = "evaluation", "samples"
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from pellucid.build import find_judge, load_trained, prepare
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.evaluation import Outcome
 from pellucid.record import Run
+from pellucid.runner import find_judge, load_trained, prepare
 from pellucid.tasks import TASKS
 from pellucid.tasks.prepared import EVALUATED
-from pellucid.tasks.supervised import Prediction
+from pellucid.tasks.shared.supervised import Prediction
 from pellucid.tasks.task import Answer
 
 __all__ = ["Prediction", "evaluate", "input_path", "predict"]

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pellucid.data.inputs import ImageInputs
-from pellucid.data.pretrained import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, find, read_json
-from pellucid.data.text import TextInputs
-from pellucid.data.vocabulary import text_inputs
+from pellucid.data.sources.pretrained_files import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, find, read_json
+from pellucid.data.text.text_inputs import TextInputs
+from pellucid.data.text.vocabulary import text_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
 from pellucid.models.conversion import fill
 from pellucid.models.families import family_of, read

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pellucid import build, inference, recipes
-from pellucid.build import parts
+from pellucid import inference, recipes, runner
 from pellucid.cli.train import _train_needed
 from pellucid.config import Config
-from pellucid.data import toy
+from pellucid.data.sources import toy
 from pellucid.errors import ConfigError, ModelError, UnknownNameError
 from pellucid.record import Run
+from pellucid.runner import components
 from pellucid.train.callbacks import Interrupt
 from pellucid.train.checkpoint import begin_from
 from pellucid.train.trainer import Trainer
@@ -59,11 +59,11 @@ def test_a_run_goes_on_from_another(runs: Path) -> None:
         {"name": "moons", "model": {"name": "mlp", "size": "tiny"}, "train": {"epochs": 3, "path": "eager"}}
     )
     data = toy.moons(n=300, seed=0)
-    first = build.train(config, runs=runs, dataset=data)
+    first = runner.train(config, runs=runs, dataset=data)
     last = first.checkpoints.pointed("best")
     assert last is not None
     again = config.patch({"model.weights": first.id, "train.epochs": 1, "optimizer.lr": 1e-12})
-    second = build.train(again, runs=runs, dataset=data)
+    second = runner.train(again, runs=runs, dataset=data)
     assert any(note.startswith("Started from ") for note in second.facts["notes"])
     ended = second.checkpoints.pointed("last")
     assert ended is not None
@@ -71,7 +71,7 @@ def test_a_run_goes_on_from_another(runs: Path) -> None:
     for name, tensor in learned.items():
         torch.testing.assert_close(kept[name], tensor, atol=1e-6, rtol=0)
     with pytest.raises(UnknownNameError, match="nowhere"):
-        build.train(config.patch({"model.weights": "nowhere"}), runs=runs, dataset=data)
+        runner.train(config.patch({"model.weights": "nowhere"}), runs=runs, dataset=data)
     assert len(list(runs.iterdir())) == 2
 
 
@@ -123,7 +123,7 @@ def classifier(reviews: Path, **changes: Any) -> Config:
 @pytest.fixture(scope="module")
 def written(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A language model that has read the reviews, alone in a folder of runs."""
-    return build.train(language_model(reviews), runs=tmp_path_factory.mktemp("pretrained"))
+    return runner.train(language_model(reviews), runs=tmp_path_factory.mktemp("pretrained"))
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_classifier_reads_the_tokens_of_the_language_model_it_begins_from(
     others = tmp_path / "others.csv"  # of which another vocabulary would be learned
     others.write_text(reviews.read_text().replace("Film", "The second film"))
     frozen = classifier(others, **{"optimizer.lr": 1e-12, "data.text.max_seq_len": 8})
-    run = build.train(frozen, runs=beside)
+    run = runner.train(frozen, runs=beside)
     assert state(run)["tokenizer"] == state(written)["tokenizer"]
     assert (state(run)["max_seq_len"], state(written)["max_seq_len"]) == (8, 12)
     torch.testing.assert_close(embedding(run), embedding(written), atol=1e-6, rtol=0)
@@ -157,7 +157,7 @@ def test_a_classifier_reads_the_tokens_of_the_language_model_it_begins_from(
     assert choice["value"] == str(beside / written.id)
     assert any(note.endswith(f"those of {beside / written.id}") for note in run.facts["dataset"]["notes"])
     assert any("anew: output.weight; output.bias" in note for note in run.facts["notes"])
-    assert build.find_lr(frozen, beside).lr > 0
+    assert runner.find_lr(frozen, beside).lr > 0
 
 
 class StopsAtStep3(Interrupt):
@@ -172,12 +172,12 @@ def test_what_began_goes_on_and_predicts_without_where_it_began(
     reviews: Path, written: Run, beside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = classifier(reviews, **{"optimizer.lr": 1e-2, "train.epochs": 4})
-    whole = build.train(begun, runs=beside)
-    monkeypatch.setattr(parts, "Interrupt", StopsAtStep3)
-    stopped = build.train(begun, runs=beside)
+    whole = runner.train(begun, runs=beside)
+    monkeypatch.setattr(components, "Interrupt", StopsAtStep3)
+    stopped = runner.train(begun, runs=beside)
     monkeypatch.undo()
     shutil.rmtree(beside / written.id)
-    resumed = build.train(begun, runs=beside, resume=build.Resume(stopped.id))
+    resumed = runner.train(begun, runs=beside, resume=runner.Resume(stopped.id))
     assert resumed.status == "finished"
     assert torch.equal(embedding(resumed), embedding(whole))
     assert resumed.metrics == whole.metrics
@@ -186,7 +186,7 @@ def test_what_began_goes_on_and_predicts_without_where_it_began(
     assert [row["prediction"] for row in rows] == ["good", "bad"]
     assert inference.evaluate(resumed).metrics["accuracy"] == resumed.metrics["test/accuracy"]
     with pytest.raises(UnknownNameError, match="named 'pages'"):
-        build.train(begun, runs=beside)
+        runner.train(begun, runs=beside)
 
 
 @pytest.mark.parametrize(
@@ -201,24 +201,24 @@ def test_another_vocabulary_is_refused(
     changes: dict[str, Any], said: str, reviews: Path, written: Run, beside: Path
 ) -> None:
     with pytest.raises(ConfigError, match=said) as refused:
-        build.train(classifier(reviews, **changes), runs=beside)
+        runner.train(classifier(reviews, **changes), runs=beside)
     assert f"{next(iter(changes))}=" in str(refused.value)
     assert [path.name for path in beside.iterdir()] == [written.id]
 
 
 def test_a_vocabulary_that_agrees_may_be_asked_for(reviews: Path, beside: Path) -> None:
     agreeing = {"data.text.tokenizer": "words", "data.text.vocab_size": 20, "train.max_steps": 1}
-    assert build.train(classifier(reviews, **agreeing), runs=beside).status == "finished"
+    assert runner.train(classifier(reviews, **agreeing), runs=beside).status == "finished"
 
 
 def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, beside: Path) -> None:
-    newest = build.train(language_model(reviews).patch({"train.seed": 1}), runs=beside)
+    newest = runner.train(language_model(reviews).patch({"train.seed": 1}), runs=beside)
     unfinished = shutil.copytree(written.path, beside / "29991231-000000-pages")
     facts = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(
         json.dumps({**facts, "id": unfinished.name, "status": "interrupted", "started": "2999"})
     )
-    run = build.train(classifier(reviews, **{"train.max_steps": 1, "optimizer.lr": 1e-12}), runs=beside)
+    run = runner.train(classifier(reviews, **{"train.max_steps": 1, "optimizer.lr": 1e-12}), runs=beside)
     torch.testing.assert_close(embedding(run), embedding(newest), atol=1e-6, rtol=0)
 
 
@@ -232,6 +232,6 @@ def test_a_recipe_trains_first_what_it_begins_from(
     assert not runs.exists()
     _train_needed(begun, runs, False, begins=True)
     assert "pages is what verdicts begins from, and is trained first." in capsys.readouterr().out
-    assert [run.name for run in build.finished_runs("pages", runs)] == ["pages"]
+    assert [run.name for run in runner.finished_runs("pages", runs)] == ["pages"]
     _train_needed(begun, runs, False, begins=True)
     assert capsys.readouterr().out == ""

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from pellucid import build, inference
-from pellucid.build import parts
+from pellucid import inference, runner
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.recipes import find, names
 from pellucid.record import Run
+from pellucid.runner import components
 from pellucid.study import Study
 from pellucid.train.callbacks import Interrupt
 from pellucid.train.trainer import Trainer
@@ -93,7 +93,7 @@ def test_every_recipe_is_tried() -> None:
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
     shrunk = small(name)
-    run = (build.train_study if isinstance(shrunk, Study) else build.train)(shrunk, runs=runs)
+    run = (runner.train_study if isinstance(shrunk, Study) else runner.train)(shrunk, runs=runs)
     assert run.status == "finished"
     target = find(name).target
     needs_a_judge = target is not None and target.metric in ("test/confidence", "test/modes")
@@ -120,7 +120,7 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
 
 
 def test_generated_images_are_saved_where_asked(mirror: Path, runs: Path, tmp_path: Path) -> None:
-    run = build.train(small("image-generation", **{"train.max_steps": 2}), runs=runs)
+    run = runner.train(small("image-generation", **{"train.max_steps": 2}), runs=runs)
     rows = inference.predict(run, 5, folder=str(tmp_path / "images"), seed=1).rows()
     assert [Image.open(row["prediction"]).size for row in rows] == [(28, 28)] * 5
     with pytest.raises(UsageError, match="how many images"):
@@ -144,12 +144,12 @@ def test_recipe_resumes_bit_for_bit(
     name: str, mirror: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small(name, **{"train.max_steps": 12, "train.epochs": 9, "train.batch_size": 32})
-    whole = build.train(config, runs=runs / "whole")
-    monkeypatch.setattr(parts, "Interrupt", StopsAtStep5)
-    stopped = build.train(config, runs=runs / "parts")
+    whole = runner.train(config, runs=runs / "whole")
+    monkeypatch.setattr(components, "Interrupt", StopsAtStep5)
+    stopped = runner.train(config, runs=runs / "parts")
     assert stopped.status == "interrupted"
     monkeypatch.undo()
-    resumed = build.train(config, runs=runs / "parts", resume=build.Resume(stopped.id))
+    resumed = runner.train(config, runs=runs / "parts", resume=runner.Resume(stopped.id))
     assert resumed.status == "finished"
     assert {**whole.metrics} == {**resumed.metrics}
     before, after = weights(whole), weights(resumed)

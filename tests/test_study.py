@@ -11,9 +11,7 @@ import pytest
 from sklearn.datasets import load_iris
 from typer.testing import CliRunner
 
-from pellucid import build, inference, recipes, report
-from pellucid.build import parts
-from pellucid.build import study as studying
+from pellucid import inference, recipes, report, runner
 from pellucid.cli.main import app
 from pellucid.config import Config
 from pellucid.errors import (
@@ -27,6 +25,8 @@ from pellucid.errors import (
 )
 from pellucid.record import Run
 from pellucid.record.run import list_runs
+from pellucid.runner import components
+from pellucid.runner import run_study as studying
 from pellucid.study import Study, read
 from pellucid.train.callbacks import Interrupt
 from pellucid.train.trainer import Trainer
@@ -57,7 +57,7 @@ def seeds(iris: Path) -> Study:
 
 @pytest.fixture(scope="session")
 def finished(seeds: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return build.train_study(seeds, runs=tmp_path_factory.mktemp("seeds"))
+    return runner.train_study(seeds, runs=tmp_path_factory.mktemp("seeds"))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def drawn(iris: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         for rows in (6, 72)
     }
     study = study_of(iris, settings, along="data.training_rows", lines="model.options")
-    return build.train_study(study, runs=tmp_path_factory.mktemp("drawn"))
+    return runner.train_study(study, runs=tmp_path_factory.mktemp("drawn"))
 
 
 def values(run: Run) -> dict[str, float]:
@@ -182,8 +182,8 @@ class StopsSecondPart(Interrupt):
 def test_a_study_stopped_within_a_part_goes_on_where_it_was(
     seeds: Study, finished: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "Interrupt", StopsSecondPart)
-    stopped = build.train_study(seeds, runs=runs)
+    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
+    stopped = runner.train_study(seeds, runs=runs)
     monkeypatch.undo()
     assert (stopped.status, stopped.facts["stop_reason"]) == ("interrupted", "received SIGINT")
     assert not stopped.metrics
@@ -191,7 +191,7 @@ def test_a_study_stopped_within_a_part_goes_on_where_it_was(
     begun = [part.get("run") for part in stopped.facts["parts"].values()]
     assert begun[2] is None
 
-    resumed = build.train_study(seeds, runs=runs, resume=build.Resume("last"))
+    resumed = runner.train_study(seeds, runs=runs, resume=runner.Resume("last"))
     assert resumed.id == stopped.id
     assert resumed.status == "finished"
     assert [part["run"] for part in resumed.facts["parts"].values()][:2] == begun[:2]
@@ -208,22 +208,22 @@ def test_a_study_killed_between_parts_keeps_what_is_done(
         trained.append(config.train.seed)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return build.train(config, **options)
+        return runner.train(config, **options)
 
     monkeypatch.setattr(studying, "train", killed_at_second)
     with pytest.raises(KeyboardInterrupt):
-        build.train_study(seeds, runs=runs)
+        runner.train_study(seeds, runs=runs)
     (run,) = (run for run in list_runs(runs) if run.name == "flowers")
     assert run.status == "interrupted"
     run.update(status="running")  # as kill -9 leaves it
-    resumed = build.train_study(seeds, runs=runs, resume=build.Resume(run.id))
+    resumed = runner.train_study(seeds, runs=runs, resume=runner.Resume(run.id))
     assert trained == [0, 1, 1, 2]
     assert values(resumed) == values(finished)
 
 
 def test_a_finished_study_is_left_as_it_is(seeds: Study, finished: Run) -> None:
     before = (finished.path / "run.json").read_bytes()
-    again = build.train_study(seeds, runs=finished.path.parent, resume=build.Resume(finished.id))
+    again = runner.train_study(seeds, runs=finished.path.parent, resume=runner.Resume(finished.id))
     assert again.id == finished.id
     assert (finished.path / "run.json").read_bytes() == before
 
@@ -231,17 +231,17 @@ def test_a_finished_study_is_left_as_it_is(seeds: Study, finished: Run) -> None:
 def test_other_settings_are_refused_on_resume_unless_they_are_meant(
     seeds: Study, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "Interrupt", StopsSecondPart)
-    stopped = build.train_study(seeds, runs=runs)
+    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
+    stopped = runner.train_study(seeds, runs=runs)
     monkeypatch.undo()
     other = seeds.patch({"train.epochs": 2})
     with pytest.raises(ResumeError, match=r"train\.epochs was 3, is 2"):
-        build.train_study(other, runs=runs, resume=build.Resume(stopped.id))
-    resumed = build.train_study(other, runs=runs, resume=build.Resume(stopped.id, allow_changes=True))
+        runner.train_study(other, runs=runs, resume=runner.Resume(stopped.id))
+    resumed = runner.train_study(other, runs=runs, resume=runner.Resume(stopped.id, allow_changes=True))
     assert resumed.status == "finished"
     assert any("which finished parts do not have" in note for note in resumed.facts["notes"])
     with pytest.raises(ResumeError, match="is no study"):
-        build.train_study(seeds, runs=runs, resume=build.Resume(resumed.facts["parts"]["seed 0"]["run"]))
+        runner.train_study(seeds, runs=runs, resume=runner.Resume(resumed.facts["parts"]["seed 0"]["run"]))
 
 
 # ---- refusals ----------------------------------------------------------------------------------------
@@ -270,14 +270,14 @@ def test_a_bad_part_is_refused_before_anything_is_written(
     iris: Path, runs: Path, settings: dict, more: dict, kind: type[PellucidError], says: str
 ) -> None:
     with pytest.raises(kind, match=says):
-        build.train_study(study_of(iris, {"good": {}, "odd": settings}, **more), runs=runs)
+        runner.train_study(study_of(iris, {"good": {}, "odd": settings}, **more), runs=runs)
     assert not runs.exists()
 
 
 def test_a_part_that_fails_stops_the_study_and_is_named(iris: Path, runs: Path) -> None:
     settings = {"good": {}, "wild": {"optimizer.lr": 1e30, "optimizer.name": "sgd"}, "never": {}}
     with pytest.raises(TrainingError, match="flowers, part 'wild': "):
-        build.train_study(study_of(iris, settings), runs=runs)
+        runner.train_study(study_of(iris, settings), runs=runs)
     run = next(run for run in list_runs(runs) if run.name == "flowers")
     assert run.status == "failed"
     assert "part 'wild'" in run.facts["stop_reason"]
@@ -291,7 +291,7 @@ def values_so_far(run: Run) -> list[str]:
 
 def test_a_measure_that_a_part_has_not_is_named(iris: Path, runs: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"part 'one'.*'test/acuracy'.*'test/accuracy'"):
-        build.train_study(study_of(iris, {"one": {}}, metric="test/acuracy"), runs=runs)
+        runner.train_study(study_of(iris, {"one": {}}, metric="test/acuracy"), runs=runs)
 
 
 def test_a_study_has_no_model_to_ask(finished: Run) -> None:
@@ -303,7 +303,7 @@ def test_a_study_has_no_model_to_ask(finished: Run) -> None:
 def test_a_series_has_no_number_of_training_rows() -> None:
     config = Config().patch({"objective.name": "forecasting", "data.training_rows": 10})
     with pytest.raises(ConfigError, match=r"data\.training_rows is 10"):
-        build.prepare(config)
+        runner.prepare(config)
 
 
 # ---- the schema --------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_a_study_file_trains_is_interrupted_and_goes_on(
 ) -> None:
     path = tmp_path / "flowers.yaml"
     path.write_text(seeds.to_yaml(), encoding="utf-8")
-    monkeypatch.setattr(parts, "Interrupt", StopsSecondPart)
+    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
     stopped = typed("train", path, "--runs", runs)
     monkeypatch.undo()
     assert stopped.exit_code == 130

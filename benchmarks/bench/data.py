@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from workloads import LSTM
 
-from pellucid.build.prepared import prepare
 from pellucid.config import Config
 from pellucid.data.batches import MemoryRows
-from pellucid.data.token_rows import RaggedRows, StreamRows
+from pellucid.data.text.token_rows import RaggedRows, StreamRows
+from pellucid.runner.data import prepare
 from pellucid.tasks.prepared import Prepared
 
 HELD_OUT = 5000

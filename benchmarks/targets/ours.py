@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from said import Clock
 
-from pellucid.build.parts import choose_path, make_trainer, updates
-from pellucid.build.ready import make_ready
 from pellucid.config import Config
 from pellucid.recipes import find
+from pellucid.runner.components import choose_path, make_trainer, updates
+from pellucid.runner.setup import make_ready
 from pellucid.train.callbacks import Callback, NonFiniteGuard
 from pellucid.train.trainer import Trainer
 

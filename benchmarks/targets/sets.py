@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.data.images import decode
-from pellucid.data.sources import load
+from pellucid.data.sources.open_source import load
 
 SOURCES = {"mnist": "mnist", "imdb": "imdb"}
 

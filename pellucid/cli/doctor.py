@@ -57,7 +57,7 @@ def _device() -> str:
 
 
 def _data() -> str:
-    from pellucid.data.sources import load
+    from pellucid.data.sources.open_source import load
 
     source = load("digits").source
     return f"{source.name} ({source.kind}). {source.note}".strip()
@@ -74,15 +74,15 @@ def _disk() -> str:
 
 
 def _training() -> str:
-    from pellucid import build
+    from pellucid import runner
     from pellucid.config import Config
-    from pellucid.data.toy import moons
+    from pellucid.data.sources.toy import moons
 
     config = Config.parse(
         {"name": "doctor", "train": {"epochs": 20, "path": "eager"}, "optimizer": {"lr": 0.01}}
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = build.train(config, runs=folder, dataset=moons(n=500, seed=0))
+        run = runner.train(config, runs=folder, dataset=moons(n=500, seed=0))
         accuracy = run.metrics["test/accuracy"]
     if accuracy < 0.9:
         raise ArithmeticError(

@@ -18,12 +18,12 @@ def lr_find(
     as_json: common.Json = False,
 ) -> None:
     """Ramp the learning rate up on the real model and data, and suggest one."""
-    from pellucid import build
+    from pellucid import runner
     from pellucid.cli.train import named_config
 
     config = named_config(source, runs, settings)
     config = common.patched(config, {"train.seed": seed, "data.fraction": data_fraction}, settings)
-    found = build.find_lr(config, runs)
+    found = runner.find_lr(config, runs)
     if as_json:
         common.print_json(
             {"lr": found.lr, "reason": found.reason, "lrs": found.lrs, "losses": found.smoothed}

@@ -12,8 +12,8 @@ from rich.table import Table
 from pellucid.cli import common
 
 if TYPE_CHECKING:
-    from pellucid.build import Profiled
     from pellucid.config import Config
+    from pellucid.runner import Profiled
 
 WORDS = {
     "data": "making batches",
@@ -36,12 +36,12 @@ def profile(
     as_json: common.Json = False,
 ) -> None:
     """Train for some seconds with a stopwatch: where the time goes, and what would help. Keeps nothing."""
-    from pellucid import build
+    from pellucid import runner
     from pellucid.cli.train import named_config
 
     config = named_config(source, runs, settings)
     config = common.patched(config, {"data.fraction": data_fraction}, settings)
-    found = build.profile(config, runs)
+    found = runner.profile(config, runs)
     if as_json:
         common.print_json(asdict(found) | {"seconds": found.profile.seconds})
         return

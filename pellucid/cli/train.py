@@ -74,7 +74,7 @@ def _train_needed(config: Config, runs: Path, as_json: bool, *, begins: bool) ->
         as_json: whether standard output is kept for JSON.
         begins: whether its weights are still to be had from elsewhere.
     """
-    from pellucid import build
+    from pellucid import runner
     from pellucid.config import Config
     from pellucid.recipes import find, names
 
@@ -82,10 +82,10 @@ def _train_needed(config: Config, runs: Path, as_json: bool, *, begins: bool) ->
     weights = config.model.weights if begins else None
     for name, role in ((config.judge, "judges what {} makes"), (weights, "is what {} begins from")):
         needed = find(name) if name in names() else None
-        if isinstance(needed, Config) and not build.finished_runs(needed.name, runs):
+        if isinstance(needed, Config) and not runner.finished_runs(needed.name, runs):
             _train_needed(needed, runs, as_json, begins=True)
             console.print(f"{name} {role.format(config.name)}, and is trained first.")
-            first = build.train(needed, runs=runs, console=console)
+            first = runner.train(needed, runs=runs, console=console)
             if first.status == "interrupted":
                 _leave(first, console, as_json)
             console.print()
@@ -158,7 +158,7 @@ def config_of(source: str, flags: Mapping[str, Any], settings: list[str] | None)
     if Path(source).suffix in (".yaml", ".yml"):
         return read(source)
     from pellucid.data.inspect import suggest_config
-    from pellucid.data.sources import open_data
+    from pellucid.data.sources.open_source import open_data
 
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
     return suggest_config(open_data(asked.data), asked.data)
@@ -167,15 +167,15 @@ def config_of(source: str, flags: Mapping[str, Any], settings: list[str] | None)
 def _train(
     config: Config | Study, runs: Path, resume: str | None, allow_changes: bool, as_json: bool
 ) -> None:
-    from pellucid import build
+    from pellucid import runner
     from pellucid.config import Config
 
     console = common.console(as_json)
-    again = build.Resume(resume, allow_changes) if resume else None
+    again = runner.Resume(resume, allow_changes) if resume else None
     if isinstance(config, Config):
-        finished = build.train(config, runs=runs, resume=again, console=console)
+        finished = runner.train(config, runs=runs, resume=again, console=console)
     else:
-        finished = build.train_study(config, runs=runs, resume=again, console=console)
+        finished = runner.train_study(config, runs=runs, resume=again, console=console)
     if finished.status == "interrupted":
         _leave(finished, console, as_json)
     show(finished, console)

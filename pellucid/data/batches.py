@@ -21,7 +21,7 @@ from torch import Tensor
 from pellucid.data.arrow_rows import ArrowRows
 from pellucid.data.inputs import TensorInputs, TextInputs
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.token_rows import RaggedRows
+from pellucid.data.text.token_rows import RaggedRows
 
 Batch = tuple[Tensor, Tensor]
 Augment = Callable[[Tensor, Tensor, torch.Generator], Batch]

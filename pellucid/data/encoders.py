@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.config import ColumnKind
-from pellucid.data import cells, schema
+from pellucid.data import parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 
@@ -234,7 +234,7 @@ def _texts(column: pa.ChunkedArray, known: Sequence[str]) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(known)]).take(
             pc.if_else(inside, column, pa.scalar(None, column.type))
         )
-    return cells.as_text(column)
+    return parse.as_text(column)
 
 
 def _date_parts(column: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:

@@ -20,7 +20,7 @@ from pellucid.config import TextConfig
 from pellucid.data import cache, encoders, hashing, images, schema
 from pellucid.data.dataset import Column
 from pellucid.data.series import SeriesInputs
-from pellucid.data.text import TextInputs
+from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import ModelError
 
 KEPT_ROWS = 2000

@@ -14,10 +14,10 @@ import pyarrow as pa
 from sklearn.tree import DecisionTreeClassifier
 
 from pellucid.config import Config, DataConfig
-from pellucid.data import cells, hashing, images, schema
+from pellucid.data import hashing, images, parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.sources import opened, ready
+from pellucid.data.sources.open_source import opened, ready
 from pellucid.data.split import class_codes, is_document
 from pellucid.data.suggest import suggest
 
@@ -341,11 +341,11 @@ def _telling(dataset: Dataset) -> list[tuple[str, float]]:
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
     """The share of targets that a rule on one column gets right: a few cuts, or a class for each value."""
-    if not cells.is_text(values.type) and not pa.types.is_boolean(values.type):
+    if not parse.is_text(values.type) and not pa.types.is_boolean(values.type):
         numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing is NaN, which a tree can take
         rule = DecisionTreeClassifier(max_leaf_nodes=min(2 * int(codes.max() + 1), 64), random_state=0)
         return float(rule.fit(numbers, codes).score(numbers, codes))
-    groups = pc.fill_null(pc.index_in(values, value_set=cells.distinct(values)), -1).to_numpy() + 1
+    groups = pc.fill_null(pc.index_in(values, value_set=parse.distinct(values)), -1).to_numpy() + 1
     if groups.max() >= len(codes) // 4:
         return 0.0
     table = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1), np.int64)

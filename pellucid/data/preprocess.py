@@ -15,11 +15,11 @@ import pyarrow as pa
 import torch
 
 from pellucid.config import TextConfig
-from pellucid.data import encoders, given, inputs, schema, split
+from pellucid.data import encoders, inputs, prediction_input, schema, split
 from pellucid.data.dataset import Column, Dataset, Task
-from pellucid.data.ragged import Ragged
-from pellucid.data.text import BOS, EOS, LEARNED, TextInputs
-from pellucid.data.text import notes as text_notes
+from pellucid.data.text.ragged import Ragged
+from pellucid.data.text.text_inputs import BOS, EOS, LEARNED, TextInputs
+from pellucid.data.text.text_inputs import notes as text_notes
 from pellucid.errors import BadDataError, ModelError
 
 VERSION = 1
@@ -216,7 +216,7 @@ class Preprocess:
             ModelError: it has another shape, type or other columns than the model was trained on.
             BadDataError: naming the file, row and column that cannot be read.
         """
-        return given.table_from(source, self.columns, self.input_shape)
+        return prediction_input.table_from(source, self.columns, self.input_shape)
 
     def _check(self, table: pa.Table) -> None:
         for column in self.columns:
@@ -225,7 +225,7 @@ class Preprocess:
                     f"Expected the columns {', '.join(repr(c.name) for c in self.columns)}; "
                     f"received {', '.join(map(repr, table.column_names)) or 'none'}, without {column.name!r}."
                 )
-            given.check_type(column, table.schema.field(column.name).type, self.input_shape)
+            prediction_input.check_type(column, table.schema.field(column.name).type, self.input_shape)
 
     # ---- on disk -----------------------------------------------------------------------------------
 

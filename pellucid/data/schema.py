@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.config import ColumnKind
-from pellucid.data import cells, hashing, images
+from pellucid.data import hashing, images, parse
 from pellucid.data.compute import pc
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read_column(
         raw = raw.cast(pa.large_string())
     if kind is not None:
         return replace(_as_kind(kind, raw, folder), reason="as told")
-    return _infer_text(name, raw, folder) if cells.is_text(raw.type) else _infer_typed(raw, folder)
+    return _infer_text(name, raw, folder) if parse.is_text(raw.type) else _infer_typed(raw, folder)
 
 
 def nothing_to_learn(name: str, reading: Reading) -> str | None:
@@ -97,7 +97,7 @@ def nothing_to_learn(name: str, reading: Reading) -> str | None:
         return "it has no values"
     if values.null_count == 0 and _constant(values):
         return f"it is always {values[0].as_py()!r}"
-    if _ID_NAME.search(name) and (pa.types.is_integer(values.type) or cells.is_text(values.type)):
+    if _ID_NAME.search(name) and (pa.types.is_integer(values.type) or parse.is_text(values.type)):
         return "it names the row, every value differs" if _all_differ(values) else None
     if reading.kind == "category" and _all_differ(values):
         return "every value differs"
@@ -108,12 +108,12 @@ def nothing_to_learn(name: str, reading: Reading) -> str | None:
 
 
 def _infer_text(name: str, raw: pa.ChunkedArray, folder: Path | None) -> Reading:
-    cleaned = cells.clean(raw)
+    cleaned = parse.clean(raw)
     present = len(cleaned) - cleaned.null_count
     if not present:
         return Reading(None, cleaned, "it has no values")
     sample = _sample(cleaned)
-    read = cells.numbers(sample)
+    read = parse.numbers(sample)
     if len(sample) - read.null_count >= 0.5 * len(sample):
         numbers = _as_number(cleaned)
         wrong = 0 if numbers.bad is None else int(numbers.bad.sum())
@@ -121,7 +121,7 @@ def _infer_text(name: str, raw: pa.ChunkedArray, folder: Path | None) -> Reading
             return replace(numbers, reason="all numbers" if not wrong else "nearly all numbers")
     if folder is not None and _are_image_paths(sample, folder):
         return replace(_as_image(cleaned, folder), reason="paths of image files")
-    if cells.looks_like_dates(sample.slice(0, 200)):
+    if parse.looks_like_dates(sample.slice(0, 200)):
         read = _as_date(cleaned)
         if read.bad is None or read.bad.sum() < (1 - MOSTLY) * present:
             return read
@@ -133,9 +133,9 @@ def _infer_words(
 ) -> Reading:
     present = len(cleaned) - cleaned.null_count
     values = pc.count_distinct(cleaned).as_py()
-    if values == 2 and cells.booleans(words := cells.distinct(cleaned)).null_count == 0:
+    if values == 2 and parse.booleans(words := parse.distinct(cleaned)).null_count == 0:
         return Reading(
-            "boolean", cells.booleans(cleaned), f"only {' and '.join(sorted(map(repr, words.to_pylist())))}"
+            "boolean", parse.booleans(cleaned), f"only {' and '.join(sorted(map(repr, words.to_pylist())))}"
         )
     if values <= FEW and (values < present or values <= 2):
         return Reading("category", cleaned, f"{values} different values")
@@ -213,8 +213,8 @@ def _all_differ(values: pa.ChunkedArray) -> bool:
 
 
 def _as_kind(kind: ColumnKind, raw: pa.ChunkedArray, folder: Path | None) -> Reading:
-    if cells.is_text(raw.type) and kind != "text":
-        raw = cells.clean(raw)
+    if parse.is_text(raw.type) and kind != "text":
+        raw = parse.clean(raw)
     if kind == "number":
         return _as_number(raw)
     if kind == "boolean":
@@ -226,26 +226,26 @@ def _as_kind(kind: ColumnKind, raw: pa.ChunkedArray, folder: Path | None) -> Rea
     if kind == "tensor":
         return _as_tensor(raw)
     try:
-        return Reading(kind, cells.as_text(raw), "")
+        return Reading(kind, parse.as_text(raw), "")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _all_bad(kind, raw)
 
 
 def _as_number(raw: pa.ChunkedArray) -> Reading:
-    if cells.is_text(raw.type):
-        values = cells.numbers(raw)
+    if parse.is_text(raw.type):
+        values = parse.numbers(raw)
     elif pa.types.is_temporal(raw.type):
         return _all_bad("number", raw)
     else:
         try:
-            values = cells.without_nan(raw.cast(pa.float64()) if not pa.types.is_integer(raw.type) else raw)
+            values = parse.without_nan(raw.cast(pa.float64()) if not pa.types.is_integer(raw.type) else raw)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return _all_bad("number", raw)
     if pa.types.is_floating(values.type):
         endless = pc.is_inf(values)
         if pc.any(endless).as_py():
             values = pc.if_else(endless, pa.scalar(None, values.type), values)
-    before = cells.without_nan(raw) if pa.types.is_floating(raw.type) else raw
+    before = parse.without_nan(raw) if pa.types.is_floating(raw.type) else raw
     return _compared("number", before, values, "numbers")
 
 
@@ -253,14 +253,14 @@ def _as_boolean(raw: pa.ChunkedArray) -> Reading:
     if pa.types.is_boolean(raw.type):
         return Reading("boolean", raw, "true and false")
     try:
-        return _compared("boolean", raw, cells.booleans(cells.as_text(raw)), "true and false")
+        return _compared("boolean", raw, parse.booleans(parse.as_text(raw)), "true and false")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _all_bad("boolean", raw)
 
 
 def _as_date(raw: pa.ChunkedArray) -> Reading:
-    if cells.is_text(raw.type):
-        values, form = cells.dates(raw)
+    if parse.is_text(raw.type):
+        values, form = parse.dates(raw)
         return _compared("date", raw, values, f"dates, read as {form}")
     if not pa.types.is_timestamp(raw.type) and not pa.types.is_date(raw.type):
         return _all_bad("date", raw)
@@ -279,7 +279,7 @@ def _as_image(raw: pa.ChunkedArray, folder: Path | None) -> Reading:
             for chunk in raw.chunks
         ]
         return Reading("image", pa.chunked_array(chunks, field), "encoded images")
-    if not cells.is_text(raw.type):
+    if not parse.is_text(raw.type):
         good = pa.types.is_struct(raw.type) and {"bytes", "path"} <= set(raw.type.names)
         return Reading("image", raw, "images") if good else _all_bad("image", raw)
     paths = [str((folder or Path()) / text) if text else "" for text in raw.to_pylist()]

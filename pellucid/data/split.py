@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import cells, hashing
+from pellucid.data import hashing, parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset
 from pellucid.errors import BadDataError
@@ -276,7 +276,7 @@ def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
         BadDataError: a value is none of the classes.
     """
     shown = column
-    if cells.is_text(column.type):
+    if parse.is_text(column.type):
         column = pc.index_in(column, value_set=pa.array(target.categories, column.type))
     codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
     outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import cells, images, schema
+from pellucid.data import images, parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Task
 from pellucid.errors import BadDataError, UnknownNameError
@@ -142,7 +142,7 @@ def read_target(
 def _number(name: str, reading: schema.Reading, *, forced: bool) -> Target:
     values = reading.values
     bad = _missing(values)
-    if not forced and cells.whole(values):
+    if not forced and parse.whole(values):
         counts = pc.count_distinct(values).as_py()
         if counts <= schema.FEW or (name.lower() in _CLASS_NAMES and counts <= schema.MANY):
             return _whole_classes(name, values, bad, f"{counts} different whole numbers")
@@ -159,7 +159,7 @@ def _number(name: str, reading: schema.Reading, *, forced: bool) -> Target:
 
 def _whole_classes(name: str, values: pa.ChunkedArray, bad: np.ndarray | None, reason: str) -> Target:
     values = values.cast(pa.int64())
-    known = pc.sort_indices(distinct := cells.distinct(values))
+    known = pc.sort_indices(distinct := parse.distinct(values))
     ordered = distinct.take(known)
     column = Column(name, "category", tuple(map(str, ordered.to_pylist())), reason)
     codes = pc.index_in(values, value_set=ordered).cast(pa.int64())
@@ -170,10 +170,10 @@ def _classes(name: str, raw: pa.ChunkedArray, reason: str) -> Target:
     if pa.types.is_boolean(raw.type):
         column = Column(name, "category", ("false", "true"), reason)
         return Target(column, raw.cast(pa.int64()), "classification", _missing(raw), "a class")
-    if pa.types.is_integer(raw.type) or (pa.types.is_floating(raw.type) and cells.whole(raw)):
+    if pa.types.is_integer(raw.type) or (pa.types.is_floating(raw.type) and parse.whole(raw)):
         return _whole_classes(name, raw, _missing(raw), reason)
     values = schema.read_column(name, raw, "category").values
-    found = cells.distinct(values).to_pylist()
+    found = parse.distinct(values).to_pylist()
     if len(found) > max(2, min(schema.MANY, (len(values) - values.null_count) // 2)):
         raise BadDataError(
             f"The target column {name!r} has {len(found):,} different texts in {len(values):,} rows: "
@@ -245,7 +245,7 @@ def _label_lists(name: str, raw: pa.ChunkedArray, classes: Sequence[str] | None 
     lists = raw.combine_chunks()
     flat, rows = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
     if classes is None:
-        if not (cells.is_text(flat.type) or pa.types.is_integer(flat.type)):
+        if not (parse.is_text(flat.type) or pa.types.is_integer(flat.type)):
             reading = schema.read_column(name, raw, "tensor")
             if reading.bad is not None:
                 raise BadDataError(
@@ -253,7 +253,7 @@ def _label_lists(name: str, raw: pa.ChunkedArray, classes: Sequence[str] | None 
                     remedy="--target names another column",
                 )
             return _vector(name, reading.values, None)
-        found = cells.distinct(pa.chunked_array([flat])).to_pylist()
+        found = parse.distinct(pa.chunked_array([flat])).to_pylist()
         known = sorted(found, key=lambda label: images.natural(str(label)))
         codes = pc.index_in(flat, value_set=pa.array(known, flat.type)).to_numpy()
         classes = tuple(map(str, known))

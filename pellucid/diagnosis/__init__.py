@@ -6,7 +6,7 @@ Of ours it imports `record` alone, and never torch: a run is diagnosed where it 
 """
 
 from pellucid.diagnosis.balance import Match, balance
-from pellucid.diagnosis.reading import is_phase_loss, match_of, phase, reading
+from pellucid.diagnosis.diagnose import is_phase_loss, match_of, phase, reading
 from pellucid.diagnosis.rules import Setting, curves_of, generalization, setting_of
 from pellucid.diagnosis.speed import Speed, advice
 

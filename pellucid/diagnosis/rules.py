@@ -17,8 +17,8 @@ import numpy as np
 import yaml
 
 from pellucid.diagnosis import curves as read
+from pellucid.diagnosis.baselines import Baselines, against_guessing, against_simple, guess
 from pellucid.diagnosis.curves import BAND, ENOUGH, MATERIAL, Curves, Series, align, level, noise
-from pellucid.diagnosis.rivals import Baselines, against_guessing, against_simple, guess
 from pellucid.diagnosis.words import few, figure, percent
 from pellucid.record import Finding, Run
 

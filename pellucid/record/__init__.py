@@ -6,6 +6,6 @@ Imports nothing of ours but `errors`, and never torch: a run can be read where t
 
 from pellucid.record.finding import Finding
 from pellucid.record.run import Run
-from pellucid.record.trace import Trace
+from pellucid.record.span import Trace
 
 __all__ = ["Finding", "Run", "Trace"]

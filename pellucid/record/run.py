@@ -27,8 +27,8 @@ from pellucid.errors import RunError, UnknownNameError
 from pellucid.record import files, measures
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
+from pellucid.record.span import Trace
 from pellucid.record.store import Store
-from pellucid.record.trace import Trace
 
 FACTS, CONFIG, DATABASE, REPORT = "run.json", "config.yaml", "run.sqlite", "report.html"
 

@@ -19,7 +19,7 @@ from typing import Any
 from pellucid.errors import RunError, UsageError
 from pellucid.record.files import storage
 from pellucid.record.finding import Finding
-from pellucid.record.trace import Trace
+from pellucid.record.span import Trace
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS metrics  (step INTEGER, key TEXT, value REAL, time REAL,

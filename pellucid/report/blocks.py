@@ -30,10 +30,10 @@ from typing import Any
 from PIL import Image
 
 from pellucid.record import Run
-from pellucid.report import study
-from pellucid.report.charted import lines, number, scatter, table
+from pellucid.report import study_blocks
+from pellucid.report.chart_blocks import lines, number, scatter, table
 from pellucid.report.charts import Chart
-from pellucid.report.marked import heatmap, tokens
+from pellucid.report.heat_blocks import heatmap, tokens
 from pellucid.report.mistakes import Evaluation
 from pellucid.report.pictures import Picture, picture
 
@@ -115,7 +115,7 @@ def blocks(run: Run, found: Evaluation | None, task: str) -> Blocks:
     shelf = _Shelf(run.path)
     left_out: list[str] = []
     of_study = "parts" in run.facts
-    given = study.blocks(run.facts) if of_study else found.facts.get("blocks") if found else None
+    given = study_blocks.blocks(run.facts) if of_study else found.facts.get("blocks") if found else None
     drawn = _drawn(given, shelf, left_out)
     seen = _drawn(_while_training(run), shelf, left_out)
     return Blocks(

@@ -215,9 +215,9 @@ def _repeat(run: Run) -> dict[str, str]:
     lines = [train]
     if run.status in ("interrupted", "killed", "failed"):
         lines.append(f"{train} --resume {shlex.quote(run.id)}")
-    imports, again = "from pellucid.build import train\n\n", f"train(pellucid.Config.read({config!r}))"
+    imports, again = "from pellucid.runner import train\n\n", f"train(pellucid.Config.read({config!r}))"
     if "parts" in run.facts:
-        imports = "from pellucid.build import train_study\nfrom pellucid.study import Study\n\n"
+        imports = "from pellucid.runner import train_study\nfrom pellucid.study import Study\n\n"
         again = f"train_study(Study.read({config!r}))"
     python = (
         "import pellucid\n"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.record import Run, measures
-from pellucid.report import study, words
+from pellucid.report import study_blocks, words
+from pellucid.report.comparison import Standing, bar, beaten_by, rivals, standings
 from pellucid.report.sentences import SPLITS, sentence
-from pellucid.report.standings import Standing, bar, beaten_by, rivals, standings
 
 BESIDE = 3
 """Other measures that are told beside the number."""
@@ -48,17 +48,17 @@ def result(run: Run) -> Result:
     key = next(iter(run.headline), None)
     if key is None:
         return Result(_unfinished(run))
-    if (parts := facts.get("parts")) and study.is_drawn(facts) and not facts.get("target"):
-        return Result(study.sentence(run))
+    if (parts := facts.get("parts")) and study_blocks.is_drawn(facts) and not facts.get("target"):
+        return Result(study_blocks.sentence(run))
     value, rows = run.metrics[key], _rows(facts, key)
     rows_of_it, full = standings(facts, task, key, rows)
     target = facts.get("target") or {}
     return Result(
-        sentence=study.sentence(run) if parts else sentence(run, task, key, rows, things(facts)),
+        sentence=study_blocks.sentence(run) if parts else sentence(run, task, key, rows, things(facts)),
         number=words.measure(key, value, rows),
         measure=words.measure_name(key),
         unit=_unit(key, task),
-        context=tuple(study.context(facts) if parts else _context(facts, task, key, rows)),
+        context=tuple(study_blocks.context(facts) if parts else _context(facts, task, key, rows)),
         standings=rows_of_it,
         reading=_reading(facts, task, key),
         target=_target(run),
@@ -108,7 +108,7 @@ def _unfinished(run: Run) -> str:
 def _done(run: Run) -> str:
     """How far a run is."""
     if "parts" in run.facts:
-        return study.unfinished(run.facts)
+        return study_blocks.unfinished(run.facts)
     epochs = run.store.series("epoch")
     if not epochs:
         return "before its first epoch was done"

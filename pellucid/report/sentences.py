@@ -8,7 +8,7 @@ from typing import Any
 
 from pellucid.record import Run, measures
 from pellucid.report import words
-from pellucid.report.standings import GUESS, rivals
+from pellucid.report.comparison import GUESS, rivals
 
 SPLITS = {"test": "test", "val": "validation"}
 

@@ -6,15 +6,15 @@ and the records; models only to generate with them. `build` asks the task that `
 
 from __future__ import annotations
 
-from pellucid.tasks.adversarial import Adversarial
-from pellucid.tasks.ahead import WordsAhead
-from pellucid.tasks.anomaly import Anomaly
-from pellucid.tasks.forecasting import Forecasting
-from pellucid.tasks.language import LanguageModel, MaskedLanguageModel
-from pellucid.tasks.metric import MetricLearning
-from pellucid.tasks.reconstruction import Elbo, Reconstruction
-from pellucid.tasks.seq2seq import Seq2Seq, SpanDenoising
-from pellucid.tasks.supervised import Classification, Multilabel, Regression
+from pellucid.tasks.adversarial.task import Adversarial
+from pellucid.tasks.anomaly.task import Anomaly
+from pellucid.tasks.forecasting.task import Forecasting
+from pellucid.tasks.language_model.task import LanguageModel, MaskedLanguageModel
+from pellucid.tasks.metric_learning.task import MetricLearning
+from pellucid.tasks.next_words.task import WordsAhead
+from pellucid.tasks.reconstruction.task import Elbo, Reconstruction
+from pellucid.tasks.seq2seq.task import Seq2Seq, SpanDenoising
+from pellucid.tasks.shared.supervised import Classification, Multilabel, Regression
 from pellucid.tasks.task import Task
 
 TASKS: dict[str, Task] = {

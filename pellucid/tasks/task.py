@@ -22,7 +22,7 @@ from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
 from pellucid.tasks.prepared import Prepared
 from pellucid.train.callbacks import Callback
-from pellucid.train.objectives import Objective
+from pellucid.train.objective import Objective
 
 Baselines = dict[str, dict[str, float]]
 """Metrics such as "test/loss" by the name of what reached them without a network."""

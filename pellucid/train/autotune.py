@@ -1,6 +1,6 @@
 """How a step is computed, and by how many threads: both chosen by measurement, with the reason.
 
-Every path that could help (see `pellucid.train.paths`) is timed on copies of the user's own model and a
+Every path that could help (see `pellucid.train.execution`) is timed on copies of the user's own model and a
 batch of the user's own data. One that gives another loss is left out. What was chosen is kept per machine.
 
 Shapes do not matter here: a batch is whatever the objective's loss reads.
@@ -26,9 +26,9 @@ from torch.overrides import TorchFunctionMode
 
 from pellucid.errors import ModelError, PellucidError, UnknownNameError
 from pellucid.record import files
-from pellucid.train.memory import keeping_memory
-from pellucid.train.paths import PATHS, Loss, StepPath
-from pellucid.train.program import Programs
+from pellucid.train.compiled import Programs
+from pellucid.train.execution import PATHS, Loss, StepPath
+from pellucid.train.malloc import keeping_memory
 from pellucid.train.trainer import MakeOptimizer
 
 MARGIN = 0.9
@@ -160,9 +160,7 @@ def _measure(
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
 
 
-def _attempt(
-    path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device
-) -> _Trial | str:
+def _attempt(path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> _Trial | str:
     """Return a trial that has taken its first step and measured a batch, or why it cannot.
 
     Kernels are missing on some machines, e.g. those of an LSTM in bfloat16 on a processor without AVX-512,

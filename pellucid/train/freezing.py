@@ -12,7 +12,7 @@ from torch import nn
 
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.train.callbacks import Callback
-from pellucid.train.stages import stages
+from pellucid.train.layer_groups import stages
 
 if TYPE_CHECKING:
     from pellucid.train.trainer import Trainer
@@ -24,7 +24,7 @@ def freeze(model: nn.Module, until: str | int) -> None:
     Args:
         model: changed in place.
         until: the first part that learns, by its name such as "encoder.blocks.4" or "output"; or the number
-            of stages that are frozen, counted from the input (see `pellucid.train.stages`).
+            of stages that are frozen, counted from the input (see `pellucid.train.layer_groups`).
 
     Raises:
         UnknownNameError: there is no part of that name.

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
+from pellucid.train.adamw import FusedAdamW
 from pellucid.train.catalogue import check_options, lookup, options_of
-from pellucid.train.fused import FusedAdamW
-from pellucid.train.stages import stages
+from pellucid.train.layer_groups import stages
 
 Groups = list[dict[str, Any]]
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
@@ -326,7 +326,7 @@ def layered(groups: Groups, model: nn.Module | None, lr: float, decay: float) ->
 
     Args:
         groups: of parameters of the model.
-        model: what is cut into stages (see `pellucid.train.stages`).
+        model: what is cut into stages (see `pellucid.train.layer_groups`).
         lr: of the last stage, whose group comes first.
         decay: 0 to 1.
 

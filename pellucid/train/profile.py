@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid.train.callbacks import EVENTS, Callback
 from pellucid.train.checkpoint import Checkpointer
-from pellucid.train.paths import StepPath
+from pellucid.train.execution import StepPath
 from pellucid.train.trainer import Trainer
 
 WARM_UP = 5

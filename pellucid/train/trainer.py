@@ -23,11 +23,11 @@ from pellucid.errors import TrainingError
 from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callbacks import EVENTS, Callback
+from pellucid.train.compiled import Programs, shapes
 from pellucid.train.device import choose_device
-from pellucid.train.memory import keeping_memory
-from pellucid.train.objectives import Measures, Objective, Phase, means
-from pellucid.train.paths import PATHS
-from pellucid.train.program import Programs, shapes
+from pellucid.train.execution import PATHS
+from pellucid.train.malloc import keeping_memory
+from pellucid.train.objective import Measures, Objective, Phase, means
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 

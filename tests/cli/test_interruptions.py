@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pellucid import build
+from pellucid import runner
 from pellucid.cli.main import app
 from pellucid.record import Run
 
@@ -90,7 +90,7 @@ def test_a_judge_that_was_interrupted_judges_nothing(tmp_path, monkeypatch):
         run.update(status="interrupted", stop_reason="SIGTERM")
         return run
 
-    monkeypatch.setattr(build, "train", interrupted)
+    monkeypatch.setattr(runner, "train", interrupted)
     done = CliRunner().invoke(app, ["run", "image-generation", "--runs", str(tmp_path)])
     assert done.exit_code == 143
     assert trained == ["digits"]

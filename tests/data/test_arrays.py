@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pellucid.config import DataConfig
-from pellucid.data.arrays import arrays
-from pellucid.data.sources import open_data
+from pellucid.data.sources.arrays import arrays
+from pellucid.data.sources.open_source import open_data
 from pellucid.errors import BadDataError, UnknownNameError, UsageError
 
 X = np.arange(24.0).reshape(8, 3)

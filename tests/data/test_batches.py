@@ -10,14 +10,14 @@ import torch
 
 from pellucid.config import Augment
 from pellucid.data import arrow_rows, schema
-from pellucid.data.arrays import arrays
 from pellucid.data.arrow_rows import ArrowRows, Chunks
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, rows
 from pellucid.data.dataset import Column
 from pellucid.data.inputs import TensorInputs
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.toy import moons
+from pellucid.data.sources.arrays import arrays
+from pellucid.data.sources.toy import moons
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def test_arrays_whose_axes_lie_in_another_order_are_the_same_arrays():
 
 
 def test_a_streamed_training_is_the_same_training(runs):
-    from pellucid.build import train
     from pellucid.config import Config
+    from pellucid.runner import train
 
     X = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
     dataset = arrays(X, (X[:, 0] * X[:, 1] > 0).astype(int))

@@ -7,9 +7,10 @@ import shutil
 import pytest
 
 from pellucid.config import DataConfig
-from pellucid.data import folder, images
-from pellucid.data.folder import image_folder
-from pellucid.data.sources import open_data
+from pellucid.data import images
+from pellucid.data.sources import folder
+from pellucid.data.sources.folder import image_folder
+from pellucid.data.sources.open_source import open_data
 from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError
 
 

@@ -10,9 +10,9 @@ import yaml
 
 from pellucid.config import Config, DataConfig
 from pellucid.data import inspect as inspection
-from pellucid.data.arrays import arrays
 from pellucid.data.inspect import describe, inspect_data, inspect_dataset, suggest_config
-from pellucid.data.sources import open_data
+from pellucid.data.sources.arrays import arrays
+from pellucid.data.sources.open_source import open_data
 from pellucid.data.split import split
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 
 from pellucid.config import DataConfig
 from pellucid.data import cache, images, inputs
-from pellucid.data.arrays import arrays
 from pellucid.data.dataset import Column, Dataset, Source
-from pellucid.data.folder import image_folder
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources import open_data
+from pellucid.data.sources.arrays import arrays
+from pellucid.data.sources.folder import image_folder
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.sources.tables import csv
 from pellucid.data.split import split
-from pellucid.data.tables import csv
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 

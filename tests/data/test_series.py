@@ -10,7 +10,7 @@ import torch
 
 from pellucid.config import SeriesConfig
 from pellucid.data import inputs as encoded
-from pellucid.data import series, timeline
+from pellucid.data import series, time_index
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.series import SeriesInputs
@@ -35,7 +35,7 @@ def dataset(times, **splits):
 
 def check(times):
     made = dataset(times)
-    return timeline.usual_step(made.splits["train"], made.columns[0])
+    return time_index.usual_step(made.splits["train"], made.columns[0])
 
 
 # ---- windows -------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_every_held_out_row_is_forecast_from_the_rows_before():
 def test_the_step_is_found():
     assert check(hourly(10)) == 3600
     months = [datetime(2020 + n // 12, 1 + n % 12, 1) for n in range(30)]
-    assert timeline.season(check(months)) == (12, "year")
+    assert time_index.season(check(months)) == (12, "year")
 
 
 def test_rows_out_of_order_are_named():
@@ -173,17 +173,17 @@ def test_a_time_that_is_missing_is_named():
 
 def test_the_column_of_time_is_the_only_date_or_the_one_asked_for():
     made = dataset(hourly(5))
-    assert timeline.time_column(made, None) == made.columns[0]
-    assert timeline.time_column(made, "count") == made.columns[1]
+    assert time_index.time_column(made, None) == made.columns[0]
+    assert time_index.time_column(made, "count") == made.columns[1]
     with pytest.raises(UnknownNameError, match="'count'"):
-        timeline.time_column(made, "coutn")
+        time_index.time_column(made, "coutn")
     two = Dataset("two", made.splits, (*made.columns, Column("seen", "date")), None, None, made.source)
     with pytest.raises(ConfigError, match="2 columns of dates: 'when', 'seen'"):
-        timeline.time_column(two, None)
+        time_index.time_column(two, None)
     words = Dataset("words", made.splits, (Column("said", "text"),), None, None, made.source)
-    assert timeline.time_column(words, None) is None
+    assert time_index.time_column(words, None) is None
     with pytest.raises(ConfigError, match="expected dates or numbers, received text"):
-        timeline.time_column(words, "said")
+        time_index.time_column(words, "said")
 
 
 @pytest.mark.parametrize(
@@ -200,5 +200,5 @@ def test_the_column_of_time_is_the_only_date_or_the_one_asked_for():
     ],
 )
 def test_a_step_has_words_and_a_season(seconds, words, season):
-    assert timeline.span(seconds) == words
-    assert timeline.season(seconds) == season
+    assert time_index.span(seconds) == words
+    assert time_index.season(seconds) == season

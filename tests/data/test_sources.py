@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from pellucid.config import DataConfig
-from pellucid.data import hub, images
+from pellucid.data import images
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources import load, open_data
+from pellucid.data.sources import hub
+from pellucid.data.sources.open_source import load, open_data
 from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
 
 NAMES = ("up", "down")

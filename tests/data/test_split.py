@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pellucid.data.arrays import arrays
+from pellucid.data.sources.arrays import arrays
 from pellucid.data.split import fewer, split, subset
 from pellucid.errors import BadDataError
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pellucid.config import DataConfig
-from pellucid.data import csvfile, tables
-from pellucid.data.assemble import Wishes
+from pellucid.data.build_dataset import Wishes
 from pellucid.data.dataset import Dataset
-from pellucid.data.sources import open_data
-from pellucid.data.tables import csv, parquet
+from pellucid.data.sources import csvfile, tables
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.sources.tables import csv, parquet
 from pellucid.errors import BadDataError, DataError, DataNotFoundError, UnknownNameError
 
 

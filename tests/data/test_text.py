@@ -11,9 +11,9 @@ from pellucid.data import cache
 from pellucid.data.batches import Batches, rows
 from pellucid.data.dataset import Column
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources import open_data
-from pellucid.data.text import MASK, PAD, SPECIAL, UNK, TextInputs, notes
-from pellucid.data.token_rows import RaggedRows
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.text.text_inputs import MASK, PAD, SPECIAL, UNK, TextInputs, notes
+from pellucid.data.text.token_rows import RaggedRows
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 KINDS = ("words", "characters", "bpe", "wordpiece")
@@ -222,7 +222,7 @@ def test_without_a_tokenizer_texts_are_counts_of_words_as_before(imdb):
 
 
 def test_a_model_of_tokens_needs_text():
-    from pellucid.data.toy import moons
+    from pellucid.data.sources.toy import moons
 
     with pytest.raises(ModelError, match="expected a column of text, received"):
         Preprocess.fit(moons(n=50), text=TextConfig())

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.data import ragged
 from pellucid.data.batches import Batches
-from pellucid.data.ragged import Ragged
-from pellucid.data.token_rows import IGNORED, RaggedRows, StreamRows, stream
+from pellucid.data.text import ragged
+from pellucid.data.text.ragged import Ragged
+from pellucid.data.text.token_rows import IGNORED, RaggedRows, StreamRows, stream
 
 
 def made(lengths, vocab_size=300):

@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from pellucid.data import toy
 from pellucid.data.dataset import Dataset
+from pellucid.data.sources import toy
 from pellucid.errors import BadDataError
 
 CLASSES = [name for name in toy.TOYS if name != "plane"]

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from pellucid.config import Config, DataConfig, TextConfig
-from pellucid.data import hub
 from pellucid.data.batches import Batches, rows
 from pellucid.data.inspect import describe, inspect_data
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources import load, open_data
+from pellucid.data.sources import hub
+from pellucid.data.sources.open_source import load, open_data
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError, UsageError
 
 PLAY = "".join(f"SPEAKER {number}:\nLine {number} of the play.\n\n" for number in range(200))
@@ -222,7 +222,7 @@ def test_a_text_is_not_predicted_by_a_model_of_numbers(pairs):
 
 
 def test_a_missing_translation_is_named():
-    from pellucid.data.assemble import Raw, Wishes, assemble
+    from pellucid.data.build_dataset import Raw, Wishes, assemble
     from pellucid.data.dataset import Source
 
     table = pa.table({"de": ["Ein Hund bellt laut im Garten"] * 3, "en": ["A dog barks", None, "A dog"]})

@@ -10,7 +10,7 @@ from pellucid.config import Config
 from pellucid.diagnosis import Match, balance, reading
 from pellucid.models import BUILDERS
 from pellucid.record import Run
-from pellucid.train.objectives.adversarial import adversarial as objective
+from pellucid.tasks.adversarial.objective import adversarial as objective
 
 
 def series(values) -> list[tuple[int, float]]:

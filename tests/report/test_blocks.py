@@ -15,7 +15,7 @@ from PIL import Image
 from pellucid import report
 from pellucid.record import Run
 from pellucid.report import blocks as drawing
-from pellucid.report import marked, plots
+from pellucid.report import heat_blocks, plots
 from tests.report import shown
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script>"
@@ -144,7 +144,7 @@ def test_tokens_carry_their_sign_by_line_and_number_as_well_as_by_color(run):
     ],
 )
 def test_tokens_are_put_together_as_they_are_read(pieces, text):
-    [passage] = marked.tokens([(pieces, [1.0] * len(pieces), None, None)]).passages
+    [passage] = heat_blocks.tokens([(pieces, [1.0] * len(pieces), None, None)]).passages
     assert "".join(f"{'' if token.joined else ' '}{token.text}" for token in passage.tokens) == text
 
 
@@ -170,7 +170,7 @@ def test_a_map_holds_its_numbers_under_their_names(run):
 
 
 def test_a_map_with_negative_values_is_on_the_diverging_scale():
-    found = marked.heatmap(["a"], ["x", "y", "z"], [[-2.0, 0.0, 1.0]])
+    found = heat_blocks.heatmap(["a"], ["x", "y", "z"], [[-2.0, 0.0, 1.0]])
     assert found.signed
     assert [cell.mark for cell in found.rows[0][1]] == ["n12", "", "p6"]
     assert (found.low, found.high) == ("−2.00", "2.00")
@@ -178,8 +178,8 @@ def test_a_map_with_negative_values_is_on_the_diverging_scale():
 
 def test_a_large_map_says_what_is_not_drawn():
     names = [str(i) for i in range(100)]
-    found = marked.heatmap(names, names, np.ones((100, 100)).tolist())
-    assert len(found.rows) == len(found.columns) == marked.SIDE
+    found = heat_blocks.heatmap(names, names, np.ones((100, 100)).tolist())
+    assert len(found.rows) == len(found.columns) == heat_blocks.SIDE
     assert found.left_out == "The first 64 rows and columns of 100 × 100."
 
 

@@ -14,14 +14,14 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from pellucid.config import Config
-from pellucid.data.arrays import arrays
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.sources.arrays import arrays
 from pellucid.evaluation import Trained
 from pellucid.record import Run
 from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.tasks.task import Task
-from pellucid.train.objectives import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pellucid.data.arrays import arrays
+from pellucid.data.sources.arrays import arrays
 from pellucid.evaluation import Outcome, Trained
 from pellucid.models.gan import GAN, dcgan
-from pellucid.tasks.adversarial import Adversarial
-from pellucid.tasks.generated import between, generate, nearest, untrained, verdicts
+from pellucid.tasks.adversarial.gan_samples import between, generate, nearest, untrained, verdicts
+from pellucid.tasks.adversarial.task import Adversarial
 from tests.tasks.conftest import Digits, Learned
 
 Learn = Callable[..., Learned]

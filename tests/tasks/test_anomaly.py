@@ -16,18 +16,18 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from pellucid import build, inference
+from pellucid import inference, runner
 from pellucid.config import Config
-from pellucid.data.folder import read_folder
 from pellucid.data.one_class import of_class
+from pellucid.data.sources.folder import read_folder
 from pellucid.data.split import class_codes, split
 from pellucid.errors import BadDataError, ConfigError, UnknownNameError
 from pellucid.evaluation import Outcome
 from pellucid.models.autoencoder import autoencoder
 from pellucid.models.unet import unet
 from pellucid.models.vae import vae
-from pellucid.tasks.anomaly import Anomaly
-from pellucid.tasks.unexplained import blurred, threshold, unexplained
+from pellucid.tasks.anomaly.reconstruction_score import blurred, threshold, unexplained
+from pellucid.tasks.anomaly.task import Anomaly
 from tests.tasks.conftest import Digits, Learned
 
 Learn = Callable[..., Learned]
@@ -287,7 +287,7 @@ def test_a_finished_run_scores_new_images_and_keeps_its_limit(digits: Digits, tm
     asked = config(normal="0", noise=0.2).patch(
         {"train.epochs": 15, "train.batch_size": 16, "optimizer.lr": 5e-3}
     )
-    run = build.train(asked, runs=tmp_path, dataset=digits.dataset)
+    run = runner.train(asked, runs=tmp_path, dataset=digits.dataset)
     assert run.metrics["test/auroc"] > 0.9
     assert run.headline[0] == "test/auroc"
     images = digits.images[1300:1320].numpy()

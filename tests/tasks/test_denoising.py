@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from pellucid.tasks.denoising import (
+from pellucid.tasks.reconstruction.denoising import (
     _divergence,
     _gradient,
     best_total_variation,

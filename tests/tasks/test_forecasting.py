@@ -15,7 +15,7 @@ from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.errors import BadDataError, ConfigError, ModelError
 from pellucid.evaluation import Trained
 from pellucid.models.forecast import nlinear
-from pellucid.tasks.forecasting import Forecasting, inputs_of, interval, naive
+from pellucid.tasks.forecasting.task import Forecasting, inputs_of, interval, naive
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

@@ -15,16 +15,18 @@ import torch
 from torch import nn
 
 from pellucid.config import Config
-from pellucid.data.assemble import Raw, Wishes, assemble
-from pellucid.data.corrupt import Masked
+from pellucid.data.build_dataset import Raw, Wishes, assemble
 from pellucid.data.dataset import UNLABELED, Source
-from pellucid.data.sources import open_data
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.text.masking import Masked
 from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
-from pellucid.tasks import TASKS, gaps, ngrams
-from pellucid.tasks.language import with_unlabeled
+from pellucid.tasks import TASKS
+from pellucid.tasks.language_model.task import with_unlabeled
+from pellucid.tasks.masked_language_model import fill_mask
+from pellucid.tasks.shared import ngrams
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -321,7 +323,7 @@ def test_gaps_are_measured_the_same_every_time_and_filled(masked):
 
 def test_the_neighbors_of_a_gap_are_those_the_model_sees():
     inputs = torch.tensor([[9, 4, 8]])
-    words, (left, both) = gaps.asked_for([(inputs, torch.tensor([[-100, 7, 6]]))])
+    words, (left, both) = fill_mask.asked_for([(inputs, torch.tensor([[-100, 7, 6]]))])
     assert words.tolist() == [7, 6]
     assert left.tolist() == ngrams.code([np.array([9, 4])]).tolist()
     assert both.tolist() == ngrams.code([np.array([9, 4]), np.array([8, -1])]).tolist()

@@ -12,13 +12,13 @@ from sklearn import metrics as sklearn_metrics
 from torch.nn import functional as F
 
 from pellucid.config import Config
-from pellucid.data.sources import load
+from pellucid.data.sources.open_source import load
 from pellucid.data.split import split
 from pellucid.errors import BadDataError, ConfigError, UnknownNameError
 from pellucid.evaluation import Trained
 from pellucid.models.siamese import siamese
-from pellucid.tasks import neighbors
-from pellucid.tasks.metric import ClassRows, MetricLearning
+from pellucid.tasks.metric_learning import retrieval
+from pellucid.tasks.metric_learning.task import ClassRows, MetricLearning
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -168,8 +168,8 @@ def test_neighbors_and_their_scores_are_those_of_a_full_comparison():
     classes = torch.arange(3).repeat_interleave(5)
     embeddings = F.normalize(F.one_hot(classes, 4).float() + 0.6 * torch.randn(15, 4), dim=1)
     classes[-1] = 7  # one without another of its class
-    found = neighbors.find(embeddings, classes)
-    scores = neighbors.scores(found)
+    found = retrieval.find(embeddings, classes)
+    scores = retrieval.scores(found)
     precisions, first, five = [], [], []
     for row in range(14):
         others = [other for other in range(15) if other != row]
@@ -187,8 +187,8 @@ def test_neighbors_and_their_scores_are_those_of_a_full_comparison():
 
 def test_neighbors_of_another_class_are_framed():
     embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    found = neighbors.find(F.normalize(embeddings, dim=1), torch.tensor([0, 1, 0, 0]))
-    block, png = neighbors.picture(found, torch.full((4, 1, 10, 10), 0.5), "test-nearest.png")
+    found = retrieval.find(F.normalize(embeddings, dim=1), torch.tensor([0, 1, 0, 0]))
+    block, png = retrieval.picture(found, torch.full((4, 1, 10, 10), 0.5), "test-nearest.png")
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert pixels.shape == (3 * 12 - 2, 4 * 12 - 2, 3)  # the second has no other of its class
     red = (pixels[..., 0] > 200) & (pixels[..., 1] < 60)

@@ -15,15 +15,15 @@ from PIL import Image
 from torch import nn
 
 from pellucid.config import Config
-from pellucid.data.arrays import arrays
+from pellucid.data.sources.arrays import arrays
 from pellucid.errors import BadDataError, ConfigError, UnknownNameError
 from pellucid.evaluation import Outcome
 from pellucid.models.autoencoder import autoencoder
 from pellucid.models.unet import unet
 from pellucid.models.vae import vae
 from pellucid.models.vqvae import vqvae
-from pellucid.tasks.reconstruction import LATENT_DIMS, Elbo, Reconstruction
-from pellucid.train.objectives import spoil
+from pellucid.tasks.reconstruction.objective import spoil
+from pellucid.tasks.reconstruction.task import LATENT_DIMS, Elbo, Reconstruction
 from tests.tasks.conftest import Digits, Learned
 
 Learn = Callable[..., Learned]

@@ -11,14 +11,17 @@ import pytest
 import torch
 
 from pellucid.config import Config
-from pellucid.data import ragged
-from pellucid.data.corrupt import Spans
-from pellucid.data.sources import open_data
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.text import ragged
+from pellucid.data.text.masking import Spans
 from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import seq2seq
 from pellucid.record import Run
-from pellucid.tasks import TASKS, ngrams, spans, translating
+from pellucid.tasks import TASKS
+from pellucid.tasks.seq2seq import translation
+from pellucid.tasks.shared import ngrams
+from pellucid.tasks.span_denoising import spans
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -132,7 +135,7 @@ def test_it_learns_to_translate_and_shows_how(prepared, translator):
 def test_of_a_translation_without_an_end_what_there_is_room_for_is_shown(prepared):
     model, outputs = built(PAIRS, prepared), prepared.preprocess.target_tokens
     endless = [5] * (model.max_target_len + 3)
-    shown = translating.alignment(model, [5, 6, 7], endless, outputs, outputs)
+    shown = translation.alignment(model, [5, 6, 7], endless, outputs, outputs)
     assert (len(shown["values"]), len(shown["columns"])) == (model.max_target_len, 3)
 
 
@@ -188,10 +191,10 @@ def test_translations_are_kept_while_it_learns(numbers, tmp_path):
 
 
 def test_bleu_is_that_of_sacrebleu():
-    score, signature = translating.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], True)
+    score, signature = translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], True)
     assert score == pytest.approx(100)
     assert "case:lc" in signature
-    assert translating.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], False)[0] < 100
+    assert translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], False)[0] < 100
 
 
 def test_a_dictionary_is_learned_from_pairs_alone():
@@ -199,10 +202,10 @@ def test_a_dictionary_is_learned_from_pairs_alone():
     rows = [random.permutation(8)[:4] + 5 for _ in range(200)]
     sources = ragged.join(rows, 100)
     targets = ragged.join([random.permutation(row) + 20 for row in rows], 100)  # in any order
-    best = translating.dictionary(sources, targets, 50)
+    best = translation.dictionary(sources, targets, 50)
     assert best[5:13].tolist() == list(range(25, 33))
     assert best[40] == -1
-    said = translating.word_by_word(ragged.join([[5, 40, 6]], 100), best)
+    said = translation.word_by_word(ragged.join([[5, 40, 6]], 100), best)
     assert said.row(0).tolist() == [25, 26]
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import cnn, gru, mlp, transformer, vit
 from pellucid.train.freezing import GradualUnfreezing, freeze, unfreeze
+from pellucid.train.layer_groups import stages
 from pellucid.train.optimizers import OPTIMIZERS, optimizer
-from pellucid.train.stages import stages
 from tests.train.conftest import network, trainer
 
 BLOCKS = [f"encoder.blocks.{number}" for number in range(2)]

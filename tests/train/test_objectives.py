@@ -13,10 +13,11 @@ from pellucid.config import ObjectiveName, TrainConfig
 from pellucid.errors import ConfigError, TrainingError
 from pellucid.models import bert
 from pellucid.record import Run
+from pellucid.tasks.metric_learning.objective import supcon
+from pellucid.tasks.objectives import BUILDERS
+from pellucid.tasks.reconstruction.objective import spoil
 from pellucid.train.callbacks import Callback, Monitor, NonFiniteGuard, Recorder
 from pellucid.train.checkpoint import Checkpointer, restore
-from pellucid.train.objectives import BUILDERS, spoil
-from pellucid.train.objectives.metric import supcon
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

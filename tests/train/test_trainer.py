@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from pellucid.errors import TrainingError, UnknownNameError, UsageError
+from pellucid.tasks.shared.supervised_objectives import classification, regression
 from pellucid.train.callbacks import Callback, EarlyStopping, NonFiniteGuard
-from pellucid.train.objectives import Objective, Phase, classification, regression
+from pellucid.train.objective import Objective, Phase
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import cosine
 from pellucid.train.trainer import Trainer

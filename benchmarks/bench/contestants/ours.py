@@ -14,13 +14,15 @@ from workloads import LSTM, Workload
 from contestants import plain
 from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows, Rows
-from pellucid.data.ragged import Ragged
-from pellucid.data.token_rows import RaggedRows
+from pellucid.data.text.ragged import Ragged
+from pellucid.data.text.token_rows import RaggedRows
 from pellucid.models import lstm
 from pellucid.record import Run
+from pellucid.tasks.adversarial.objective import adversarial
+from pellucid.tasks.language_model.objective import language_model
+from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
-from pellucid.train.objectives import adversarial, classification, language_model
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

@@ -1,0 +1,289 @@
+"""Raw tables to a `Dataset`: read every column, refuse or leave out what does not fit, say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.config import ColumnKind
+from pellucid.data import images, parse, schema
+from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset, Source, Task
+from pellucid.data.target import Target, choose, read_target
+from pellucid.errors import BadDataError, UnknownNameError
+
+Locate = Callable[[Sequence[int]], list[str]]
+"""Says where rows are, counted from 0, as a person would look for them: "titanic.csv line 7"."""
+
+LISTED = 100
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person said about the data; whatever is None is inferred.
+
+    Attributes:
+        target: the column to predict; several with commas between them.
+        inputs: the columns to learn from.
+        columns: kinds of columns.
+        skip_bad: leave out rows that do not fit, rather than refuse.
+        labelled: whether a target is needed; otherwise one is kept where it is plain to see and complete.
+        task: classification, multilabel or regression.
+    """
+
+    target: str | None = None
+    inputs: Sequence[str] | None = None
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
+    skip_bad: bool = False
+    task: Task | None = None
+    labelled: bool = True
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader found.
+
+    Attributes:
+        name: of the dataset.
+        splits: raw tables by split; those from text files hold text alone.
+        source: where they came from.
+        locate: says where the rows of each split are.
+        folder: where relative paths of images start; None: no paths.
+        classes: class names of columns of which the source declares them.
+        skipped: what the reader left out already.
+        notes: what the reader decided already.
+        documents: whether the rows are whole texts, of which nothing is a target.
+    """
+
+    name: str
+    splits: Mapping[str, pa.Table]
+    source: Source
+    locate: Mapping[str, Locate] = field(default_factory=dict)
+    folder: Path | None = None
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    documents: bool = False
+
+
+def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
+    """Make a dataset of raw tables.
+
+    Raises:
+        UnknownNameError: a column that was asked for is not there.
+        BadDataError: naming the file, row and column that do not fit.
+    """
+    wishes = wishes or Wishes()
+    splits, notes = _same_columns(raw, wishes)
+    table = pa.concat_tables(splits.values(), promote_options="permissive").unify_dictionaries()
+    names = table.column_names
+    for asked in (*wishes.columns, *(wishes.inputs or ())):
+        if asked not in names:
+            raise UnknownNameError(f"column in {raw.name}", asked, names)
+    rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, wishes)
+
+    targets, note = _choose(raw, wishes, names)
+    target = _target(raw, wishes, table, targets, rows)
+    columns, values, left_out = _inputs(raw, wishes, table, targets if target else [], rows)
+    rows.refuse()
+
+    predicted = {target.column.name: target.values} if target else {}
+    return Dataset(
+        name=raw.name,
+        splits=rows.split(pa.table({**values, **predicted})),
+        columns=(*columns, *([target.column] if target else [])),
+        target=target.column.name if target else None,
+        task=target.task if target else None,
+        source=raw.source,
+        skipped=(*raw.skipped, *rows.skipped()),
+        notes=(*raw.notes, *notes, *([note] if note and target else []), *left_out),
+    )
+
+
+def _choose(raw: Raw, wishes: Wishes, names: Sequence[str]) -> tuple[list[str], str]:
+    """The columns to predict, [] where there are none and none is needed."""
+    declared = [name for name in names if name in raw.classes]
+    return choose(names, wishes.target, declared, needed=wishes.labelled and not raw.documents)
+
+
+def _target(raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows) -> Target | None:
+    """Read what is to be predicted; where no target is needed, one that lacks values is no target."""
+    if not targets:
+        return None
+    read = [table[name] for name in targets]
+    kinds = [wishes.columns.get(name) for name in targets]
+    classes = raw.classes.get(targets[0])
+    try:
+        target = read_target(targets, read, kinds=kinds, classes=classes, task=wishes.task)
+    except BadDataError:
+        if wishes.labelled:
+            raise
+        return None
+    if wishes.labelled:
+        rows.check(target.column.name, read, target)
+    elif target.bad is not None and target.bad[rows.labelled].any():
+        return None
+    return target
+
+
+def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[str]]:
+    """Bring all splits to the columns of the training split.
+
+    Raises:
+        BadDataError: a split lacks a column of the training split, or there is nothing in it.
+    """
+    if "train" not in raw.splits:
+        raise BadDataError(
+            f"{raw.name} has no training split: received {', '.join(raw.splits) or 'nothing'}."
+        )
+    train, kept, notes = raw.splits["train"], {}, []
+    if not train.num_columns or not train.num_rows:
+        raise BadDataError(f"{raw.name} has no rows: expected at least 1, received 0.")
+    targets = _choose(raw, wishes, train.column_names)[0]
+    for split in (*SPLITS, UNLABELED):
+        table = raw.splits.get(split)
+        if table is None or not len(table):
+            continue
+        lacking = [name for name in train.column_names if name not in table.column_names]
+        if lacking and set(lacking) <= set(targets):
+            notes.append(
+                f"{split}: not used, since it has no column {', '.join(map(repr, lacking))} to compare with"
+            )
+            continue
+        if lacking:
+            raise BadDataError(
+                f"{raw.name}: {split} has no column {', '.join(map(repr, lacking))}, which train has.",
+                remedy="give all splits the same columns",
+            )
+        kept[split] = table.select(train.column_names)
+    return kept, notes
+
+
+def _inputs(
+    raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows
+) -> tuple[list[Column], dict[str, pa.ChunkedArray], list[str]]:
+    """Read the columns to learn from; return their schema, their values and what was left out."""
+    columns, values, notes = [], {}, []
+    wished = wishes.inputs if wishes.inputs is not None else table.column_names
+    for name in [name for name in wished if name not in targets]:
+        column = table[name]
+        if name in raw.classes and not pa.types.is_list(column.type):
+            names = tuple(raw.classes[name])
+            reading = schema.Reading("category", column.cast(pa.int64()), "declared as class labels")
+        else:
+            if raw.documents:
+                reading = schema.Reading("text", column, "whole texts")
+            else:
+                reading = schema.read_column(name, column, wishes.columns.get(name), raw.folder)
+            names = _categories(reading)
+        useless = schema.nothing_to_learn(name, reading)
+        if useless and ((name not in wishes.columns and wishes.inputs is None) or reading.kind is None):
+            notes.append(f"left out {name!r}: {useless}")
+            continue
+        assert reading.kind is not None
+        rows.check(name, [column], reading)
+        columns.append(Column(name, reading.kind, names, reading.reason))
+        values[name] = reading.values
+    if not columns:
+        raise BadDataError(
+            f"{raw.name} has no column to learn from: "
+            + ("; ".join(notes) or f"it has {', '.join(map(repr, targets))} alone")
+            + ".",
+            remedy="--set data.columns={NAME: KIND} keeps a column that was left out",
+        )
+    return columns, values, notes
+
+
+def _categories(reading: schema.Reading) -> tuple[str, ...]:
+    """The values of a category, where they are few enough to be listed."""
+    if reading.kind != "category":
+        return ()
+    found = parse.distinct(reading.values).to_pylist()
+    return tuple(sorted(found, key=images.natural)) if len(found) <= schema.MANY else ()
+
+
+class _Rows:
+    """The rows of all splits on end: which are bad, where they are, and which remain."""
+
+    def __init__(self, raw: Raw, sizes: Mapping[str, int], wishes: Wishes):
+        self.raw, self.sizes, self.wishes = raw, sizes, wishes
+        self.bad = np.zeros(sum(sizes.values()), bool)
+        self.faults: list[tuple[str, int, list[str]]] = []  # (column, how many, the first of them in words)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """True for the rows of which a target is expected."""
+        return np.repeat([split != UNLABELED for split in self.sizes], list(self.sizes.values()))
+
+    def check(
+        self, name: str, cells_before: Sequence[pa.ChunkedArray], reading: schema.Reading | Target
+    ) -> None:
+        """Take note of the cells of a column that do not fit."""
+        if reading.bad is None or not reading.bad.any():
+            return
+        found = np.flatnonzero(reading.bad)
+        listed = found[: LISTED if self.wishes.skip_bad else SHOWN]
+        why = getattr(reading, "why", {})
+        lines = []
+        for place, row in zip(self.places(listed), listed.tolist(), strict=True):
+            cell = [column[row].as_py() for column in cells_before]
+            shown = "nothing" if cell[0] in (None, "") else repr(cell[0] if len(cell) == 1 else cell)[:60]
+            more = f": {why[row]}" if row in why else ""
+            lines.append(f"{place}, column {name!r}: expected {reading.expected}, received {shown}{more}")
+        self.faults.append((name, len(found), lines))
+        self.bad |= reading.bad
+
+    def places(self, found: np.ndarray) -> list[str]:
+        """Say where rows are."""
+        places, start = [], 0
+        for split, size in self.sizes.items():
+            inside = [int(row) - start for row in found if start <= row < start + size]
+            if inside:
+                locate = self.raw.locate.get(split) or (lambda rows, split=split: _row_names(split, rows))
+                places += locate(inside)
+            start += size
+        return places
+
+    def refuse(self) -> None:
+        """Raise for bad cells, unless they are to be left out."""
+        if not self.faults or self.wishes.skip_bad:
+            return
+        lines = []
+        for _, count, shown in self.faults:
+            lines += shown + (
+                [f"... and {count - len(shown):,} more in this column"] if count > len(shown) else []
+            )
+        name = self.faults[0][0]
+        raise BadDataError(
+            "\n".join(lines),
+            remedy=f"correct them, leave such rows out with --skip-bad, "
+            f"or say what the column is: --set 'data.columns={{{name}: category}}'",
+        )
+
+    def skipped(self) -> list[str]:
+        """The rows that were left out, one line each, up to a limit."""
+        lines = []
+        for name, count, shown in self.faults:
+            lines += shown + (
+                [f"... and {count - len(shown):,} more in column {name!r}"] if count > len(shown) else []
+            )
+        return lines
+
+    def split(self, table: pa.Table) -> dict[str, pa.Table]:
+        """Cut a table of all rows into splits again, without the bad rows."""
+        parts, start = {}, 0
+        for split, size in self.sizes.items():
+            part, bad = table.slice(start, size), self.bad[start : start + size]
+            parts[split] = part.filter(pa.array(~bad)) if bad.any() else part
+            start += size
+        if not len(parts["train"]):
+            raise BadDataError(f"{self.raw.name}: no training row is left after leaving out the bad ones.")
+        return {split: part for split, part in parts.items() if len(part)}
+
+
+def _row_names(split: str, rows: Sequence[int]) -> list[str]:
+    return [f"{split} row {row + 1:,}" for row in rows]

@@ -1,0 +1,287 @@
+"""NumPy, torch, pandas and polars objects to a `Dataset`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.data import schema
+from pellucid.data.build_dataset import Raw, Wishes, assemble
+from pellucid.data.dataset import Column, Dataset, Source, Task
+from pellucid.data.target import read_target
+from pellucid.errors import BadDataError, UsageError
+
+MOST_COLUMNS = 64
+"""A matrix of more features than this becomes one tensor column, not one column for each."""
+
+
+class _Part(NamedTuple):
+    X: Any
+    y: Any = None
+
+
+def arrays(
+    X: Any,
+    y: Any = None,
+    *,
+    validation: tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
+    names: Sequence[str] | None = None,
+    task: Task | None = None,
+) -> Dataset:
+    """Make a dataset of objects in memory.
+
+    Args:
+        X: numbers of shape (N, F), images or other arrays of shape (N, H, W) or (N, C, H, W), or a data
+            frame of N rows (pandas, polars, Arrow).
+        y: (N,) classes or amounts, (N, K) several of them; for a data frame also the name of a column.
+        validation: (X, y) to watch training with; None: taken from the rows of X when it is split.
+        test: (X, y) for the final measure; None: likewise.
+        names: of the F features.
+        task: classification, multilabel or regression; None: by the values of y.
+
+    Returns:
+        A dataset; one column for each feature up to 64 of them, else a single tensor column "x".
+
+    Raises:
+        BadDataError: lengths differ, there are no rows, or values are missing, infinite or not numbers.
+    """
+    parts = {"train": _Part(X, y)}
+    for split, given in (("validation", validation), ("test", test)):
+        if given is not None:
+            parts[split] = _part(split, given, y)
+    if frame(X) is not None:
+        return _from_frames(parts, task)
+    return _from_arrays(parts, names, task)
+
+
+def frame(given: Any) -> pa.Table | None:
+    """Return a pandas, polars or Arrow table as an Arrow table; None for anything else.
+
+    Raises:
+        BadDataError: a column holds objects of mixed types.
+    """
+    if isinstance(given, pa.Table):
+        return given
+    library = type(given).__module__.partition(".")[0]
+    if library == "polars" and hasattr(given, "to_arrow") and hasattr(given, "columns"):
+        return given.to_arrow()
+    if library != "pandas" or not hasattr(given, "columns"):
+        return None
+    named = given.rename(columns=str)
+    try:
+        return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise BadDataError(
+            f"A column of the data frame mixes types: {error}.", remedy="give it one dtype"
+        ) from None
+
+
+def numbers(given: Any, name: str = "X") -> np.ndarray:
+    """Return an array, a tensor, a series or lists as a NumPy array of numbers.
+
+    Raises:
+        BadDataError: there are no rows, or values that are not finite numbers, naming the first.
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().numpy()
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise BadDataError(
+            f"{name} is not an array: {error}.", remedy="give all rows the same shape"
+        ) from None
+    if array.dtype == object:
+        raise BadDataError(
+            f"{name} has dtype object: expected numbers.",
+            remedy="convert it, or give a data frame with typed columns",
+        )
+    if array.dtype.kind not in "buif":
+        raise BadDataError(f"{name} has dtype {array.dtype}: expected numbers.")
+    if array.ndim == 0 or not array.size:
+        raise BadDataError(f"{name} has shape {array.shape}: expected at least 1 row with at least 1 value.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        where = tuple(int(part) for part in np.argwhere(~np.isfinite(array))[0])
+        count = int((~np.isfinite(array)).sum())
+        raise BadDataError(
+            f"{name} holds {count:,} NaN or infinite values, the first {array[where]} in row {where[0] + 1:,}"
+            + (f", position {where[1:]}." if len(where) > 1 else "."),
+            remedy="fill or remove them; a data frame may hold missing values",
+        )
+    return array
+
+
+def read_file(path: Path) -> Dataset:
+    """Read a .npz file with arrays named X and y (and X_test, y_test, X_validation, y_validation).
+
+    Raises:
+        BadDataError: it cannot be read, or has no X.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        held = (
+            {"X": loaded}
+            if isinstance(loaded, np.ndarray)
+            else {name.lower(): loaded[name] for name in loaded}
+        )
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BadDataError(f"{path} is not a NumPy file that can be read: {error}.") from None
+    train = _pair(held, ("", "_train", "train_"))
+    if train is None:
+        raise BadDataError(
+            f"{path} has no arrays X and y: received {', '.join(held)}.", remedy="np.savez(path, X=X, y=y)"
+        )
+    held_out = {}
+    for split, mark in (("validation", "val"), ("validation", "validation"), ("test", "test")):
+        pair = _pair(held, (f"_{mark}", f"{mark}_"))
+        if pair is not None:
+            held_out[split] = pair
+    made = arrays(*train, validation=held_out.get("validation"), test=held_out.get("test"))
+    return replace(made, name=path.stem, source=Source(str(path), "arrays"))
+
+
+def _pair(held: Mapping[str, np.ndarray], marks: Sequence[str]) -> tuple[Any, Any] | None:
+    """Find X and y under their usual names, with one of the marks before or behind."""
+    for mark in marks:
+        for x, y in (("x", "y"), ("images", "labels"), ("data", "target")):
+            names = (x + mark, y + mark) if not mark.endswith("_") else (mark + x, mark + y)
+            if set(names) <= set(held):
+                return held[names[0]], held[names[1]]
+    return None
+
+
+# ---- data frames ---------------------------------------------------------------------------------
+
+
+def _from_frames(parts: Mapping[str, _Part], task: Task | None) -> Dataset:
+    splits, target = {}, None
+    for split, part in parts.items():
+        table = frame(part.X)
+        if table is None:
+            raise BadDataError(
+                f"{split}: expected a data frame as for train, received {type(part.X).__name__}."
+            )
+        if part.y is None or isinstance(part.y, str):
+            target = part.y if part.y is not None else target
+        else:
+            target = str(getattr(part.y, "name", None) or "y")
+            _same_length(len(table), len(part.y), split)
+            if target in table.column_names:
+                raise UsageError(
+                    f"X has a column {target!r} already, the name of y.", remedy="rename one of them"
+                )
+            table = table.append_column(target, _column(part.y))
+        splits[split] = table
+    return assemble(Raw("arrays", splits, Source("arrays", "arrays")), Wishes(target=target, task=task))
+
+
+def _column(given: Any) -> pa.Array | pa.ChunkedArray:
+    """A series, array, tensor or list as an Arrow column."""
+    if type(given).__module__.partition(".")[0] == "polars":
+        return given.to_arrow()
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().numpy()
+    try:
+        values = np.asarray(given) if not hasattr(given, "array") else given
+        if getattr(values, "ndim", 1) > 1:
+            return schema.tensor(numbers(values, "y"))
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise BadDataError(f"y mixes types: {error}.", remedy="give it one dtype") from None
+
+
+# ---- arrays --------------------------------------------------------------------------------------
+
+
+def _from_arrays(parts: Mapping[str, _Part], names: Sequence[str] | None, task: Task | None) -> Dataset:
+    given = {
+        split: numbers(part.X, "X" if split == "train" else f"X of {split}") for split, part in parts.items()
+    }
+    shape: tuple[int, ...] = given["train"].shape[1:]
+    for split, array in given.items():
+        if array.shape[1:] != shape:
+            raise BadDataError(
+                f"X of {split} has rows of shape {array.shape[1:]}: expected {shape}, as in train."
+            )
+    if not shape:
+        raise BadDataError(
+            f"X has shape {given['train'].shape}: expected (N, F), one row for each example.",
+            remedy="X.reshape(-1, 1) for a single feature",
+        )
+    if names is not None and (len(names),) != shape:
+        raise BadDataError(
+            f"There are {len(names)} names: expected one for each of the features, shape {shape}."
+        )
+    columns, tables = _features(given, names)
+    if parts["train"].y is None:
+        return Dataset("arrays", tables, columns, None, None, Source("arrays", "arrays"))
+    return _with_target(parts, columns, tables, task)
+
+
+def _features(
+    given: Mapping[str, np.ndarray], names: Sequence[str] | None
+) -> tuple[tuple[Column, ...], dict[str, pa.Table]]:
+    """One number column for each feature, or one tensor column for all."""
+    shape = given["train"].shape[1:]
+    width = int(np.prod(shape))
+    if len(shape) > 1 or (names is None and width > MOST_COLUMNS):
+        tables = {split: pa.table({"x": schema.tensor(array)}) for split, array in given.items()}
+        return (Column("x", "tensor", reason=f"an array of shape {shape} a row"),), tables
+    names = [str(name) for name in names] if names is not None else [f"x{index}" for index in range(width)]
+    tables = {
+        split: pa.table(
+            [pa.array(np.ascontiguousarray(array[:, index])) for index in range(width)], names=names
+        )
+        for split, array in given.items()
+    }
+    kind = "boolean" if given["train"].dtype == bool else "number"
+    return tuple(Column(name, kind, reason="an array of numbers") for name in names), tables
+
+
+def _with_target(
+    parts: Mapping[str, _Part], columns: tuple[Column, ...], tables: Mapping[str, pa.Table], task: Task | None
+) -> Dataset:
+    """Read y of all splits together, so that they share their classes."""
+    labels = []
+    for split, table in tables.items():
+        y = parts[split].y
+        if y is None:
+            raise BadDataError(f"{split} has no y: expected {len(table):,} values.")
+        _same_length(len(table), len(y), split)
+        column = _column(y)
+        labels.append(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
+    name = "y" if "y" not in tables["train"].column_names else "target"
+    joined = pa.chunked_array([chunk for column in labels for chunk in column.chunks], labels[0].type)
+    target = read_target([name], [joined], task=task)
+    if target.bad is not None and target.bad.any():
+        row = int(np.flatnonzero(target.bad)[0])
+        raise BadDataError(
+            f"y holds {int(target.bad.sum()):,} missing or infinite values, the first in row {row + 1:,}."
+        )
+    made: dict[str, pa.Table] = {}
+    start = 0
+    for split, table in tables.items():
+        made[split] = table.append_column(name, target.values.slice(start, len(table)))
+        start += len(table)
+    return Dataset("arrays", made, (*columns, target.column), name, target.task, Source("arrays", "arrays"))
+
+
+def _part(split: str, given: Any, y: Any) -> _Part:
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        return _Part(*given)
+    if isinstance(y, str):
+        return _Part(given, y)
+    raise UsageError(
+        f"{split} must be a pair (X, y), received {type(given).__name__}.", remedy=f"{split}=(X, y)"
+    )
+
+
+def _same_length(rows: int, labels: int, split: str) -> None:
+    if rows != labels:
+        raise BadDataError(f"X has {rows:,} rows and y {labels:,} in {split}: expected as many.")

@@ -1,0 +1,244 @@
+"""The one door to data: a name on the hub, or a path of the person's own, to a `Dataset`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.config import DataConfig
+from pellucid.data import images, split
+from pellucid.data.build_dataset import Raw, Wishes, assemble
+from pellucid.data.dataset import Column, Dataset, Source
+from pellucid.data.sources import arrays as in_memory
+from pellucid.data.sources import folder, hub, tables, textfiles
+from pellucid.data.sources.stacked_images import stack
+from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
+
+ALIASES = {
+    "digits": "ylecun/mnist",
+    "mnist": "ylecun/mnist",
+    "fashion": "zalando-datasets/fashion_mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "fashion-mnist": "zalando-datasets/fashion_mnist",
+    "cifar10": "uoft-cs/cifar10",
+    "cifar-10": "uoft-cs/cifar10",
+    "imdb": "stanfordnlp/imdb",
+    "pneumonia": "medmnist/pneumoniamnist",
+    "faces": "att/orl_faces",
+    "shakespeare": "karpathy/tiny_shakespeare",
+    "multi30k": "bentrevett/multi30k",
+    "etth1": "zhouhaoyi/ETDataset",
+    "etth2": "zhouhaoyi/ETDataset",
+}
+"""Short names of hub datasets."""
+
+SUBSETS = {"etth1": "h1", "etth2": "h2"}
+"""The part of a dataset that a short name stands for, where it has several."""
+
+STAND_IN = (
+    "a stand-in: MNIST could not be had, so these are the 1,797 digits of 8 x 8 pixels that come with "
+    "scikit-learn; scores on them do not compare with scores on MNIST"
+)
+
+
+def load(name: str, *, subset: str | None = None) -> Dataset:
+    """Load a dataset by name.
+
+    Looks in the local cache, then in the folder `PELLUCID_MIRROR`, then on the hub; what was found where
+    is in `dataset.source.looked`. "digits" is MNIST, or scikit-learn's small digits where that cannot be had.
+
+    Args:
+        name: a short name such as "mnist", or a hub id `owner/name`.
+        subset: the configuration, where a dataset has several.
+
+    Returns:
+        A dataset with the splits its source has.
+
+    Raises:
+        UnknownNameError: there is no such short name or subset.
+        DataNotFoundError: it is in none of the places.
+    """
+    return _load(name, subset, Wishes())
+
+
+def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
+    """Open what a config describes, and give it train, validation and test splits.
+
+    Args:
+        config: what to open.
+        labelled: whether there must be a target. Without one, text files are documents rather than tables,
+            images need no class folders, and rows without targets are of use, too.
+
+    Raises:
+        DataNotFoundError: there is no such file, folder or dataset.
+        BadDataError: naming the file, row or column that does not fit.
+        UnknownNameError: a short name, subset or column is not there.
+    """
+    return ready(opened(config, labelled=labelled), config, labelled=labelled)
+
+
+def opened(config: DataConfig, *, labelled: bool = True) -> Dataset:
+    """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
+    wishes = Wishes(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
+    path = Path(config.source).expanduser()
+    if path.exists():
+        return _read_path(path, wishes)
+    if _is_path(config.source):
+        raise DataNotFoundError(
+            f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
+            remedy="give an existing path, or the name of a dataset such as mnist",
+        )
+    return _load(config.source, config.subset, wishes)
+
+
+def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
+    """Give a loaded dataset the share of rows and the splits a config asks for, and stack its images.
+
+    Raises:
+        UsageError: it has no target, and one is needed.
+        BadDataError: it cannot be split, or not be stacked.
+    """
+    if labelled and dataset.target is None:
+        raise UsageError(
+            f"{dataset.name} has nothing to predict.",
+            remedy="--target names a column; --set objective.name=language_model learns from text alone",
+        )
+    if labelled and config.stack:
+        raise UsageError(
+            "data.stack makes images without labels, so there is nothing to predict.",
+            remedy="--set data.stack=null, or what needs no labels, such as objective.name=adversarial",
+        )
+    dataset = split.subset(dataset, config.fraction, config.split_seed)
+    dataset = split.split(
+        dataset,
+        validation=config.validation,
+        test=config.test,
+        seed=config.split_seed,
+        labelled=labelled,
+    )
+    if config.training_rows is not None:
+        dataset = split.fewer(dataset, round(config.training_rows * config.fraction), config.split_seed)
+    if config.stack:
+        return stack(dataset, image_size=config.image_size, seed=config.split_seed)
+    return dataset
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def _load(name: str, subset: str | None, wishes: Wishes) -> Dataset:
+    identity, subset = ALIASES.get(name, name), subset or SUBSETS.get(name)
+    if "/" not in identity:
+        raise UnknownNameError("dataset", name, ALIASES)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", identity):
+        raise UsageError(
+            f"{name!r} names no dataset: expected a short name or owner/name.",
+            remedy="pellucid.load('mnist')",
+        )
+    found, looked = hub.find(identity, subset)
+    if found is None:
+        if name == "digits":
+            return replace(_bundled_digits(), source=replace(_BUNDLED, looked=(*looked, "bundled: found")))
+        raise DataNotFoundError(
+            f"{name} was not found:\n" + "\n".join(f"  {line}" for line in looked),
+            remedy=f"connect to the network once, or fetch it by hand "
+            f"(`hf download {identity} --repo-type dataset --local-dir FOLDER/{identity}`) "
+            f"and set {hub.MIRROR}=FOLDER",
+        )
+    splits, notes = hub.split_names(found.splits, unlabeled=not wishes.labelled)
+    if "train" not in splits:
+        raise BadDataError(f"{name}: expected a split named train, received {', '.join(found.splits)}.")
+    source = Source(identity, found.place, licence=found.licence, looked=tuple(looked))
+    raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes), documents=found.documents)
+    return assemble(raw, wishes)
+
+
+_BUNDLED = Source(
+    "scikit-learn digits",
+    "bundled",
+    licence="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits)",
+    note=STAND_IN,
+)
+
+
+def _bundled_digits() -> Dataset:
+    """The digits that scikit-learn brings along, as images."""
+    from sklearn.datasets import load_digits
+
+    ink, labels = load_digits(return_X_y=True)
+    pixels = np.rint(np.reshape(ink, (-1, 8, 8)) * (255 / 16)).astype(np.uint8)  # ink is 0 to 16
+    table = pa.table({"image": images.from_pixels(pixels), "label": pa.array(labels, pa.int64())})
+    columns = (
+        Column("image", "image", reason="encoded images"),
+        Column("label", "category", tuple("0123456789"), "declared as class labels"),
+    )
+    return Dataset(
+        "digits", {"train": table}, columns, "label", "classification", _BUNDLED, notes=(STAND_IN,)
+    )
+
+
+# ---- paths ---------------------------------------------------------------------------------------
+
+
+def _is_path(source: str) -> bool:
+    """True for what can only be meant as a path."""
+    path = Path(source)
+    plain = source.count("/") == 1 and not path.suffix and not source.startswith((".", "~", "/"))
+    return not plain and (
+        os.sep in source
+        or source.startswith((".", "~"))
+        or tables.is_table_file(path)
+        or path.suffix in (".npy", ".npz")
+    )
+
+
+def _read_path(path: Path, wishes: Wishes) -> Dataset:
+    """Read a file or folder by what it is."""
+    if not wishes.labelled and textfiles.holds_texts(path):
+        return assemble(textfiles.read_texts(path), wishes)
+    if path.is_dir():
+        if _holds_tables(path):
+            return tables.read_tables(path, wishes)
+        read = folder.read_folder(path, skip_bad=wishes.skip_bad, labelled=wishes.labelled)
+        return _with_wishes(read, wishes)
+    if tables.is_table_file(path):
+        return tables.read_tables(path, wishes)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _with_wishes(in_memory.read_file(path), wishes)
+    if images.is_image_file(path):
+        raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
+    raise BadDataError(
+        f"{path} is no known kind of data: expected a folder of images, .csv, .tsv, .parquet, .npy or .npz."
+    )
+
+
+def _holds_tables(path: Path) -> bool:
+    """A folder is one of tables where it, or its split folders, hold a table file and no class folders."""
+    near = [*path.glob("*"), *path.glob("*/*")]
+    has_tables = any(
+        tables.is_table_file(file) and file.suffix.lower() != ".txt" for file in near if file.is_file()
+    )
+    return has_tables and not any(images.is_image_file(file) for file in path.glob("*/*"))
+
+
+def _with_wishes(dataset: Dataset, wishes: Wishes) -> Dataset:
+    """Follow the wishes for data whose columns and kinds are fixed: inputs can be chosen, no more."""
+    for name in (*wishes.columns, *(wishes.inputs or ()), *([wishes.target] if wishes.target else ())):
+        dataset.column(name)
+    for name, kind in wishes.columns.items():
+        if dataset.column(name).kind != kind:
+            raise UsageError(f"Column {name!r} of {dataset.name} is {dataset.column(name).kind}, not {kind}.")
+    if wishes.target not in (None, dataset.target):
+        raise UsageError(
+            f"{dataset.name} predicts {dataset.target!r}: expected that, received {wishes.target!r}."
+        )
+    if wishes.inputs is None:
+        return dataset
+    kept = tuple(c for c in dataset.columns if c.name in wishes.inputs or c.name == dataset.target)
+    tables = {split: table.select([c.name for c in kept]) for split, table in dataset.splits.items()}
+    return replace(dataset, columns=kept, splits=tables)

@@ -1,0 +1,1 @@
+"""Texts as tokens: tokenizers, vocabularies, ragged rows and masking."""

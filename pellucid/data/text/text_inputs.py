@@ -1,0 +1,323 @@
+"""Texts to tokens: a tokenizer learned from the training split, and what it makes of every text.
+
+Four ways to cut a text: `words` (runs of letters, runs of digits and single marks; scripts without spaces by
+character), `characters`, `bpe` (Sennrich et al. 2016, over bytes, so that nothing is unknown) and `wordpiece`
+(Schuster & Nakajima 2012). Every vocabulary begins with the same five special tokens.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import tokenizers
+import xxhash
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from pellucid.config import TextConfig
+from pellucid.data import cache, hashing
+from pellucid.data.dataset import Column
+from pellucid.data.text import ragged
+from pellucid.data.text.ragged import Ragged
+from pellucid.errors import BadDataError
+
+SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
+PAD, UNK, BOS, EOS, MASK = range(5)
+Kind = Literal["words", "characters", "bpe", "wordpiece"]
+
+KEPT_ROWS, KEPT_BYTES = 1000, 100_000
+"""Tokens of at least this many texts, or of as much text, are kept on disk; fewer are made when needed."""
+LONG = 10_000
+"""Texts of more letters are tokenized in pieces, line by line, on all cores."""
+LISTED = 5
+
+_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}"
+_LETTER = rf"(?:(?![{_NO_SPACES}])[\p{{L}}\p{{M}}])"
+_WORD = rf"[{_NO_SPACES}]|{_LETTER}+(?:['’]{_LETTER}+)*|\p{{N}}+|[^\s\p{{L}}\p{{M}}\p{{N}}]"
+_LINE_BREAK = r"<\s*br\s*/?\s*>"
+_PIECES = re.compile(r"(?<=\S)(?=\n)")
+"""Where every way to cut a text makes a cut anyway."""
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """One column of text as tokens.
+
+    Attributes:
+        name: of the column.
+        kind: how texts are cut.
+        tokenizer: what was learned, as JSON of the `tokenizers` library.
+        max_seq_len: most tokens of a text that a model reads.
+        cut: which part of a longer text is left out; without the middle, a review keeps how it opens and how
+            it ends (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
+    """
+
+    name: str
+    kind: Kind
+    tokenizer: str
+    max_seq_len: int
+    cut: ragged.Cut = "end"
+
+    @classmethod
+    def fit(
+        cls, column: Column, table: pa.Table, config: TextConfig, also: Column | None = None
+    ) -> TextInputs:
+        """Learn the vocabulary of a column.
+
+        Args:
+            column: of text.
+            table: the training rows.
+            config: how to cut; a tokenizer of None means words.
+            also: another column of text, for one vocabulary of both.
+
+        Raises:
+            BadDataError: all texts are empty.
+        """
+        if config.pretrained is not None:
+            from pellucid.data.text.vocabulary import pretrained_inputs  # which is made of TextInputs
+
+            return pretrained_inputs(config.pretrained, column.name, config)
+        kind, values = config.tokenizer or "words", table[column.name]
+        if also is not None:
+            values = pa.chunked_array([*values.chunks, *table[also.name].cast(values.type).chunks])
+        if not any(text and text.strip() for text in _texts(values)):
+            raise BadDataError(
+                f"All {len(values):,} texts of {column.name!r} are empty: expected something to read."
+            )
+        settings = f"{kind} {config.vocab_size} {config.lowercase}"
+        key = f"tokenizer 1 {tokenizers.__version__} {_content(values)} {settings}"
+        learned = cache.notes(key).get("tokenizer") if _kept(values) else None
+        if learned is None:
+            learned = _learn(_texts(values), kind, config).to_str()
+            if _kept(values):
+                cache.write_notes(key, {"tokenizer": learned})
+        return cls(column.name, kind, learned, config.max_seq_len, config.cut)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The shape of the longest example: (T,)."""
+        return (self.max_seq_len,)
+
+    @functools.cached_property
+    def vocab_size(self) -> int:
+        return self._plain.get_vocab_size()
+
+    @property
+    def lossless(self) -> bool:
+        """Whether a text can be had back from its tokens, but for letters that are unknown."""
+        return self.kind in ("characters", "bpe")
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether letters are made small."""
+        return '"Lowercase"' in json.dumps(json.loads(self.tokenizer)["normalizer"])
+
+    def with_gaps(self, count: int) -> TextInputs:
+        """Add tokens for `count` gaps at the end of the vocabulary, the first of them `vocab_size`."""
+        made = tokenizers.Tokenizer.from_str(self.tokenizer)
+        made.add_special_tokens([f"[GAP {number + 1}]" for number in range(count)])
+        return replace(self, tokenizer=made.to_str())
+
+    # ---- text to tokens ----------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str | None], *, masks: bool = False) -> Ragged:
+        """Cut texts into tokens, whole, without special ones around; a missing text is an empty row.
+
+        Args:
+            texts: N texts in any script.
+            masks: read "[MASK]" as the token for a gap; otherwise it is text like any other.
+        """
+        pieces = [_pieces(text or "") for text in texts]
+        tokenizer = self._marked if masks else self._plain
+        flat = [piece for parts in pieces for piece in parts]
+        found = tokenizer.encode_batch_fast(flat, add_special_tokens=False)
+        made = ragged.join([each.ids for each in found], self.vocab_size)
+        firsts = ragged.ends(np.fromiter((len(parts) for parts in pieces), np.int64, len(pieces)))
+        return Ragged(made.ids, made.offsets[firsts])
+
+    def column(self, table: pa.Table) -> Ragged:
+        """The whole texts of a table's rows as tokens, kept on disk where there are many."""
+        values = table[self.name]
+        if not _kept(values):
+            return self.encode(values.to_pylist())
+        learned = self._plain.to_str()  # however the JSON was written when it was restored
+        key = f"tokens 1 {xxhash.xxh3_128_hexdigest(learned.encode())} {_content(values)}"
+        return Ragged(*cache.arrays(key, lambda: self.encode(values.to_pylist())))
+
+    def rows(self, table: pa.Table) -> Ragged:
+        """What a model reads of a table's rows; see `read`."""
+        return self._cut(self.column(table))
+
+    def read(self, texts: Sequence[str | None]) -> Ragged:
+        """What a model reads of texts: cut at `max_seq_len`, and [UNK] for an empty one."""
+        return self._cut(self.encode(texts))
+
+    def _cut(self, whole: Ragged) -> Ragged:
+        return whole.cut(self.max_seq_len, self.cut).filled(UNK)
+
+    def apply(self, table: pa.Table) -> np.ndarray:
+        """`rows` as (N, T) int64, padded with 0 to the longest of them."""
+        return self.rows(table).padded()
+
+    # ---- tokens to text ----------------------------------------------------------------------------
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Put tokens together to a text, without padding, beginning and end; words get their spaces."""
+        kept = [int(token) for token in ids if token not in (PAD, BOS, EOS)]
+        return self._plain.decode(kept, skip_special_tokens=False)
+
+    def tokens(self, text: str) -> list[str]:
+        """What a model reads of a text, token by token, to be shown."""
+        return self.pieces(self.read([text]).ids)
+
+    def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Each token as it can be shown by itself."""
+        if self.kind == "bpe":
+            return [self._plain.decode([int(token)], skip_special_tokens=False) for token in ids]
+        return [self._plain.id_to_token(int(token)) or "" for token in ids]
+
+    # ---- the library's object ----------------------------------------------------------------------
+
+    @functools.cached_property
+    def _plain(self) -> tokenizers.Tokenizer:
+        made = tokenizers.Tokenizer.from_str(self.tokenizer)
+        made.encode_special_tokens = True  # "[PAD]" in a text is five letters, not padding
+        return made
+
+    @functools.cached_property
+    def _marked(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self.tokenizer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        own = {"kind": "text", "cutting": self.kind, "tokenizer": json.loads(self.tokenizer)}
+        return {**self.__getstate__(), **own}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> TextInputs:
+        """Make it again from `state()`."""
+        values = {key: value for key, value in state.items() if key not in ("kind", "cutting", "tokenizer")}
+        return cls(kind=state["cutting"], tokenizer=json.dumps(state["tokenizer"]), **values)
+
+
+LEARNED = "learned from the training texts"
+
+
+def notes(
+    made: TextInputs, splits: Mapping[str, pa.Table], *, origin: str = LEARNED, whole: bool = False
+) -> list[str]:
+    """Say what a model will not see: what is cut, unknown or empty.
+
+    Args:
+        made: the tokenizer.
+        splits: what it is used on; train and validation are told of.
+        origin: where its tokens come from, in words.
+        whole: nothing is cut, since the texts are read on end.
+    """
+    lines = [f"{made.name}: {made.vocab_size:,} different tokens ({made.kind}), {origin}"]
+    for split in ("train", "validation"):
+        if split not in splits:
+            continue
+        found = made.column(splits[split])
+        long, unknown = found.lengths > made.max_seq_len, found.ids == UNK
+        facts = []
+        if long.any() and not whole:
+            facts.append(
+                f"{long.sum():,} of {found.rows:,} texts ({long.mean():.1%}) are longer than "
+                f"{made.max_seq_len} tokens and are cut at the {made.cut}"
+            )
+        if unknown.any():
+            facts.append(f"{unknown.mean():.2%} of the tokens are unknown")
+        if len(empty := np.flatnonzero(found.lengths == 0)):
+            shown = ", ".join(f"{row + 1:,}" for row in empty[:LISTED])
+            facts.append(
+                f"{len(empty):,} texts are empty (row {shown}{' ...' if len(empty) > LISTED else ''})"
+            )
+        lines += [f"{split}: {'; '.join(facts)}"] if facts else []
+    return lines
+
+
+# ---- learning ------------------------------------------------------------------------------------
+
+
+def _learn(texts: Iterator[str], kind: Kind, config: TextConfig) -> tokenizers.Tokenizer:
+    made, trainer = _MAKERS[kind](config)
+    made.normalizer = normalizers.Sequence(
+        [normalizers.NFC()]
+        + (
+            [normalizers.Replace(tokenizers.Regex(_LINE_BREAK), " ")]
+            if kind in ("words", "wordpiece")
+            else []
+        )
+        + ([normalizers.Lowercase()] if config.lowercase else [])
+    )
+    made.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
+    return made
+
+
+def _words(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
+    """Words seen once stay unknown, so that the model learns what to make of unknown words."""
+    made = tokenizers.Tokenizer(models.WordLevel(vocab={}, unk_token=SPECIAL[UNK]))
+    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_WORD), "removed", invert=True)
+    made.decoder = decoders.WordPiece(cleanup=True)  # puts spaces between words, none before a comma
+    return made, trainers.WordLevelTrainer(**_common(config), min_frequency=2)
+
+
+def _characters(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
+    made = tokenizers.Tokenizer(models.WordLevel(vocab={}, unk_token=SPECIAL[UNK]))
+    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
+    made.decoder = decoders.Fuse()
+    return made, trainers.WordLevelTrainer(**_common(config))
+
+
+def _bpe(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
+    made = tokenizers.Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    return made, trainers.BpeTrainer(**_common(config), initial_alphabet=alphabet)
+
+
+def _wordpiece(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
+    made = tokenizers.Tokenizer(models.WordPiece(vocab={}, unk_token=SPECIAL[UNK]))
+    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_WORD), "removed", invert=True)
+    made.decoder = decoders.WordPiece(cleanup=True)
+    return made, trainers.WordPieceTrainer(**_common(config))
+
+
+_MAKERS = {"words": _words, "characters": _characters, "bpe": _bpe, "wordpiece": _wordpiece}
+
+
+def _common(config: TextConfig) -> dict[str, Any]:
+    return {"vocab_size": config.vocab_size, "special_tokens": list(SPECIAL), "show_progress": False}
+
+
+# ---- texts ---------------------------------------------------------------------------------------
+
+
+def _pieces(text: str) -> list[str]:
+    return [text] if len(text) <= LONG else _PIECES.split(text)
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[str]:
+    """The texts that are there, chunk by chunk."""
+    for chunk in column.chunks:
+        yield from (text for text in chunk.to_pylist() if text)
+
+
+def _kept(column: pa.ChunkedArray) -> bool:
+    """Whether there is so much text that what becomes of it is kept on disk."""
+    return len(column) >= KEPT_ROWS or column.nbytes >= KEPT_BYTES
+
+
+def _content(column: pa.ChunkedArray) -> str:
+    return xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())

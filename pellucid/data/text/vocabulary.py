@@ -1,0 +1,159 @@
+"""A tokenizer that others have learned, with the five special tokens where all vocabularies here have them.
+
+    theirs  [PAD] 0, [UNK] 100, [CLS] 101, [SEP] 102, [MASK] 103     ->     ours  0, 1, 2, 3, 4
+
+A token that stood there changes places with the special one, and a special token that they do not have is
+new, at the end. The embedding of the model must follow: `Adopted.order` says how.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tokenizers
+
+from pellucid.config import TextConfig
+from pellucid.data.sources.pretrained_files import CONFIG, SENTENCES, TOKENIZER, find, read_json
+from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, Kind, TextInputs
+from pellucid.errors import ModelError
+
+PREPROCESS = "preprocess.json"
+"""What a run knows of its data; see `pellucid.data.preprocess`."""
+
+THEIRS: dict[int, tuple[str, ...]] = {
+    PAD: ("[PAD]", "<pad>"),
+    UNK: ("[UNK]", "<unk>"),
+    BOS: ("[CLS]", "<s>"),
+    EOS: ("[SEP]", "</s>", "<|endoftext|>"),
+    MASK: ("[MASK]", "<mask>"),
+}
+"""What others call the five special tokens."""
+
+KINDS: dict[str, Kind] = {"WordPiece": "wordpiece", "BPE": "bpe"}
+
+
+class Adopted(NamedTuple):
+    """A tokenizer that is ours now.
+
+    Attributes:
+        tokenizer: JSON of the `tokenizers` library.
+        kind: how texts are cut.
+        order: their number of each of our tokens; -1 for one that they do not have.
+    """
+
+    tokenizer: str
+    kind: Kind
+    order: list[int]
+
+
+def adopt(theirs: Mapping[str, Any]) -> Adopted:
+    """Renumber a tokenizer.
+
+    Args:
+        theirs: its tokenizer.json.
+
+    Raises:
+        ModelError: it cuts texts in another way than into word pieces or pairs of bytes.
+    """
+    # Written anew: files of before 2021, such as GPT-2's own, do not state the type of their model.
+    theirs = json.loads(tokenizers.Tokenizer.from_str(json.dumps(theirs)).to_str())
+    type_ = theirs["model"].get("type")
+    byte_pairs = '"ByteLevel"' in json.dumps(theirs.get("pre_tokenizer"))
+    if type_ not in KINDS or (type_ == "BPE" and not byte_pairs):
+        raise ModelError(
+            f"{TOKENIZER} is of the type {type_} over {'bytes' if byte_pairs else 'letters'}; known are "
+            "WordPiece, and BPE over bytes.",
+            remedy="another model",
+        )
+    added = theirs.get("added_tokens") or []
+    before = {**theirs["model"]["vocab"], **{token["content"]: token["id"] for token in added}}
+    specials = {
+        slot: next((n for n in names if n in before), SPECIAL[slot]) for slot, names in THEIRS.items()
+    }
+    after = _renumber(before, specials)
+    order = [-1] * (max(after.values()) + 1)
+    for token, number in after.items():
+        order[number] = before.get(token, -1)
+    made = {**theirs, "truncation": None, "padding": None, "post_processor": None}
+    made["model"] = {**theirs["model"], "vocab": after}
+    made["added_tokens"] = _added(added, specials, after)
+    return Adopted(json.dumps(made), KINDS[type_], order)
+
+
+def _renumber(before: Mapping[str, int], specials: Mapping[int, str]) -> dict[str, int]:
+    after = dict(before)
+    for token in specials.values():
+        after.setdefault(token, max(after.values()) + 1)
+    standing = {number: token for token, number in after.items()}
+    for slot, token in specials.items():
+        freed = after[token]
+        other, _ = standing.pop(slot, None), standing.pop(freed, None)
+        if other is not None:
+            after[other], standing[freed] = freed, other
+        after[token], standing[slot] = slot, token
+    return after
+
+
+def _added(
+    added: list[dict[str, Any]], specials: Mapping[int, str], after: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """The tokens that stand for themselves, in the order of their numbers, as the library wants them."""
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    known = {token["content"]: token for token in added}
+    for token in specials.values():
+        known.setdefault(token, {"content": token, **plain})
+    return sorted(
+        ({**token, "id": after[name]} for name, token in known.items()), key=lambda each: each["id"]
+    )
+
+
+def text_inputs(folder: Path, column: str, config: TextConfig | None = None) -> tuple[TextInputs, list[int]]:
+    """Make the tokenizer of a pretrained model that of a column.
+
+    Args:
+        folder: the model's.
+        column: the name of a column of text.
+        config: which end of a long text is cut, and how long a text may be, if the model can read as much;
+            None: as long as the model can read.
+
+    Returns:
+        The tokenizer, and the order of its tokens; see `Adopted`.
+
+    Raises:
+        ModelError: the model comes with no tokenizer, or with one that is not known here.
+    """
+    theirs = read_json(folder, TOKENIZER)
+    if theirs is None:
+        raise ModelError(f"{folder} has no {TOKENIZER}: expected the tokenizer the model learned with.")
+    tokenizer, kind, order = adopt(theirs)
+    longest, cut = most_tokens(folder), "end"
+    if config is not None:
+        longest, cut = min(longest, config.max_seq_len), config.cut
+    return TextInputs(column, kind, tokenizer, longest, cut), order
+
+
+def most_tokens(folder: Path) -> int:
+    """How many tokens of a text a model reads; [CLS] and [SEP] are not counted."""
+    config, sentences = read_json(folder, CONFIG) or {}, read_json(folder, SENTENCES) or {}
+    if "n_positions" in config:
+        return config["n_positions"]
+    positions = config.get("max_position_embeddings", 512)
+    return min(sentences.get("max_seq_length") or positions, positions) - 2
+
+
+def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
+    """`text_inputs` of a model by name, or of a run by its folder, for data that are to be read by it."""
+    learned = run_inputs(Path(name))
+    if learned is not None:
+        return replace(learned, name=column, max_seq_len=config.max_seq_len, cut=config.cut)
+    return text_inputs(find(name), column, config)[0]
+
+
+def run_inputs(folder: Path) -> TextInputs | None:
+    """Return how the model of a run reads texts; None where it reads none, or the folder is of no run."""
+    state = (read_json(folder, PREPROCESS) or {}).get("inputs", {})
+    return TextInputs.restore(state) if state.get("kind") == "text" else None

@@ -1,0 +1,30 @@
+"""The composition root: config -> dataset, model, objective, trainer -> run.
+
+The one place where data, models and training meet. Everything that trains goes through `train`: Python's
+`fit`, the command line and the recipes; a study trains its parts with it. In: a config, or its parts. Out: a
+finished run. Imports all that lies below; nothing below imports it.
+"""
+
+from pellucid.runner.components import OWN_MODEL, make_model, make_trainer
+from pellucid.runner.data import prepare
+from pellucid.runner.load import find_judge, finished_runs, load_trained
+from pellucid.runner.profiling import Profiled, profile
+from pellucid.runner.resume import Resume
+from pellucid.runner.run_study import train_study
+from pellucid.runner.training import find_lr, train
+
+__all__ = [
+    "OWN_MODEL",
+    "Profiled",
+    "Resume",
+    "find_judge",
+    "find_lr",
+    "finished_runs",
+    "load_trained",
+    "make_model",
+    "make_trainer",
+    "prepare",
+    "profile",
+    "train",
+    "train_study",
+]

@@ -1,0 +1,117 @@
+"""The model a run ended with, loaded to be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pellucid.config import Config
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ModelError, RunError, UnknownNameError
+from pellucid.evaluation import Trained
+from pellucid.record import Run
+from pellucid.record.run import find_run, list_runs
+from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model
+from pellucid.tasks import TASKS
+from pellucid.train import checkpoint
+
+WEIGHTS = ".safetensors"
+
+
+def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
+    """Load the model a run ended with.
+
+    Args:
+        run: a run with a checkpoint.
+        model: for a run that trained a module of the caller's own, a module of the same form.
+
+    Raises:
+        RunError: there is no sound checkpoint, or it is a study.
+        ModelError: the weights are of another model, or the module must be given.
+    """
+    if "parts" in run.facts:
+        raise RunError(
+            f"Run {run.id} is a study of {len(run.facts['parts'])} runs and has no model of its own.",
+            remedy="one of its runs: `pellucid runs show` lists them",
+        )
+    config = Config.read(run.path / "config.yaml")
+    preprocess = load_preprocess(run)
+    if model is None:
+        if config.model.name == OWN_MODEL:
+            raise ModelError(
+                f"Run {run.id} trained a module of your own, {run.facts['model']['name']}.",
+                remedy="pellucid.Run(path).predict(inputs, model=YourModule()) in Python",
+            )
+        model = make_model(config, preprocess, run.facts["model"].get("architecture"))
+    weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
+    checkpoint.load_weights(model, weights)
+    task = TASKS[config.objective.name]
+    return Trained(
+        model, task.objective(config), preprocess, torch.device("cpu"), task=task.name, folder=run.path
+    )
+
+
+def load_preprocess(run: Run) -> Preprocess:
+    """Load what a run fitted on its training split."""
+    path = run.path / "preprocess.json"
+    try:
+        return Preprocess.from_state(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path} cannot be read: {error}.", remedy="train again") from None
+
+
+def find_judge(config: Config, runs: str | Path) -> Trained | None:
+    """Load the classifier that judges generated images; None if the config asks for none.
+
+    Raises:
+        RunError: there is no finished run of that name.
+    """
+    if config.judge is None:
+        return None
+    return load_trained(judging_run(config.judge, runs))
+
+
+def starting_run(config: Config, runs: str | Path) -> Run | None:
+    """Return the run whose weights a config begins with; None if it names none.
+
+    Raises:
+        UnknownNameError, RunError: there is no such run.
+    """
+    weights = config.model.weights
+    if weights is None or config.model.name == PRETRAINED or Path(weights).suffix == WEIGHTS:
+        return None
+    return named_run(weights, runs)
+
+
+def judging_run(judge: str, runs: str | Path) -> Run:
+    """Return the run of the classifier that judges generated images; see `named_run`.
+
+    Raises:
+        RunError: there is none.
+    """
+    try:
+        return named_run(judge, runs)
+    except (RunError, UnknownNameError):
+        raise RunError(
+            f"No finished run {judge!r} in {runs}, which is to judge the images.",
+            remedy=f"`pellucid run {judge}` first, or --set judge=null",
+        ) from None
+
+
+def named_run(name: str, runs: str | Path) -> Run:
+    """Return the newest finished run of a name, such as that of a recipe, or the run of an id or folder.
+
+    Raises:
+        UnknownNameError, RunError: there is none.
+    """
+    finished = finished_runs(name, runs)
+    return finished[-1] if finished else find_run(runs, name)
+
+
+def finished_runs(name: str, runs: str | Path) -> list[Run]:
+    """The finished runs of a name, the newest last."""
+    found = [run for run in list_runs(runs) if run.name == name and run.status == "finished"]
+    return sorted(found, key=lambda run: run.facts.get("started", ""))

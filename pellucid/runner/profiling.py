@@ -1,0 +1,91 @@
+"""From a config, or a run, to where its time goes and what would help."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pellucid.config import Config
+from pellucid.diagnosis import Speed, advice
+from pellucid.record import Finding, Run
+from pellucid.runner.components import choose_path, make_callbacks, make_trainer, updates
+from pellucid.runner.setup import make_ready
+from pellucid.train.autotune import Tuned, ratio
+from pellucid.train.device import choose_device
+from pellucid.train.profile import Profile, Profiler
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """Where the time of a training goes.
+
+    Attributes:
+        profile: the seconds.
+        tuned: how steps were computed, and why.
+        updates: in an epoch.
+        epoch_seconds: of an epoch, measuring included.
+        findings: what would help, the most first.
+    """
+
+    profile: Profile
+    tuned: Tuned
+    updates: int
+    epoch_seconds: float
+    findings: list[Finding]
+
+
+def profile(config: Config, runs: str | Path = "runs") -> Profiled:
+    """Train as a config says for some seconds, with a stopwatch; nothing is kept.
+
+    Args:
+        config: all of it.
+        runs: the folder of runs, for weights that are those of one.
+
+    Raises:
+        PellucidError: the data cannot be had, or something does not fit.
+    """
+    ready = make_ready(config, runs)
+    prepared, objective = ready.prepared, ready.objective
+    batches = prepared.training_batches()
+    per_epoch, _ = updates(config, batches)
+    device, _ = choose_device(config.train.device)
+    batch, loss = next(iter(batches)), objective.phases[0].loss
+    tuned = choose_path(config, prepared, ready.model, objective)
+    asked = config.train.path != "auto"
+    auto = config.patch({"train.path": "auto"})
+    best = (choose_path(auto, prepared, ready.model, objective) if asked else tuned).path.value
+    times = (
+        ratio(tuned.path.value, best, ready.model, batch, loss, device) if best != tuned.path.value else 1.0
+    )
+    every = torch.get_num_threads()
+    profiler = Profiler()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(folder, "profile", config.to_yaml())
+        plan = config.patch({"train.path": tuned.path.value, "train.epochs": 10_000, "train.max_steps": None})
+        made = make_callbacks(plan, objective, run, Console(quiet=True), per_epoch)
+        trainer = make_trainer(plan, ready.model, objective, per_epoch, per_epoch, [*made, profiler])
+        try:
+            torch.set_num_threads(tuned.threads.value)
+            found = profiler.profile(trainer, batches, prepared.batches(prepared.validation))
+        finally:
+            torch.set_num_threads(every)
+    measuring = found.measuring * len(prepared.batches(prepared.validation))
+    epoch = found.seconds * per_epoch + measuring
+    speed = Speed(
+        parts={part: seconds / found.seconds for part, seconds in found.parts.items()},
+        by_callback={name: seconds / found.seconds for name, seconds in found.by_callback.items()},
+        measuring=measuring / epoch,
+        share_of_peak=found.share_of_peak,
+        rows=found.rows,
+        double=found.double,
+        in_memory=prepared.in_memory,
+        augmented=prepared.augment is not None,
+        path=tuned.path.value,
+        faster=(best, times),
+        checkpoint_seconds=config.train.checkpoint_seconds,
+    )
+    return Profiled(found, tuned, per_epoch, epoch, advice(speed))

@@ -1,0 +1,88 @@
+"""What `run.json` says of a run: plain facts, gathered from the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from pellucid.config import Config, Published, Target
+from pellucid.data.dataset import Dataset
+from pellucid.runner.components import OWN_MODEL, direction
+from pellucid.tasks.prepared import Prepared
+
+
+def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str, Any]:
+    """Everything that is known before the first step."""
+    own, published = config.model.name == OWN_MODEL, config.published
+    return {
+        "summary": config.summary,
+        "task": config.objective.name,
+        "seed": config.train.seed,
+        "dataset": dataset_facts(prepared),
+        "model": {
+            "name": type(model).__name__ if own else config.model.name,
+            "size": config.model.size,
+            "options": config.model.options,
+            "architecture": None if own else getattr(model, "architecture", None),
+            **model_facts(model),
+        },
+        "target": config.target.model_dump() if config.target else None,
+        "published": published.model_dump() if published and applies(published, prepared.dataset) else None,
+    }
+
+
+def dataset_facts(prepared: Prepared) -> dict[str, Any]:
+    """What `run.json` says of the data."""
+    dataset, source = prepared.dataset, prepared.dataset.source
+    return {
+        "name": dataset.name,
+        "task": dataset.task,
+        "target": dataset.target,
+        "classes": list(prepared.preprocess.classes),
+        "input_shape": list(prepared.preprocess.input_shape),
+        "inputs": [{"name": column.name, "kind": column.kind} for column in dataset.inputs],
+        "splits": {
+            name: {"rows": len(table), "fingerprint": dataset.fingerprint[name]}
+            for name, table in dataset.splits.items()
+        },
+        "source": {
+            "name": source.name,
+            "kind": source.kind,
+            "licence": source.licence,
+            "note": source.note,
+            "looked": list(source.looked),
+        },
+        "skipped": list(dataset.skipped),
+        "notes": [*dataset.notes, *prepared.preprocess.notes],
+    }
+
+
+def model_facts(model: nn.Module) -> dict[str, Any]:
+    """Parameter count, and every layer: what owns parameters, and what has no parts."""
+    layers = []
+    for name, module in model.named_modules():
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        if own or not list(module.children()):
+            layers.append({"name": name, "type": type(module).__name__, "parameters": own})
+    return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "layers": layers}
+
+
+def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, float]) -> bool | None:
+    """Whether the score was reached; None if none is stated, or it is stated for other data."""
+    target = config.target
+    if target is None or target.metric not in metrics or not applies(target, dataset):
+        return None
+    return reached(target, metrics)
+
+
+def reached(target: Target, metrics: Mapping[str, float]) -> bool:
+    """Whether a score was reached, by metrics that have it."""
+    value = metrics[target.metric]
+    return value <= target.value if direction(target.metric) == "min" else value >= target.value
+
+
+def applies(score: Target | Published, dataset: Dataset) -> bool:
+    """Whether a score is stated for this data."""
+    return score.on in (None, dataset.source.name)

@@ -1,0 +1,210 @@
+"""From a study to a finished run: its parts are trained one after the other, each in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from pellucid import report
+from pellucid.config import Config, Published, Target
+from pellucid.errors import PellucidError, ResumeError, UnknownNameError
+from pellucid.record import Run, measures
+from pellucid.record.run import FACTS, find_run, now
+from pellucid.runner.components import direction
+from pellucid.runner.load import find_judge
+from pellucid.runner.resume import Resume, changed, settle
+from pellucid.runner.run_facts import reached
+from pellucid.runner.setup import make_ready
+from pellucid.runner.training import outcome, train
+from pellucid.study import Study
+
+
+def train_study(
+    study: Study,
+    *,
+    runs: str | Path = "runs",
+    resume: Resume | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train every part of a study and return its run, whose measure is the mean over the parts.
+
+    The study has a folder beside those of its parts. What `run.json` says of each part, under "parts" and its
+    label: `line` and `x`, where it stands in the chart; `run`, the id of its run, once it has begun; and when
+    it is done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
+
+    Args:
+        study: everything there is to know.
+        runs: the folder that holds run folders.
+        resume: an earlier study to go on with: finished parts are kept, the interrupted one goes on.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        PellucidError: of a part, which the message names; nothing has been written if its input was at fault.
+    """
+    console = console or Console(quiet=True)
+    configs = study.configs()
+    run = find_run(runs, resume.reference, study.name) if resume else None
+    if run is not None:
+        _check_resume(run, study, allow_changes=resume is not None and resume.allow_changes)
+    facts = _facts(study, configs, run)
+    for label, config in configs.items():
+        part = facts["parts"][label]
+        if "value" not in part:
+            with _named(study, label):
+                make_ready(config, runs, begins="run" not in part)
+                find_judge(config, runs)
+    run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run
+    with run.writing():
+        if run.facts["status"] == "finished":
+            console.print(f"Study {run.id} is already finished; nothing is left to train.")
+            return run
+        run.update(status="running", **facts)
+        if shares := {config.data.fraction for config in configs.values()} - {1.0}:
+            run.note(f"Only a share of the data is used: data.fraction is {', '.join(map(str, shares))}.")
+        try:
+            with outcome(run):
+                _train_parts(run, study, configs, resume, console)
+        finally:
+            report.write(run.path)
+    return run
+
+
+def _train_parts(
+    run: Run, study: Study, configs: dict[str, Config], resume: Resume | None, console: Console
+) -> None:
+    console.print(f"[bold]{run.name}[/]  {run.path}", highlight=False)
+    done = []
+    for number, (label, config) in enumerate(configs.items(), 1):
+        console.print(f"\n[bold]{number} of {len(configs)}: {label}[/]", highlight=False)
+        with _named(study, label):
+            part = _train_part(run, label, config, resume, console)
+            if part.status == "interrupted":
+                run.update(status="interrupted", stop_reason=part.facts["stop_reason"], ended=now())
+                return
+            if study.metric not in part.metrics:
+                raise UnknownNameError("measure", study.metric, part.metrics)
+        value = part.metrics[study.metric]
+        epoch, seconds = part.facts["best"].get("epoch"), part.facts["seconds"]["training"]
+        _record(run, label, {"value": value, "epoch": epoch, "seconds": seconds})
+        console.print(f"{study.metric} {measures.written(study.metric, value)}", highlight=False)
+        report.write(run.path)
+        done.append(part)
+    _finish(run, study, done)
+
+
+def _train_part(run: Run, label: str, config: Config, resume: Resume | None, console: Console) -> Run:
+    """Train a part; or go on with it, or take it as it is, if it was begun before."""
+    begun = _begun(run, label)
+    if begun is not None and begun.status == "finished":
+        console.print(f"Run {begun.id} is already finished.", highlight=False)
+        return begun
+    again = replace(resume, reference=str(begun.path)) if resume is not None and begun is not None else None
+    return train(
+        config,
+        runs=run.path.parent,
+        resume=again,
+        console=console,
+        begun=lambda part: _record(run, label, {"run": part.id}),
+    )
+
+
+def _begun(run: Run, label: str) -> Run | None:
+    """The run of a part, if it was begun and is still there."""
+    known = run.facts["parts"][label].get("run")
+    path = run.path.parent / str(known)
+    return Run(path) if known and (path / FACTS).is_file() else None
+
+
+def _record(run: Run, label: str, facts: dict[str, Any]) -> None:
+    parts = run.facts["parts"]
+    run.update(parts={**parts, label: {**parts[label], **facts}})
+
+
+def _finish(run: Run, study: Study, parts: list[Run]) -> None:
+    """Sum up the parts: mean, spread, verdict, and the means of the baselines they share."""
+    metric, mode = study.metric, direction(study.metric)
+    values = {label: part["value"] for label, part in run.facts["parts"].items()}
+    numbers = np.array(list(values.values()))
+    metrics = {metric: float(numbers.mean())}
+    if len(numbers) > 1:
+        metrics[f"{metric}_std"] = float(numbers.std(ddof=1))
+        metrics |= {f"{metric}_min": float(numbers.min()), f"{metric}_max": float(numbers.max())}
+    best = (min if mode == "min" else max)(values, key=lambda label: values[label])
+    target, published = study.target, study.published
+    applicable = published is not None and _applies(published, parts)
+    run.update(
+        status="finished",
+        ended=now(),
+        stop_reason=f"all {len(parts)} runs are done",
+        metrics=metrics,
+        best={"metric": metric, "mode": mode, "part": best, "value": values[best]},
+        baselines=_baselines(parts, metric),
+        published=published.model_dump() if published is not None and applicable else None,
+        target_met=reached(target, metrics) if target is not None and _applies(target, parts) else None,
+        seconds={key: sum(part.facts["seconds"][key] for part in parts) for key in ("training", "total")},
+    )
+
+
+def _baselines(parts: list[Run], metric: str) -> dict[str, dict[str, float]]:
+    """The mean of every baseline that was measured in all parts."""
+    found = {}
+    for name in parts[0].facts["baselines"]:
+        values = [part.facts["baselines"].get(name, {}).get(metric) for part in parts]
+        if None not in values:
+            found[name] = {metric: float(np.mean(values))}
+    return found
+
+
+def _applies(score: Target | Published, parts: list[Run]) -> bool:
+    """Whether a score is stated for the data of all parts."""
+    return all(score.on in (None, part.facts["dataset"]["source"]["name"]) for part in parts)
+
+
+def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[str, Any]:
+    """What is known before the first step; of a study that was begun, also what its parts have done."""
+    known = run.facts["parts"] if run is not None else {}
+    seeds = {config.train.seed for config in configs.values()}
+    return {
+        "summary": study.summary,
+        "task": study.base.objective.name,
+        **({"seed": seeds.pop()} if len(seeds) == 1 else {}),
+        "study": {"metric": study.metric, "along": study.along, "lines": study.lines},
+        "parts": {
+            label: {**asdict(place), **known.get(label, {})} for label, place in study.places().items()
+        },
+        "target": study.target.model_dump() if study.target else None,
+    }
+
+
+def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
+    """Refuse to go on with a study that is no longer what it was.
+
+    Raises:
+        ResumeError: says what differs.
+    """
+    if "parts" not in run.facts:
+        raise ResumeError(f"Run {run.id} is no study.", remedy="`pellucid runs ls`")
+    settle(
+        run,
+        study,
+        changed(Study.read(run.path / "config.yaml"), study),
+        allow_changes=allow_changes,
+        what="Study",
+        said="Resumed with changes, which finished parts do not have",
+    )
+
+
+@contextmanager
+def _named(study: Study, label: str) -> Iterator[None]:
+    """Say which part an error is of."""
+    try:
+        yield
+    except PellucidError as error:
+        error.message = f"{study.name}, part {label!r}: {error.message}"
+        raise

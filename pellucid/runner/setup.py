@@ -1,0 +1,92 @@
+"""Everything a training needs, built and checked while nothing has been written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from pellucid.config import Config
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ConfigError
+from pellucid.runner.components import PRETRAINED, make_model
+from pellucid.runner.data import prepare
+from pellucid.runner.load import starting_run
+from pellucid.tasks import TASKS, Task
+from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.shared.model_interfaces import Counting
+from pellucid.train import checkpoint
+from pellucid.train.objective import Objective
+from pellucid.train.seed import seed_everything
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What belongs together in a training, and fits.
+
+    Attributes:
+        task: what is learned.
+        prepared: the data, encoded.
+        objective: what is optimized.
+        model: with the weights it begins with.
+        notes: where those are from, if from elsewhere.
+    """
+
+    task: Task
+    prepared: Prepared
+    objective: Objective
+    model: nn.Module
+    notes: tuple[str, ...]
+
+
+def make_ready(
+    config: Config,
+    runs: str | Path,
+    *,
+    dataset: Dataset | None = None,
+    fitted: Preprocess | None = None,
+    model: nn.Module | None = None,
+    begins: bool = True,
+) -> Ready:
+    """Load the data, build objective and model, and refuse what does not fit together.
+
+    Args:
+        config: everything there is to know.
+        runs: the folder of runs, for weights that are those of one.
+        dataset: used instead of `data.source`.
+        fitted: how rows were encoded by a run that goes on.
+        model: used instead of `model.name`.
+        begins: whether the model begins with the weights the config names; a run that goes on has its own.
+
+    Raises:
+        PellucidError: the data cannot be had, or something does not fit.
+    """
+    task, prepared = TASKS[config.objective.name], prepare(config, dataset, fitted, runs=runs)
+    objective = task.objective(config, prepared)
+    seed_everything(config.train.seed)
+    model = model if model is not None else make_model(config, prepared.preprocess)
+    task.check(model, objective, prepared)
+    notes = _begin_from(model, config, runs) if begins else ()
+    if begins and isinstance(model, Counting):
+        try:
+            model.count_batches(prepared.training_batches())
+        except ValueError as error:
+            raise ConfigError(f"model: {error}") from None
+    return Ready(task, prepared, objective, model, notes)
+
+
+def _begin_from(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:
+    """Load the weights a config names, of a finished run or of a file; returns what to note.
+
+    Raises:
+        UnknownNameError, RunError: there is no such run or file.
+        ModelError: they are of another model; names the tensors that differ.
+    """
+    weights = config.model.weights
+    if weights is None or config.model.name == PRETRAINED:
+        return ()
+    run = starting_run(config, runs)
+    path = checkpoint.find_weights(run, "best") if run else Path(weights)
+    return (checkpoint.begin_from(model, path),)

@@ -1,0 +1,92 @@
+"""Images a GAN makes: always from the same noise, so that they can be compared.
+
+Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.tasks.shared.image_task import SEED, device_of
+from pellucid.tasks.shared.model_interfaces import adversaries
+
+CHUNK = 500
+ROWS, BETWEEN = 8, 10
+"""Interpolations, and pictures in each."""
+
+Labelled = tuple[Tensor, Tensor]
+"""Images (N, C, H, W), and the class of each; of generated ones, the class that was asked for."""
+
+
+def generate(model: nn.Module, count: int, classes: int, columns: int | None = None) -> Labelled:
+    """Generate the same images at every call, on the CPU.
+
+    Args:
+        model: a GAN, in the mode it is in.
+        count: N.
+        classes: how many a conditional model knows; it is asked for each equally often.
+        columns: let each column of a grid this wide show one class.
+    """
+    z = torch.randn(count, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED))
+    position = torch.arange(count)
+    if columns is not None and classes <= columns:
+        position = position % columns * classes // columns
+    return _draw(model, z, position % max(classes, 1)), position % max(classes, 1)
+
+
+@torch.no_grad()
+def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+    """Turn noise (N, latent_dim) into images, on the CPU."""
+    players, device, parts = adversaries(model), device_of(model), []
+    for noise, asked in zip(z.split(CHUNK), labels.split(CHUNK), strict=True):
+        given = (noise.to(device), asked.to(device)) if players.conditional else (noise.to(device),)
+        parts.append(players.generator(*given).float().cpu())
+    return torch.cat(parts)
+
+
+def between(model: nn.Module, classes: int) -> Tensor:
+    """Walk from one draw of noise to another: (ROWS BETWEEN, C, H, W).
+
+    The way goes along the arc, where the length of the noise stays as it is for random draws (White 2016,
+    Sampling Generative Networks).
+    """
+    z = torch.randn(
+        2, ROWS, 1, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED + 1)
+    )
+    units = z / z.norm(dim=-1, keepdim=True)
+    angle = (units[0] * units[1]).sum(-1, keepdim=True).arccos()  # (ROWS, 1, 1)
+    share = torch.linspace(0, 1, BETWEEN).view(1, -1, 1)
+    way = (torch.sin((1 - share) * angle) * z[0] + torch.sin(share * angle) * z[1]) / torch.sin(angle)
+    labels = torch.arange(ROWS).repeat_interleave(BETWEEN) % max(classes, 1)
+    return _draw(model, way.flatten(0, 1), labels)
+
+
+def nearest(made: Tensor, real: Tensor) -> Tensor:
+    """Return, of each generated image, the real one that differs least from it in its pixels."""
+    flat = made.flatten(1)
+    gaps = [part.flatten(1).square().sum(1) - 2 * flat @ part.flatten(1).T for part in real.split(10_000)]
+    return real[torch.cat(gaps, dim=1).argmin(1)]
+
+
+def untrained(model: nn.Module) -> nn.Module:
+    """Return a copy whose generator has forgotten everything; the copy is always the same."""
+    fresh = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        for layer in adversaries(fresh).generator.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return fresh
+
+
+@torch.no_grad()
+def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Return what the discriminator says about images, one number for each or for each pack."""
+    players, device, parts = adversaries(model), device_of(model), []
+    for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
+        given = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)
+        parts.append(players.discriminator(*given).float().cpu())
+    return torch.cat(parts)

@@ -1,0 +1,1 @@
+"""Detect anomalies with a model of normal images only."""

@@ -1,0 +1,293 @@
+"""Anomaly detection by one-class learning: a model that knows one class, and what it makes of all others.
+
+Training and validation rows are of the normal class alone, so that early stopping and the choice of the
+best weights need no anomalies; the test split holds everything. An image is scored by how much of it the
+model does not explain (`unexplained`), and scores are judged by AUROC: how often an anomaly has a higher one
+than a normal image. A model that learned with noise is given clean images here.
+
+Shapes: N images (N, C, H, W) with pixels in 0..1, scores (N,).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+
+from pellucid.config import Config
+from pellucid.data.dataset import Dataset
+from pellucid.data.one_class import of_class
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.split import class_codes
+from pellucid.errors import BadDataError, ConfigError
+from pellucid.evaluation import EVALUATION, Outcome, Trained, measure
+from pellucid.nn.modes import evaluating
+from pellucid.record import Run
+from pellucid.tasks import objectives
+from pellucid.tasks.anomaly import anomaly_blocks
+from pellucid.tasks.anomaly.reconstruction_score import threshold, unexplained
+from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.reconstruction import denoising
+from pellucid.tasks.reconstruction.objective import NoiseKind
+from pellucid.tasks.reconstruction.task import FITTED, LATENT_DIMS, ROWS, SHOWN
+from pellucid.tasks.shared import latents
+from pellucid.tasks.shared.image_grid import picture, stacked
+from pellucid.tasks.shared.image_task import ImageTask, few
+from pellucid.tasks.shared.snapshots import Film
+from pellucid.tasks.task import Baselines, answer, build_objective
+from pellucid.train.callbacks import Callback
+from pellucid.train.objective import Objective
+
+BATCH = 256
+CAPTIONS = {
+    "strangest": ("False alarms", "The normal images with the highest scores."),
+    "missed": ("What it misses", "The images of other classes with the lowest scores."),
+}
+
+Score = Callable[[Tensor], Tensor]
+"""Images (N, C, H, W) -> how strange each is, (N,)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How strange images are.
+
+    Attributes:
+        values: (N,).
+        limit: the score above which an image counts as an anomaly; None if the run kept none.
+    """
+
+    values: np.ndarray
+    limit: float | None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict an image: its score and, where there is a limit, the verdict."""
+        return [{"prediction": self._said(value)} for value in self.values.tolist()]
+
+    def _said(self, value: float) -> dict[str, Any]:
+        if self.limit is None:
+            return {"score": value}
+        return {"verdict": "anomaly" if value > self.limit else "normal", "score": value, "limit": self.limit}
+
+
+class Anomaly(ImageTask):
+    """Know one class, and find what does not belong to it."""
+
+    name: ClassVar[Any] = "anomaly"
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        """Keep the normal rows of training and validation, and decode images without scaling them.
+
+        Raises:
+            ConfigError: no class of the data is named as normal, or pixels would be scaled.
+            BadDataError: there are no classes, no images, or not both kinds in the test split.
+        """
+        normal = _normal(dataset, config)
+        learned = [split for split in ("train", "validation") if split in dataset.splits]
+        _check_test(dataset, normal)
+        return super().prepare(of_class(dataset, normal, learned), config, reads_tokens, fitted)
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        return build_objective(_objective, config)
+
+    def baselines(self, prepared: Prepared) -> Baselines:
+        """How far from the mean image; PCA, by its squared error ("pca_pixels") and by the score ("pca")."""
+        if "test" not in prepared.rows:
+            return {}
+        train, model = few(prepared, "train", FITTED), prepared.config.model
+        mean = train.mean(0)
+        methods: dict[str, Score] = {"mean_image": lambda images: _squared(images, mean)}
+        if model.name in LATENT_DIMS:
+            restore = denoising.pca(train, model.options.get("latent_dim", LATENT_DIMS[model.name]))
+            methods["pca_pixels"] = lambda images: _squared(images, restore(images))
+            methods["pca"] = lambda images: unexplained(images, restore(images))
+        found: Baselines = {}
+        for name, method in methods.items():
+            scores, classes = _scored(method, prepared.batches("test"))
+            ranks = _ranks(scores, classes == _index(prepared))
+            found[name] = {f"test/{key}": value for key, value in ranks.items()}
+        return found
+
+    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+        images = few(prepared, prepared.validation, SHOWN)
+        probs = self.objective(prepared.config).probs
+
+        def draw(model: nn.Module) -> bytes:
+            return stacked([images, latents.restore(model, images, probs)])
+
+        return [Film(run, draw, title="Reconstructions while it learns", caption=ROWS)]
+
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+        """Score every image of a split; there is AUROC where it holds more than the normal class."""
+        score, index = _score(trained), _index(prepared)
+        with evaluating(trained.model):
+            scores, classes = _scored(score, prepared.batches(split))
+            held_out, theirs = _scored(score, prepared.batches(prepared.validation))
+        limit = threshold(held_out[theirs == index])
+        normal, names = classes == index, prepared.preprocess.classes
+        metrics = {"score_normal": scores[normal].mean().item()}
+        shown = {"strangest": _order(scores, normal, largest=True)}
+        blocks: list[dict[str, Any]] = []
+        if normal.all():
+            metrics = {**measure(trained, prepared.batches(split)), **metrics}
+        else:
+            metrics = {**_ranks(scores, normal), **metrics, **_verdicts(scores, normal, limit)}
+            shown["missed"] = _order(scores, ~normal, largest=False)
+            values, codes = scores.numpy(), classes.numpy()
+            blocks = [
+                anomaly_blocks.histogram(values, codes == index, limit),
+                anomaly_blocks.by_class(values, codes, index, limit, names),
+            ]
+        drawn, pictures = _pictures(trained, prepared, split, shown)
+        columns = {"row": np.arange(len(scores)), "target": classes.numpy(), "score": scores.numpy()}
+        summary = {"rows": len(scores), "task": self.name, "normal": names[index], "limit": limit}
+        return Outcome(metrics, summary, pa.table(columns), blocks=[*blocks, *drawn], pictures=pictures)
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Scores:
+        """Score images, and say which are anomalies by the limit that the run kept.
+
+        Raises:
+            ModelError, BadDataError: the inputs are not images of the size the model learned from.
+        """
+        return answer(_judged, trained, inputs, options)
+
+
+# ---- what is normal ----------------------------------------------------------------------------------
+
+
+def _objective(
+    normal: Any = None,
+    loss: Any = "mse",
+    *,
+    noise: float = 0.0,
+    noise_kind: NoiseKind = "gaussian",
+) -> Objective:
+    """`objectives.anomaly`; which class is normal is the task's concern."""
+    return objectives.anomaly(loss, noise=noise, noise_kind=noise_kind)
+
+
+def _normal(dataset: Dataset, config: Config) -> str:
+    """Return the name of the normal class."""
+    if dataset.task != "classification":
+        raise BadDataError(
+            f"anomaly learns one class and needs the classes of the images; {dataset.name} has "
+            f"{f'the target {dataset.target!r} ({dataset.task})' if dataset.target else 'no target'}.",
+            remedy="--target names a column of classes, or a folder with a subfolder for each class",
+        )
+    asked = config.objective.options.get("normal")
+    if str(asked) not in dataset.classes:
+        received = "none" if asked is None else repr(asked)
+        raise ConfigError(
+            f"objective.options.normal: expected the class to learn, one of {', '.join(dataset.classes)}; "
+            f"received {received}.",
+            remedy=f"--set objective.options.normal={dataset.classes[0]}",
+        )
+    return str(asked)
+
+
+def _check_test(dataset: Dataset, normal: str) -> None:
+    """Refuse a test split without normal images, or with nothing else."""
+    if (table := dataset.splits.get("test")) is None:
+        return
+    assert dataset.target is not None
+    here = class_codes(dataset.column(dataset.target), table[dataset.target]) == dataset.classes.index(normal)
+    if here.all() or not here.any():
+        raise BadDataError(
+            f"{dataset.name}: {here.sum():,} of the {len(here):,} rows of the test split are of the class "
+            f"{normal!r}: expected some of it and some of others.",
+            remedy="more test rows, or a larger data.fraction",
+        )
+
+
+def _index(prepared: Prepared) -> int:
+    return prepared.preprocess.classes.index(str(prepared.config.objective.options["normal"]))
+
+
+# ---- scores ------------------------------------------------------------------------------------------
+
+
+def _score(trained: Trained) -> Score:
+    """Return what scores images by a trained model."""
+    probs = trained.objective.probs
+    return lambda images: unexplained(images, latents.restore(trained.model, images, probs))
+
+
+def _scored(score: Score, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the score and the class of every row, (N,) each."""
+    found = [(score(images), classes) for images, classes in batches]
+    scores, classes = zip(*found, strict=True)
+    return torch.cat(scores), torch.cat(classes)
+
+
+def _squared(images: Tensor, restored: Tensor) -> Tensor:
+    return (images - restored).square().flatten(1).mean(1)
+
+
+def _ranks(scores: Tensor, normal: Tensor) -> dict[str, float]:
+    """How well scores put anomalies above normal images."""
+    strange, values = (~normal).numpy(), scores.numpy()
+    return {
+        "auroc": float(roc_auc_score(strange, values)),
+        "average_precision": float(average_precision_score(strange, values)),
+    }
+
+
+def _verdicts(scores: Tensor, normal: Tensor, limit: float) -> dict[str, float]:
+    """What comes of calling images above the limit anomalies."""
+    above = (scores > limit).double()
+    return {
+        "score_others": scores[~normal].mean().item(),
+        "detected": above[~normal].mean().item(),
+        "false_alarms": above[normal].mean().item(),
+    }
+
+
+def _judged(trained: Trained, inputs: Any) -> Scores:
+    images = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
+    score = _score(trained)
+    with evaluating(trained.model):
+        values = torch.cat([score(batch) for batch in images.split(BATCH)])
+    return Scores(values.numpy(), _kept_limit(trained))
+
+
+def _kept_limit(trained: Trained) -> float | None:
+    """Return the limit that a run wrote down when it was evaluated; None where it never was."""
+    if trained.folder is None:
+        return None
+    for split in EVALUATED:
+        path = trained.folder / EVALUATION / f"{split}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))["limit"]
+    return None
+
+
+# ---- pictures ----------------------------------------------------------------------------------------
+
+
+def _order(scores: Tensor, chosen: Tensor, *, largest: bool) -> Tensor:
+    """Return the numbers of the chosen rows with the most extreme scores, the most extreme first."""
+    rows = chosen.nonzero().flatten()
+    return rows[scores[rows].topk(min(SHOWN, len(rows)), largest=largest).indices]
+
+
+def _pictures(
+    trained: Trained, prepared: Prepared, split: str, shown: dict[str, Tensor]
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Draw rows of a split, each above what the model makes of it: the blocks, and their files."""
+    blocks, pictures = [], {}
+    for what, rows in shown.items():
+        images, _ = next(iter(prepared.rows[split].batches([rows])))
+        restored = latents.restore(trained.model.eval(), images, trained.objective.probs)
+        file, (title, caption) = f"{split}-{what}.png", CAPTIONS[what]
+        pictures[file] = stacked([images, restored])
+        blocks.append(picture(title, f"{caption} {ROWS}", file))
+    return blocks, pictures

@@ -1,0 +1,1 @@
+"""Forecast the next rows of a time series."""

@@ -1,0 +1,115 @@
+"""Gaps in texts: what stands beside them, what a model would fill in, and how sure it is.
+
+Shapes: B texts, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pellucid.data.batches import Batches
+from pellucid.data.text.text_inputs import MASK, TextInputs
+from pellucid.data.text.token_rows import IGNORED
+from pellucid.errors import UsageError
+from pellucid.evaluation import Trained
+from pellucid.nn.modes import evaluating
+from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared.texts import tokens_of
+
+SHOWN, BESIDE, GUESSES = 12, 12, 3
+"""Gaps that are shown, tokens to either side of each, and guesses for it."""
+
+
+# ---- counting ----------------------------------------------------------------------------------
+
+
+def between(tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The tokens of a stream that may be gaps, with codes of the left neighbor and of both, (N,) each."""
+    kept = tokens[1:-1] > MASK
+    left, here, right = (part[kept] for part in (tokens[:-2], tokens[1:-1], tokens[2:]))
+    return here, [ngrams.code([left]), ngrams.code([left, right])]
+
+
+def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What stood in the gaps of some batches, with codes of the neighbors as they are seen, gaps included."""
+    words, lefts, rights = [], [], []
+    for inputs, targets in batches:
+        gaps = (targets != IGNORED).numpy()
+        padded = np.pad(inputs.numpy(), ((0, 0), (1, 1)), constant_values=-1)
+        words.append(targets.numpy()[gaps])
+        lefts.append(padded[:, :-2][gaps])
+        rights.append(padded[:, 2:][gaps])
+    left, right = np.concatenate(lefts), np.concatenate(rights)
+    return np.concatenate(words), [ngrams.code([left]), ngrams.code([left, right])]
+
+
+# ---- filling -----------------------------------------------------------------------------------
+
+
+def probs(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The probability of every token at every place, (B, T, V), on the CPU."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with evaluating(model):
+        return model(inputs.to(device)).float().softmax(-1).cpu()
+
+
+def filled(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Texts with the likeliest token in every gap, (B, T)."""
+    return torch.where(targets == IGNORED, inputs, probs(model, inputs).argmax(-1))
+
+
+def answer(model: nn.Module, encoded: TextInputs, text: str) -> dict[str, Any]:
+    """Fill the gaps of a text, and say what else might stand in each.
+
+    Raises:
+        UsageError: it has no gap, or is longer than the model reads.
+    """
+    ids = torch.from_numpy(encoded.encode([text], masks=True).ids.astype(np.int64))
+    gaps = ids == MASK
+    if not gaps.any():
+        raise UsageError(f"The text has no gap: expected [MASK] in {text!r:.60}.")
+    if len(ids) > encoded.max_seq_len:
+        raise UsageError(
+            f"The text has {len(ids):,} tokens: expected at most {encoded.max_seq_len}, as in training."
+        )
+    found = probs(model, ids[None])[0]
+    whole = torch.where(gaps, found.argmax(1), ids)
+    guesses = [dict(_guesses(encoded, row)) for row in found[gaps]]
+    return {"prompt": text, "prediction": encoded.decode(whole.numpy()), "gaps": guesses}
+
+
+def filled_block(trained: Trained, batches: Batches) -> dict[str, Any]:
+    """Some gaps with what stood there and what the model thinks of."""
+    encoded, rows = tokens_of(trained.preprocess), []
+    inputs, targets = next(iter(batches))
+    inputs, targets = inputs[:SHOWN], targets[:SHOWN]
+    found = probs(trained.model, inputs)
+    for row in range(len(inputs)):
+        places = torch.nonzero(inputs[row] == MASK).flatten()
+        if not len(places):
+            continue
+        place = int(places[len(places) // 2])
+        start = max(0, place - BESIDE)
+        around = encoded.decode(inputs[row, start : place + BESIDE + 1].numpy())
+        said = ", ".join(f"{word} {share:.0%}" for word, share in _guesses(encoded, found[row, place]))
+        rows.append([around, encoded.pieces([int(targets[row, place])])[0], said])
+    return {
+        "kind": "table",
+        "title": "Gaps it fills",
+        "caption": "The middle gap of some texts, [MASK], with what stood there and its likeliest guesses.",
+        "columns": ["text", "what stood there", "guesses"],
+        "rows": rows,
+    }
+
+
+def _guesses(encoded: TextInputs, row: Tensor) -> list[tuple[str, float]]:
+    """The likeliest tokens of a place, (V,), with their probability."""
+    best = row.topk(min(GUESSES, len(row)))
+    return [
+        (encoded.pieces([token])[0], share)
+        for token, share in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Learn an embedding in which distances compare examples."""

@@ -1,0 +1,95 @@
+"""An embedding in which examples of one class lie together and those of two classes apart."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.train.losses import contrastive, triplet
+from pellucid.train.objective import Measures, Objective, Phase, one_of
+
+
+def metric_learning(
+    loss: Literal["triplet", "contrastive", "supcon"] = "triplet",
+    *,
+    margin: float = 0.5,
+    temperature: float = 0.1,
+) -> Objective:
+    """Learn distances from classes.
+
+    The loss is `losses.triplet` (the farthest of a class nearer than the nearest of another; Hermans et al.
+    2017), `losses.contrastive` (Hadsell et al. 2006) or `supcon` (Khosla et al. 2020). All compare the rows
+    of a batch with each other, so a batch needs several rows of a class.
+
+    Batches are (inputs, classes (B,)); models give embeddings (B, D) of unit length. Measured are the loss,
+    and "precision": the share of rows whose nearest other row of the batch is of their class, among the rows
+    whose batch holds another of their class. The best weights are those with the highest.
+
+    Args:
+        loss: "triplet", "contrastive" or "supcon".
+        margin: a Euclidean distance; between unit vectors it lies in 0..2. Triplet and contrastive alone.
+        temperature: cosines are divided by it, > 0. Supcon alone.
+
+    Raises:
+        ConfigError: no such loss.
+    """
+    functions = {
+        "triplet": partial(triplet, margin=margin),
+        "contrastive": partial(contrastive, margin=margin),
+        "supcon": partial(supcon, temperature=temperature),
+    }
+    one_of("loss", loss, functions)
+    function = functions[loss]
+
+    def train(model: nn.Module, batch: Any) -> Tensor:
+        inputs, classes = batch
+        return function(model(inputs).float(), classes)
+
+    def measure(model: nn.Module, batch: Any) -> Measures:
+        inputs, classes = batch
+        embeddings = model(inputs).float()
+        hits, asked = _nearest(embeddings, classes)
+        return {
+            "loss": (function(embeddings, classes) * len(classes), len(classes)),
+            "precision": (hits, asked),
+        }
+
+    return Objective(
+        "metric_learning", (Phase("train", train),), measure, monitor="val/precision", mode="max"
+    )
+
+
+def supcon(embeddings: Tensor, classes: Tensor, *, temperature: float = 0.1) -> Tensor:
+    r"""Cross-entropy of finding the others of a row's class among all other rows of the batch.
+
+    $\frac{1}{|P_i|} \sum_{p \in P_i} -\ln
+    \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \ne i} \exp(z_i \cdot z_a / \tau)}$, mean over the rows i that
+    have others of their class, $P_i$; 0 if none has. Khosla et al. 2020, Supervised Contrastive Learning,
+    equation 2.
+
+    Args:
+        embeddings: (B, D); brought to unit length here.
+        classes: (B,), integer.
+        temperature: tau, > 0.
+    """
+    units = F.normalize(embeddings.float(), dim=1)
+    own = torch.eye(len(units), dtype=torch.bool, device=units.device)
+    positive = (classes[:, None] == classes[None, :]) & ~own  # (B, B)
+    log_probs = (units @ units.T / temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
+    counts = positive.sum(1)
+    terms = -log_probs.masked_fill(~positive, 0).sum(1) / counts.clamp(min=1)  # (B,)
+    return terms.sum() / (counts > 0).sum().clamp(min=1)
+
+
+def _nearest(embeddings: Tensor, classes: Tensor) -> tuple[Tensor, int]:
+    """How many rows have their nearest other row in their class; among how many that could."""
+    distances = torch.cdist(embeddings, embeddings)
+    distances.fill_diagonal_(torch.inf)
+    same = classes[:, None] == classes[None, :]
+    asked = same.sum(1) > 1
+    hits = (classes[distances.argmin(1)] == classes) & asked
+    return hits.sum(), int(asked.sum())

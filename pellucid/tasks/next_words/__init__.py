@@ -1,0 +1,1 @@
+"""Predict which words follow soon."""

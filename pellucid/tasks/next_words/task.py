@@ -1,0 +1,116 @@
+"""Which words come soon: a task for networks that are to begin another with what they know of words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pellucid.config import Config
+from pellucid.data.text.text_inputs import TextInputs
+from pellucid.errors import UsageError
+from pellucid.evaluation import Outcome, Trained, measure
+from pellucid.nn.modes import evaluating
+from pellucid.record import Run
+from pellucid.tasks import objectives
+from pellucid.tasks.language_model.task import LanguageModel, token_counts
+from pellucid.tasks.next_words.objective import RARE, SPECIAL, importance
+from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.shared.model_interfaces import scoring
+from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.task import Answer, Baselines, build_objective
+from pellucid.train.callbacks import Callback
+from pellucid.train.objective import Objective
+
+SHOWN, NEAREST, EXPECTED = 16, 8, 10
+"""Words that are shown, words near each, and words that are expected after a text."""
+COMMON = 200
+"""Words more frequent than this many others are passed over when some are chosen to be shown."""
+
+
+class WordsAhead(LanguageModel):
+    """Say which words come soon."""
+
+    name = "words_ahead"
+    _remedy = "a model such as phrase_lm or lstm_lm"
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        counts = token_counts(prepared) if prepared else None
+        return build_objective(objectives.words_ahead, config, counts=counts)
+
+    def baselines(self, prepared: Prepared) -> Baselines:
+        """How often each word is there, whatever came before it."""
+        counts = token_counts(prepared)
+        weights = importance(counts, prepared.config.objective.options.get("rare", RARE))
+        logs = (counts * weights).clamp(min=1e-3).log()
+        logs = logs - logs.logsumexp(0)
+        found = {}
+        for split, prefix in EVALUATED.items():
+            if split in prepared.rows:
+                there = token_counts(prepared, split) * weights
+                found[f"{prefix}/loss"] = float(-(there * logs).sum() / there.sum().clamp(min=1e-6))
+        return {"unigram": found}
+
+    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+        encoded, words = tokens_of(prepared.preprocess), _words(prepared)
+
+        def text(model: nn.Module) -> str:
+            return "\n".join(f"{word}: {', '.join(near)}" for word, near in _alike(model, encoded, words))
+
+        caption = "For some words those whose vectors are nearest, after every epoch."
+        return [Texts(run, text, title="Words it takes for alike, while it learns", caption=caption)]
+
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+        weighed = replace(trained, objective=self.objective(prepared.config, prepared))
+        loss = measure(weighed, prepared.batches(split))["loss"]
+        metrics = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        alike = _alike(trained.model, tokens_of(trained.preprocess), _words(prepared))
+        block = {
+            "kind": "table",
+            "title": "Words it takes for alike",
+            "caption": "Some words, and those that it expects at the same places: the nearest by the angle "
+            "between the vectors that make their scores.",
+            "columns": ["word", "nearest"],
+            "rows": [[word, ", ".join(near)] for word, near in alike],
+        }
+        return Outcome(metrics, {"rows": len(prepared.rows[split]), "task": self.name}, blocks=[block])
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
+        """Say which words come soon after texts, those first that are likelier there than elsewhere."""
+        if options:
+            raise UsageError(f"Telling the words ahead has no options: received {', '.join(options)}.")
+        encoded, model = tokens_of(trained.preprocess), scoring(trained.model)
+        weight, bias = model.scorer()
+        answers = []
+        with evaluating(trained.model):
+            for text in asked(trained.preprocess, inputs):
+                ids = torch.from_numpy(encoded.read([text]).ids.astype(np.int64))[None]
+                scores = F.linear(model.hidden(ids.to(weight.device))[0, -1], weight, bias)[SPECIAL:]
+                best = scores.topk(min(EXPECTED, len(scores))).indices + SPECIAL
+                answers.append({"prompt": text, "prediction": ", ".join(encoded.pieces(best.tolist()))})
+        return Written(answers)
+
+
+def _words(prepared: Prepared) -> list[int]:
+    """Some of the frequent words, without the most frequent, which are alike in grammar alone."""
+    order = token_counts(prepared)[SPECIAL:].argsort(descending=True) + SPECIAL
+    chosen = order[COMMON if len(order) > 10 * COMMON else 0 :][: 100 * SHOWN]
+    steps = np.linspace(0, len(chosen) - 1, min(SHOWN, len(chosen))).astype(int)
+    return [int(chosen[step]) for step in steps]
+
+
+def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tuple[str, list[str]]]:
+    """The words nearest to each of some, by the vectors that make scores."""
+    vectors = F.normalize(scoring(model).scorer()[0].detach().float(), dim=1)[SPECIAL:]  # (V - 5, H)
+    close = vectors[torch.tensor(words) - SPECIAL] @ vectors.T
+    close[torch.arange(len(words)), torch.tensor(words) - SPECIAL] = -torch.inf
+    nearest = close.topk(min(NEAREST, len(vectors) - 1)).indices + SPECIAL
+    return [
+        (encoded.pieces([word])[0], encoded.pieces(row.tolist()))
+        for word, row in zip(words, nearest, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Encode and reconstruct images; denoise them."""

@@ -1,0 +1,1 @@
+"""Write one text from another, such as its translation."""

@@ -1,0 +1,143 @@
+"""Translations: found by beam search, set beside references, and beside what needs no network.
+
+Shapes: N texts, S source tokens, T target tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pellucid.data.batches import Batches
+from pellucid.data.text.ragged import Ragged, join, spans
+from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
+from pellucid.data.text.token_rows import RaggedRows
+from pellucid.models import generation
+from pellucid.nn import explicit_attention
+from pellucid.nn.modes import evaluating
+from pellucid.tasks.shared.image_task import device_of
+
+BATCH = 64
+ROUNDS = 5
+"""Of the algorithm that finds which words translate which."""
+NULL = 0
+"""The word that words without a source come from; it stands in the place of padding."""
+
+
+def can_translate(model: nn.Module) -> bool:
+    """Whether a model can be searched for the likeliest target."""
+    return all(hasattr(model, name) for name in ("encode", "decode", "new_cache", "max_target_len"))
+
+
+def translate(
+    model: Any, sources: Ragged, *, beams: int = 4, length_penalty: float = 0.6
+) -> list[tuple[list[int], float]]:
+    """Find the likeliest target of every source.
+
+    Args:
+        model: an encoder-decoder.
+        sources: N rows of tokens.
+        beams: beginnings that are kept; 1 is greedy.
+        length_penalty: see `pellucid.models.generation.beam_search`.
+
+    Returns:
+        N pairs of the target's tokens, without BOS and EOS, and its score.
+    """
+    device = device_of(model)
+    found: list[tuple[list[int], float]] = [([], 0.0)] * sources.rows
+    for inputs, rows in Batches(RaggedRows(sources, torch.arange(sources.rows)), BATCH):
+        limit = 2 * inputs.shape[1] + 10  # a target that is longer has gone wrong
+        best = generation.beam_search(
+            model, inputs.to(device), beams=beams, max_new_tokens=limit, length_penalty=length_penalty
+        )
+        for row, tokens, score in zip(
+            rows.tolist(), best.tokens[:, 0].tolist(), best.scores[:, 0].tolist(), strict=True
+        ):
+            found[row] = [token for token in tokens if token not in (0, EOS)], score
+    return found
+
+
+def bleu(translations: Sequence[str], references: Sequence[str], lowercase: bool) -> tuple[float, str]:
+    """BLEU (Papineni et al. 2002), 0..100, of texts against one reference each, with its signature.
+
+    Computed by SacreBLEU (Post 2018), which cuts texts into words itself, so that scores compare.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    scorer = BLEU(lowercase=lowercase)
+    score = scorer.corpus_score(list(translations), [list(references)]).score
+    return score, str(scorer.get_signature())
+
+
+def alignment(
+    model: Any, source: Sequence[int], target: Sequence[int], inputs: TextInputs, outputs: TextInputs
+) -> dict[str, Any] | None:
+    """Show which source tokens the last layer looks at for each target token; None if it has no such layer.
+
+    Args:
+        model: an encoder-decoder.
+        source: tokens.
+        target: tokens, without BOS and EOS; of one that was never ended, those the model has room for.
+        inputs: what source tokens mean.
+        outputs: what target tokens mean.
+    """
+    device = device_of(model)
+    target = target[: getattr(model, "max_target_len", len(target) + 1) - 1]
+    with explicit_attention(model) as maps, evaluating(model):
+        model(torch.tensor([[*source]], device=device), torch.tensor([[BOS, *target]], device=device))
+        seen = [weights for name, weights in maps().items() if "cross_attention" in name]
+    if not seen:
+        return None
+    return {
+        "kind": "heatmap",
+        "title": "What it looks at",
+        "caption": "For each word it writes (rows), how much it looks at each word it reads (columns): the "
+        "attention of the last layer, averaged over its heads.",
+        "rows": [*outputs.pieces(target), "(end)"],
+        "columns": inputs.pieces(source),
+        "values": [[round(value, 4) for value in row] for row in seen[-1][0].mean(0).tolist()],
+    }
+
+
+def dictionary(sources: Ragged, targets: Ragged, vocab_size: int, rounds: int = ROUNDS) -> np.ndarray:
+    """Learn the likeliest translation of every source token: IBM Model 1 (Brown et al. 1993).
+
+    Args:
+        sources, targets: N rows of tokens each, without BOS and EOS.
+        vocab_size: source tokens there are.
+        rounds: of expectation and maximization.
+
+    Returns:
+        (vocab_size,) target tokens; -1 for tokens that were never seen.
+    """
+    sizes = sources.lengths + 1  # each source has NULL, too
+    words = np.zeros(int(sizes.sum()), np.int64)
+    words[np.delete(np.arange(len(words)), np.cumsum(sizes) - sizes)] = sources.ids
+    firsts = np.repeat(np.cumsum(sizes) - sizes, targets.lengths)
+    reach = np.repeat(sizes, targets.lengths)  # (T,) source words each target word may come from
+    left = words[spans(firsts, reach)]
+    place = np.repeat(np.arange(len(targets.ids)), reach)
+    width = int(targets.ids.max(initial=0)) + 1
+    pairs, pair = np.unique(left * width + targets.ids[place], return_inverse=True)
+    owners = pairs // width
+    probs = np.ones(len(pairs))
+    for _ in range(rounds):
+        weights = probs[pair]
+        weights /= np.bincount(place, weights)[place]
+        probs = np.bincount(pair, weights)
+        probs /= np.bincount(owners, probs)[owners]
+    order = np.lexsort((probs, owners))
+    last = np.flatnonzero(np.diff(owners, append=-1))
+    best = np.full(vocab_size, -1)
+    best[owners[last]] = (pairs[order] % width)[last]
+    return best
+
+
+def word_by_word(sources: Ragged, best: np.ndarray) -> Ragged:
+    """Translate by a `dictionary`, in the order of the source."""
+    rows = [best[sources.row(number)] for number in range(sources.rows)]
+    return join([row[row >= 0] for row in rows], 2**32)

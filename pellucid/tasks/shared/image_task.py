@@ -1,0 +1,103 @@
+"""What the tasks that learn images themselves share: pixels in 0..1, and no target needed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from pellucid.config import Config
+from pellucid.data.augment import Augmenter
+from pellucid.data.batches import MemoryRows, Rows, rows
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import BadDataError, ConfigError
+from pellucid.tasks import objectives
+from pellucid.tasks.prepared import Prepared, sample
+from pellucid.tasks.task import Task, build_objective
+from pellucid.train.objective import Objective
+
+SEED = 0
+"""Of the noise that is looked at, the same in every epoch and every run."""
+
+
+class ImageTask(Task):
+    """Base: batches are (images in 0..1, classes where there are any)."""
+
+    name: ClassVar[Any]
+    labelled: ClassVar[bool] = False
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        """Decode images without scaling them.
+
+        Raises:
+            ConfigError: pixels would be scaled.
+            BadDataError: the rows are no images, or their pixels leave 0..1.
+        """
+        data = config.data
+        if data.normalize:
+            raise ConfigError(
+                f"{self.name} learns pixels in 0..1, and data.normalize would scale them.",
+                remedy="--set data.normalize=false",
+            )
+        preprocess = fitted or Preprocess.fit(dataset, image_size=data.image_size, normalize=False)
+        shape = preprocess.input_shape
+        if len(shape) != 3:
+            raise BadDataError(
+                f"{self.name} expects images (C, H, W); {dataset.name} has rows of shape {shape}."
+            )
+        encoded = {name: _encoded(table, preprocess, data.memory) for name, table in dataset.splits.items()}
+        _check_range(encoded["train"][0], dataset.name)
+        augment = Augmenter(data.augment, preprocess.num_outputs)
+        return Prepared(
+            config,
+            dataset,
+            preprocess,
+            {name: found for name, (found, _) in encoded.items()},
+            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            augment or None,
+        )
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        return build_objective(objectives.BUILDERS[self.name], config)
+
+
+def _encoded(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:
+    """The rows of a table; without a target, zeros stand in for classes."""
+    if preprocess.target is not None:
+        return rows(table, preprocess, share)
+    inputs = preprocess.inputs(table)
+    return MemoryRows(inputs, torch.zeros(len(inputs), dtype=torch.long)), "in memory"
+
+
+def _check_range(source: Rows, name: str) -> None:
+    """Arrays may hold anything; what is streamed was decoded from images."""
+    if not isinstance(source, MemoryRows):
+        return
+    low, high = (value.item() for value in source.inputs.aminmax())
+    if low < 0 or high > 1:
+        raise BadDataError(
+            f"Expected pixels in 0..1, received values from {low:g} to {high:g} in {name}.",
+            remedy="divide them by their largest value",
+        )
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def few(prepared: Prepared, split: str, count: int) -> Tensor:
+    """Return at most `count` images of a split, (N, C, H, W), always the same."""
+    return sample(prepared.rows[split], count)[0]
+
+
+def class_names(preprocess: Preprocess, targets: Tensor) -> list[str]:
+    """Return the class of each row; "" where there are none."""
+    classes = preprocess.classes
+    if not classes or targets.ndim != 1 or targets.is_floating_point():
+        return [""] * len(targets)
+    return [classes[index] for index in targets.tolist()]

@@ -1,0 +1,262 @@
+"""Predicting a target: classes, several labels, or amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from pellucid.config import Config
+from pellucid.data.augment import Augmenter
+from pellucid.data.batches import Batches, MemoryRows, rows
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ConfigError, ModelError, PellucidError
+from pellucid.evaluation import Outcome, Trained, forward
+from pellucid.tasks import objectives
+from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
+from pellucid.tasks.shared import attribution, scoring
+from pellucid.tasks.task import Baselines, Task, build_objective
+from pellucid.train.baseline import baselines
+from pellucid.train.catalogue import lookup
+from pellucid.train.losses import LOSSES
+from pellucid.train.objective import Objective
+
+EVAL_TOKENS_BATCH = 256
+"""Texts in a batch that is measured: they may be long."""
+TRAIN_SAMPLE, EVAL_SAMPLE = 60_000, 25_000
+"""Most rows that the linear model is fitted on, and measured on."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about some rows.
+
+    Attributes:
+        outputs: (N, K) probabilities of the classes, or (N,) / (N, D) values in the target's own units.
+        classes: the names of the K classes; () for regression.
+    """
+
+    outputs: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[Any]:
+        """The most probable class of each row, or the value itself."""
+        if not self.classes:
+            return self.outputs.tolist()
+        return [self.classes[index] for index in self.outputs.argmax(1)]
+
+    def rows(self, top: int = 3) -> list[dict[str, Any]]:
+        """One dict a row: the prediction, and for classes the most probable `top` of them."""
+        if not self.classes:
+            return [{"prediction": value} for value in self.outputs.tolist()]
+        order = np.argsort(-self.outputs, axis=1)[:, :top]
+        return [
+            {
+                "prediction": self.classes[best[0]],
+                "confidence": float(probs[best[0]]),
+                "probs": {self.classes[index]: float(probs[index]) for index in best},
+            }
+            for probs, best in zip(self.outputs, order, strict=True)
+        ]
+
+
+class Supervised(Task):
+    """What the three tasks with a target share."""
+
+    kind: ClassVar[Literal["classification", "multilabel", "regression"]]
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        if dataset.task != self.name:
+            raise ConfigError(
+                f"objective.name is {self.name!r}, but the target {dataset.target!r} makes this "
+                f"{dataset.task}.",
+                remedy=f"--set objective.name={dataset.task}, or another --set data.target=COLUMN",
+            )
+        data = config.data
+        if data.text.tokenizer and not reads_tokens:
+            raise ConfigError(
+                f"data.text.tokenizer is {data.text.tokenizer!r}, but {config.model.name} reads no tokens.",
+                remedy="--set data.text.tokenizer=null for counts of words, or a model such as lstm",
+            )
+        text = data.text if reads_tokens else None
+        preprocess = fitted or Preprocess.fit(
+            dataset, image_size=data.image_size, normalize=data.normalize, text=text
+        )
+        encoded = {name: rows(table, preprocess, data.memory) for name, table in dataset.splits.items()}
+        augment = None
+        if any(data.augment.model_dump().values()):
+            augment = Augmenter(data.augment, preprocess.num_outputs)
+        return Prepared(
+            config,
+            dataset,
+            preprocess,
+            {name: found for name, (found, _) in encoded.items()},
+            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            augment,
+            eval_batch=EVAL_BATCH if preprocess.vocab_size is None else EVAL_TOKENS_BATCH,
+        )
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        self._check_loss(config)
+        return build_objective(objectives.BUILDERS[self.name], config, **self._options(config, prepared))
+
+    def _options(self, config: Config, prepared: Prepared | None) -> dict[str, Any]:
+        return config.objective.model_dump(include={"loss", "l1", "l2"})
+
+    def _check_loss(self, config: Config) -> None:
+        """Refuse a loss made for another task, such as a squared error between logits and class ids."""
+        name = config.objective.loss
+        if name is None:
+            return
+        loss = lookup("loss", name, LOSSES)
+        if self.name not in loss.tasks:
+            fitting = ", ".join(other.name for other in LOSSES.values() if self.name in other.tasks)
+            raise ConfigError(
+                f"objective.loss {name!r} is for {' or '.join(loss.tasks)}, and this is {self.name}.",
+                remedy=f"one of: {fitting}",
+            )
+
+    def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
+        source = prepared.rows["train"]
+        inputs, _ = next(source.batches([torch.arange(min(2, len(source)))]))
+        training = model.training
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        try:
+            with torch.no_grad():
+                outputs = model.eval()(inputs.to(device))
+        except PellucidError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model cannot take inputs of shape {tuple(inputs.shape)}: {error}"
+            ) from error
+        finally:
+            model.train(training)
+        expected = (len(inputs), prepared.preprocess.num_outputs)
+        if tuple(outputs.shape) != expected and tuple(outputs.shape) != expected[: outputs.ndim]:
+            raise ModelError(
+                f"The model's outputs have shape {tuple(outputs.shape)}, expected {expected}: "
+                f"one logit for each of the {expected[1]} outputs of {prepared.dataset.name}.",
+                remedy=f"a last layer of {expected[1]}",
+            )
+
+    def baselines(self, prepared: Prepared) -> Baselines:
+        """Guessing, and a linear model; of texts, on counts of their words."""
+        numbers = sample if prepared.preprocess.vocab_size is None else _counted(prepared.dataset)
+        sources = prepared.rows if prepared.preprocess.vocab_size is None else prepared.dataset.splits
+        evals = {
+            prefix: numbers(sources[split], EVAL_SAMPLE)
+            for split, prefix in EVALUATED.items()
+            if split in sources
+        }
+        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, self.kind)
+        return {name: in_own_units(values, prepared.preprocess.std) for name, values in found.items()}
+
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+        table = prepared.dataset.splits[split]
+        outputs, targets = forward(trained, prepared.batches(split))
+        preprocess = trained.preprocess
+        metrics, summary, predictions = self._score(outputs, targets, preprocess)
+        measured = trained.objective.measure(_Stored(outputs), (torch.zeros(0), targets))
+        metrics["loss"] = (measured["loss"][0] / measured["loss"][1]).item()
+        columns = {"row": np.arange(len(table)), **predictions}
+        chosen = scoring.worth_seeing(columns, classes=self.name == "classification")
+        examples = scoring.shown(
+            {key: values[chosen] for key, values in columns.items()}, table, preprocess.columns
+        )
+        summary = {"rows": len(table), "task": self.name, **summary}
+        blocks = attribution.blocks(trained, table, columns)
+        return Outcome(metrics, summary, pa.table(columns), examples, blocks)
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
+        raise NotImplementedError
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Prediction:
+        encoded = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
+        source = MemoryRows(encoded, torch.zeros(len(encoded)))
+        outputs, _ = forward(trained, Batches(source, EVAL_BATCH))
+        if trained.preprocess.classes:
+            return Prediction(trained.objective.probs(outputs).numpy(), tuple(trained.preprocess.classes))
+        return Prediction(trained.preprocess.untarget(outputs).numpy(), ())
+
+
+class Classification(Supervised):
+    """One class out of K."""
+
+    name = kind = "classification"
+
+    def _options(self, config: Config, prepared: Prepared | None) -> dict[str, Any]:
+        options = super()._options(config, prepared)
+        options["label_smoothing"] = config.objective.label_smoothing
+        if config.objective.class_weights and prepared is not None:
+            options["class_weights"] = _class_weights(prepared)
+        return options
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
+        return scoring.classification(outputs, targets, preprocess)
+
+
+class Multilabel(Supervised):
+    """Any number of K labels."""
+
+    name = kind = "multilabel"
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
+        return scoring.multilabel(outputs, targets, preprocess)
+
+
+class Regression(Supervised):
+    """One amount, or several."""
+
+    name = kind = "regression"
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
+        return scoring.regression(outputs, targets, preprocess)
+
+
+def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:
+    """Return what turns at most so many rows of texts into counts of words, and targets."""
+    preprocess = Preprocess.fit(dataset)
+
+    def numbers(table: pa.Table, limit: int) -> tuple[Tensor, Tensor]:
+        if len(table) > limit:
+            order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))
+            table = table.take(pa.array(order[:limit].sort().values.numpy()))
+        return preprocess.inputs(table), preprocess.targets(table)
+
+    return numbers
+
+
+class _Stored(nn.Module):
+    """A stand-in model whose outputs are already known, so that the objective can measure them."""
+
+    def __init__(self, outputs: Tensor):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.outputs
+
+
+def _class_weights(prepared: Prepared) -> Tensor:
+    counts = torch.zeros(prepared.preprocess.num_outputs)
+    for _, targets in Batches(prepared.rows["train"], 4096):
+        counts += torch.bincount(targets, minlength=len(counts))
+    return counts.sum() / (len(counts) * counts.clamp(min=1))
+
+
+def in_own_units(values: Mapping[str, float], stds: tuple[float, ...]) -> dict[str, float]:
+    """Bring errors on standardized targets to the target's own units; left out for several targets."""
+    errors = [key for key in values if key.endswith(("/mae", "/rmse"))]
+    if len(stds) > 1:
+        return {key: value for key, value in values.items() if key not in errors}
+    return {key: value * sum(stds) if key in errors else value for key, value in values.items()}

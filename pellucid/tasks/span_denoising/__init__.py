@@ -1,0 +1,1 @@
+"""Restore spans that were cut out of a text."""

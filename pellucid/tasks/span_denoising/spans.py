@@ -1,0 +1,147 @@
+"""Spans cut out of texts: what was written in their place, and what counting would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
+from pellucid.tasks.shared import ngrams
+
+SHARE, LENGTH = 0.15, 3.0
+COUNTING = ("unigram", "bigram", "trigram", "4-gram")
+"""What counting is done, by name: the place of each is the number of tokens before a gap that it sees."""
+DEPTH = len(COUNTING) - 1
+
+
+def gaps_of(window: int) -> int:
+    """How many spans are cut out of a window of tokens."""
+    return max(1, round(round(window * SHARE) / LENGTH))
+
+
+def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:
+    """The spans of a target, by the number of their gap; what stands before the first gap is dropped."""
+    found: dict[int, list[int]] = {}
+    now: list[int] = []
+    for token in tokens:
+        if token >= first_gap:
+            now = found.setdefault(token - first_gap, [])
+        elif token == EOS:
+            break
+        elif token not in (0, BOS):
+            now.append(token)
+    return found
+
+
+def filled(source: Sequence[int], found: dict[int, list[int]], first_gap: int) -> list[int]:
+    """A source with spans put into its gaps."""
+    made: list[int] = []
+    for token in source:
+        made += found.get(token - first_gap, []) if token >= first_gap else [token]
+    return made
+
+
+def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The tokens of targets, and codes of what stood before each in the text, for counting.
+
+    All gaps are one word, since which comes next is known; the first token of a span follows the last token
+    before its gap.
+
+    Args:
+        batches: of sources and targets.
+        first_gap: the token of the first gap.
+        most: texts to look at.
+    """
+    words: list[int] = []
+    before: list[list[int]] = []
+    seen = 0
+    for sources, targets in batches:
+        for source, target in zip(sources, targets, strict=True):
+            one, other = _row(source, target, first_gap)
+            words += one
+            before += other
+            seen += 1
+        if seen >= most:
+            break
+    return np.array(words), _contexts(before)
+
+
+def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], list[list[int]]]:
+    given = source.tolist()
+    left = {token: given[:place] for place, token in enumerate(given) if token >= first_gap}
+    words, before, last = [], [], [BOS]
+    for token in target.tolist()[1:]:
+        if token == 0:
+            break
+        words.append(min(token, first_gap))
+        before.append(last[-DEPTH:])
+        last = left[token] if token in left else [*last[-DEPTH:], token]
+    return words, before
+
+
+def _contexts(before: Sequence[list[int]]) -> list[np.ndarray]:
+    """Codes (N,) of the last token before each of N places, of the last two, and so on."""
+    columns = np.array([[-1] * (DEPTH - len(row)) + row for row in before]).reshape(-1, DEPTH).T
+    return [ngrams.code(list(columns[-depth:])) for depth in range(1, DEPTH + 1)]
+
+
+def filled_by_counting(
+    words: np.ndarray, contexts: Sequence[np.ndarray], sources: Sequence[list[int]], first_gap: int
+) -> list[list[int]]:
+    """Write into each gap the one word that is likeliest after the words before it.
+
+    Args:
+        words: those to learn from, and
+        contexts: what stood before each, as `counted` returns them.
+        sources: texts with gaps.
+        first_gap: the token of the first gap.
+    """
+    inside = words < first_gap
+    model = ngrams.NGrams(words[inside], [codes[inside] for codes in contexts], first_gap)
+    answers = []
+    for source in sources:
+        gaps = [place for place, token in enumerate(source) if token >= first_gap]
+        seen = _contexts([source[max(0, place - DEPTH) : place] for place in gaps])
+        said = model.likeliest(seen[: len(contexts)], len(gaps)).tolist()
+        answers.append(
+            [token for place, word in zip(gaps, said, strict=True) for token in (source[place], word)]
+        )
+    return answers
+
+
+def exact_fill(
+    said: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], first_gap: int
+) -> tuple[float, int]:
+    """The share of gaps into which exactly what stood there was written, and how many gaps there are."""
+    right = total = 0
+    for answer, truth in zip(said, wanted, strict=True):
+        found, gaps = parse(answer, first_gap), parse(truth, first_gap)
+        right += sum(found.get(gap) == span for gap, span in gaps.items())
+        total += len(gaps)
+    return right / max(total, 1), total
+
+
+def examples(
+    inputs: TextInputs,
+    sources: Sequence[list[int]],
+    written: Sequence[list[int]],
+    wanted: Sequence[list[int]],
+) -> dict[str, Any]:
+    """Show texts with what was written into their gaps, and what stood there."""
+    rows = [
+        {
+            "label": inputs.decode(source),
+            "text": inputs.decode(answer),
+            "note": f"was: {inputs.decode(truth)}",
+        }
+        for source, answer, truth in zip(sources, written, wanted, strict=True)
+    ]
+    return {
+        "kind": "texts",
+        "title": "Gaps it fills",
+        "caption": "Texts with gaps, what it writes for each gap, and what stood there.",
+        "rows": rows,
+    }

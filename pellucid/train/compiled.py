@@ -1,0 +1,233 @@
+"""A step as one program: traced with the shapes of a batch, compiled by torch's inductor, and called from
+then on without anything being looked at again.
+
+`torch.compile` looks at every weight and module before each call, which takes a small network as long as its
+arithmetic. Here the trainer compares shapes itself, and a model that changes anything but the numbers in
+its tensors is refused when its program is made.
+"""
+
+# pyright: reportPrivateImportUsage=false
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pellucid.errors import ModelError
+from pellucid.record import files
+from pellucid.train.adamw import FusedAdamW, adamw
+from pellucid.train.seed import rng_state, set_rng_state
+
+Forward = Callable[[nn.Module, Any], Tensor]
+Call = Callable[..., Any]
+
+
+def shapes(batch: Any) -> list[Any]:
+    """The types and shapes of a batch in a form that JSON can hold; a program is made for one of them."""
+    if isinstance(batch, Tensor):
+        return [str(batch.dtype).removeprefix("torch."), *batch.shape]
+    return [shapes(part) for part in batch]
+
+
+class Programs:
+    """The programs of one phase: its gradients, and its whole update where the optimizer can be a part of it.
+
+    Args:
+        model: in training mode, and placed where it stays.
+        forward: (model, batch) -> the loss, in the precision wanted.
+        parameters: what the gradients are of.
+        clip_grad_norm: norm that the gradient has at most in a whole update.
+
+    Both calls take a batch that is a tuple of tensors, of the same shapes every time, and raise a ModelError
+    the first time if torch cannot make a program of this model on this machine.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Forward,
+        parameters: Sequence[nn.Parameter],
+        clip_grad_norm: float | None = None,
+    ):
+        self.whole, self.parameters = _Whole(model, forward), list(parameters)
+        self.clip_grad_norm = clip_grad_norm
+        self._made: dict[Any, _Program] = {}
+
+    def backward(self, batch: Any, size: int) -> Tensor:
+        """Add the gradients of a batch to those of the weights, and return the loss, detached.
+
+        Args:
+            batch: tensors.
+            size: batches in the update, whose mean is learned from.
+        """
+        key = self._learned_now()
+        program = self._made.get(key)
+        if program is None:
+            program = self._made[key] = _Program(self.whole, self._learned(), [], batch, _gradients)
+        loss, *gradients = program(*batch)
+        alone = len({gradient.data_ptr() for gradient in gradients}) == len(gradients)
+        for parameter, gradient in zip(program.reached, gradients, strict=True):
+            share = gradient / size if size > 1 else gradient if alone else gradient.clone()
+            parameter.grad = share if parameter.grad is None else parameter.grad + share
+        return loss
+
+    def update(self, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor | None:
+        """Take a whole step and return the loss, detached; from a loss that is not finite nothing is learned.
+
+        Returns None, and does nothing, if this optimizer cannot be a part of a program.
+        """
+        if not isinstance(optimizer, FusedAdamW) or not optimizer.ready():
+            return None
+        key = (*self._learned_now(), optimizer.constants)
+        program = self._made.get(key)
+        if program is None:
+            program = self._made[key] = self._make_update(batch, optimizer)
+        if len(program.reached) < len(optimizer.weights):
+            return None
+        return program(*optimizer.moments, optimizer.advance(), *batch)[0]
+
+    def _make_update(self, batch: Any, optimizer: FusedAdamW) -> _Program:
+        clip, constants = self.clip_grad_norm, optimizer.constants
+        groups = [number for number, part in enumerate(optimizer.kept) for _ in part.weights]
+        order = {id(weight): number for number, weight in enumerate(optimizer.weights)}
+
+        def learn(loss: Tensor, found: list[tuple[Tensor, Tensor]], more: list[Tensor]) -> tuple[Tensor, ...]:
+            """Move each weight, and its moments, in place."""
+            *moments, scalars = more
+            if len(found) < len(groups):
+                return (loss,)  # not used: some weights have no gradient
+            finite = loss.isfinite()
+            gradients = [gradient for _, gradient in found]
+            if clip is not None:
+                total = torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))
+                gradients = [g * (clip / (total + 1e-6)).clamp(max=1.0) for g in gradients]
+            for number, ((weight, _), gradient) in enumerate(zip(found, gradients, strict=True)):
+                own = (weight, moments[2 * number], moments[2 * number + 1])
+                group = groups[number]
+                new = adamw(*own, gradient, scalars[group], *constants[group])
+                for old, value in zip(own, new, strict=True):
+                    old.copy_(torch.where(finite, value, old))
+            return (loss,)
+
+        learned = sorted(self._learned(), key=lambda weight: order.get(id(weight), len(order)))
+        scalars = torch.zeros(len(optimizer.kept), 3, device=optimizer.weights[0].device)
+        return _Program(self.whole, learned, [*optimizer.moments, scalars], batch, learn)
+
+    def _learned(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.parameters if parameter.requires_grad]
+
+    def _learned_now(self) -> tuple[bool, ...]:
+        return tuple(parameter.requires_grad for parameter in self.parameters)
+
+
+def _gradients(loss: Tensor, found: list[tuple[Tensor, Tensor]], more: list[Tensor]) -> tuple[Tensor, ...]:
+    return (loss, *(gradient for _, gradient in found))
+
+
+Learn = Callable[[Tensor, list[tuple[Tensor, Tensor]], list[Tensor]], tuple[Tensor, ...]]
+"""(loss, weights with their gradients, further tensors) -> what the program returns."""
+
+
+class _Program:
+    """One compiled function of batches.
+
+    Attributes:
+        reached: the learned parameters that the loss depends on.
+    """
+
+    def __init__(
+        self, whole: _Whole, learned: list[nn.Parameter], more: list[Tensor], batch: Any, learn: Learn
+    ):
+        own = {id(weight) for weight in learned}
+        tensors = [*whole.named_parameters(), *whole.named_buffers()]
+        mine = {id(tensor): name for name, tensor in tensors if id(tensor) in own}
+        names = [mine[id(weight)] for weight in learned]
+        others = {name: tensor for name, tensor in tensors if id(tensor) not in own}
+        sizes = [len(names), len(others), len(more), len(batch)]
+        self.reached: list[nn.Parameter] = []
+
+        def function(*given: Tensor) -> tuple[Tensor, ...]:
+            weights, rest, further, rows = (list(part) for part in _split(given, sizes))
+            with torch.enable_grad():
+                leaves = [weight.detach().requires_grad_() for weight in weights]
+                tensors = dict(zip(names, leaves, strict=True)) | dict(zip(others, rest, strict=True))
+                loss = functional_call(whole, tensors, (tuple(rows),))
+                gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+            pairs = list(zip(learned, weights, gradients, strict=True))
+            self.reached = [parameter for parameter, _, gradient in pairs if gradient is not None]
+            found = [(weight, gradient) for _, weight, gradient in pairs if gradient is not None]
+            return learn(loss.detach(), found, further)
+
+        self._own = [*learned, *others.values()]
+        with torch.no_grad():
+            self._run = compiled(function, [*self._own, *more, *batch])
+
+    def __call__(self, *given: Tensor) -> Any:
+        """Run on what does not belong to the model: tensors as in `more`, then those of a batch."""
+        with torch.no_grad():
+            return self._run(*self._own, *given)
+
+
+def _split(given: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:
+    ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+    return [given[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+class _Whole(nn.Module):
+    """A model with its loss, all of whose tensors can be given from outside."""
+
+    def __init__(self, model: nn.Module, loss: Forward):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> Tensor:
+        before = self._state()
+        loss = self.loss(self.model, batch)
+        changed = [name for name, value in self._state().items() if before.get(name) != value]
+        if changed:
+            raise ModelError(
+                f"This model cannot be a program: a step changes {changed[0]}, which is not in a tensor."
+            )
+        return loss
+
+    def _state(self) -> dict[str, Any]:
+        """What modules hold beside the numbers in their tensors: values, and which objects all else is."""
+        state: dict[str, Any] = {name: id(buffer) for name, buffer in self.named_buffers()}
+        for name, module in self.named_modules():
+            for key, value in vars(module).items():
+                plain = isinstance(value, (bool, int, float, str))
+                size = len(value) if isinstance(value, (list, dict, set)) else 0
+                state[f"{name}.{key}"] = value if plain else (id(value), size)
+        return state
+
+
+def compiled(function: Call, inputs: list[Tensor]) -> Call:
+    """Trace a function of tensors, and return the program that inductor makes of it.
+
+    Raises:
+        ModelError: it cannot be traced, e.g. since it branches on numbers, or there is no C++ compiler.
+    """
+    from torch._inductor import standalone_compile  # here, since they take a second to load
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(files.cache_folder() / "programs"))
+    state = rng_state()
+    try:
+        graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+        options = {"config_patches": {"size_asserts": False, "cpp_wrapper": True}}
+        program = standalone_compile(graph, [*inputs], dynamic_shapes="from_example_inputs", options=options)
+        program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
+        return program
+    except Exception as error:  # whatever torch cannot trace or compile
+        reason = str(error).strip() or repr(error)
+        raise ModelError(
+            f"This model cannot be compiled here: {reason.splitlines()[0][:200]}",
+            remedy="--set train.path=auto; compiling needs a C++ compiler, and a model without branches "
+            "that depend on its numbers",
+        ) from error
+    finally:
+        set_rng_state(state)

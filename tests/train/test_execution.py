@@ -1,0 +1,268 @@
+"""Paths compute the same step in other ways, and what is fastest is chosen by measurement."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pellucid.config import TrainConfig
+from pellucid.errors import ModelError, UnknownNameError
+from pellucid.models import BUILDERS
+from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.train import autotune as tuning
+from pellucid.train.autotune import autotune
+from pellucid.train.compiled import Programs
+from pellucid.train.execution import PATHS, Backward, Loss, StepPath
+from pellucid.train.trainer import Trainer
+from tests.train.conftest import compiles
+
+CPU = torch.device("cpu")
+INPUTS = {"cnn": torch.rand(8, 1, 12, 12), "vit": torch.rand(8, 1, 12, 12), "mlp": torch.rand(8, 6)}
+LABELS = torch.arange(8) % 3
+
+
+def network(name: str, **options: object) -> nn.Module:
+    torch.manual_seed(0)
+    return BUILDERS[name](INPUTS[name].shape[1:], 3, size="tiny", **options)
+
+
+def cross_entropy(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+def backward_of(path: StepPath, model: nn.Module, loss: Loss = cross_entropy) -> Backward:
+    if not path.compiled:
+        return path.backward(model, loss, CPU)
+    return Programs(model, path.forward(loss, CPU), list(model.parameters())).backward
+
+
+def gradients(path: StepPath, model: nn.Module, name: str, times: int = 1) -> dict[str, torch.Tensor]:
+    model = path.place(copy.deepcopy(model), CPU)
+    backward = backward_of(path, model)
+    for _ in range(times):
+        backward((path.batch(INPUTS[name]), LABELS), times)
+    return {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.parametrize("name", ["cnn", "vit"])
+@pytest.mark.parametrize("path", [path for path in PATHS.values() if not path.compiled], ids=lambda p: p.name)
+def test_every_path_has_the_gradients_of_the_usual_one(path: StepPath, name: str) -> None:
+    model = network(name, dropout=0.0)
+    wanted, found = gradients(StepPath(), model, name), gradients(path, model, name)
+    near = {"rtol": 0.2, "atol": 0.02} if path.bf16 else {"rtol": 1e-3, "atol": 1e-5}
+    assert found.keys() == wanted.keys()
+    for key in wanted:
+        torch.testing.assert_close(found[key], wanted[key], **near)
+
+
+@compiles
+def test_a_compiled_path_has_the_gradients_of_the_usual_one() -> None:
+    model = network("mlp", dropout=0.0)
+    model.add_module("unused", nn.Linear(2, 2))
+    compiled = StepPath(compiled=True)
+    for times in (1, 2):
+        wanted, found = gradients(StepPath(), model, "mlp", times), gradients(compiled, model, "mlp", times)
+        assert found.keys() == wanted.keys()
+        for key in wanted:
+            torch.testing.assert_close(found[key], wanted[key], rtol=1e-4, atol=1e-6)
+
+
+@compiles
+def test_a_compiled_path_leaves_frozen_weights_alone() -> None:
+    model = network("mlp")
+    first = next(model.parameters())
+    first.requires_grad_(False)
+    found = gradients(StepPath(compiled=True), model, "mlp")
+    assert len(found) == len(list(model.parameters())) - 1
+
+
+@compiles
+def test_weights_with_the_same_gradient_have_one_each() -> None:
+    """Clipping changes gradients in place, and would do it twice."""
+
+    class TwoBiases(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(6, 3)
+            self.other = nn.Parameter(torch.zeros(3))
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) + self.other
+
+    model = TwoBiases()
+    backward_of(StepPath(compiled=True), model)((INPUTS["mlp"], LABELS), 1)
+    first, second = model.bias.grad, model.other.grad
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first, second)
+    assert first.data_ptr() != second.data_ptr()
+
+
+@compiles
+def test_what_cannot_be_compiled_says_what_to_try() -> None:
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        value = cross_entropy(model, batch)
+        return value if value.item() > 0 else -value
+
+    model = network("mlp")
+    backward = backward_of(StepPath(compiled=True), model, loss)
+    with pytest.raises(ModelError, match=r"train\.path=auto"):
+        backward((INPUTS["mlp"], LABELS), 1)
+
+
+def test_a_name_says_what_a_path_does() -> None:
+    assert PATHS["eager"] == StepPath()
+    assert PATHS["bf16_channels_last"] == StepPath(bf16=True, channels_last=True)
+    assert PATHS["bf16_math_compiled"] == StepPath(bf16=True, math=True, compiled=True)
+    assert all(name == path.name for name, path in PATHS.items())
+
+
+def test_gradients_lie_as_the_images_do() -> None:
+    """From the layer that makes images to the one that reads rows, no kernel meets two layouts."""
+    path, grads = StepPath(channels_last=True), []
+    convolve = nn.Conv2d(4, 4, 3, padding=1)
+    model = nn.Sequential(
+        nn.Linear(6, 4 * 25),
+        nn.Unflatten(1, (4, 5, 5)),
+        nn.ReLU(),
+        convolve,
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(100, 3),
+    )
+    for layer in (model[2], model[3]):
+        layer.register_full_backward_hook(lambda _, given, made: grads.extend([*given, *made]))
+    gradients_of = path.backward(path.place(model, CPU), cross_entropy, CPU)
+    gradients_of((INPUTS["mlp"], LABELS), 1)
+    assert len(grads) == 4
+    assert all(grad.is_contiguous(memory_format=torch.channels_last) for grad in grads)
+
+
+def test_math_keeps_torch_from_its_own_kernel() -> None:
+    query = torch.randn(1, 2, 4, 8, requires_grad=True)
+    kinds = []
+    for path in (StepPath(), StepPath(math=True)):
+        with path.computing(CPU):
+            kinds.append(str(F.scaled_dot_product_attention(query, query, query).grad_fn))
+    assert "Flash" in kinds[0]
+    assert "Flash" not in kinds[1]
+
+
+# ---- choosing ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
+    monkeypatch.setattr(tuning, "BUDGET", 0.05)
+
+
+def tuned(name: str, wanted: str = "auto", **options: int) -> tuning.Tuned:
+    return autotune(wanted, network(name), (INPUTS[name], LABELS), cross_entropy, CPU, **options)
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_what_can_help_is_tried() -> None:
+    assert "channels_last" in tuned("cnn").path.reason
+    assert "math" not in tuned("cnn").path.reason
+    assert "math" in tuned("vit").path.reason
+    assert "channels_last" not in tuned("mlp").path.reason
+    assert "compil" not in tuned("mlp").path.reason
+
+
+@pytest.mark.usefixtures("quick")
+def test_choosing_leaves_model_threads_and_random_numbers_as_they_were() -> None:
+    model = network("mlp")
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    autotune("auto", model, (INPUTS["mlp"], LABELS), cross_entropy, CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tuned("mlp")
+    monkeypatch.setattr(tuning, "_measure", None)
+    assert tuned("mlp") == first
+    assert tuned("mlp", "bf16").path == tuning.Choice("bf16", "asked for")
+    with pytest.raises(UnknownNameError, match="bf16_channels_last"):
+        tuned("mlp", "bf16_chanels_last")
+
+
+@compiles
+@pytest.mark.usefixtures("quick")
+def test_compiling_is_tried_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
+    assert "compiling the update was tried" in tuned("mlp", steps=1000).path.reason
+
+
+@compiles
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
+
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        value = cross_entropy(model, batch)
+        return value if value.item() > 0 else -value
+
+    choice = autotune("auto", network("mlp"), (INPUTS["mlp"], LABELS), loss, CPU, steps=1000).path
+    assert "compiling failed" in choice.reason
+    assert "compiled" not in choice.value
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_loss_is_refused() -> None:
+    class Coarse(nn.Linear):
+        """Loses what it learned where numbers are coarse."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            made = super().forward(x)
+            return made if made.dtype == torch.float32 else made * 100
+
+    torch.manual_seed(0)
+    choice = autotune("auto", Coarse(6, 3), (INPUTS["mlp"], LABELS), cross_entropy, CPU).path
+    assert "bf16 left out: another loss" in choice.reason
+
+
+@compiles
+def test_a_compiled_training_learns_what_the_usual_one_does() -> None:
+    batches = [(INPUTS["mlp"], LABELS)] * 20
+    losses = []
+    for path in ("eager", "compiled"):
+        config = TrainConfig(epochs=1, device="cpu", path=path)
+        model = network("mlp", dropout=0.0)
+        trainer = Trainer(model, classification(), lambda p: torch.optim.SGD(p, 0.1), config)
+        trainer.fit(batches)
+        losses.append(trainer.measures["train/loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+class NoBf16(nn.Module):
+    """Stands for a layer whose bfloat16 kernel this machine lacks, as an LSTM's on a CPU with AVX2 only."""
+
+    def __init__(self, in_training: bool) -> None:
+        super().__init__()
+        self.out, self.in_training = nn.Linear(6, 3), in_training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu") and self.training == self.in_training:
+            raise RuntimeError("could not create a primitive descriptor for an LSTM")
+        return self.out(x)
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_a_path_that_cannot_run_here_is_left_out_with_its_reason(in_training: bool) -> None:
+    choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).path
+    assert choice.value == "eager"
+    assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_a_path_that_is_asked_for_and_cannot_run_is_refused(in_training: bool) -> None:
+    with pytest.raises(ModelError, match=r"train.path=bf16 cannot run this model.*LSTM"):
+        autotune("bf16", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)
