@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
-from pellucid.errors import ModelError, UnknownNameError
-from pellucid.models import BUILDERS
+from pellucid.errors import ModelError, UnknownNameError, UsageError
+from pellucid.models.registry import BUILDERS, Builder, find
 from pellucid.tasks.shared.supervised_objectives import classification, regression
 from pellucid.train.objective import Objective
 from pellucid.train.optimizers import optimizer
@@ -37,7 +37,7 @@ class _Network(BaseEstimator):
     """What both estimators share.
 
     Args:
-        model: a name in `pellucid.models.BUILDERS`.
+        model: a name in `pellucid.models.BUILDERS`, or an import path, `package.module:attribute`.
         options: what its builder takes, e.g. {"hidden": [128, 64]}.
         input_shape: how a row of X is to be seen, e.g. (1, 28, 28) for a CNN; None: as the row it is.
         epochs: passes over X.
@@ -74,13 +74,12 @@ class _Network(BaseEstimator):
         return tags
 
     def _train(self, X: np.ndarray, targets: Tensor, num_outputs: int, objective: Objective) -> None:
-        if self.model not in BUILDERS:
-            raise UnknownNameError("model", self.model, BUILDERS)
+        builder = self._builder()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.scaler_ = StandardScaler().fit(X)
         generator_state = torch.get_rng_state()
         seed_everything(seed)
-        self.network_ = BUILDERS[self.model](self._shape(X.shape[1]), num_outputs, **(self.options or {}))
+        self.network_ = builder(self._shape(X.shape[1]), num_outputs, **(self.options or {}))
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", path="eager"
         )
@@ -91,6 +90,14 @@ class _Network(BaseEstimator):
         self.network_.eval()
         torch.set_rng_state(generator_state)
         self.n_iter_ = self.epochs
+
+    def _builder(self) -> Builder:
+        if ":" not in self.model and self.model not in BUILDERS:
+            raise UnknownNameError("model", self.model, BUILDERS)
+        try:
+            return find(self.model)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
     def _shape(self, features: int) -> tuple[int, ...]:
         shape = self.input_shape or (features,)

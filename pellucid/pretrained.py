@@ -21,13 +21,13 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pellucid.data.inputs import ImageInputs
-from pellucid.data.sources.pretrained_files import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, find, read_json
+from pellucid.data.sources.model_files import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, find, read_json
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import text_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
+from pellucid.models.architecture import Architecture, PretrainedClassifier, make, make_classifier
 from pellucid.models.conversion import fill
 from pellucid.models.families import family_of, read
-from pellucid.models.pretrained import Architecture, PretrainedClassifier, make, make_classifier
 from pellucid.train.freezing import freeze as freeze_stages
 
 TEXT, IMAGE = "text", "image"

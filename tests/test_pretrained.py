@@ -18,7 +18,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from torch import Tensor, nn
 
 from pellucid.config import TextConfig
-from pellucid.data.sources import pretrained_files as finding
+from pellucid.data.sources import model_files as finding
 from pellucid.data.text.text_inputs import MASK, PAD, UNK
 from pellucid.data.text.vocabulary import adopt, most_tokens, pretrained_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError

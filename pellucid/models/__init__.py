@@ -1,13 +1,9 @@
 """Model families, one file each, read from top to bottom. In: batches of inputs. Out: logits.
 
-`BUILDERS` holds what makes each family for data of a shape: `builder(input_shape, num_outputs, *, size=None,
-...)`; those that read tokens take a `vocab_size`. Imports torch and `pellucid.nn` only, so a model file
-copied out with `nn/` runs on torch alone.
+`find` returns the builder of a model by name; `BUILDERS` holds all of them; `register` adds one. A new file
+of this package with a dict `BUILDERS` is found without being listed here. Imports torch and `pellucid.nn`
+only, so a model file copied together with `nn/` runs on torch alone.
 """
-
-from collections.abc import Callable
-
-from torch import nn
 
 from pellucid.models.autoencoder import Autoencoder, autoencoder
 from pellucid.models.cnn import CNN, cnn
@@ -23,6 +19,7 @@ from pellucid.models.forecast import (
 )
 from pellucid.models.gan import GAN, dcgan
 from pellucid.models.mlp import MLP, linear, mlp
+from pellucid.models.registry import BUILDERS, discover, find, register
 from pellucid.models.rnn import RNN, gru, lstm, rnn
 from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
@@ -34,34 +31,7 @@ from pellucid.models.vae import VAE, vae
 from pellucid.models.vit import ViT, vit
 from pellucid.models.vqvae import VQVAE, vqvae
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "linear": linear,
-    "mlp": mlp,
-    "cnn": cnn,
-    "vit": vit,
-    "rnn": rnn,
-    "lstm": lstm,
-    "gru": gru,
-    "text_cnn": text_cnn,
-    "phrase_lm": phrase_lm,
-    "lstm_lm": lstm_lm,
-    "lstm_mlm": lstm_mlm,
-    "transformer": transformer,
-    "bert": bert,
-    "gpt": gpt,
-    "seq2seq": seq2seq,
-    "autoencoder": autoencoder,
-    "vae": vae,
-    "vqvae": vqvae,
-    "unet": unet,
-    "dcgan": dcgan,
-    "siamese": siamese,
-    "nlinear": nlinear,
-    "dlinear": dlinear,
-    "patch_lstm": patch_lstm,
-    "patch_transformer": patch_transformer,
-}
-"""Builders by the name configs use."""
+discover()
 
 __all__ = [
     "BERT",
@@ -92,6 +62,7 @@ __all__ = [
     "cnn",
     "dcgan",
     "dlinear",
+    "find",
     "gpt",
     "gru",
     "linear",
@@ -103,6 +74,7 @@ __all__ = [
     "patch_lstm",
     "patch_transformer",
     "phrase_lm",
+    "register",
     "rnn",
     "seq2seq",
     "siamese",

@@ -260,3 +260,7 @@ def autoencoder(
     return Autoencoder(
         input_shape, latent_dim=latent_dim, kind=kind, size=size or "small", activation=activation, norm=norm
     )
+
+
+BUILDERS = {"autoencoder": autoencoder}
+"""Builders of this file by the name that configs use."""

@@ -187,3 +187,7 @@ def cnn(
         norm=norm,
         dropout=dropout,
     )
+
+
+BUILDERS = {"cnn": cnn}
+"""Builders of this file by the name that configs use."""

@@ -1,6 +1,6 @@
 """From the weights that others publish to ours: where each tensor belongs.
 
-`fill` copies the tensors into the model that `pellucid.models.pretrained` makes of their architecture. One
+`fill` copies the tensors into the model that `pellucid.models.architecture` makes of their architecture. One
 that is missing, left over or of another shape is an error: a model with some of its weights would look like
 one and know nothing.
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid.models.pretrained import Architecture
+from pellucid.models.architecture import Architecture
 
 Tensors = Mapping[str, Tensor]
 

@@ -310,3 +310,12 @@ def _steps(model: str, input_shape: Sequence[int], num_outputs: int) -> tuple[in
         )
     in_steps, channels = input_shape
     return in_steps, num_outputs // channels, channels
+
+
+BUILDERS = {
+    "nlinear": nlinear,
+    "dlinear": dlinear,
+    "patch_transformer": patch_transformer,
+    "patch_lstm": patch_lstm,
+}
+"""Builders of this file by the name that configs use."""

@@ -248,3 +248,7 @@ def dcgan(
         Generator(input_shape, latent_dim, width=width, num_classes=num_classes),
         Discriminator(input_shape, width=width, num_classes=num_classes, **options),
     )
+
+
+BUILDERS = {"dcgan": dcgan}
+"""Builders of this file by the name that configs use."""

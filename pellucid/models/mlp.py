@@ -128,3 +128,7 @@ def linear(input_shape: Sequence[int], num_outputs: int, *, size: str | None = N
     if size is not None:
         raise ValueError(f"linear expects no size, because it has only one; received {size!r}.")
     return MLP([math.prod(input_shape), num_outputs])
+
+
+BUILDERS = {"linear": linear, "mlp": mlp}
+"""Builders of this file by the name that configs use."""

@@ -188,3 +188,6 @@ def recurrent(
 rnn = partial(recurrent, cell="rnn")
 lstm = partial(recurrent, cell="lstm")
 gru = partial(recurrent, cell="gru")
+
+BUILDERS = {"rnn": rnn, "lstm": lstm, "gru": gru}
+"""Builders of this file by the name that configs use."""

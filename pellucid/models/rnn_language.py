@@ -102,7 +102,7 @@ class RNNLanguageModel(nn.Module):
             cache.states, cache.length = after, cache.length + tokens.shape[1]
         return self.locked_dropout(x)
 
-    def scorer(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"] | None]:
+    def output_weights(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"] | None]:
         """Return the weights and biases that make logits of `hidden`; None: no biases."""
         if self.output is None:
             return self.embedding.weight, None
@@ -137,7 +137,7 @@ class RNNMaskedModel(nn.Module):
         init_embedding(self.embedding, plan.embed_dim**-0.5)  # logits begin with variance 1
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        return F.linear(self.hidden(tokens), *self.scorer())  # (B, T, V)
+        return F.linear(self.hidden(tokens), *self.output_weights())  # (B, T, V)
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         """Return what the logits are made of."""
@@ -147,7 +147,7 @@ class RNNMaskedModel(nn.Module):
             x, _ = layer(self.locked_dropout(x), lengths)
         return self.head(x)
 
-    def scorer(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
+    def output_weights(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
         """Return the weights and biases that make logits of `hidden`."""
         return self.embedding.weight, self.output_bias
 
@@ -211,3 +211,7 @@ def _check_tokens(name: str, input_shape: Sequence[int]) -> None:
         raise ValueError(
             f"{name} expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}."
         )
+
+
+BUILDERS = {"lstm_lm": lstm_lm, "lstm_mlm": lstm_mlm}
+"""Builders of this file by the name that configs use."""

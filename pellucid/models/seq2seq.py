@@ -178,3 +178,7 @@ def seq2seq(
         position=position,
         share_embeddings=share_embeddings,
     )
+
+
+BUILDERS = {"seq2seq": seq2seq}
+"""Builders of this file by the name that configs use."""

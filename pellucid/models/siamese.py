@@ -76,3 +76,7 @@ def siamese(
     return Siamese(
         build(input_shape, embed_dim, size=size, activation=activation, norm=norm, dropout=dropout)
     )
+
+
+BUILDERS = {"siamese": siamese}
+"""Builders of this file by the name that configs use."""

@@ -110,7 +110,7 @@ class PhraseLM(nn.Module):
         """Return what the logits are made of."""
         return self.dropout(self.phrases(tokens))
 
-    def scorer(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"]]:
+    def output_weights(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"]]:
         """Return the weights and biases that make logits of `hidden`."""
         return self.output.weight, self.output.bias
 
@@ -266,3 +266,7 @@ def phrase_lm(
             f"phrase_lm expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}."
         )
     return PhraseLM(num_outputs, plan=plan_of(size, embed_dim, None, phrases), dropout=dropout)
+
+
+BUILDERS = {"text_cnn": text_cnn, "phrase_lm": phrase_lm}
+"""Builders of this file by the name that configs use."""

@@ -201,13 +201,13 @@ class BERT(nn.Module):
         init_transformer(self)
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        return F.linear(self.hidden(tokens), *self.scorer())  # (B, T, V)
+        return F.linear(self.hidden(tokens), *self.output_weights())  # (B, T, V)
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         """Return what the logits are made of."""
         return self.head(self.encoder(tokens)[0])
 
-    def scorer(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
+    def output_weights(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
         """Return the weights and biases that make logits of `hidden`."""
         return self.encoder.embedding.weight, self.output_bias
 
@@ -370,3 +370,7 @@ def gpt(
         raise ValueError(f"gpt expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}.")
     plan = plan_of(DECODER_SIZES, size, embed_dim, num_layers, num_heads)
     return GPT(num_outputs, input_shape[0], plan=plan, dropout=dropout, position=position)
+
+
+BUILDERS = {"transformer": transformer, "bert": bert, "gpt": gpt}
+"""Builders of this file by the name that configs use."""

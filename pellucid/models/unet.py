@@ -141,3 +141,7 @@ def unet(
             f"{SMALLEST_SIDE}, received inputs of shape {tuple(input_shape)}."
         )
     return UNet(input_shape[0], size=size or "small", activation=activation, norm=norm, residual=residual)
+
+
+BUILDERS = {"unet": unet}
+"""Builders of this file by the name that configs use."""

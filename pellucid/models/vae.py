@@ -117,3 +117,7 @@ def vae(
     return VAE(
         input_shape, latent_dim=latent_dim, kind=kind, size=size or "small", activation=activation, norm=norm
     )
+
+
+BUILDERS = {"vae": vae}
+"""Builders of this file by the name that configs use."""

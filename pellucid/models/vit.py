@@ -207,3 +207,7 @@ def vit(
         position=position,
         stem=stem,
     )
+
+
+BUILDERS = {"vit": vit}
+"""Builders of this file by the name that configs use."""

@@ -148,3 +148,7 @@ def vqvae(
         activation=activation,
         norm=norm,
     )
+
+
+BUILDERS = {"vqvae": vqvae}
+"""Builders of this file by the name that configs use."""

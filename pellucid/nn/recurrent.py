@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pellucid.nn.names import lookup
+from pellucid.nn.old_names import rename
 
 State = Tensor | tuple[Tensor, Tensor]
 """What is carried from step to step, as torch has it: h (1, B, H), for an LSTM (h, c)."""
@@ -36,19 +37,20 @@ class RecurrentLayer(nn.Module):
 
     Attributes:
         explicit: False runs torch's engine; True runs `unroll` and keeps what it saw in `gates`.
-        gates: name -> (B, T, H), of the last explicit pass; names begin with `ahead.` or `back.`.
+        gates: name -> (B, T, H), from the last explicit pass; names begin with `forward.` or `backward.`.
     """
 
     def __init__(self, cell: str, input_size: int, hidden_size: int, *, bidirectional: bool = False):
         super().__init__()
         engine = lookup("cell", cell, CELLS)
-        self.ahead = engine(input_size, hidden_size, batch_first=True)
-        self.back = engine(input_size, hidden_size, batch_first=True) if bidirectional else None
+        self.forward_rnn = engine(input_size, hidden_size, batch_first=True)
+        self.backward_rnn = engine(input_size, hidden_size, batch_first=True) if bidirectional else None
         self.explicit = False
         self.gates: dict[str, Tensor] = {}
-        for direction in (self.ahead, self.back):
+        for direction in (self.forward_rnn, self.backward_rnn):
             if direction is not None:
                 _init(direction)
+        self.register_load_state_dict_pre_hook(_rename_old_weights)
 
     def forward(
         self,
@@ -68,14 +70,14 @@ class RecurrentLayer(nn.Module):
             what each direction says at every step, side by side, and the last state of the forward
             direction.
         """
-        ahead, state = self._run("ahead", self.ahead, x, state)
-        if self.back is None:
-            return ahead, state
-        back, _ = self._run("back", self.back, reverse(x, lengths), None)
+        outputs, state = self._run("forward", self.forward_rnn, x, state)
+        if self.backward_rnn is None:
+            return outputs, state
+        backward, _ = self._run("backward", self.backward_rnn, reverse(x, lengths), None)
         if self.explicit:
-            reversed_gates = {n: reverse(g, lengths) for n, g in self.gates.items() if n.startswith("back.")}
-            self.gates.update(reversed_gates)
-        return torch.cat([ahead, reverse(back, lengths)], dim=2), state
+            gates = {n: reverse(g, lengths) for n, g in self.gates.items() if n.startswith("backward.")}
+            self.gates.update(gates)
+        return torch.cat([outputs, reverse(backward, lengths)], dim=2), state
 
     def _run(self, name: str, engine: nn.RNNBase, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         if not self.explicit:
@@ -99,6 +101,13 @@ def reverse(x: Float[Tensor, "B T C"], lengths: Int[Tensor, "B"] | None) -> Floa
     ends = lengths[:, None]
     source = torch.where(steps < ends, ends - 1 - steps, steps)  # (B, T)
     return x[torch.arange(len(x), device=x.device)[:, None], source]
+
+
+def _rename_old_weights(layer: nn.Module, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+    names = {f"{prefix}{name}" for name in layer.state_dict()}
+    tensors_today = rename(tensors, names)
+    tensors.clear()
+    tensors.update(tensors_today)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, RunError
+from pellucid.nn.old_names import rename
 from pellucid.record import Run
 from pellucid.record.checkpoints import read_state
 from pellucid.train.callbacks import Callback, Monitor
@@ -159,7 +160,8 @@ def begin_from(model: nn.Module, path: Path) -> str:
         ModelError: other tensors of one name differ in shape, or no name is shared; says which.
         RunError: the file cannot be read.
     """
-    mine, theirs = model.state_dict(), _read(path)
+    mine = model.state_dict()
+    theirs = rename(_read(path), mine)
     shared = [name for name in mine if name in theirs]
     other = [name for name in shared if theirs[name].shape != mine[name].shape]
     last = [name for name, module in model.named_modules() if list(module.parameters(recurse=False))][-1]
@@ -189,6 +191,7 @@ def _some(words: list[str]) -> str:
 
 
 def _copy_into(mine: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
+    theirs = rename(theirs, mine)
     problems = [f"{name} is missing" for name in mine if name not in theirs]
     problems += [f"{name} is not in this model" for name in theirs if name not in mine]
     problems += [

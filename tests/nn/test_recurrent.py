@@ -19,6 +19,7 @@ from pellucid.nn import (
     mean_pool,
     unroll,
 )
+from pellucid.nn.old_names import rename
 from pellucid.nn.recurrent import CELLS
 
 B, T, C, H = 4, 6, 5, 3
@@ -38,8 +39,9 @@ def layer_of(cell: str, bidirectional: bool = True) -> RecurrentLayer:
 def peer_of(layer: RecurrentLayer, cell: str) -> nn.RNNBase:
     """torch's own layer with two directions and the same weights."""
     peer = CELLS[cell](C, H, batch_first=True, bidirectional=True)
-    assert layer.back is not None
-    state = layer.ahead.state_dict() | {f"{n}_reverse": w for n, w in layer.back.state_dict().items()}
+    assert layer.backward_rnn is not None
+    backward = {f"{name}_reverse": w for name, w in layer.backward_rnn.state_dict().items()}
+    state = layer.forward_rnn.state_dict() | backward
     peer.load_state_dict(state)
     return peer
 
@@ -84,15 +86,15 @@ def test_gates_stand_where_their_steps_do() -> None:
     gates = layer.gates
     assert set(gates) == {
         f"{direction}.{name}"
-        for direction in ("ahead", "back")
+        for direction in ("forward", "backward")
         for name in ("input", "forget", "output", "candidate", "cell", "hidden")
     }
-    torch.testing.assert_close(torch.cat([gates["ahead.hidden"], gates["back.hidden"]], 2), y)
-    for direction in ("ahead", "back"):
+    torch.testing.assert_close(torch.cat([gates["forward.hidden"], gates["backward.hidden"]], 2), y)
+    for direction in ("forward", "backward"):
         hidden = gates[f"{direction}.output"] * gates[f"{direction}.cell"].tanh()
         torch.testing.assert_close(gates[f"{direction}.hidden"], hidden)
-    cell, forget = gates["back.cell"], gates["back.forget"]
-    new = gates["back.input"] * gates["back.candidate"]
+    cell, forget = gates["backward.cell"], gates["backward.forget"]
+    new = gates["backward.input"] * gates["backward.candidate"]
     torch.testing.assert_close(cell[0, :-1], forget[0, :-1] * cell[0, 1:] + new[0, :-1])
 
 
@@ -105,7 +107,7 @@ def test_state_goes_on(cell: str) -> None:
 
 
 def test_lstm_begins_by_remembering() -> None:
-    engine = layer_of("lstm").ahead
+    engine = layer_of("lstm").forward_rnn
     assert engine.bias_ih_l0.tolist() == [0] * H + [1] * H + [0] * 2 * H
     assert not engine.bias_hh_l0.any()
     for square in engine.weight_hh_l0.split(H):
@@ -162,3 +164,20 @@ class TestPooling:
 def test_unknown_cell_suggests_the_nearest() -> None:
     with pytest.raises(ValueError, match="Did you mean 'lstm'"):
         RecurrentLayer("lsmt", C, H)
+
+
+def test_weights_with_the_names_of_version_0_1_are_loaded() -> None:
+    layer = layer_of("gru")
+    current = {name: torch.randn_like(weight) for name, weight in layer.state_dict().items()}
+    old = {n.replace("forward_rnn", "ahead").replace("backward_rnn", "back"): w for n, w in current.items()}
+    nn.Sequential(layer).load_state_dict({f"0.{name}": weight for name, weight in old.items()})
+    torch.testing.assert_close(dict(layer.state_dict()), current, rtol=0, atol=0)
+
+
+def test_only_names_that_a_model_lacks_are_changed() -> None:
+    old = {"ahead.weight_ih_l0": 1, "layer.back.bias_hh_l0": 2, "ahead.weight": 3}
+    assert list(rename(old, {"ahead.weight_ih_l0", "layer.backward_rnn.bias_hh_l0"})) == [
+        "ahead.weight_ih_l0",
+        "layer.backward_rnn.bias_hh_l0",
+        "ahead.weight",
+    ]

@@ -36,7 +36,7 @@ class Fixed(nn.Module):
     def hidden(self, tokens):
         return self.states
 
-    def scorer(self):
+    def output_weights(self):
         return self.output.weight, self.output.bias
 
 

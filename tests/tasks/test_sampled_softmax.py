@@ -94,5 +94,5 @@ def test_what_cannot_be_sampled_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"label_smoothing is 0\.1, and it is over all tokens"):
         language_model(0.1, sampled=5)
     tokens = torch.ones(1, 3, dtype=torch.long)
-    with pytest.raises(ModelError, match="received a Embedding without hidden and scorer"):
+    with pytest.raises(ModelError, match="received a Embedding without hidden and output_weights"):
         language_model(sampled=5).phases[0].loss(nn.Embedding(9, 9), (tokens, tokens))

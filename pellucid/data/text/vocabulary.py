@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tokenizers
 
 from pellucid.config import TextConfig
-from pellucid.data.sources.pretrained_files import CONFIG, SENTENCES, TOKENIZER, find, read_json
+from pellucid.data.sources.model_files import CONFIG, SENTENCES, TOKENIZER, find, read_json
 from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, Kind, TextInputs
 from pellucid.errors import ModelError
 

@@ -85,7 +85,7 @@ def logits_at(model: nn.Module, tokens: Tensor, chosen: Tensor) -> Tensor:
     if not scores(model):
         return model(tokens)[chosen]
     scored = scoring(model)
-    return F.linear(scored.hidden(tokens)[chosen], *scored.scorer())
+    return F.linear(scored.hidden(tokens)[chosen], *scored.output_weights())
 
 
 def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any], Tensor]:
@@ -96,7 +96,7 @@ def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any]
         scored = scoring(model)
         chosen = targets != IGNORED
         hidden = scored.hidden(tokens)[chosen]  # (N, H)
-        weight, bias = scored.scorer()
+        weight, bias = scored.output_weights()
         pi = chances_of(known, size, weight)
         losses = sampled_cross_entropy(hidden, targets[chosen], weight, bias, pi)
         return losses.sum() / max(len(losses), 1)

@@ -66,7 +66,7 @@ def words_ahead(
         tokens, targets = batch
         scored = scoring(model)
         hidden = scored.hidden(tokens)[:, ::stride]  # (B, P, H)
-        weight, bias = scored.scorer()
+        weight, bias = scored.output_weights()
         offset = weight.new_zeros(len(weight)) if prior is None else prior.to(weight.device)  # (V,)
         offset = offset if bias is None else offset + bias
         omega = weight.new_ones(len(weight)) if weigh is None else weigh.to(weight.device)

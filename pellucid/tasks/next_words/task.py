@@ -85,7 +85,7 @@ class WordsAhead(LanguageModel):
         if options:
             raise UsageError(f"Telling the words ahead has no options: received {', '.join(options)}.")
         encoded, model = tokens_of(trained.preprocess), scoring(trained.model)
-        weight, bias = model.scorer()
+        weight, bias = model.output_weights()
         answers = []
         with evaluating(trained.model):
             for text in asked(trained.preprocess, inputs):
@@ -106,7 +106,7 @@ def _words(prepared: Prepared) -> list[int]:
 
 def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tuple[str, list[str]]]:
     """The words nearest to each of some, by the vectors that make scores."""
-    vectors = F.normalize(scoring(model).scorer()[0].detach().float(), dim=1)[SPECIAL:]  # (V - 5, H)
+    vectors = F.normalize(scoring(model).output_weights()[0].detach().float(), dim=1)[SPECIAL:]  # (V - 5, H)
     close = vectors[torch.tensor(words) - SPECIAL] @ vectors.T
     close[torch.arange(len(words)), torch.tensor(words) - SPECIAL] = -torch.inf
     nearest = close.topk(min(NEAREST, len(vectors) - 1)).indices + SPECIAL

@@ -33,7 +33,7 @@ class Scoring(Protocol):
         """Return (B, T, H), what logits are made of."""
         ...
 
-    def scorer(self) -> tuple[Tensor, Tensor | None]:
+    def output_weights(self) -> tuple[Tensor, Tensor | None]:
         """Return the weights (V, H) that make logits of it, and the biases (V,) if there are any."""
         ...
 
@@ -94,7 +94,7 @@ def adversaries(model: nn.Module) -> Adversaries:
 
 def scores(model: nn.Module) -> bool:
     """Whether a model is one of `Scoring`."""
-    return hasattr(model, "hidden") and hasattr(model, "scorer")
+    return hasattr(model, "hidden") and hasattr(model, "output_weights")
 
 
 def scoring(model: nn.Module) -> Scoring:
@@ -103,7 +103,7 @@ def scoring(model: nn.Module) -> Scoring:
     Raises:
         ModelError: it is something else.
     """
-    _check(model, "a language model that scores some of its tokens", ("hidden", "scorer"), "lstm_lm")
+    _check(model, "a language model that scores some of its tokens", ("hidden", "output_weights"), "lstm_lm")
     return cast(Scoring, model)
 
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pellucid.models.architecture import Architecture, TextEncoder, make, make_classifier
 from pellucid.models.conversion import fill, resized
 from pellucid.models.families import FAMILIES, read
 from pellucid.models.generation import BOS, EOS
-from pellucid.models.pretrained import Architecture, TextEncoder, make, make_classifier
 from pellucid.nn import explicit_attention
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
