@@ -7,8 +7,9 @@ Whatever is None is off or decided by the program; what it decided stands in the
 
 from __future__ import annotations
 
+import copy
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pellucid.errors import ConfigError
 
-ColumnKind = Literal["image", "number", "boolean", "category", "date", "text", "tensor"]
-"""The kinds of column a dataset knows; `tensor` is a numeric array of any shape per row."""
+ColumnKind = str
+"""The name of a kind of column, a file in `pellucid/data/kinds`; checked when the data is opened."""
+
+OLD_KEYS = {"data.text.cut": "data.text.truncation", "data.text.hidden": "data.text.mask_prob"}
+"""Keys of earlier versions and what they are called now."""
 
 
 ObjectiveName = Literal[
@@ -67,12 +71,12 @@ class TextConfig(Section):
     )
     vocab_size: int = Field(default=20_000, ge=10, description="most tokens there may be")
     max_seq_len: int = Field(default=256, ge=2, description="tokens of a text that are read; the rest is cut")
-    cut: Literal["end", "start", "middle"] = Field(
-        default="end", description="which part of a long text is cut"
+    truncation: Literal["end", "start", "middle"] = Field(
+        default="end", description="which part of a long text is left out"
     )
     lowercase: bool = True
-    hidden: float = Field(
-        default=0.15, gt=0, lt=1, description="share of the tokens that a masked language model is to tell"
+    mask_prob: float = Field(
+        default=0.15, gt=0, lt=1, description="share of the tokens that a masked language model predicts"
     )
     pretrained: str | None = Field(
         default=None, description="use the tokenizer of this pretrained model or run, instead of learning one"
@@ -298,6 +302,11 @@ class Config(Document):
         default=None, description="a finished run, by id or name, whose classifier judges generated images"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_keys(cls, values: Any) -> Any:
+        return rename_old_keys(values) if isinstance(values, Mapping) else values
+
     @model_validator(mode="after")
     def _one_average(self) -> Config:
         if self.train.ema is not None and self.train.swa_start is not None:
@@ -316,7 +325,7 @@ class Config(Document):
         """
         values = self.model_dump()
         for key, value in changes.items():
-            *sections, last = key.split(".")
+            *sections, last = OLD_KEYS.get(key, key).split(".")
             here = values
             for section in sections:
                 inner = here.get(section) if isinstance(here, dict) else None
@@ -327,6 +336,25 @@ class Config(Document):
                 here = inner
             here[last] = value
         return Config.parse(values, origin)
+
+
+def rename_old_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a config with the keys of earlier versions renamed; see `OLD_KEYS`."""
+    renamed = copy.deepcopy(dict(values))
+    for old, new in OLD_KEYS.items():
+        (*old_path, old_key), (*new_path, new_key) = old.split("."), new.split(".")
+        before, after = _section(renamed, old_path), _section(renamed, new_path)
+        if before is not None and after is not None and old_key in before:
+            after[new_key] = before.pop(old_key)
+    return renamed
+
+
+def _section(values: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+    """The section at a path of names; None where there is none of plain values."""
+    here: Any = values
+    for name in path:
+        here = here.get(name) if isinstance(here, dict) else None
+    return here if isinstance(here, dict) else None
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Pretrained:
         """
         if self.tokenizer is None or self.architecture.family != "bert":
             raise UsageError(f"A model of the type {self.architecture.family} makes no vectors of texts.")
-        rows = self.tokenizer.encode(texts).cut(self.tokenizer.max_seq_len, self.tokenizer.cut)
+        rows = self.tokenizer.encode(texts).cut(self.tokenizer.max_seq_len, self.tokenizer.truncation)
         made = np.empty((len(texts), self.architecture.embed_dim), np.float32)
         device = next(self.model.parameters()).device
         order = np.argsort(rows.lengths, kind="stable")

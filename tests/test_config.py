@@ -116,3 +116,11 @@ def test_differences_are_listed_by_key():
 def test_every_known_key_can_be_patched_with_its_own_value():
     assert "train.early_stopping.patience" in known_keys()
     assert Config().patch({"train.epochs": Config().train.epochs}) == Config()
+
+
+def test_keys_of_earlier_versions_are_renamed():
+    old = Config.parse({"data": {"text": {"cut": "middle", "hidden": 0.3}}})
+    assert (old.data.text.truncation, old.data.text.mask_prob) == ("middle", 0.3)
+    patched = Config().patch({"data.text.cut": "start", "data.text.mask_prob": 0.2})
+    assert (patched.data.text.truncation, patched.data.text.mask_prob) == ("start", 0.2)
+    assert "cut:" not in patched.to_yaml()

@@ -100,8 +100,8 @@ def test_special_tokens_stand_where_all_vocabularies_have_them(minilm: Pretraine
 
 
 def test_data_are_read_with_the_tokenizer_of_a_model(minilm: Pretrained) -> None:
-    made = pretrained_inputs(PACKAGE, "review", TextConfig(max_seq_len=16, cut="start"))
-    assert (made.name, made.max_seq_len, made.cut, made.kind) == ("review", 16, "start", "wordpiece")
+    made = pretrained_inputs(PACKAGE, "review", TextConfig(max_seq_len=16, truncation="start"))
+    assert (made.name, made.max_seq_len, made.truncation, made.kind) == ("review", 16, "start", "wordpiece")
     assert made.encode(TEXTS).ids.tolist() == minilm.tokenizer.encode(TEXTS).ids.tolist()  # type: ignore
 
 

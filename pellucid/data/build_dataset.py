@@ -1,4 +1,4 @@
-"""Raw tables to a `Dataset`: read every column, refuse or leave out what does not fit, say what was done."""
+"""Build a `Dataset` from raw tables: read every column, refuse or skip what does not fit, and say so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DataOptions:
     """What the person said about the data; whatever is None is inferred.
 
     Attributes:
@@ -44,7 +44,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawTables:
     """What a reader found.
 
     Attributes:
@@ -70,25 +70,25 @@ class Raw:
     documents: bool = False
 
 
-def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
+def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset:
     """Make a dataset of raw tables.
 
     Raises:
         UnknownNameError: a column that was asked for is not there.
         BadDataError: naming the file, row and column that do not fit.
     """
-    wishes = wishes or Wishes()
-    splits, notes = _same_columns(raw, wishes)
+    options = options or DataOptions()
+    splits, notes = _same_columns(raw, options)
     table = pa.concat_tables(splits.values(), promote_options="permissive").unify_dictionaries()
     names = table.column_names
-    for asked in (*wishes.columns, *(wishes.inputs or ())):
+    for asked in (*options.columns, *(options.inputs or ())):
         if asked not in names:
             raise UnknownNameError(f"column in {raw.name}", asked, names)
-    rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, wishes)
+    rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, options)
 
-    targets, note = _choose(raw, wishes, names)
-    target = _target(raw, wishes, table, targets, rows)
-    columns, values, left_out = _inputs(raw, wishes, table, targets if target else [], rows)
+    targets, note = _choose(raw, options, names)
+    target = _target(raw, options, table, targets, rows)
+    columns, values, left_out = _inputs(raw, options, table, targets if target else [], rows)
     rows.refuse()
 
     predicted = {target.column.name: target.values} if target else {}
@@ -104,33 +104,35 @@ def assemble(raw: Raw, wishes: Wishes | None = None) -> Dataset:
     )
 
 
-def _choose(raw: Raw, wishes: Wishes, names: Sequence[str]) -> tuple[list[str], str]:
+def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple[list[str], str]:
     """The columns to predict, [] where there are none and none is needed."""
     declared = [name for name in names if name in raw.classes]
-    return choose(names, wishes.target, declared, needed=wishes.labelled and not raw.documents)
+    return choose(names, options.target, declared, needed=options.labelled and not raw.documents)
 
 
-def _target(raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows) -> Target | None:
+def _target(
+    raw: RawTables, options: DataOptions, table: pa.Table, targets: Sequence[str], rows: _Rows
+) -> Target | None:
     """Read what is to be predicted; where no target is needed, one that lacks values is no target."""
     if not targets:
         return None
     read = [table[name] for name in targets]
-    kinds = [wishes.columns.get(name) for name in targets]
+    kinds = [options.columns.get(name) for name in targets]
     classes = raw.classes.get(targets[0])
     try:
-        target = read_target(targets, read, kinds=kinds, classes=classes, task=wishes.task)
+        target = read_target(targets, read, kinds=kinds, classes=classes, task=options.task)
     except BadDataError:
-        if wishes.labelled:
+        if options.labelled:
             raise
         return None
-    if wishes.labelled:
+    if options.labelled:
         rows.check(target.column.name, read, target)
     elif target.bad is not None and target.bad[rows.labelled].any():
         return None
     return target
 
 
-def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[str]]:
+def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Table], list[str]]:
     """Bring all splits to the columns of the training split.
 
     Raises:
@@ -143,7 +145,7 @@ def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[s
     train, kept, notes = raw.splits["train"], {}, []
     if not train.num_columns or not train.num_rows:
         raise BadDataError(f"{raw.name} has no rows: expected at least 1, received 0.")
-    targets = _choose(raw, wishes, train.column_names)[0]
+    targets = _choose(raw, options, train.column_names)[0]
     for split in (*SPLITS, UNLABELED):
         table = raw.splits.get(split)
         if table is None or not len(table):
@@ -164,11 +166,11 @@ def _same_columns(raw: Raw, wishes: Wishes) -> tuple[dict[str, pa.Table], list[s
 
 
 def _inputs(
-    raw: Raw, wishes: Wishes, table: pa.Table, targets: Sequence[str], rows: _Rows
+    raw: RawTables, options: DataOptions, table: pa.Table, targets: Sequence[str], rows: _Rows
 ) -> tuple[list[Column], dict[str, pa.ChunkedArray], list[str]]:
     """Read the columns to learn from; return their schema, their values and what was left out."""
     columns, values, notes = [], {}, []
-    wished = wishes.inputs if wishes.inputs is not None else table.column_names
+    wished = options.inputs if options.inputs is not None else table.column_names
     for name in [name for name in wished if name not in targets]:
         column = table[name]
         if name in raw.classes and not pa.types.is_list(column.type):
@@ -178,10 +180,10 @@ def _inputs(
             if raw.documents:
                 reading = schema.Reading("text", column, "whole texts")
             else:
-                reading = schema.read_column(name, column, wishes.columns.get(name), raw.folder)
+                reading = schema.read_column(name, column, options.columns.get(name), raw.folder)
             names = _categories(reading)
         useless = schema.nothing_to_learn(name, reading)
-        if useless and ((name not in wishes.columns and wishes.inputs is None) or reading.kind is None):
+        if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
             notes.append(f"left out {name!r}: {useless}")
             continue
         assert reading.kind is not None
@@ -209,8 +211,8 @@ def _categories(reading: schema.Reading) -> tuple[str, ...]:
 class _Rows:
     """The rows of all splits on end: which are bad, where they are, and which remain."""
 
-    def __init__(self, raw: Raw, sizes: Mapping[str, int], wishes: Wishes):
-        self.raw, self.sizes, self.wishes = raw, sizes, wishes
+    def __init__(self, raw: RawTables, sizes: Mapping[str, int], options: DataOptions):
+        self.raw, self.sizes, self.options = raw, sizes, options
         self.bad = np.zeros(sum(sizes.values()), bool)
         self.faults: list[tuple[str, int, list[str]]] = []  # (column, how many, the first of them in words)
 
@@ -226,7 +228,7 @@ class _Rows:
         if reading.bad is None or not reading.bad.any():
             return
         found = np.flatnonzero(reading.bad)
-        listed = found[: LISTED if self.wishes.skip_bad else SHOWN]
+        listed = found[: LISTED if self.options.skip_bad else SHOWN]
         why = getattr(reading, "why", {})
         lines = []
         for place, row in zip(self.places(listed), listed.tolist(), strict=True):
@@ -250,7 +252,7 @@ class _Rows:
 
     def refuse(self) -> None:
         """Raise for bad cells, unless they are to be left out."""
-        if not self.faults or self.wishes.skip_bad:
+        if not self.faults or self.options.skip_bad:
             return
         lines = []
         for _, count, shown in self.faults:

@@ -21,6 +21,7 @@ from pellucid.data import cache, encoders, hashing, images, schema
 from pellucid.data.dataset import Column
 from pellucid.data.series import SeriesInputs
 from pellucid.data.text.text_inputs import TextInputs
+from pellucid.data.text.vocabulary import token_inputs
 from pellucid.errors import ModelError
 
 KEPT_ROWS = 2000
@@ -224,7 +225,7 @@ def _fit_text(
             f"This model reads tokens: expected a column of text, received {found or 'no columns'}.",
             remedy="--set 'data.columns={NAME: text}', or a model for numbers such as mlp",
         )
-    return TextInputs.fit(texts[0], table, text, also), (texts[0],), _left_out(columns, texts[0])
+    return token_inputs(texts[0], table, text, also), (texts[0],), _left_out(columns, texts[0])
 
 
 def _left_out(columns: Sequence[Column], main: Column) -> list[str]:

@@ -17,7 +17,7 @@ from pellucid.config import Config, DataConfig
 from pellucid.data import hashing, images, parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.sources.open_source import opened, ready
+from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.split import class_codes, is_document
 from pellucid.data.suggest import suggest
 
@@ -111,9 +111,9 @@ def inspect_data(config: DataConfig) -> Inspection:
     Raises:
         DataError: it cannot be read; the message says what to do.
     """
-    dataset = opened(config)
+    dataset = open_source(config)
     labelled = dataset.target is not None and not config.stack
-    return inspect_dataset(ready(dataset, config, labelled=labelled), config)
+    return inspect_dataset(make_splits(dataset, config, labelled=labelled), config)
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:

@@ -20,6 +20,7 @@ from pellucid.data.dataset import Column, Dataset, Task
 from pellucid.data.text.ragged import Ragged
 from pellucid.data.text.text_inputs import BOS, EOS, LEARNED, TextInputs
 from pellucid.data.text.text_inputs import notes as text_notes
+from pellucid.data.text.vocabulary import token_inputs
 from pellucid.errors import BadDataError, ModelError
 
 VERSION = 1
@@ -93,7 +94,7 @@ class Preprocess:
             if shared_tokens:
                 target_tokens = replace(encoded, name=target.name)
             else:
-                target_tokens = TextInputs.fit(target, train, text)
+                target_tokens = token_inputs(target, train, text)
         for tokens in (encoded, target_tokens):
             if isinstance(tokens, TextInputs):
                 notes += text_notes(tokens, dataset.splits, origin=_origin(text), whole=whole_texts)

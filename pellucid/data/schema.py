@@ -1,7 +1,7 @@
 """What kind of thing is in a column, and its values as that kind.
 
 `read_column` looks at the values themselves (and a little at the name), says what it decided and why,
-and marks the cells that do not fit. Nothing is refused here: that is `assemble`.
+and marks the cells that do not fit. Nothing is refused here: that is `build_dataset`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def split(
         parts, notes = _by_position(dataset, wanted) if document else _take(dataset, wanted, seed)
         made |= parts
     if UNLABELED in made:
-        made[UNLABELED], said = _apart(dataset, made)
+        made[UNLABELED], said = drop_leaks(dataset, made)
         notes = [*notes, *said]
     if not test and made.pop("test", None) is not None:
         notes = [*notes, "test: not used, since data.test is 0"]
@@ -70,7 +70,7 @@ def split(
     return result
 
 
-def _apart(dataset: Dataset, made: Mapping[str, pa.Table]) -> tuple[pa.Table, list[str]]:
+def drop_leaks(dataset: Dataset, made: Mapping[str, pa.Table]) -> tuple[pa.Table, list[str]]:
     """Leave out rows without labels that are copies of held-out ones; return the others, and notes."""
     names = [column.name for column in dataset.inputs]
     held_out = [hashing.rows(made[name], names) for name in ("validation", "test") if name in made]
@@ -155,7 +155,7 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
     return dataset.with_splits(kept, f"only {fraction:.3g} of each split is used: {sizes}")
 
 
-def fewer(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
+def limit_rows(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
     """Keep so many training rows, stratified and seeded; the other splits stay whole.
 
     Of two numbers of rows, the smaller choice is part of the larger one.

@@ -13,7 +13,7 @@ CONFIG = Config.parse(
     {
         "name": "sentiment-best",
         "summary": "film reviews for or against, phrases learned without labels beside n-grams",
-        "data": {"source": "imdb", "text": {"max_seq_len": 1000, "cut": "middle"}},
+        "data": {"source": "imdb", "text": {"max_seq_len": 1000, "truncation": "middle"}},
         "model": {
             "name": "text_cnn",
             "options": {"phrases": True, "learn_phrases": False, "ngrams": True},

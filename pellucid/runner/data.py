@@ -7,7 +7,7 @@ from pathlib import Path
 from pellucid.config import Config, TextConfig
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources.open_source import opened, ready
+from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS, run_inputs
 from pellucid.errors import ConfigError
@@ -53,9 +53,9 @@ def prepare(
     if tokens and fitted is None:
         config = _with_tokens(config, runs)
     if dataset is None:
-        dataset = opened(config.data, labelled=task.labelled)
+        dataset = open_source(config.data, labelled=task.labelled)
     if not task.ordered:
-        dataset = ready(dataset, config.data, labelled=task.labelled)
+        dataset = make_splits(dataset, config.data, labelled=task.labelled)
     return task.prepare(dataset, config, tokens, fitted)
 
 

@@ -127,7 +127,7 @@ def test_folders_too_deep_and_loose_images(pets, picture):
         image_folder(pets)
 
 
-def test_wishes_are_checked(pets):
+def test_options_are_checked(pets):
     with pytest.raises(UnknownNameError, match="lable"):
         open_data(DataConfig(source=str(pets), target="lable"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pellucid.data.sources.arrays import arrays
-from pellucid.data.split import fewer, split, subset
+from pellucid.data.split import limit_rows, split, subset
 from pellucid.errors import BadDataError
 
 
@@ -118,19 +118,19 @@ def test_subset_keeps_every_class():
 
 def test_fewer_training_rows_are_exactly_as_many_stratified_and_part_of_more():
     dataset = split(labelled({"a": 400, "b": 400, "c": 40}))
-    some, more = fewer(dataset, 50), fewer(dataset, 200)
+    some, more = limit_rows(dataset, 50), limit_rows(dataset, 200)
     assert (len(some.splits["train"]), len(more.splits["train"])) == (50, 200)
     assert shares(more, "train") == pytest.approx({"a": 95, "b": 95, "c": 10}, abs=1)
     kept = [set(made.splits["train"]["x0"].to_pylist()) for made in (some, more, dataset)]
     assert kept[0] < kept[1] < kept[2]
     assert all(some.fingerprint[name] == dataset.fingerprint[name] for name in ("validation", "test"))
-    assert fewer(dataset, 50).fingerprint == some.fingerprint
-    assert fewer(dataset, 50, seed=1).fingerprint != some.fingerprint
+    assert limit_rows(dataset, 50).fingerprint == some.fingerprint
+    assert limit_rows(dataset, 50, seed=1).fingerprint != some.fingerprint
     assert "only 50 of 672 training rows" in some.notes[-1]
 
 
 def test_fewer_rows_keep_every_class_and_are_no_more_than_there_are():
     dataset = split(labelled({"a": 400, "b": 400, "c": 10}))
-    assert set(shares(fewer(dataset, 1), "train")) == {"a", "b", "c"}
+    assert set(shares(limit_rows(dataset, 1), "train")) == {"a", "b", "c"}
     with pytest.raises(BadDataError, match=r"asks for 9,000: .* has 648 training rows"):
-        fewer(dataset, 9_000)
+        limit_rows(dataset, 9_000)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pellucid.config import DataConfig
-from pellucid.data.build_dataset import Wishes
+from pellucid.data.build_dataset import DataOptions
 from pellucid.data.dataset import Dataset
 from pellucid.data.sources import csvfile, tables
 from pellucid.data.sources.open_source import open_data
@@ -139,7 +139,7 @@ def test_lists_of_labels(tmp_path):
 
 def test_kinds_can_be_told(write):
     path = write("age,zip,y\n" + "".join(f"{20 + i},{8000 + i % 3},{i % 2}\n" for i in range(30)))
-    dataset = tables.read_tables(path, Wishes(columns={"zip": "category"}, inputs=["zip"]))
+    dataset = tables.read_tables(path, DataOptions(columns={"zip": "category"}, inputs=["zip"]))
     assert kinds(dataset) == {"zip": "category", "y": "category"}
     assert dataset.column("zip").categories == ("8000", "8001", "8002")
 
@@ -214,15 +214,17 @@ def test_text_among_numbers(write):
     assert "data.csv line 42, column 'age': expected a finite number, received 'old'" in str(raised.value)
     assert "--set 'data.columns={age: category}'" in str(raised.value)
     assert "--skip-bad" in str(raised.value)
-    skipped = tables.read_tables(path, Wishes(skip_bad=True))
+    skipped = tables.read_tables(path, DataOptions(skip_bad=True))
     assert len(skipped.splits["train"]) == 40
     assert len(skipped.skipped) == 2
-    told = tables.read_tables(path, Wishes(columns={"age": "category"}))
+    told = tables.read_tables(path, DataOptions(columns={"age": "category"}))
     assert len(told.splits["train"]) == 42
 
 
 def test_ragged_lines_can_be_skipped(write):
-    dataset = tables.read_tables(write("a,y\n" + "1,u\n2,v\n" * 5 + "1,2,3\n4,u\n"), Wishes(skip_bad=True))
+    dataset = tables.read_tables(
+        write("a,y\n" + "1,u\n2,v\n" * 5 + "1,2,3\n4,u\n"), DataOptions(skip_bad=True)
+    )
     assert len(dataset.splits["train"]) == 11
     assert dataset.skipped == ("data.csv line 12: expected 2 cells, received 3",)
 

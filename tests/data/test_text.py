@@ -109,7 +109,7 @@ def test_learning_is_the_same_every_time_and_keeps_to_its_size(kind):
 
 
 def test_either_end_is_cut_and_it_is_said():
-    end, start = fitted(max_seq_len=3), fitted(max_seq_len=3, cut="start")
+    end, start = fitted(max_seq_len=3), fitted(max_seq_len=3, truncation="start")
     text = "the film was good and the cast was bad"
     assert end.tokens(text) == ["the", "film", "was"]
     assert start.tokens(text) == ["cast", "was", "bad"]
@@ -142,7 +142,7 @@ def test_gaps_are_read_where_they_are_asked_for():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_is_json_and_restores_it(kind):
-    inputs = fitted(kind, max_seq_len=7, cut="start")
+    inputs = fitted(kind, max_seq_len=7, truncation="start")
     state = json.loads(json.dumps(inputs.state()))
     again = TextInputs.restore(state)
     assert state["kind"] == "text"

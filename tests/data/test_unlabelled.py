@@ -222,10 +222,10 @@ def test_a_text_is_not_predicted_by_a_model_of_numbers(pairs):
 
 
 def test_a_missing_translation_is_named():
-    from pellucid.data.build_dataset import Raw, Wishes, assemble
+    from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
     from pellucid.data.dataset import Source
 
     table = pa.table({"de": ["Ein Hund bellt laut im Garten"] * 3, "en": ["A dog barks", None, "A dog"]})
-    raw = Raw("pairs", {"train": table}, Source("pairs", "arrays"))
+    raw = RawTables("pairs", {"train": table}, Source("pairs", "arrays"))
     with pytest.raises(BadDataError, match="train row 2, column 'en': expected a text"):
-        assemble(raw, Wishes(target="en", columns={"en": "text", "de": "text"}))
+        build_dataset(raw, DataOptions(target="en", columns={"en": "text", "de": "text"}))

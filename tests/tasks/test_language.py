@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from pellucid.config import Config
-from pellucid.data.build_dataset import Raw, Wishes, assemble
+from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import UNLABELED, Source
 from pellucid.data.sources.open_source import open_data
-from pellucid.data.text.masking import Masked
+from pellucid.data.text.masking import MaskTokens
 from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import bert, gpt, lstm, lstm_mlm
@@ -192,8 +192,8 @@ def test_texts_without_labels_are_read_along():
         )
         for name, size in sizes.items()
     }
-    raw = Raw("reviews", tables, Source("reviews", "arrays"), classes={"label": ["bad", "good"]})
-    dataset = assemble(raw, Wishes(labelled=False))
+    raw = RawTables("reviews", tables, Source("reviews", "arrays"), classes={"label": ["bad", "good"]})
+    dataset = build_dataset(raw, DataOptions(labelled=False))
     joined = with_unlabeled(dataset)
     assert UNLABELED not in joined.splits
     assert len(joined.splits["train"]) == len(dataset.splits["train"]) + len(dataset.splits[UNLABELED])
@@ -259,7 +259,7 @@ def test_texts_are_continued(writer):
 def test_masking_is_that_of_bert_and_a_function_of_its_generator():
     inputs = torch.randint(1, 100, (200, 64), generator=torch.Generator().manual_seed(1))
     inputs[:, 60:] = 0
-    corrupt = Masked(100)
+    corrupt = MaskTokens(100)
     given, wanted = corrupt(inputs, inputs, torch.Generator().manual_seed(0))
     again, _ = corrupt(inputs, inputs, torch.Generator().manual_seed(0))
     other, _ = corrupt(inputs, inputs, torch.Generator().manual_seed(1))
@@ -279,14 +279,14 @@ def test_masking_is_that_of_bert_and_a_function_of_its_generator():
 
 def test_every_text_has_a_gap_if_it_can():
     inputs = torch.tensor([[7, 0, 0], [1, 3, 0]])
-    given, wanted = Masked(10)(inputs, inputs, torch.Generator().manual_seed(3))
+    given, wanted = MaskTokens(10)(inputs, inputs, torch.Generator().manual_seed(3))
     assert (wanted != -100).sum(1).tolist() == [1, 0]
     assert torch.equal(given[1], inputs[1])
 
 
 def test_more_can_be_hidden_and_told_from_a_sample(play):
     prepared = prepared_for(GAPS, config(play, "masked_language_model"))
-    more = prepared.config.patch({"data.text.hidden": 0.5, "objective.options.sampled": 20})
+    more = prepared.config.patch({"data.text.mask_prob": 0.5, "objective.options.sampled": 20})
     prepared = prepared_for(GAPS, more)
     _, targets = next(iter(prepared.training_batches()))
     assert (targets != -100).float().mean() == pytest.approx(0.5, abs=0.1)

@@ -13,7 +13,7 @@ import torch
 from pellucid.config import Config
 from pellucid.data.sources.open_source import open_data
 from pellucid.data.text import ragged
-from pellucid.data.text.masking import Spans
+from pellucid.data.text.masking import MaskSpans
 from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import seq2seq
@@ -215,7 +215,7 @@ def test_a_dictionary_is_learned_from_pairs_alone():
 def test_a_text_and_its_spans_are_the_whole_text():
     inputs = torch.randint(5, 90, (50, 64), generator=torch.Generator().manual_seed(0))
     inputs[3, 20:] = 0
-    cut = Spans(100, 3)
+    cut = MaskSpans(100, 3)
     sources, targets = cut(inputs, inputs, torch.Generator().manual_seed(1))
     again, _ = cut(inputs, inputs, torch.Generator().manual_seed(1))
     other, _ = cut(inputs, inputs, torch.Generator().manual_seed(2))
@@ -236,7 +236,7 @@ def test_a_text_and_its_spans_are_the_whole_text():
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_short_texts_lose_what_they_can(length):
     inputs = torch.arange(5, 5 + length)[None]
-    sources, targets = Spans(100, 3)(inputs, inputs, torch.Generator().manual_seed(0))
+    sources, targets = MaskSpans(100, 3)(inputs, inputs, torch.Generator().manual_seed(0))
     source, target = ([token for token in part[0].tolist() if token] for part in (sources, targets))
     assert spans.filled(source, spans.parse(target, 100), 100) == inputs[0].tolist()
     assert source[0] < 100

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.data import schema
-from pellucid.data.build_dataset import Raw, Wishes, assemble
+from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
 from pellucid.data.target import read_target
 from pellucid.errors import BadDataError, UsageError
@@ -178,7 +178,9 @@ def _from_frames(parts: Mapping[str, _Part], task: Task | None) -> Dataset:
                 )
             table = table.append_column(target, _column(part.y))
         splits[split] = table
-    return assemble(Raw("arrays", splits, Source("arrays", "arrays")), Wishes(target=target, task=task))
+    return build_dataset(
+        RawTables("arrays", splits, Source("arrays", "arrays")), DataOptions(target=target, task=task)
+    )
 
 
 def _column(given: Any) -> pa.Array | pa.ChunkedArray:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pellucid.config import DataConfig
 from pellucid.data import images, split
-from pellucid.data.build_dataset import Raw, Wishes, assemble
+from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, tables, textfiles
@@ -63,7 +63,7 @@ def load(name: str, *, subset: str | None = None) -> Dataset:
         UnknownNameError: there is no such short name or subset.
         DataNotFoundError: it is in none of the places.
     """
-    return _load(name, subset, Wishes())
+    return _load(name, subset, DataOptions())
 
 
 def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
@@ -79,24 +79,24 @@ def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
         BadDataError: naming the file, row or column that does not fit.
         UnknownNameError: a short name, subset or column is not there.
     """
-    return ready(opened(config, labelled=labelled), config, labelled=labelled)
+    return make_splits(open_source(config, labelled=labelled), config, labelled=labelled)
 
 
-def opened(config: DataConfig, *, labelled: bool = True) -> Dataset:
+def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
     """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
-    wishes = Wishes(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
+    options = DataOptions(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
     path = Path(config.source).expanduser()
     if path.exists():
-        return _read_path(path, wishes)
+        return _read_path(path, options)
     if _is_path(config.source):
         raise DataNotFoundError(
             f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
             remedy="give an existing path, or the name of a dataset such as mnist",
         )
-    return _load(config.source, config.subset, wishes)
+    return _load(config.source, config.subset, options)
 
 
-def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
+def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
     """Give a loaded dataset the share of rows and the splits a config asks for, and stack its images.
 
     Raises:
@@ -122,7 +122,7 @@ def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dat
         labelled=labelled,
     )
     if config.training_rows is not None:
-        dataset = split.fewer(dataset, round(config.training_rows * config.fraction), config.split_seed)
+        dataset = split.limit_rows(dataset, round(config.training_rows * config.fraction), config.split_seed)
     if config.stack:
         return stack(dataset, image_size=config.image_size, seed=config.split_seed)
     return dataset
@@ -131,7 +131,7 @@ def ready(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dat
 # ---- names ---------------------------------------------------------------------------------------
 
 
-def _load(name: str, subset: str | None, wishes: Wishes) -> Dataset:
+def _load(name: str, subset: str | None, options: DataOptions) -> Dataset:
     identity, subset = ALIASES.get(name, name), subset or SUBSETS.get(name)
     if "/" not in identity:
         raise UnknownNameError("dataset", name, ALIASES)
@@ -150,12 +150,14 @@ def _load(name: str, subset: str | None, wishes: Wishes) -> Dataset:
             f"(`hf download {identity} --repo-type dataset --local-dir FOLDER/{identity}`) "
             f"and set {hub.MIRROR}=FOLDER",
         )
-    splits, notes = hub.split_names(found.splits, unlabeled=not wishes.labelled)
+    splits, notes = hub.split_names(found.splits, unlabeled=not options.labelled)
     if "train" not in splits:
         raise BadDataError(f"{name}: expected a split named train, received {', '.join(found.splits)}.")
     source = Source(identity, found.place, licence=found.licence, looked=tuple(looked))
-    raw = Raw(name, splits, source, classes=found.classes, notes=tuple(notes), documents=found.documents)
-    return assemble(raw, wishes)
+    raw = RawTables(
+        name, splits, source, classes=found.classes, notes=tuple(notes), documents=found.documents
+    )
+    return build_dataset(raw, options)
 
 
 _BUNDLED = Source(
@@ -197,19 +199,19 @@ def _is_path(source: str) -> bool:
     )
 
 
-def _read_path(path: Path, wishes: Wishes) -> Dataset:
+def _read_path(path: Path, options: DataOptions) -> Dataset:
     """Read a file or folder by what it is."""
-    if not wishes.labelled and textfiles.holds_texts(path):
-        return assemble(textfiles.read_texts(path), wishes)
+    if not options.labelled and textfiles.holds_texts(path):
+        return build_dataset(textfiles.read_texts(path), options)
     if path.is_dir():
         if _holds_tables(path):
-            return tables.read_tables(path, wishes)
-        read = folder.read_folder(path, skip_bad=wishes.skip_bad, labelled=wishes.labelled)
-        return _with_wishes(read, wishes)
+            return tables.read_tables(path, options)
+        read = folder.read_folder(path, skip_bad=options.skip_bad, labelled=options.labelled)
+        return _with_options(read, options)
     if tables.is_table_file(path):
-        return tables.read_tables(path, wishes)
+        return tables.read_tables(path, options)
     if path.suffix.lower() in (".npy", ".npz"):
-        return _with_wishes(in_memory.read_file(path), wishes)
+        return _with_options(in_memory.read_file(path), options)
     if images.is_image_file(path):
         raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
     raise BadDataError(
@@ -226,19 +228,19 @@ def _holds_tables(path: Path) -> bool:
     return has_tables and not any(images.is_image_file(file) for file in path.glob("*/*"))
 
 
-def _with_wishes(dataset: Dataset, wishes: Wishes) -> Dataset:
-    """Follow the wishes for data whose columns and kinds are fixed: inputs can be chosen, no more."""
-    for name in (*wishes.columns, *(wishes.inputs or ()), *([wishes.target] if wishes.target else ())):
+def _with_options(dataset: Dataset, options: DataOptions) -> Dataset:
+    """Follow the options for data whose columns and kinds are fixed: inputs can be chosen, no more."""
+    for name in (*options.columns, *(options.inputs or ()), *([options.target] if options.target else ())):
         dataset.column(name)
-    for name, kind in wishes.columns.items():
+    for name, kind in options.columns.items():
         if dataset.column(name).kind != kind:
             raise UsageError(f"Column {name!r} of {dataset.name} is {dataset.column(name).kind}, not {kind}.")
-    if wishes.target not in (None, dataset.target):
+    if options.target not in (None, dataset.target):
         raise UsageError(
-            f"{dataset.name} predicts {dataset.target!r}: expected that, received {wishes.target!r}."
+            f"{dataset.name} predicts {dataset.target!r}: expected that, received {options.target!r}."
         )
-    if wishes.inputs is None:
+    if options.inputs is None:
         return dataset
-    kept = tuple(c for c in dataset.columns if c.name in wishes.inputs or c.name == dataset.target)
+    kept = tuple(c for c in dataset.columns if c.name in options.inputs or c.name == dataset.target)
     tables = {split: table.select([c.name for c in kept]) for split, table in dataset.splits.items()}
     return replace(dataset, columns=kept, splits=tables)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pellucid.data.build_dataset import Locate, Raw, Wishes, assemble
+from pellucid.data.build_dataset import DataOptions, Locate, RawTables, build_dataset
 from pellucid.data.dataset import Dataset, Source
 from pellucid.data.sources import csvfile
 from pellucid.errors import BadDataError, DataNotFoundError
@@ -38,7 +38,7 @@ def csv(path: str | os.PathLike, target: str | None = None) -> Dataset:
         BadDataError: naming the line and column that do not fit.
         UnknownNameError: there is no column `target`.
     """
-    return read_tables(Path(path), Wishes(target=target))
+    return read_tables(Path(path), DataOptions(target=target))
 
 
 def parquet(path: str | os.PathLike, target: str | None = None) -> Dataset:
@@ -46,7 +46,7 @@ def parquet(path: str | os.PathLike, target: str | None = None) -> Dataset:
 
     Args and errors are those of `csv`.
     """
-    return read_tables(Path(path), Wishes(target=target))
+    return read_tables(Path(path), DataOptions(target=target))
 
 
 def is_table_file(path: Path) -> bool:
@@ -54,17 +54,17 @@ def is_table_file(path: Path) -> bool:
     return _suffix(path) in (*CSV, *PARQUET)
 
 
-def read_tables(path: Path, wishes: Wishes | None = None) -> Dataset:
+def read_tables(path: Path, options: DataOptions | None = None) -> Dataset:
     """Read a table file, or a folder of them."""
-    wishes = wishes or Wishes()
+    options = options or DataOptions()
     if not path.exists():
         raise DataNotFoundError(
             f"There is no file or folder {path}.", remedy="give the path of a CSV or Parquet file"
         )
-    return assemble(raw_tables(path, skip_bad=wishes.skip_bad), wishes)
+    return build_dataset(raw_tables(path, skip_bad=options.skip_bad), options)
 
 
-def raw_tables(path: Path, *, skip_bad: bool = False) -> Raw:
+def raw_tables(path: Path, *, skip_bad: bool = False) -> RawTables:
     """Read the cells of a file, or of the files of a folder, without looking at what they mean."""
     files = {"train": [path]} if path.is_file() else _files(path)
     kind = "parquet" if _suffix(next(iter(files.values()))[0]) in PARQUET else "csv"
@@ -76,7 +76,7 @@ def raw_tables(path: Path, *, skip_bad: bool = False) -> Raw:
         splits[split], locate[split], left_out, decided = _read_parts(parts, skip_bad)
         skipped += left_out
         notes += decided
-    return Raw(
+    return RawTables(
         name=path.name.split(".")[0] or path.name,
         splits=splits,
         source=Source(str(path), kind),

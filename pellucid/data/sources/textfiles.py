@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pellucid.data import images
-from pellucid.data.build_dataset import Raw
+from pellucid.data.build_dataset import RawTables
 from pellucid.data.dataset import Source
 from pellucid.data.sources.tables import split_of
 from pellucid.errors import BadDataError, DataNotFoundError
@@ -28,7 +28,7 @@ def holds_texts(path: Path) -> bool:
     return SUFFIX in suffixes <= {SUFFIX, ".md"}
 
 
-def read_texts(path: Path) -> Raw:
+def read_texts(path: Path) -> RawTables:
     """Read a file or folder of text; parts of a folder named after splits are those splits.
 
     Raises:
@@ -42,7 +42,7 @@ def read_texts(path: Path) -> Raw:
         splits.setdefault((path.is_dir() and split_of(file, path)) or "train", []).append(text)
         notes += note
     tables = {name: pa.table({"text": pa.array(texts, pa.large_string())}) for name, texts in splits.items()}
-    return Raw(path.stem, tables, Source(str(path), "text"), notes=tuple(notes), documents=True)
+    return RawTables(path.stem, tables, Source(str(path), "text"), notes=tuple(notes), documents=True)
 
 
 def read_text(file: Path) -> tuple[str, list[str]]:

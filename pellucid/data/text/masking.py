@@ -23,7 +23,7 @@ SHARE, LENGTH = 0.15, 3.0
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskTokens:
     """Hide some tokens, to be told from those around them (BERT, Devlin et al. 2019, section 3.1).
 
     Of the tokens that are chosen, 80 % become [MASK], 10 % a random token, and 10 % stay, so that the model
@@ -50,7 +50,7 @@ class Masked:
 
 
 @dataclass(frozen=True)
-class Spans:
+class MaskSpans:
     """Cut spans out of texts, to be written by a model that reads the rest (T5, Raffel et al. 2020, 3.1.4).
 
     In the source each span leaves a token of its own, `first_gap`, `first_gap + 1` ...; the target is those

@@ -54,15 +54,15 @@ class TextInputs:
         kind: how texts are cut.
         tokenizer: what was learned, as JSON of the `tokenizers` library.
         max_seq_len: most tokens of a text that a model reads.
-        cut: which part of a longer text is left out; without the middle, a review keeps how it opens and how
-            it ends (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
+        truncation: which part of a longer text is left out; without the middle, a review keeps its
+            beginning and its end (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
     """
 
     name: str
     kind: Kind
     tokenizer: str
     max_seq_len: int
-    cut: ragged.Cut = "end"
+    truncation: ragged.Cut = "end"
 
     @classmethod
     def fit(
@@ -79,10 +79,6 @@ class TextInputs:
         Raises:
             BadDataError: all texts are empty.
         """
-        if config.pretrained is not None:
-            from pellucid.data.text.vocabulary import pretrained_inputs  # which is made of TextInputs
-
-            return pretrained_inputs(config.pretrained, column.name, config)
         kind, values = config.tokenizer or "words", table[column.name]
         if also is not None:
             values = pa.chunked_array([*values.chunks, *table[also.name].cast(values.type).chunks])
@@ -97,7 +93,7 @@ class TextInputs:
             learned = _learn(_texts(values), kind, config).to_str()
             if _kept(values):
                 cache.write_notes(key, {"tokenizer": learned})
-        return cls(column.name, kind, learned, config.max_seq_len, config.cut)
+        return cls(column.name, kind, learned, config.max_seq_len, config.truncation)
 
     @property
     def shape(self) -> tuple[int]:
@@ -159,7 +155,7 @@ class TextInputs:
         return self._cut(self.encode(texts))
 
     def _cut(self, whole: Ragged) -> Ragged:
-        return whole.cut(self.max_seq_len, self.cut).filled(UNK)
+        return whole.cut(self.max_seq_len, self.truncation).filled(UNK)
 
     def apply(self, table: pa.Table) -> np.ndarray:
         """`rows` as (N, T) int64, padded with 0 to the longest of them."""
@@ -205,8 +201,13 @@ class TextInputs:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> TextInputs:
         """Make it again from `state()`."""
-        values = {key: value for key, value in state.items() if key not in ("kind", "cutting", "tokenizer")}
-        return cls(kind=state["cutting"], tokenizer=json.dumps(state["tokenizer"]), **values)
+        return cls(
+            name=state["name"],
+            kind=state["cutting"],
+            tokenizer=json.dumps(state["tokenizer"]),
+            max_seq_len=state["max_seq_len"],
+            truncation=state["truncation"] if "truncation" in state else state["cut"],  # version 0.1
+        )
 
 
 LEARNED = "learned from the training texts"
@@ -233,7 +234,7 @@ def notes(
         if long.any() and not whole:
             facts.append(
                 f"{long.sum():,} of {found.rows:,} texts ({long.mean():.1%}) are longer than "
-                f"{made.max_seq_len} tokens and are cut at the {made.cut}"
+                f"{made.max_seq_len} tokens and are cut at the {made.truncation}"
             )
         if unknown.any():
             facts.append(f"{unknown.mean():.2%} of the tokens are unknown")

@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import tokenizers
 
 from pellucid.config import TextConfig
+from pellucid.data.dataset import Column
 from pellucid.data.sources.model_files import CONFIG, SENTENCES, TOKENIZER, find, read_json
 from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, Kind, TextInputs
 from pellucid.errors import ModelError
@@ -132,7 +134,7 @@ def text_inputs(folder: Path, column: str, config: TextConfig | None = None) -> 
     tokenizer, kind, order = adopt(theirs)
     longest, cut = most_tokens(folder), "end"
     if config is not None:
-        longest, cut = min(longest, config.max_seq_len), config.cut
+        longest, cut = min(longest, config.max_seq_len), config.truncation
     return TextInputs(column, kind, tokenizer, longest, cut), order
 
 
@@ -145,11 +147,23 @@ def most_tokens(folder: Path) -> int:
     return min(sentences.get("max_seq_length") or positions, positions) - 2
 
 
+def token_inputs(
+    column: Column, table: pa.Table, config: TextConfig, also: Column | None = None
+) -> TextInputs:
+    """Return the tokenizer of a column: that of `config.pretrained`, or one learned from the training rows.
+
+    Args and errors are those of `TextInputs.fit`.
+    """
+    if config.pretrained is not None:
+        return pretrained_inputs(config.pretrained, column.name, config)
+    return TextInputs.fit(column, table, config, also)
+
+
 def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
     """`text_inputs` of a model by name, or of a run by its folder, for data that are to be read by it."""
     learned = run_inputs(Path(name))
     if learned is not None:
-        return replace(learned, name=column, max_seq_len=config.max_seq_len, cut=config.cut)
+        return replace(learned, name=column, max_seq_len=config.max_seq_len, truncation=config.truncation)
     return text_inputs(find(name), column, config)[0]
 
 

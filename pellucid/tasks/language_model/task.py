@@ -19,7 +19,7 @@ from pellucid.data.batches import Augment, Batches, Rows
 from pellucid.data.compute import pc
 from pellucid.data.dataset import UNLABELED, Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.text.masking import Masked
+from pellucid.data.text.masking import MaskTokens
 from pellucid.data.text.text_inputs import EOS, MASK, TextInputs
 from pellucid.data.text.token_rows import StreamRows, stream
 from pellucid.errors import ModelError, UsageError
@@ -196,7 +196,7 @@ class MaskedLanguageModel(TextTask):
     _remedy = "a model such as bert or lstm_mlm"
 
     def _corrupt(self, encoded: TextInputs, text: TextConfig) -> Augment | None:
-        return Masked(encoded.vocab_size, text.hidden)
+        return MaskTokens(encoded.vocab_size, text.mask_prob)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Count which tokens stand beside which, and see the gaps as the model sees them."""

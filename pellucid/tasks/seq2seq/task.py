@@ -18,7 +18,7 @@ from pellucid.config import Config
 from pellucid.data.batches import Batches, Rows, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.text.masking import Spans
+from pellucid.data.text.masking import MaskSpans
 from pellucid.data.text.ragged import Ragged, join
 from pellucid.data.text.text_inputs import BOS, MASK, TextInputs
 from pellucid.data.text.token_rows import StreamRows, stream
@@ -136,7 +136,7 @@ class Seq2Seq(Task):
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Translate texts; options are `beams` and `length_penalty`."""
         texts, encoded = asked(trained.preprocess, inputs), tokens_of(trained.preprocess)
-        sources = encoded.encode(texts).cut(encoded.max_seq_len, encoded.cut).filled(1)
+        sources = encoded.encode(texts).cut(encoded.max_seq_len, encoded.truncation).filled(1)
         outputs = _outputs(trained.preprocess)
         return Written(
             [
@@ -173,7 +173,7 @@ class SpanDenoising(Task):
             preprocess,
             streams,
             "in memory, as tokens",
-            corrupt=Spans(encoded.vocab_size - gaps, gaps, spans.SHARE, spans.LENGTH),
+            corrupt=MaskSpans(encoded.vocab_size - gaps, gaps, spans.SHARE, spans.LENGTH),
             eval_batch=measured_batch(config, encoded.vocab_size),
         )
 
