@@ -1,6 +1,7 @@
 # make demo   install, train on handwritten digits, write a report
 # make test   install, then everything that is checked
 # make check  the checks without the tests     make recipes  train every recipe and rewrite RESULTS.md
+# make docs   build the documentation into site/
 # make bench  speed beside Keras, Lightning, JAX and others, into benchmarks/RESULTS.md; WORKLOAD=mlp runs one
 VENV   := .venv
 PEERS  := .venv-peers
@@ -11,7 +12,7 @@ ifneq ($(MIRROR),)
 export PELLUCID_MIRROR ?= $(abspath $(MIRROR))
 endif
 
-.PHONY: demo test check format clean recipes bench
+.PHONY: demo test check format clean recipes bench docs
 
 demo: $(VENV)/installed
 	$(BIN)/pellucid run digits
@@ -32,11 +33,14 @@ format: $(VENV)/installed-dev
 recipes: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/recipes.py
 
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 bench: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/python benchmarks/bench $(if $(WORKLOAD),--workload $(WORKLOAD))
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache
+	rm -rf site build $(VENV) $(PEERS) .pytest_cache .ruff_cache
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -24,6 +24,11 @@ def bound(value: float) -> str:
     return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value:.4g}"
 
 
+def formula(latex: str) -> str:
+    """A formula in a table, where a `|` would end the cell."""
+    return f"${latex.replace('|', chr(92) + 'vert ')}$"
+
+
 def options(values: dict[str, object]) -> str:
     return ", ".join(f"`{name}={value}`" for name, value in values.items())
 
@@ -33,8 +38,8 @@ def render() -> str:
     activations = (
         (
             f"`{a.name}`",
-            f"${a.formula}$",
-            f"${a.derivative_formula}$",
+            formula(a.formula),
+            formula(a.derivative_formula),
             f"{bound(a.range[0])} .. {bound(a.range[1])}",
             a.source,
             a.note,
@@ -42,15 +47,15 @@ def render() -> str:
         for a in ACTIVATIONS.values()
     )
     losses = (
-        (f"`{e.name}`", f"${e.formula}$", ", ".join(e.tasks), options(e.options), e.source, e.note)
+        (f"`{e.name}`", formula(e.formula), ", ".join(e.tasks), options(e.options), e.source, e.note)
         for e in LOSSES.values()
     )
     optimizers = (
-        (f"`{o.name}`", f"${o.formula}$", f"{o.lr:g}", options(o.options), o.source, o.note)
+        (f"`{o.name}`", formula(o.formula), f"{o.lr:g}", options(o.options), o.source, o.note)
         for o in OPTIMIZERS.values()
     )
     schedules = (
-        (f"`{s.name}`", f"${s.formula}$", options(s.options), s.source, s.note) for s in SCHEDULES.values()
+        (f"`{s.name}`", formula(s.formula), options(s.options), s.source, s.note) for s in SCHEDULES.values()
     )
     lines = [
         "# Catalogues",

@@ -186,8 +186,11 @@ def recurrent(
 
 
 rnn = partial(recurrent, cell="rnn")
+"""Build an `RNN` of plain tanh cells; takes what `recurrent` takes."""
 lstm = partial(recurrent, cell="lstm")
+"""Build an `RNN` of LSTM cells; takes what `recurrent` takes."""
 gru = partial(recurrent, cell="gru")
+"""Build an `RNN` of GRU cells; takes what `recurrent` takes."""
 
 BUILDERS = {"rnn": rnn, "lstm": lstm, "gru": gru}
 """Builders of this file by the name that configs use."""

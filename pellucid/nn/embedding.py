@@ -72,12 +72,7 @@ def embedded(
 
 
 class SeriesProjection(nn.Linear):
-    """A linear layer from the features of a step to a vector.
-
-    Args:
-        in_features: F.
-        embed_dim: C.
-    """
+    """A linear layer from the F features of a step to a vector of C numbers."""
 
     def forward(self, input: Float[Tensor, "B T F"]) -> Float[Tensor, "B T C"]:
         if input.ndim != 3 or input.shape[2] != self.in_features or not input.is_floating_point():
