@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from pellucid import inference, record, report, runner
+from pellucid import diagnosis, inference, record, report, runner
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.errors import UnknownNameError
@@ -63,6 +63,15 @@ class Run(record.Run):
     def evaluate(self, split: str = "test") -> Outcome:
         """Load the run's own data again and measure its model on a split."""
         return inference.evaluate(self, split, self.model, self.dataset)
+
+    @property
+    def findings(self) -> list[record.Finding]:
+        """What the rules found in this run: errors first, then warnings, then notes."""
+        return diagnosis.findings(self)
+
+    def diagnose(self) -> list[record.Finding]:
+        """Run the rules again on what was recorded and return what they find; nothing is written."""
+        return diagnosis.diagnose(self)
 
     def report(self) -> Path:
         """Write report.html anew and return its path."""

@@ -193,6 +193,7 @@ def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
 
 def show(run: Run, console: Console) -> None:
     """Say how a run went: the number beside its comparisons, the finding, the report and what to do next."""
+    from pellucid.diagnosis import findings
     from pellucid.record import measures
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -208,7 +209,7 @@ def show(run: Run, console: Console) -> None:
         console.print()
         console.print(_parts(run))
     console.print()
-    for finding in run.store.findings():
+    for finding in findings(run):
         console.print(f"{finding.seen} {finding.means}", markup=False)
         if finding.remedy:
             console.print(f"Try: {finding.remedy}", markup=False)

@@ -1,26 +1,55 @@
 """What a run shows, in words: rules that read records and return findings.
 
 In: plain series of numbers from `run.sqlite` and facts from `run.json`, or the figures of a profile. Out:
-`Finding`s.
-Of ours it imports `record` alone, and never torch: a run is diagnosed where it was not trained.
+`Finding`s, ranked. Of ours it imports only `record`, and never torch: a run can be diagnosed on another
+machine than the one that trained it.
+
+    examination  diagnose runs all rules on a run and ranks what they find; findings reads the stored ones
+    rule         what a rule is; rules/: the rules themselves, one file a topic
+    facts        what rules are told, read from a run; curves, baselines: questions asked of it
 """
 
-from pellucid.diagnosis.balance import Match, balance
-from pellucid.diagnosis.diagnose import is_phase_loss, match_of, phase, reading
-from pellucid.diagnosis.rules import Setting, curves_of, generalization, setting_of
-from pellucid.diagnosis.speed import Speed, advice
+from pellucid.diagnosis.examination import (
+    Examination,
+    Skipped,
+    advice,
+    diagnose,
+    examine,
+    examine_run,
+    findings,
+)
+from pellucid.diagnosis.facts import (
+    Facts,
+    GANCurves,
+    NonFinite,
+    Setting,
+    Speed,
+    facts_of,
+    is_phase_loss,
+    phase,
+    setting_of,
+)
+from pellucid.diagnosis.rule import Rule, first_of
+from pellucid.diagnosis.rules import RULES
 
 __all__ = [
-    "Match",
+    "RULES",
+    "Examination",
+    "Facts",
+    "GANCurves",
+    "NonFinite",
+    "Rule",
     "Setting",
+    "Skipped",
     "Speed",
     "advice",
-    "balance",
-    "curves_of",
-    "generalization",
+    "diagnose",
+    "examine",
+    "examine_run",
+    "facts_of",
+    "findings",
+    "first_of",
     "is_phase_loss",
-    "match_of",
     "phase",
-    "reading",
     "setting_of",
 ]

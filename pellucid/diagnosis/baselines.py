@@ -1,4 +1,4 @@
-"""A run against what needs no network: guessing without the input, and anything simpler than itself."""
+"""A run compared with what needs no network: guessing without the input, and anything simpler."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
 
 
 def against_guessing(points: Curves, baselines: Baselines, least: float = MATERIAL) -> tuple[str, str] | None:
-    """Say that a run is barely better than an answer without its input, by accuracy and by loss alike.
+    """Report that a run is barely better than an answer without its input, by accuracy and by loss.
 
     Args:
         points: its curves.
         baselines: all of them.
-        least: the share of the way from guessing to perfection that is more than barely better.
+        least: the share of the distance from guessing to a perfect score that counts as better.
 
     Returns:
         (what was seen, what it means), or None if it is better.
@@ -43,9 +43,12 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
         words.append(f"loss {figure(best)}, {called} {figure(theirs)}")
     if not skills or max(skills) > least:
         return None
-    means = "It has learned how frequent things are and little else: the learning rate may be far off."
+    means = "It has learned little more than frequencies. The learning rate may be far off."
     if name == "prior":
-        means = "It makes no use of its input: the learning rate may be far off, or targets belong elsewhere."
+        means = (
+            "It does not use its input: the learning rate may be far off, or the targets may not belong to "
+            "the inputs."
+        )
     return (
         f"On validation rows it is barely better than guessing ({'; '.join(words)}): it underfits.",
         means,
@@ -53,7 +56,7 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
 
 
 def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tuple[str, str] | None:
-    """Say that a run is worse than something simpler, and not because it memorized its training rows.
+    """Report that a run is worse than something simpler, and not because it memorized its training rows.
 
     Args:
         points: its curves.
@@ -69,10 +72,10 @@ def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tu
             continue
         ours, value = seen
         if name == "linear":
-            means = "A network that contains a linear model should not lose to one: it learned too little."
+            means = "A network contains a linear model and should not do worse: it has learned too little."
             return f"Its validation {ours} the linear model's {value}: it underfits.", means
         called = measures.baseline(name)
-        means = f"What “{called}” knows, it could know as well: it has not learned enough yet."
+        means = f"The network could do at least as well as “{called}”: it has not learned enough yet."
         return f"Its validation {ours} the {value} of “{called}”: it underfits.", means
     return None
 

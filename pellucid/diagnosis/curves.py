@@ -1,4 +1,4 @@
-"""Learning curves, and the questions one can ask of them without knowing what was trained.
+"""Learning curves, and what can be asked of them without knowing what was trained.
 
 Every comparison is relative to the run itself: two losses count as equal when they differ by no more than
 the run's own epoch-to-epoch noise, so that one bad epoch is not an alarm; and where a curve ends is the
@@ -126,5 +126,5 @@ def still_falling(values: np.ndarray) -> bool:
 
 
 def last_epochs(count: int) -> int:
-    """How many of `count` epochs are "the last ones"."""
+    """Return how many of `count` epochs count as the last ones."""
     return max(1, min(5, count // 3))

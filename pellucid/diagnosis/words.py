@@ -13,11 +13,5 @@ def figure(value: float) -> str:
     return f"{value:,.{digits}f}" if digits <= 6 else f"{value:.2e}"
 
 
-def few(count: int, needed: int) -> str:
-    """Say how many epochs there are, to begin a sentence with: fewer than are needed."""
-    there = "There is 1 epoch" if count == 1 else f"There are {count} epochs"
-    return f"{there} to judge by, {needed} are needed"
-
-
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"

@@ -50,9 +50,11 @@ class Store:
         self._pending["events"].append((step, kind, message, time.time()))
 
     def finding(self, finding: Finding) -> None:
+        """Add a finding; it replaces the one of the same rule, place and step."""
         f = asdict(finding)
         row = (f["step"], f["rule"], f["level"], f["where"], f["seen"], f["means"], f["remedy"])
-        self._pending["findings"].append((*row, json.dumps(f["patch"]), f["confidence"]))
+        others = [r for r in self._pending["findings"] if (r[0], r[1], r[3]) != (row[0], row[1], row[3])]
+        self._pending["findings"] = [*others, (*row, json.dumps(f["patch"]), f["confidence"])]
 
     def trace(self, trace: Trace) -> None:
         self._pending["traces"].append((trace.step, trace.name, trace.start, trace.seconds))
@@ -62,6 +64,8 @@ class Store:
         if not any(self._pending.values()):
             return
         with _refusals(self.path), self._connect() as connection:
+            same = [(row[1], row[3], row[0]) for row in self._pending["findings"]]
+            connection.executemany("DELETE FROM findings WHERE rule = ? AND place = ? AND step = ?", same)
             for table, rows in self._pending.items():
                 if rows:
                     connection.executemany(
@@ -99,7 +103,9 @@ class Store:
             "SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings"
         )
         return [
-            Finding(rule, level, seen, means, remedy, json.loads(patch), place, step, confidence)
+            Finding(
+                rule.replace("_", "-"), level, seen, means, remedy, json.loads(patch), place, step, confidence
+            )
             for step, rule, level, place, seen, means, remedy, patch, confidence in rows
         ]
 

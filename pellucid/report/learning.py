@@ -1,4 +1,4 @@
-"""How it learned: curves whose titles are what they show, and the reading of them."""
+"""How it learned: curves whose titles are what they show, and the findings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pellucid.diagnosis import is_phase_loss, phase, reading
+from pellucid.diagnosis import findings, is_phase_loss, phase
 from pellucid.record import Finding, Run, measures
 from pellucid.report import charts, plots, words
 from pellucid.report.charts import Chart, Line, Points
@@ -27,16 +27,25 @@ GOOD = {"healthy": "Healthy", "balanced": "Balanced"}
 """Rules that find nothing to change, and what the page says of them."""
 TITLES = {
     "overfitting": "Validation turns up after {best}",
-    "overconfident": "Validation loss turns up after {best}, accuracy holds",
+    "overconfident": "Validation loss turns up after {best}; accuracy holds",
     "diverging": "Training and validation loss both turn up",
     "memorizing": "Validation levels off above training",
     "still-improving": "Still falling when training stopped",
-    "underfitting": "The loss did not get far",
+    "underfitting": "The loss fell only a little",
     "healthy": "Validation loss levels off",
-    "too-short": "Too few epochs to judge by",
+    "too-short": "Too few epochs to judge",
     "non-finite": "The loss overflowed",
-    "no-validation": "Training loss; nothing was held out",
+    "no-validation": "Training loss; no validation rows",
 }
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding, what the page calls it (Healthy, Warning ...), and whether it is good news."""
+
+    finding: Finding
+    verdict: str
+    good: bool
 
 
 @dataclass(frozen=True)
@@ -44,18 +53,14 @@ class Learning:
     """The section of learning curves; `columns` and `table` are their twin, one row an epoch.
 
     Attributes:
-        finding: the reading of the curves.
-        verdict: what it is called: Healthy, Warning ...
-        good: whether it asks for no change and informs of none.
+        findings: what the rules found, the most important first.
         charts: the curves.
         by_split: whether they are drawn by split, so that their colors are to be explained.
         columns, table, best_row: the numbers of every epoch.
         more, more_left_out: all other measurements.
     """
 
-    finding: Finding
-    verdict: str
-    good: bool
+    findings: tuple[Told, ...]
     charts: tuple[Chart, ...]
     by_split: bool
     columns: tuple[str, ...]
@@ -124,10 +129,10 @@ def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
     curves = _Curves(run)
     if not curves.epochs:
         return None
-    finding = reading(run)
+    found = findings(run)
     told = curves.several and bool(by_epoch)  # by the task itself, better than records can
     by_split = [
-        None if curves.several else _loss(curves, finding),
+        None if curves.several else _loss(curves, found),
         None if told else _measure(curves),
     ]
     others = [] if told else _together(curves)
@@ -136,9 +141,9 @@ def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
     keys = [key for key in curves.keys if key.partition("/")[0] in ("train", "val", "epoch_seconds")]
     steps, best = [step for step, _ in curves.epochs], (run.facts.get("best") or {}).get("step")
     return Learning(
-        finding=finding,
-        verdict=GOOD.get(finding.rule, finding.level.capitalize()),
-        good=finding.rule in GOOD,
+        findings=tuple(
+            Told(one, GOOD.get(one.rule, one.level.capitalize()), one.rule in GOOD) for one in found
+        ),
         charts=(*(chart for chart in by_split if chart), *others, *by_epoch),
         by_split=any(by_split),
         columns=("epoch", "step", *keys),
@@ -157,13 +162,14 @@ def _is_drawn(key: str, names: set[str | None]) -> bool:
 # ---- by split ----------------------------------------------------------------------------------------
 
 
-def _loss(curves: _Curves, finding: Finding) -> Chart | None:
+def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
     lines = curves.lines("loss")
     if not lines:
         return None
     clean = "train/loss_clean" in curves.keys
     raw = _thin(curves.series("step/loss"), RAW_POINTS)
-    title = TITLES.get(finding.rule, "The loss").format(best=f"epoch {curves.at(finding.step):g}")
+    told = next((one for one in found if one.rule in TITLES), None)
+    title = TITLES[told.rule].format(best=f"epoch {curves.at(told.step):g}") if told else "The loss"
     notes = []
     if raw:
         notes.append(

@@ -15,7 +15,7 @@ from torch import nn
 from pellucid import report
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.diagnosis import reading
+from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, TrainingError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
@@ -185,7 +185,8 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
         target_met=target_met(config, prepared.dataset, metrics),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
-    run.find(reading(run))
+    for finding in diagnose(run):
+        run.find(finding)
     run.store.flush()
     report.write(run.path)
 

@@ -29,8 +29,9 @@ import psutil
 import torch
 from torch import nn
 
+from pellucid.diagnosis import Facts, NonFinite, examine
 from pellucid.errors import UnknownNameError
-from pellucid.record import Finding, Run
+from pellucid.record import Run
 from pellucid.train.schedules import ReduceOnPlateau as PlateauRule
 
 if TYPE_CHECKING:
@@ -143,18 +144,9 @@ class NonFiniteGuard(Callback):
             return
         where, what = locate_non_finite(trainer.model, trainer.batch, trainer.objective.measure)
         if self.run is not None:
-            self.run.find(
-                Finding(
-                    rule="non_finite",
-                    level="error",
-                    seen=f"The loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}.",
-                    means="A value outgrew what a float can hold; every later step would be lost.",
-                    remedy="a learning rate ten times smaller, or clip the gradient",
-                    patch={"train.clip_grad_norm": 1.0},
-                    where=where,
-                    step=trainer.step,
-                )
-            )
+            caught = NonFinite(trainer.loss.item(), trainer.step, where, what)
+            for finding in examine(Facts(caught=caught)).findings:
+                self.run.find(finding)
         trainer.fail(f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}")
 
 

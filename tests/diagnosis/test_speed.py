@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pellucid.diagnosis.speed import Speed, advice
+from pellucid.diagnosis import Speed, advice
 
 WELL = Speed(
     parts={
@@ -44,15 +44,15 @@ def test_nothing_is_asked_for_where_the_network_takes_the_time() -> None:
 @pytest.mark.parametrize(
     ("speed", "rule", "words"),
     [
-        (replace(WELL, path="eager", faster=("bf16_math", 2.0)), "slow_path", "bf16_math takes 50.0 %"),
-        (replace(WELL, parts=parts(data=0.4), in_memory=False), "waiting_for_data", "data.memory"),
-        (replace(WELL, parts=parts(data=0.4), augmented=True), "waiting_for_data", "data.augment"),
-        (replace(WELL, parts=parts(data=0.4)), "waiting_for_data", "batch_size"),
-        (replace(WELL, parts=parts(saving=0.2)), "saving_often", "checkpoint_seconds=120"),
-        (replace(WELL, by_callback={"Recorder": 0.02, "Mine": 0.3}), "slow_callback", "Mine takes 30.0 %"),
-        (replace(WELL, measuring=0.5), "measuring_much", "data.validation"),
-        (replace(WELL, double=1.8), "small_batches", "batch_size=128"),
-        (replace(WELL, parts=parts(optimizer=0.5)), "slow_optimizer", "50.0 %"),
+        (replace(WELL, path="eager", faster=("bf16_math", 2.0)), "slow-path", "bf16_math takes 50.0 %"),
+        (replace(WELL, parts=parts(data=0.4), in_memory=False), "waiting-for-data", "data.memory"),
+        (replace(WELL, parts=parts(data=0.4), augmented=True), "waiting-for-data", "data.augment"),
+        (replace(WELL, parts=parts(data=0.4)), "waiting-for-data", "batch_size"),
+        (replace(WELL, parts=parts(saving=0.2)), "saving-often", "checkpoint_seconds=120"),
+        (replace(WELL, by_callback={"Recorder": 0.02, "Mine": 0.3}), "slow-callback", "Mine takes 30.0 %"),
+        (replace(WELL, measuring=0.5), "measuring-much", "data.validation"),
+        (replace(WELL, double=1.8), "small-batches", "batch_size=128"),
+        (replace(WELL, parts=parts(optimizer=0.5)), "slow-optimizer", "50.0 %"),
     ],
 )
 def test_a_cause_is_named_with_its_remedy(speed: Speed, rule: str, words: str) -> None:
@@ -63,7 +63,7 @@ def test_a_cause_is_named_with_its_remedy(speed: Speed, rule: str, words: str) -
 
 def test_the_greatest_gain_comes_first() -> None:
     speed = replace(WELL, measuring=0.3, path="eager", faster=("bf16", 4.0), parts=parts(data=0.2))
-    assert [finding.rule for finding in advice(speed)] == ["slow_path", "waiting_for_data", "measuring_much"]
+    assert [finding.rule for finding in advice(speed)] == ["slow-path", "waiting-for-data", "measuring-much"]
 
 
 def test_an_unknown_peak_is_not_spoken_of() -> None:

@@ -234,13 +234,13 @@ def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, pag
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3}, epochs=GAN)
     found = learning(run)
     assert found is not None
-    assert found.verdict == "Balanced"
+    assert found.findings[0].verdict == "Balanced"
     titles = [chart.title for chart in found.charts]
     assert "At the end: discriminator 0.850, generator 1.15" in titles
     assert "At the end: verdict on real images 0.700, verdict on generated images 0.300" in titles
     assert any(title.startswith("Best validation Fréchet distance 12.5") for title in titles)
     text = page_of(run).text
-    assert "neither of the two has won" in text
+    assert "neither network has won" in text
     assert "overfit" not in text
     assert "No split has been evaluated" not in text
 

@@ -1,4 +1,4 @@
-"""The reading of two networks against each other, on records whose truth is known."""
+"""Rules on a generator and a discriminator, on records whose truth is known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import inspect
 import pytest
 
 from pellucid.config import Config
-from pellucid.diagnosis import Match, balance, reading
+from pellucid.diagnosis import Facts, GANCurves, diagnose, examine
 from pellucid.models import BUILDERS
-from pellucid.record import Run
+from pellucid.record import Finding, Run
 from pellucid.tasks.adversarial.objective import adversarial as objective
 
 
@@ -17,23 +17,28 @@ def series(values) -> list[tuple[int, float]]:
     return [(100 * (i + 1), float(value)) for i, value in enumerate(values)]
 
 
-def match(real=(0.7,) * 6, fake=(0.3,) * 6, losses=(1.0,) * 6, **options) -> Match:
+def gan(real=(0.7,) * 6, fake=(0.3,) * 6, losses=(1.0,) * 6, **options) -> GANCurves:
     both = {"discriminator": series(losses), "generator": series(losses)}
-    return Match(both, series(real), series(fake), **options)
+    return GANCurves(both, series(real), series(fake), **options)
 
 
-WON, COLLAPSED = match(real=[0.99] * 6, fake=[0.01] * 6), match(coverage=0.1)
+def first(curves: GANCurves) -> Finding:
+    """The finding that is ranked first."""
+    return examine(Facts(gan=curves)).findings[0]
+
+
+WON, COLLAPSED = gan(real=[0.99] * 6, fake=[0.01] * 6), gan(coverage=0.1)
 
 
 def test_verdicts_between_certain_and_fooled_are_balance_and_the_numbers_are_said():
-    finding = balance(match(coverage=1.0))
+    finding = first(gan(coverage=1.0))
     assert (finding.rule, finding.level, finding.step) == ("balanced", "note", 600)
-    assert "a probability of 0.700 of being real, and generated ones 0.300" in finding.seen
+    assert "a mean probability of 0.700 of being real, and generated images 0.300" in finding.seen
     assert "100.0 % of the classes" in finding.means
 
 
 def test_a_discriminator_that_is_certain_in_each_of_the_last_epochs_wins():
-    finding = balance(match(real=[0.6, 0.9, 0.97, 0.98, 0.99, 0.99], fake=[0.4, 0.2, 0.04, 0.03, 0.02, 0.01]))
+    finding = first(gan(real=[0.6, 0.9, 0.97, 0.98, 0.99, 0.99], fake=[0.4, 0.2, 0.04, 0.03, 0.02, 0.01]))
     assert (finding.rule, finding.level) == ("discriminator-winning", "warning")
     assert "0.987" in finding.seen
     assert "0.0200" in finding.seen
@@ -49,46 +54,44 @@ def test_a_discriminator_that_is_certain_in_each_of_the_last_epochs_wins():
     ],
 )
 def test_one_sided_or_passing_certainty_is_no_alarm(real, fake):
-    assert balance(match(real, fake)).rule == "balanced"
+    assert first(gan(real, fake)).rule == "balanced"
 
 
 def test_classes_that_are_not_drawn_are_a_collapse_where_the_discriminator_is_fooled():
-    assert balance(match(real=[0.99] * 6, fake=[0.01] * 6, coverage=0.2)).rule == "discriminator-winning"
-    finding = balance(match(coverage=0.2))
+    assert first(gan(real=[0.99] * 6, fake=[0.01] * 6, coverage=0.2)).rule == "discriminator-winning"
+    finding = first(gan(coverage=0.2))
     assert (finding.rule, finding.level) == ("collapsed", "warning")
     assert finding.seen.startswith("Only 20.0 % of the classes")
 
 
 @pytest.mark.parametrize(("real", "fake"), [(0.5, 0.5), (0.3, 0.6), (1.0, 1.0)])
 def test_a_discriminator_that_does_not_tell_images_apart_is_not_called_balanced(real, fake):
-    finding = balance(match(real=[real] * 6, fake=[fake] * 6))
+    finding = first(gan(real=[real] * 6, fake=[fake] * 6))
     assert (finding.rule, finding.level) == ("undecided", "note")
-    assert finding.seen.endswith("it does not tell them apart.")
+    assert finding.seen.endswith("it cannot tell them apart.")
 
 
 def test_verdicts_of_a_critic_are_not_read_as_probabilities():
-    finding = balance(match(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
+    finding = first(gan(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
     assert (finding.rule, finding.level) == ("no-verdicts", "note")
     assert "discriminator 1.00, generator 1.00" in finding.seen
 
 
 def test_what_cannot_be_judged_is_said():
-    assert balance(match(losses=[1.0, 1.0])).rule == "too-short"
-    assert balance(Match({})).rule == "too-short"
-    finding = balance(match(losses=[1.0, float("nan"), 1.0, 1.0]))
+    assert first(gan(losses=[1.0, 1.0])).rule == "too-short"
+    assert first(GANCurves({})).rule == "too-short"
+    finding = first(gan(losses=[1.0, float("nan"), 1.0, 1.0]))
     assert (finding.rule, finding.level, finding.step) == ("non-finite", "error", 200)
 
 
-@pytest.mark.parametrize(
-    "found", [match(), WON, COLLAPSED, match(losses=[1.0]), match(losses=[float("inf")] * 6)]
-)
+@pytest.mark.parametrize("found", [gan(), WON, COLLAPSED, gan(losses=[1.0]), gan(losses=[float("inf")] * 6)])
 def test_every_patch_is_one_the_config_takes_and_changes_it(found):
-    patch = balance(found).patch
+    patch = first(found).patch
     assert (Config().patch(patch) != Config()) is bool(patch)
 
 
 def test_the_options_in_patches_are_those_of_networks_and_objective():
-    patched = {key for found in (WON, COLLAPSED) for key in balance(found).patch}
+    patched = {key for found in (WON, COLLAPSED) for key in first(found).patch}
     options = {
         "model.options": inspect.signature(BUILDERS["dcgan"]).parameters,
         "objective.options": inspect.signature(objective).parameters,
@@ -118,16 +121,19 @@ def adversarial(tmp_path, options: dict, metrics: dict, **values) -> Run:
 def test_a_run_of_two_networks_is_never_said_to_overfit(tmp_path):
     """Its validation loss rises six-fold while its training loss stays, which means nothing here."""
     run = adversarial(tmp_path, {}, {}, **{"val/d_real": 0.7, "val/d_fake": 0.3})
-    assert reading(run).rule == "balanced"
+    assert diagnose(run)[0].rule == "balanced"
 
 
 def test_a_run_gives_its_verdicts_its_coverage_and_its_kind_of_loss(tmp_path):
     certain = {"val/d_real": 0.99, "val/d_fake": 0.01}
-    assert reading(adversarial(tmp_path / "a", {}, {}, **certain)).rule == "discriminator-winning"
-    assert reading(adversarial(tmp_path / "b", {"loss": "wgan-gp"}, {}, **certain)).rule == "no-verdicts"
+    assert diagnose(adversarial(tmp_path / "a", {}, {}, **certain))[0].rule == "discriminator-winning"
+    assert diagnose(adversarial(tmp_path / "b", {"loss": "wgan-gp"}, {}, **certain))[0].rule == "no-verdicts"
     fooled = {"val/d_real": 0.7, "val/d_fake": 0.3}
-    assert reading(adversarial(tmp_path / "c", {}, {"test/coverage": 0.3}, **fooled)).rule == "collapsed"
-    assert reading(adversarial(tmp_path / "d", {}, {}, **fooled, **{"val/coverage": 0.1})).rule == "collapsed"
+    assert diagnose(adversarial(tmp_path / "c", {}, {"test/coverage": 0.3}, **fooled))[0].rule == "collapsed"
+    assert (
+        diagnose(adversarial(tmp_path / "d", {}, {}, **fooled, **{"val/coverage": 0.1}))[0].rule
+        == "collapsed"
+    )
 
 
 def test_a_run_with_one_loss_is_read_by_its_curves(tmp_path):
@@ -137,4 +143,4 @@ def test_a_run_with_one_loss_is_read_by_its_curves(tmp_path):
         for epoch in range(1, 13):
             values = {"epoch": epoch, "train/loss": 3 / epoch, "val/loss": 1 + abs(epoch - 5) / 5}
             run.store.metrics(epoch * 100, values)
-    assert reading(run).rule == "overfitting"
+    assert diagnose(run)[0].rule == "overfitting"

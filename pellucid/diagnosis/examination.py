@@ -1,0 +1,110 @@
+"""Run the rules on what a run recorded, and rank what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from pellucid.diagnosis.facts import MISSING, Facts, Speed, facts_of
+from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rules import RULES
+from pellucid.record import Finding, Run
+
+LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A rule that could not run, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the rules found.
+
+    Attributes:
+        findings: errors first, then warnings, then notes; within a level the surest first.
+        skipped: the rules that could not run.
+    """
+
+    findings: list[Finding]
+    skipped: list[Skipped]
+
+
+def diagnose(run: Run, muted: Collection[str] = ()) -> list[Finding]:
+    """Run all rules on a run and return what they find, ranked; nothing is written.
+
+    Args:
+        run: any run, finished or not.
+        muted: ids of rules to leave out, in addition to `run.facts["muted"]`.
+    """
+    return examine_run(run, muted).findings
+
+
+def findings(run: Run) -> list[Finding]:
+    """Return a run's findings, ranked: the stored ones, or, where none are stored, those of `diagnose`."""
+    stored = run.store.findings()
+    if not stored:
+        return diagnose(run)
+    muted = run.facts.get("muted") or ()
+    return ranked(finding for finding in stored if finding.rule not in muted)
+
+
+def advice(speed: Speed) -> list[Finding]:
+    """Return what would make training faster, the largest gain first; never empty."""
+    return examine(Facts(speed=speed)).findings
+
+
+def examine_run(run: Run, muted: Collection[str] = (), rules: Sequence[Rule] = RULES) -> Examination:
+    """Run all rules on a run; also return the rules that could not run."""
+    return examine(facts_of(run), rules, muted={*muted, *(run.facts.get("muted") or ())})
+
+
+def examine(facts: Facts, rules: Sequence[Rule] = RULES, muted: Collection[str] = ()) -> Examination:
+    """Run rules on facts.
+
+    Args:
+        facts: what is known.
+        rules: each is run unless something it needs is missing, or another finding explains it.
+        muted: ids of rules to leave out.
+    """
+    found: dict[str, Finding] = {}
+    skipped: dict[str, str] = {}
+    for rule in _in_order([rule for rule in rules if rule.id not in muted]):
+        missing = next((need for need in rule.needs if getattr(facts, need) is None), None)
+        if missing is not None:
+            skipped[rule.id] = MISSING.get(missing, f"{missing} is not known")
+        elif not found.keys() & set(rule.unless):
+            _ask(rule, facts, found, skipped)
+    asked = [rule.id for rule in rules]
+    return Examination(
+        ranked(found[id] for id in asked if id in found),
+        [Skipped(id, skipped[id]) for id in asked if id in skipped],
+    )
+
+
+def ranked(found: Iterable[Finding]) -> list[Finding]:
+    """Sort findings: errors, warnings, notes; within a level by confidence, then by gain."""
+    return sorted(found, key=lambda one: (LEVELS.index(one.level), -one.confidence, -one.gain))
+
+
+def _ask(rule: Rule, facts: Facts, found: dict[str, Finding], skipped: dict[str, str]) -> None:
+    """Run one rule; one that fails is listed as skipped, so that it cannot end a training run."""
+    try:
+        finding = rule.check(facts)
+    except Exception as error:
+        skipped[rule.id] = f"it failed: {type(error).__name__}: {error}"
+        return
+    if finding is not None:
+        found[rule.id] = finding
+
+
+def _in_order(rules: Sequence[Rule]) -> list[Rule]:
+    """Rules, each after those in its `unless`."""
+    by_id = {rule.id: rule for rule in rules}
+    graph = {rule.id: [id for id in rule.unless if id in by_id] for rule in rules}
+    return [by_id[id] for id in TopologicalSorter(graph).static_order()]

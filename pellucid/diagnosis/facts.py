@@ -1,0 +1,246 @@
+"""What rules are told: the records of a run, or the figures of a profile, as plain values.
+
+`facts_of` reads them from a run folder. A rule that needs something unknown (None) is not run.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pellucid.diagnosis.baselines import Baselines
+from pellucid.diagnosis.curves import Curves, Series, align
+from pellucid.record import Run
+
+KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
+ADVERSARIAL = "adversarial"
+OF_TOKENS = ("language_model", "masked_language_model", "seq2seq", "span_denoising")
+"""Tasks whose accuracy is a share of tokens, so that rows do not tell its sampling error."""
+MISSING = {
+    "curves": "no validation loss was recorded",
+    "losses": "no loss was recorded",
+    "series": "it has no losses of its own that can be compared",
+    "gan": "it does not train a generator against a discriminator",
+    "speed": "it was not profiled; `pellucid profile RUN` does that",
+}
+"""Why a rule could not run, by what it needed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run was trained, as far as it changes how its curves are read.
+
+    Attributes:
+        augmented: training inputs are changed at random, so training loss may lie above validation loss.
+        dropout: units are switched off in training, with the same effect.
+        rows: number of validation rows, for the sampling error of an accuracy; None if not known.
+        lr: the peak learning rate; None if not known.
+        annealed: the learning rate ended at a tenth of its peak or less.
+        best_kept: the run ends with its best weights, not its last.
+        task: the name of the task; "" if not known.
+    """
+
+    augmented: bool = False
+    dropout: bool = False
+    rows: int | None = None
+    lr: float | None = None
+    annealed: bool = False
+    best_kept: bool = True
+    task: str = ""
+
+    @property
+    def lower_lr(self) -> dict[str, float]:
+        """The patch for a learning rate ten times smaller; {} if the present one is not known."""
+        return {"optimizer.lr": self.lr / 10} if self.lr else {}
+
+
+@dataclass(frozen=True)
+class GANCurves:
+    """Records of a generator and a discriminator, one value an epoch.
+
+    Attributes:
+        losses: [(step, value)] of each network's loss, by its name.
+        d_real, d_fake: the discriminator's mean output for real and for generated images.
+        probabilities: whether these outputs are probabilities; those of a critic have no fixed scale.
+        coverage: share of classes generated often enough at the end, 0..1; None if not measured.
+    """
+
+    losses: Mapping[str, Series]
+    d_real: Series = ()
+    d_fake: Series = ()
+    probabilities: bool = True
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Where the time of a training run goes.
+
+    Attributes:
+        parts: share of an update's time, 0..1, by part: data, forward, backward, optimizer, saving ...
+        by_callback: share of an update's time, 0..1, by the name of a callback.
+        measuring: share of an epoch's time spent on validation.
+        share_of_peak: throughput as a share of what matrix products reach on this machine; 0 if not known.
+        rows: rows in a batch.
+        double: throughput with batches twice as large, relative to now; None if not known.
+        in_memory: whether the data are in memory.
+        augmented: whether training inputs are changed at random.
+        path: how steps are computed.
+        faster: the fastest mode that was measured, and how many times faster it is.
+        checkpoint_seconds: seconds between two checkpoints.
+    """
+
+    parts: Mapping[str, float]
+    by_callback: Mapping[str, float]
+    measuring: float
+    share_of_peak: float
+    rows: int
+    double: float | None
+    in_memory: bool
+    augmented: bool
+    path: str
+    faster: tuple[str, float]
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """A loss that was infinite or not a number, caught before it reached the weights.
+
+    Attributes:
+        value: the loss.
+        step: updates done before it.
+        where: the first module, parameter or input that is not finite.
+        what: the same as a sentence.
+    """
+
+    value: float
+    step: int
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a rule may ask for; None where it is not known or does not apply.
+
+    Attributes:
+        series: [(step, value)] by key, one value an epoch: "val/loss", and where recorded "epoch",
+            "train/loss", "train/accuracy", "val/accuracy". None where these losses measure different things.
+        baselines: by name, e.g. "prior" and "linear", each with "val/accuracy" or "val/loss".
+        setting: how the run was trained.
+        gan: records of a generator and a discriminator.
+        speed: where the time goes.
+        caught: a loss that was not finite.
+    """
+
+    series: Mapping[str, Series] | None = None
+    baselines: Baselines = field(default_factory=dict)
+    setting: Setting = Setting()
+    gan: GANCurves | None = None
+    speed: Speed | None = None
+    caught: NonFinite | None = None
+
+    @functools.cached_property
+    def curves(self) -> Curves | None:
+        """The series on the steps at which validation loss was measured."""
+        return align(self.series) if self.series else None
+
+    @property
+    def losses(self) -> Mapping[str, Series] | None:
+        """Losses by name: of validation, or of each network."""
+        if self.gan is not None:
+            return self.gan.losses
+        return {"validation": self.series["val/loss"]} if self.series and self.curves else None
+
+
+# ---- from a run --------------------------------------------------------------------------------------
+
+
+def facts_of(run: Run) -> Facts:
+    """Read from a run folder what rules ask for.
+
+    Training loss is the one measured like validation loss, without augmentation and dropout, where recorded.
+    """
+    if "parts" in run.facts:
+        return Facts()  # a study: its runs have curves of their own
+    if run.task == ADVERSARIAL:
+        return Facts(setting=setting_of(run), gan=_gan_curves(run))
+    series = {key: run.store.series(key) for key in KEYS}
+    series["train/loss"] = run.store.series("train/loss_clean") or series["train/loss"]
+    return Facts(series, _baselines(run), setting_of(run))
+
+
+def setting_of(run: Run) -> Setting:
+    """Read from a run's facts and config how it was trained."""
+    config = _config_of(run)
+    augment = config.get("data", {}).get("augment", {})
+    layers = run.facts.get("model", {}).get("layers", [])
+    options = config.get("model", {}).get("options", {})
+    rates = [value for _, value in run.store.series("step/lr")]
+    dataset = run.facts.get("dataset", {})
+    rows = dataset.get("splits", {}).get("validation", {}).get("rows")
+    return Setting(
+        augmented=any(augment.values()),
+        dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
+        rows=None if run.task in OF_TOKENS else rows,
+        lr=config.get("optimizer", {}).get("lr"),
+        annealed=bool(rates) and rates[-1] <= max(rates) / 10,
+        best_kept=bool(config.get("train", {}).get("restore_best", True)),
+        task=run.task,
+    )
+
+
+def is_phase_loss(key: str) -> bool:
+    """Whether a series is the loss of one phase of several, such as "train/generator_loss"."""
+    return key.startswith("train/") and key.endswith("_loss")
+
+
+def phase(key: str) -> str:
+    """Return the phase a loss belongs to: "generator" of "train/generator_loss"."""
+    return key.removeprefix("train/").removesuffix("_loss").replace("_", " ")
+
+
+def _config_of(run: Run) -> dict[str, Any]:
+    """The config as plain values; {} where it is missing or damaged."""
+    try:
+        values = yaml.safe_load(run.config)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _baselines(run: Run) -> dict[str, dict[str, float]]:
+    """The baselines; where the loss of the run is a squared error, their squared errors are losses too."""
+    found: dict[str, dict[str, float]] = run.facts.get("baselines") or {}
+    if run.store.series("val/mse") != run.store.series("val/loss"):
+        return found
+    return {
+        name: {"val/loss": values["val/mse"], **values} if "val/mse" in values else values
+        for name, values in found.items()
+    }
+
+
+def _gan_curves(run: Run) -> GANCurves:
+    options = _config_of(run).get("objective", {}).get("options") or {}
+    phases = [key for key in run.store.keys() if is_phase_loss(key)]  # noqa: SIM118
+    return GANCurves(
+        losses={phase(key): run.store.series(key) for key in phases},
+        d_real=run.store.series("val/d_real"),
+        d_fake=run.store.series("val/d_fake"),
+        probabilities=options.get("loss", "bce") == "bce",
+        coverage=_final(run, "coverage"),
+    )
+
+
+def _final(run: Run, name: str) -> float | None:
+    """A measure of the finished run, or that of its last epoch."""
+    for split in ("test", "val"):
+        if f"{split}/{name}" in run.metrics:
+            return run.metrics[f"{split}/{name}"]
+    series = run.store.series(f"val/{name}")
+    return series[-1][1] if series else None

@@ -1,0 +1,49 @@
+"""A rule: one question about a run, answered by a finding or by None.
+
+Rules live in `pellucid.diagnosis.rules`, one file a topic; each file has `RULES`, and new files are found by
+themselves. A rule names what it needs and is not run where that is missing:
+
+    Rule("loss-constant", needs=("curves",), check=lambda facts: Finding(...) or None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from pellucid.diagnosis.facts import Facts
+from pellucid.record import Finding
+
+Check = Callable[[Facts], Finding | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One question about a run.
+
+    Attributes:
+        id: its name, lower case with hyphens: "still-improving".
+        needs: the attributes of `Facts` without which it cannot run, e.g. ("curves",).
+        check: returns a finding, or None where there is nothing to report.
+        unless: ids of rules whose findings explain this one: it is not run when one of them found something.
+    """
+
+    id: str
+    needs: tuple[str, ...]
+    check: Check
+    unless: tuple[str, ...] = ()
+
+
+def first_of(*rules: Rule, after: Iterable[str] = ()) -> tuple[Rule, ...]:
+    """Order rules so that only the first of them that finds something reports it.
+
+    Args:
+        rules: from the most to the least important.
+        after: ids of rules that go before all of them.
+    """
+    before = list(after)
+    ordered = []
+    for rule in rules:
+        ordered.append(replace(rule, unless=(*rule.unless, *before)))
+        before.append(rule.id)
+    return tuple(ordered)

@@ -1,0 +1,29 @@
+"""Runs with too few epochs to be judged."""
+
+from __future__ import annotations
+
+from pellucid.diagnosis.curves import ENOUGH
+from pellucid.diagnosis.facts import Facts
+from pellucid.diagnosis.rule import Rule
+from pellucid.record import Finding
+
+
+def check(facts: Facts) -> Finding | None:
+    """Report a run with fewer than `ENOUGH` epochs."""
+    longest = max((facts.losses or {}).values(), key=len, default=())
+    count = len(longest)
+    if count >= ENOUGH:
+        return None
+    has = "1 epoch" if count == 1 else f"{count} epochs"
+    return Finding(
+        "too-short",
+        "note",
+        f"The run has {has}; at least {ENOUGH} are needed to judge it.",
+        "It is too early to tell how training goes.",
+        "train longer",
+        {"train.epochs": 2 * ENOUGH},
+        step=longest[-1][0] if longest else 0,
+    )
+
+
+RULES = (Rule("too-short", needs=("losses",), check=check, unless=("non-finite", "underfitting")),)
