@@ -1,8 +1,9 @@
-"""Checkpoints as files: `checkpoints/step-00000420/`, written whole or not at all, verified when read.
+"""Checkpoints on disk: `checkpoints/step-00000420/`, written completely or not at all, verified when read.
 
 A checkpoint is a folder of files and a `state.json` that holds their sha256. It is filled under a
-temporary name, flushed and renamed, so a crash leaves either the whole folder or one that is ignored.
-`last` and `best` are small files naming a folder. What is in the files is the trainer's affair.
+temporary name, flushed and renamed, so a crash leaves either the complete folder or one that is ignored.
+`last` and `best` are small files that name a folder. The trainer decides what the files contain. Only `save`,
+`point` and `prune` write.
 """
 
 from __future__ import annotations
@@ -31,9 +32,12 @@ class Checkpoints:
         """Write one checkpoint.
 
         Args:
-            step: the optimizer update it was taken after.
-            writers: for each file name, what writes it to the path it is given.
+            step: the number of optimizer updates before it.
+            writers: for each file name, a function that writes the file to the path it is given.
             state: everything else, as plain values.
+
+        Returns:
+            its folder.
         """
         final = self.folder / f"step-{step:08d}"
         partial, replaced = self.folder / f".partial-{step:08d}", self.folder / f".replaced-{step:08d}"
@@ -49,8 +53,10 @@ class Checkpoints:
                 body = json.dumps({"step": step, "state": state})
                 digest = files.hashlib.sha256(body.encode()).hexdigest()
                 files.write_json(partial / STATE, {"body": body, "sha256": {**digests, STATE: digest}})
-                if final.exists():  # the same step, saved again: set the old one aside for the moment between
-                    final.rename(replaced)
+                if (
+                    final.exists()
+                ):  # the same step, saved again: move the old one away until the new one is in place
+                    files.patiently(final.rename, replaced)
                 partial.rename(final)
                 shutil.rmtree(replaced, ignore_errors=True)
             except BaseException:
@@ -60,11 +66,11 @@ class Checkpoints:
         return final
 
     def point(self, name: str, step: int) -> None:
-        """Let `last` or `best` name the checkpoint of `step`."""
+        """Make `last` or `best` name the checkpoint of `step`."""
         files.write(self.folder / name, f"step-{step:08d}\n")
 
     def pointed(self, name: str) -> Path | None:
-        """Return the folder that `last` or `best` names, if it is there."""
+        """Return the folder that `last` or `best` names, or None if it does not exist."""
         pointer = self.folder / name
         if not pointer.is_file():
             return None
@@ -72,39 +78,56 @@ class Checkpoints:
         return folder if folder.is_dir() and folder.parent == self.folder else None
 
     def at(self, step: int) -> Path | None:
-        """Return the checkpoint of a step, if it is there."""
+        """Return the checkpoint of a step, or None if there is none."""
         folder = self.folder / f"step-{step:08d}"
         return folder if folder.is_dir() else None
 
     def all(self) -> list[Path]:
-        """Return every checkpoint, oldest first, whether or not it is sound."""
-        return sorted(self.folder.glob("step-*"))
+        """Return every checkpoint, oldest first, damaged ones too."""
+        found = (path for path in self.folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
+        return sorted(found, key=step_of)
 
     def latest(self) -> tuple[Path | None, list[str]]:
-        """Return the newest sound checkpoint and, for each newer one that is not, what is wrong with it."""
-        complaints = []
-        for folder in reversed(self.all()):
-            try:
-                read_state(folder)
-            except RunError as error:
-                complaints.append(error.message)
-            else:
-                return folder, complaints
-        return None, complaints
+        """Return the newest sound checkpoint and, for each newer one, what is wrong with it."""
+        return _newest_sound(self.all())
+
+    def before(self, step: int) -> Path | None:
+        """Return the newest sound checkpoint at or before `step`, or None if there is none.
+
+        Use it with `read_state` to look at an earlier step: neither writes anything, and the history stays.
+        """
+        return _newest_sound([folder for folder in self.all() if step_of(folder) <= step])[0]
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` and those that `last` and `best` name."""
+        """Remove all but the newest `keep` checkpoints and those that `last` and `best` name."""
         named = {self.pointed("last"), self.pointed("best")}
         for folder in self.all()[:-keep]:
             if folder not in named:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def step_of(folder: Path) -> int:
+    """Return the step of a checkpoint from the name of its folder, such as step-00000420."""
+    return int(folder.name.removeprefix("step-"))
+
+
+def _newest_sound(folders: list[Path]) -> tuple[Path | None, list[str]]:
+    complaints = []
+    for folder in reversed(folders):
+        try:
+            read_state(folder)
+        except RunError as error:
+            complaints.append(error.message)
+        else:
+            return folder, complaints
+    return None, complaints
+
+
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the state of a checkpoint whose every file has the sha256 it was written with.
+    """Return the state of a checkpoint, after checking the sha256 of each of its files.
 
     Raises:
-        RunError: naming the file that is missing, truncated or altered.
+        RunError: a file is missing, truncated or altered; names it.
     """
     try:
         sealed = json.loads((folder / STATE).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Writing that survives `kill -9` at any byte: a temporary name, a flush to disk, then a rename."""
+"""Atomic writes that survive `kill -9` at any byte: write to a temporary name, flush to disk, rename."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pellucid.errors import StorageError
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `PELLUCID_CACHE`, else `pellucid` in the user's cache folder."""
+    """Return the cache folder: `PELLUCID_CACHE`, else `pellucid` in the user's cache folder."""
     chosen = os.environ.get("PELLUCID_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(chosen) if chosen else Path(base) / "pellucid"
@@ -23,7 +24,7 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def storage(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into a `StorageError` that says what to do."""
+    """Raise the operating system's write errors as `StorageError`, with what to do."""
     try:
         yield
     except OSError as error:
@@ -38,7 +39,7 @@ def storage(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Replace `path` by `data` in one step: a reader sees the old content or the new, nothing between."""
+    """Replace the content of `path` atomically: a reader sees the old content or the new, never a mix."""
     data = data.encode() if isinstance(data, str) else data
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +49,26 @@ def write(path: Path, data: bytes | str) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            patiently(partial.replace, path)
         finally:
             partial.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+ATTEMPTS = 1 if os.name == "posix" else 200
+"""How often to try what readers can refuse: Windows neither replaces nor removes a file that is open."""
+
+
+def patiently(change: Callable[..., object], *args: Any, **options: Any) -> None:
+    """Replace, rename or remove a file, waiting up to two seconds for readers that have it open."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            change(*args, **options)
+            return
+        except PermissionError:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(0.01)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -59,7 +76,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, without which a rename may be lost at a power cut."""
+    """Flush a folder's entries to disk, so that a rename survives a power cut."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

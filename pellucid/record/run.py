@@ -1,9 +1,10 @@
-"""The run folder: what was trained on what, how it went and how to repeat it.
+"""The run folder: what was trained on what data, how it went and how to repeat it.
 
-    runs/<id>/  run.json  config.yaml  run.sqlite  checkpoints/  samples/  report.html
+    runs/<id>/  run.json  config.yaml  run.sqlite  checkpoints/  evaluation/  artifacts/  report.html
 
-`run.json` holds the facts (`Run.facts`), `run.sqlite` what happened over time (`Run.store`). Only one
-process may write a run at a time; any number may read it.
+`run.json` holds the facts (`Run.facts`), `run.sqlite` what happened over time (`Run.store`). One process may
+write a run at a time. Any number may read it, also where nothing can be written: reading takes no lock and
+creates no file. docs/run-folder.md describes every file.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from pellucid.errors import RunError, UnknownNameError
-from pellucid.record import files, measures
+from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
-from pellucid.record.span import Trace
-from pellucid.record.store import Store
+from pellucid.record.span import Span
+from pellucid.record.store import Artifact, Store
+
+SCHEMA = 2
+"""Version of run.json. Version 0.1 of Pellucid wrote version 1, without a number."""
+
+ARTIFACTS = {"image": "png", "json": "json", "table": "parquet", "tensors": "safetensors", "text": "txt"}
+"""Kinds of artifacts, and the ending of their files."""
 
 FACTS, CONFIG, DATABASE, REPORT = "run.json", "config.yaml", "run.sqlite", "report.html"
 
@@ -39,20 +44,13 @@ class Run:
     Attributes:
         path: the folder.
         facts: what `run.json` holds; change it with `update`.
-        store: metrics, findings, events and traces.
+        store: metrics, findings, events, spans and artifacts.
         checkpoints: the saved states.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        try:
-            self.facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} is not a run: it has no {FACTS}.", remedy="`pellucid runs ls`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / FACTS} cannot be read: {error}.") from None
+        self.facts: dict[str, Any] = _read_facts(self.path)
         self.store = Store(self.path / DATABASE)
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
@@ -75,6 +73,8 @@ class Run:
             partial.mkdir()
         try:
             base = {
+                "schema": SCHEMA,
+                "kind": "study" if "parts" in facts else "run",
                 "name": name,
                 "status": "running",
                 "started": now(),
@@ -87,6 +87,7 @@ class Run:
             files.write_json(
                 partial / FACTS, {"id": path.name, **base, "environment": environment(), **facts}
             )
+            writer.sign(partial)
             with files.storage(root):
                 partial.rename(path)
                 files.sync_folder(root)
@@ -106,20 +107,21 @@ class Run:
 
     @property
     def status(self) -> str:
-        """running, finished, interrupted or failed; "killed" if it says running and nobody runs it."""
-        status = self.facts.get("status", "unknown")
-        return "killed" if status == "running" and not self.alive else status
+        """running, finished, interrupted or failed; "killed" if it was running and its process is gone."""
+        if self.facts.get("status") == "running" and not self.alive:
+            self.facts = _read_facts(self.path)  # the writer may have ended since they were read
+            return "killed" if self.facts.get("status") == "running" else self.status
+        return self.facts.get("status", "unknown")
 
     @property
     def alive(self) -> bool:
-        """True while a process holds the run for writing."""
-        lock = self._lock()
-        try:
-            lock.acquire(blocking=False)
-        except (filelock.Timeout, OSError):
-            return True
-        lock.release()
-        return False
+        """True while a process writes the run. Reading it takes no lock and writes nothing."""
+        return writer.alive(self.path)
+
+    @property
+    def kind(self) -> str:
+        """ "run", or "study" for a folder that holds the result of several runs and no model."""
+        return self.facts.get("kind") or ("study" if "parts" in self.facts else "run")
 
     @property
     def config(self) -> str:
@@ -155,7 +157,7 @@ class Run:
 
     def update(self, **facts: Any) -> None:
         """Replace entries of `run.json`, atomically."""
-        self.facts.update(facts)
+        self.facts.update(schema=SCHEMA, kind=self.kind, **facts)
         files.write_json(self.path / FACTS, self.facts)
 
     def choose(self, what: str, value: Any, reason: str) -> None:
@@ -171,14 +173,36 @@ class Run:
     def find(self, finding: Finding) -> None:
         self.store.finding(finding)
 
+    def artifact(self, step: int, name: str, kind: str, data: Any) -> Path:
+        """Write a file that belongs to a step, such as generated images, and list it in the store.
+
+        Args:
+            step: the number of optimizer updates before it.
+            name: what it shows; the same name and step again replace it.
+            kind: a key of `ARTIFACTS`, which says how to read the file.
+            data: its content as bytes or text; for "json", any plain value.
+
+        Returns:
+            the path, artifacts/NAME/STEP.ENDING in the run folder.
+
+        Raises:
+            UnknownNameError: there is no such kind.
+        """
+        if kind not in ARTIFACTS:
+            raise UnknownNameError("kind of artifact", kind, ARTIFACTS)
+        path = Path("artifacts", _plain(name), f"{step:08d}.{ARTIFACTS[kind]}")
+        files.write(self.path / path, json.dumps(data, ensure_ascii=False) if kind == "json" else data)
+        self.store.artifact(Artifact(step, name, kind, path.as_posix()))
+        return self.path / path
+
     @contextlib.contextmanager
     def timed(self, name: str, step: int = 0) -> Iterator[None]:
-        """Record how long the block took."""
-        start = time.time()
+        """Record how long the block took, as a span."""
+        start, clock = time.time(), time.perf_counter()
         try:
             yield
         finally:
-            self.store.trace(Trace(name, start, time.time() - start, step))
+            self.store.span(Span(name, start, time.perf_counter() - clock, step))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -187,17 +211,26 @@ class Run:
         Raises:
             RunError: another process is writing it.
         """
-        try:
-            held = self._lock().acquire(blocking=False)
-        except filelock.Timeout:
-            raise RunError(
-                f"Run {self.id} is being written by another process.", remedy="wait for it, or stop it first"
-            ) from None
-        with held, contextlib.closing(self.store):
+        with writer.hold(self.path), contextlib.closing(self.store):
             yield
 
-    def _lock(self) -> filelock.BaseFileLock:
-        return filelock.FileLock(self.path / ".lock")
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS
+    try:
+        facts = dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} is not a run folder: it has no {FACTS}.", remedy="`pellucid runs ls`"
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from None
+    if facts.get("schema", 1) > SCHEMA:
+        raise RunError(
+            f"{path} has schema {facts['schema']}; this Pellucid reads schemas up to {SCHEMA}.",
+            remedy="pip install --upgrade pellucid",
+        )
+    return facts
 
 
 # ---- the folder of runs --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A trace: one named span of time, so that a run can say where its time went."""
+"""A span: a named interval of time, as in OpenTelemetry. The spans of a run show where its time went."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Trace:
-    """Attributes: name ("load", "train", "checkpoint" ...), start (Unix seconds), seconds, step."""
+class Span:
+    """A named interval of time.
+
+    Attributes:
+        name: the kind of work, e.g. "load", "training", "checkpoint".
+        start: Unix time in seconds.
+        seconds: how long it took.
+        step: the number of optimizer updates before it.
+    """
 
     name: str
     start: float

@@ -1,35 +1,40 @@
-"""`run.sqlite`: metrics, findings, events and traces of one run, written in batches.
+"""`run.sqlite`: metrics, findings, events, spans and artifacts of one run.
 
-Rows are held in memory until `flush`, so the training loop never waits for the disk. The file is in
-WAL mode: readers (the report, `runs query`, a page that follows the run) never block the writer.
+Rows are held in memory until `flush`, so the training loop never waits for the disk. Reading goes through the
+connection of the writer while there is one, else through one of its own that writes nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pellucid.errors import RunError, UsageError
-from pellucid.record.files import storage
+from pellucid.record import database
 from pellucid.record.finding import Finding
-from pellucid.record.span import Trace
+from pellucid.record.span import Span
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS metrics  (step INTEGER, key TEXT, value REAL, time REAL,
-                                     PRIMARY KEY (key, step)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events   (step INTEGER, kind TEXT, message TEXT, time REAL);
-CREATE TABLE IF NOT EXISTS findings (step INTEGER, rule TEXT, level TEXT, place TEXT, seen TEXT,
-                                     means TEXT, remedy TEXT, patch TEXT, confidence REAL);
-CREATE TABLE IF NOT EXISTS traces   (step INTEGER, name TEXT, start REAL, seconds REAL);
-"""
-TABLES = ("metrics", "events", "findings", "traces")
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that belongs to a step, such as a picture of what a model generates.
+
+    Attributes:
+        step: the number of optimizer updates before it.
+        name: what it shows, e.g. "samples"; a name has one artifact a step.
+        kind: how to read the file; see `pellucid.record.run.ARTIFACTS`.
+        path: the file, relative to the run folder, with "/" as separator.
+    """
+
+    step: int
+    name: str
+    kind: str
+    path: str
 
 
 class Store:
@@ -37,7 +42,7 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
-        self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+        self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in database.TABLES}
         self._connection: sqlite3.Connection | None = None
 
     # ---- writing -------------------------------------------------------------------------------
@@ -50,42 +55,43 @@ class Store:
         self._pending["events"].append((step, kind, message, time.time()))
 
     def finding(self, finding: Finding) -> None:
-        """Add a finding; it replaces the one of the same rule, place and step."""
+        """Record a finding; it replaces the one of the same rule, place and step."""
         f = asdict(finding)
         row = (f["step"], f["rule"], f["level"], f["where"], f["seen"], f["means"], f["remedy"])
-        others = [r for r in self._pending["findings"] if (r[0], r[1], r[3]) != (row[0], row[1], row[3])]
-        self._pending["findings"] = [*others, (*row, json.dumps(f["patch"]), f["confidence"])]
+        self._pending["findings"].append((*row, json.dumps(f["patch"]), f["confidence"]))
 
-    def trace(self, trace: Trace) -> None:
-        self._pending["traces"].append((trace.step, trace.name, trace.start, trace.seconds))
+    def span(self, span: Span) -> None:
+        self._pending["spans"].append((span.step, span.name, span.start, span.seconds))
+
+    def artifact(self, artifact: Artifact) -> None:
+        """Record a file that was written; `Run.artifact` writes it."""
+        self._pending["artifacts"].append((artifact.step, artifact.name, artifact.kind, artifact.path))
 
     def flush(self) -> None:
         """Write what is pending, in one transaction."""
         if not any(self._pending.values()):
             return
-        with _refusals(self.path), self._connect() as connection:
-            same = [(row[1], row[3], row[0]) for row in self._pending["findings"]]
-            connection.executemany("DELETE FROM findings WHERE rule = ? AND place = ? AND step = ?", same)
+        with database.refusals(self.path), self._writing() as connection:
             for table, rows in self._pending.items():
-                if rows:
-                    connection.executemany(
-                        f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows
-                    )
+                connection.executemany(_insert(table), rows)
         for rows in self._pending.values():
             rows.clear()
 
     def rewind(self, step: int) -> None:
-        """Forget everything after `step`: a resumed run writes those steps again."""
+        """Delete everything after `step`: a resumed run writes those steps again."""
         for rows in self._pending.values():
             rows.clear()
-        with _refusals(self.path), self._connect() as connection:
-            for table in TABLES:
+        gone = [artifact for artifact in self.artifacts() if artifact.step > step]
+        with database.refusals(self.path), self._writing() as connection:
+            for table in database.TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+        for artifact in gone:
+            (self.path.parent / artifact.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         self.flush()
         if self._connection is not None:
-            self._connection.close()
+            database.close(self._connection)
             self._connection = None
 
     # ---- reading -------------------------------------------------------------------------------
@@ -99,13 +105,13 @@ class Store:
         return [row[0] for row in self._read("SELECT DISTINCT key FROM metrics ORDER BY key")]
 
     def findings(self) -> list[Finding]:
+        """Return all findings in the order they were recorded."""
         rows = self._read(
-            "SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings"
+            "SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings "
+            "ORDER BY rowid"
         )
         return [
-            Finding(
-                rule.replace("_", "-"), level, seen, means, remedy, json.loads(patch), place, step, confidence
-            )
+            Finding(rule, level, seen, means, remedy, json.loads(patch), place, step, confidence)
             for step, rule, level, place, seen, means, remedy, patch, confidence in rows
         ]
 
@@ -113,9 +119,15 @@ class Store:
         """Return [(step, kind, message, Unix time)] in the order they happened."""
         return self._read("SELECT step, kind, message, time FROM events ORDER BY rowid")
 
-    def traces(self) -> list[Trace]:
-        rows = self._read("SELECT name, start, seconds, step FROM traces ORDER BY start")
-        return [Trace(*row) for row in rows]
+    def spans(self) -> list[Span]:
+        """Return all spans by their start."""
+        rows = self._read("SELECT name, start, seconds, step FROM spans ORDER BY start")
+        return [Span(*row) for row in rows]
+
+    def artifacts(self, name: str | None = None) -> list[Artifact]:
+        """Return the artifacts, by step; only those of one name, if it is given."""
+        rows = self._read("SELECT step, name, kind, path FROM artifacts ORDER BY step, name")
+        return [Artifact(*row) for row in rows if name in (None, row[1])]
 
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one read-only statement; return (column names, rows).
@@ -124,47 +136,29 @@ class Store:
             UsageError: the statement is not valid, or would change the run.
         """
         self.flush()
-        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            cursor = connection.execute(sql)
-            return [column[0] for column in cursor.description or ()], cursor.fetchall()
-        except sqlite3.Error as error:
-            raise UsageError(f"The query failed: {error}.", remedy=f"tables: {', '.join(TABLES)}") from None
-        finally:
-            connection.close()
+            return database.read(self.path, sql)
+        except (sqlite3.Error, sqlite3.Warning) as error:  # a warning: two statements
+            raise UsageError(
+                f"The query failed: {error}.",
+                remedy=f"one SELECT over the tables {', '.join(database.TABLES)}",
+            ) from None
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         self.flush()
         try:
-            return self._connect().execute(sql, values).fetchall()
+            if self._connection is not None:
+                return self._connection.execute(sql, values).fetchall()
+            return database.read(self.path, sql, values)[1]
         except sqlite3.DatabaseError as error:
             raise RunError(f"{self.path} cannot be read: {error}.") from None
 
-    # ---- connection ----------------------------------------------------------------------------
-
-    def _connect(self) -> sqlite3.Connection:
+    def _writing(self) -> sqlite3.Connection:
         if self._connection is None:
-            try:
-                with _refusals(self.path):
-                    connection = sqlite3.connect(self.path, timeout=30)
-                    connection.execute("PRAGMA journal_mode = WAL")
-                    connection.execute("PRAGMA synchronous = NORMAL")
-                    connection.executescript(SCHEMA)
-            except sqlite3.DatabaseError as error:
-                raise RunError(f"{self.path} is not a readable database: {error}.") from None
-            self._connection = connection
+            self._connection = database.open_for_writing(self.path)
         return self._connection
 
 
-@contextlib.contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    """Turn SQLite's own words for a full or read-only disk into a `StorageError`."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        words = str(error)
-        code = errno.ENOSPC if "full" in words else errno.EACCES if "readonly" in words else None
-        if code is None:
-            raise
-        with storage(path):
-            raise OSError(code, words) from error
+def _insert(table: str) -> str:
+    columns = database.TABLES[table]
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"

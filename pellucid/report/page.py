@@ -54,18 +54,19 @@ class Span:
     share: float
 
 
-def write(run_path: str | Path) -> Path:
-    """Write `report.html` into a run folder, in one step, and return its path.
+def write(run_path: str | Path, to: str | Path | None = None) -> Path:
+    """Write the report of a run, atomically, and return its path.
 
     Args:
         run_path: the run folder.
+        to: the file to write; None: `report.html` in the run folder.
 
     Raises:
         RunError: it is not a run folder, or its database cannot be read.
         StorageError: the page cannot be written.
     """
     run = Run(run_path)
-    path = run.path / REPORT
+    path = Path(to) if to is not None else run.path / REPORT
     files.write(path, render(run))
     return path
 
@@ -184,8 +185,8 @@ def _strip(run: Run) -> list[tuple[str, str]]:
 def _spans(run: Run) -> list[Span]:
     """Time by kind of work, in the order it first happened."""
     totals: dict[str, list[float]] = {}
-    for trace in run.store.traces():
-        totals.setdefault(trace.name, []).append(trace.seconds)
+    for span in run.store.spans():
+        totals.setdefault(span.name, []).append(span.seconds)
     longest = max((sum(each) for each in totals.values()), default=0.0) or 1.0
     return [
         Span(name, words.seconds(sum(each)), len(each), sum(each) / longest) for name, each in totals.items()

@@ -111,11 +111,11 @@ def test_a_finding_is_stored_once_by_rule_place_and_step(tmp_path):
     ]
 
 
-def test_stored_findings_go_before_new_ones_and_old_ids_are_read_as_new(tmp_path):
+def test_stored_findings_go_before_new_ones(tmp_path):
     run = run_with_losses(tmp_path, [1.0])
     assert findings(run) == diagnose(run)
     assert run.store.findings() == []
-    run.find(Finding("non_finite", "error", "The loss became nan.", ""))
+    run.find(Finding("non-finite", "error", "The loss became nan.", ""))
     assert [finding.rule for finding in findings(run)] == ["non-finite"]
 
 

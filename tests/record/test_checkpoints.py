@@ -52,6 +52,25 @@ def test_damage_is_found_and_the_one_before_is_used(checkpoints, damage):
     assert "step-00000020" in complaints[0]
 
 
+def test_the_newest_sound_checkpoint_before_a_step_is_found_and_nothing_is_written(checkpoints):
+    folders = {step: save(checkpoints, step) for step in (10, 20, 30)}
+    (folders[20] / "model").write_bytes(b"weighty")
+    before = sorted((path, path.stat().st_mtime_ns) for path in checkpoints.folder.rglob("*"))
+    expected = {9: None, 10: 10, 19: 10, 20: 10, 29: 10, 30: 30, 1000: 30}
+    assert {step: checkpoints.before(step) for step in expected} == {
+        step: folders.get(found) for step, found in expected.items()
+    }
+    assert read_state(checkpoints.before(29)) == {"epoch": 1}
+    assert sorted((path, path.stat().st_mtime_ns) for path in checkpoints.folder.rglob("*")) == before
+
+
+def test_checkpoints_are_ordered_by_step_beyond_eight_digits(checkpoints):
+    folders = [save(checkpoints, step) for step in (99_999_999, 100_000_000)]
+    (checkpoints.folder / "step-notes").mkdir()
+    assert checkpoints.all() == folders
+    assert checkpoints.latest() == (folders[1], [])
+
+
 def test_a_writer_that_fails_leaves_nothing(checkpoints):
     def fail(path):
         path.write_bytes(b"half")

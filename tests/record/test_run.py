@@ -6,7 +6,7 @@ import pytest
 
 from pellucid.errors import RunError, StorageError, UnknownNameError
 from pellucid.record import Run
-from pellucid.record.run import find_run, list_runs, restore, trash
+from pellucid.record.run import SCHEMA, find_run, list_runs, restore, trash
 
 
 def test_a_new_run_is_whole(runs):
@@ -54,6 +54,53 @@ def test_runs_are_found_by_what_a_person_writes(runs):
         find_run(runs, "20")
     with pytest.raises(UnknownNameError, match="Did you mean"):
         find_run(runs, first.id + "x")
+
+
+def test_a_run_says_its_schema_and_kind(runs):
+    assert Run.create(runs, "digits", "").facts["schema"] == SCHEMA
+    assert Run.create(runs, "digits", "").kind == "run"
+    assert Run.create(runs, "digits", "", parts={}).kind == "study"
+
+
+def test_facts_of_version_0_1_are_read_and_the_next_update_numbers_them(runs):
+    run = Run.create(runs, "study", "", parts={})
+    old = {key: value for key, value in run.facts.items() if key not in ("schema", "kind")}
+    (run.path / "run.json").write_text(json.dumps(old))
+    again = Run(run.path)
+    assert again.kind == "study"
+    again.update(status="finished")
+    assert (Run(run.path).facts["schema"], Run(run.path).facts["kind"]) == (SCHEMA, "study")
+
+
+def test_a_run_of_a_newer_version_is_refused(runs):
+    run = Run.create(runs, "digits", "")
+    run.facts["schema"] = 99
+    (run.path / "run.json").write_text(json.dumps(run.facts))
+    with pytest.raises(RunError, match="schema 99; this Pellucid reads schemas up to 2"):
+        Run(run.path)
+
+
+def test_artifacts_are_kept_by_step(runs):
+    run = Run.create(runs, "digits", "")
+    for step in (1, 2, 3):
+        run.artifact(step, "latent histogram", "json", {"counts": [step, 2]})
+        path = run.artifact(step, "samples", "image", b"old")
+    assert run.artifact(3, "samples", "image", b"new") == path
+    assert path.read_bytes() == b"new"
+    found = Run(run.path).store.artifacts("samples")  # not yet flushed
+    assert found == []
+    run.store.close()
+    found = Run(run.path).store.artifacts("latent histogram")
+    assert [artifact.step for artifact in found] == [1, 2, 3]
+    assert json.loads((run.path / found[2].path).read_text()) == {"counts": [3, 2]}
+    assert [a.path for a in run.store.artifacts("samples")] == [
+        f"artifacts/samples/{n:08d}.png" for n in (1, 2, 3)
+    ]
+    run.store.rewind(1)
+    assert {artifact.step for artifact in run.store.artifacts()} == {1}
+    assert sorted(path.name for path in (run.path / "artifacts" / "samples").iterdir()) == ["00000001.png"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'image'"):
+        run.artifact(1, "samples", "imag", b"")
 
 
 def test_a_folder_that_is_no_run_is_passed_over(runs):

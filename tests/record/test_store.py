@@ -3,7 +3,7 @@
 import pytest
 
 from pellucid.errors import StorageError, UsageError
-from pellucid.record import Finding, Trace
+from pellucid.record import Finding, Span
 from pellucid.record.store import Store
 
 
@@ -44,13 +44,13 @@ def test_rewind_forgets_what_came_after(store):
     assert [step for step, *_ in store.events()] == [1, 2]
 
 
-def test_findings_and_traces_come_back_whole(store):
+def test_findings_and_spans_come_back_whole(store):
     finding = Finding("overfitting", "warning", "seen", "means", "try", {"optimizer.lr": 1e-4}, "fc1", 7, 0.8)
-    trace = Trace("load", 100.0, 2.5, 3)
+    span = Span("load", 100.0, 2.5, 3)
     store.finding(finding)
-    store.trace(trace)
+    store.span(span)
     assert store.findings() == [finding]
-    assert store.traces() == [trace]
+    assert store.spans() == [span]
 
 
 def test_a_query_reads(store):
