@@ -20,7 +20,7 @@ from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import BUILDERS
 from pellucid.pretrained import pretrained, reads, rebuild
 from pellucid.record import Run, measures
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
 from pellucid.train import optimizers, schedules
 from pellucid.train.autotune import Tuned, autotune
@@ -73,7 +73,7 @@ def make_model(
             raise UnknownNameError(f"option of the model {config.model.name!r}", option, known)
     if preprocess.vocab_size is not None and "vocab_size" in parameters:
         options["vocab_size"] = preprocess.vocab_size
-    outputs = TASKS[config.objective.name].num_outputs(preprocess)
+    outputs = get_task(config.objective.name).num_outputs(preprocess)
     if architecture is not None:
         return rebuild(architecture, outputs, options.get("dropout", 0.1))
     if config.model.name == PRETRAINED:

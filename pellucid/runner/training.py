@@ -33,8 +33,8 @@ from pellucid.runner.load import find_judge
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import make_ready
-from pellucid.tasks import Task
 from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device

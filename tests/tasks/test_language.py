@@ -23,14 +23,14 @@ from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.language_model.task import with_unlabeled
 from pellucid.tasks.masked_language_model import fill_mask
 from pellucid.tasks.shared import ngrams
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
-CAUSAL, GAPS = TASKS["language_model"], TASKS["masked_language_model"]
+CAUSAL, GAPS = get_task("language_model"), get_task("masked_language_model")
 WINDOW = 32
 
 
