@@ -22,7 +22,11 @@ from pellucid.record.spec import find_spec
 ColumnKind = str
 """The name of a kind of column, a file in `pellucid/data/kinds`; checked when the data is opened."""
 
-OLD_KEYS = {"data.text.cut": "data.text.truncation", "data.text.hidden": "data.text.mask_prob"}
+OLD_KEYS = {
+    "data.text.cut": "data.text.truncation",
+    "data.text.hidden": "data.text.mask_prob",
+    "train.path": "train.execution",
+}
 """Keys of earlier versions and what they are called now."""
 
 
@@ -46,7 +50,7 @@ class Augment(Section):
 
 
 class TextConfig(Section):
-    """How texts become tokens; the vocabulary is learned from the training split alone."""
+    """How texts become tokens; the vocabulary is learned from the training split only."""
 
     tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
         default=None, description="None: words for a model that reads sequences, word counts for all others"
@@ -204,10 +208,10 @@ class TrainConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    path: str = Field(
+    execution: str = Field(
         default="auto",
-        description="how a step is computed: auto (measured), eager, or some of bf16, channels_last, math, "
-        "compiled in this order, such as bf16_channels_last",
+        description="how a step is computed: auto (measured), eager, or a combination of bf16, "
+        "channels_last, math, compiled in this order, such as bf16_channels_last",
     )
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     clip_grad_norm: float | None = Field(default=None, gt=0)

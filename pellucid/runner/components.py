@@ -27,12 +27,12 @@ from pellucid.train.autotune import Tuned, autotune
 from pellucid.train.callbacks import (
     Callback,
     EarlyStopping,
-    Interrupt,
     Memory,
     Monitor,
     NonFiniteGuard,
     Recorder,
     ReduceOnPlateau,
+    SignalHandler,
 )
 from pellucid.train.checkpoint import Checkpointer
 from pellucid.train.device import choose_device
@@ -141,12 +141,12 @@ def updates(config: Config, batches: Batches) -> tuple[int, int]:
     return per_epoch, int(min(per_epoch * config.train.epochs, config.train.max_steps or math.inf))
 
 
-def choose_path(config: Config, prepared: Prepared, model: nn.Module, objective: Objective) -> Tuned:
+def choose_execution(config: Config, prepared: Prepared, model: nn.Module, objective: Objective) -> Tuned:
     """Return how steps are computed: as the config says, or as measured on this model and its data."""
     batches = prepared.training_batches()
     alike = not isinstance(prepared.rows["train"], RaggedRows)
     return autotune(
-        config.train.path,
+        config.train.execution,
         model,
         next(iter(batches)),
         objective.phases[0].loss,
@@ -208,7 +208,7 @@ def make_callbacks(
                 stopping.monitor, direction(stopping.monitor), stopping.patience, stopping.min_delta
             )
         )
-    callbacks += [Recorder(run), ProgressBar(console, per_epoch), Interrupt()]
+    callbacks += [Recorder(run), ProgressBar(console, per_epoch), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
     return [
         *callbacks,

@@ -99,7 +99,7 @@ def config(source, **changes):
     values = {
         "data": {"source": str(source), "text": {"tokenizer": "words", "max_seq_len": 32}},
         "objective": {"name": "next_words", "options": {"reach": 8, "rare": 1e-2}},
-        "train": {"epochs": 8, "batch_size": 8, "device": "cpu", "path": "eager"},
+        "train": {"epochs": 8, "batch_size": 8, "device": "cpu", "execution": "eager"},
     }
     return Config.parse(values).patch(changes)
 

@@ -36,7 +36,13 @@ def config(source, name="seq2seq", steps=1, options=None, **data):
         {
             "data": {"source": str(source), **data, "text": {**text, **data.get("text", {})}},
             "objective": {"name": name, "options": options or {}},
-            "train": {"epochs": 40, "batch_size": 32, "device": "cpu", "path": "eager", "max_steps": steps},
+            "train": {
+                "epochs": 40,
+                "batch_size": 32,
+                "device": "cpu",
+                "execution": "eager",
+                "max_steps": steps,
+            },
         }
     )
 

@@ -340,7 +340,7 @@ def two_players(model, *callbacks):
         model,
         BUILDERS["adversarial"](),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-        TrainConfig(epochs=1, device="cpu", path="eager"),
+        TrainConfig(epochs=1, device="cpu", execution="eager"),
         callbacks=callbacks,
     )
 
@@ -498,7 +498,7 @@ def build(runs, name, model, *, at=None, run=None, **options):
         model(),
         BUILDERS[name](**options),
         optimizers,
-        TrainConfig(epochs=3, device="cpu", path="eager", ema=0.9),
+        TrainConfig(epochs=3, device="cpu", execution="eager", ema=0.9),
         callbacks=[*callbacks, Checkpointer(run, monitor, seconds=1e9)],
     )
 
