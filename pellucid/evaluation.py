@@ -7,9 +7,7 @@ a task has them, and pictures to `samples/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import as_batch
 from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.train.execution import execution_mode
-from pellucid.train.objective import Objective, read_logits
+from pellucid.train.execution import PATHS
+from pellucid.train.objective import Measures, Objective, means
 
 EVALUATION, SAMPLES = "evaluation", "samples"
 
@@ -70,7 +67,7 @@ class Trained:
         model: its weights are the ones to use.
         objective: measures it.
         preprocess: turns rows into its inputs; names its classes.
-        device, execution: where it runs, and in which mode.
+        device, path: where and how it runs.
         task: the name of what it was trained for.
         folder: of the run it was loaded from; None while that is being made.
     """
@@ -79,20 +76,19 @@ class Trained:
     objective: Objective
     preprocess: Preprocess
     device: torch.device
-    execution: str = "eager"
+    path: str = "eager"
     task: str = "classification"
     folder: Path | None = None
 
 
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     """Return all outputs (N, ...) and targets, on the CPU, in the order of the rows, in evaluation mode."""
-    mode, outputs, targets = execution_mode(trained.execution), [], []
+    how, outputs, targets = PATHS[trained.path], [], []
     with evaluating(trained.model):
-        for batch in batches:
-            with mode.computing(trained.device):
-                made = trained.objective.forward(trained.model, mode.place_batch(batch, trained.device))
-            outputs.append(read_logits(made).float().cpu())
-            targets.append(as_batch(batch).targets)
+        for inputs, wanted in batches:
+            with how.computing(trained.device):
+                outputs.append(trained.model(how.batch(inputs.to(trained.device))).float().cpu())
+            targets.append(wanted)
     given, wanted = torch.cat(outputs), torch.cat(targets)
     order = batches.row_order()
     if order is None:
@@ -101,9 +97,13 @@ def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     return given[back], wanted[back]
 
 
-def measure(trained: Trained, batches: Iterable[Any]) -> dict[str, float]:
-    """Return every measure and metric of the objective over some batches, in evaluation mode."""
-    mode = execution_mode(trained.execution)
-    placed = (mode.place_batch(batch, trained.device) for batch in batches)
+def measure(trained: Trained, batches: Batches) -> dict[str, float]:
+    """Return the mean of every measure of the objective over some batches, in evaluation mode."""
     with evaluating(trained.model):
-        return trained.objective.evaluate(trained.model, placed, partial(mode.computing, trained.device))
+        return means(_measure(trained, *batch) for batch in batches)
+
+
+def _measure(trained: Trained, inputs: Tensor, targets: Tensor) -> Measures:
+    how, device = PATHS[trained.path], trained.device
+    with how.computing(device):
+        return trained.objective.measure(trained.model, (how.batch(inputs.to(device)), targets.to(device)))

@@ -29,7 +29,7 @@ from pellucid.report.weights import first_layer
 
 HERE = Path(__file__).parent
 SECTIONS = (
-    ("blocks", "Results"),
+    ("blocks", "What it does"),
     ("learning", "How it learned"),
     ("mistakes", "Mistakes"),
     ("errors", "Errors"),
@@ -112,9 +112,9 @@ def _style(view: dict[str, Any]) -> str:
 
 def _view(run: Run) -> dict[str, Any]:
     """What the template shows, section by section; a section that is None or empty is left out."""
-    facts = run.facts
+    facts, task = run.facts, run.task
     found = mistakes.evaluation(run)
-    shown = blocks(run, found)
+    shown = blocks(run, found, task)
     return {
         "run": run,
         "facts": facts,
@@ -123,8 +123,7 @@ def _view(run: Run) -> dict[str, Any]:
         "strip": _strip(run),
         "blocks": shown,
         "learning": learning(run, shown.by_epoch),
-        "task": run.task,
-        "spec": run.spec,
+        "task": task,
         "evaluated": found,
         **_evaluated(run, found),
         "weights": first_layer(run),

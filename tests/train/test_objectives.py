@@ -2,18 +2,17 @@
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.config import TrainConfig
+from pellucid.config import ObjectiveName, TrainConfig
 from pellucid.errors import ConfigError, TrainingError
 from pellucid.models import bert
 from pellucid.record import Run
-from pellucid.tasks import task_names
 from pellucid.tasks.metric_learning.objective import supcon
 from pellucid.tasks.objectives import BUILDERS
 from pellucid.tasks.reconstruction.objective import spoil
@@ -102,7 +101,7 @@ def measured(name, model, batch, **options):
 
 
 def test_every_name_a_config_may_hold_has_a_builder():
-    assert set(BUILDERS) == set(task_names())
+    assert set(BUILDERS) == set(get_args(ObjectiveName))
     assert {name: build().name for name, build in BUILDERS.items()} == {name: name for name in BUILDERS}
 
 
@@ -340,7 +339,7 @@ def two_players(model, *callbacks):
         model,
         BUILDERS["adversarial"](),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-        TrainConfig(epochs=1, device="cpu", execution="eager"),
+        TrainConfig(epochs=1, device="cpu", path="eager"),
         callbacks=callbacks,
     )
 
@@ -498,7 +497,7 @@ def build(runs, name, model, *, at=None, run=None, **options):
         model(),
         BUILDERS[name](**options),
         optimizers,
-        TrainConfig(epochs=3, device="cpu", execution="eager", ema=0.9),
+        TrainConfig(epochs=3, device="cpu", path="eager", ema=0.9),
         callbacks=[*callbacks, Checkpointer(run, monitor, seconds=1e9)],
     )
 

@@ -291,6 +291,3 @@ def _pictures(
         pictures[file] = stacked([images, restored])
         blocks.append(picture(title, f"{caption} {ROWS}", file))
     return blocks, pictures
-
-
-TASK = Anomaly()

@@ -1,1 +1,0 @@
-"""Predict the class of a row."""

@@ -1,5 +1,0 @@
-"""The task."""
-
-from pellucid.tasks.shared.supervised import Classification
-
-TASK = Classification()

@@ -1,1 +1,0 @@
-"""Train a variational autoencoder on the evidence lower bound."""

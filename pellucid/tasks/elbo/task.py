@@ -1,5 +1,0 @@
-"""The task."""
-
-from pellucid.tasks.reconstruction.task import Elbo
-
-TASK = Elbo()

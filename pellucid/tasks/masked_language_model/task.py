@@ -1,5 +1,0 @@
-"""The task."""
-
-from pellucid.tasks.language_model.task import MaskedLanguageModel
-
-TASK = MaskedLanguageModel()

@@ -1,1 +1,0 @@
-"""Predict which of several labels a row has."""

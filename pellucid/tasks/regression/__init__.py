@@ -1,1 +1,0 @@
-"""Predict a number, or several, for a row."""

@@ -1,5 +1,0 @@
-"""The task."""
-
-from pellucid.tasks.shared.supervised import Regression
-
-TASK = Regression()

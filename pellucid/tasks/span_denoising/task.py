@@ -1,5 +1,0 @@
-"""The task."""
-
-from pellucid.tasks.seq2seq.task import SpanDenoising
-
-TASK = SpanDenoising()
