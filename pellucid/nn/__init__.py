@@ -1,7 +1,7 @@
-"""Building blocks: the parts that several model families are made of, and the activation catalogue.
+"""Building blocks that several model families share, and the activation catalogue.
 
-In: tensors. Out: tensors of a shape the signature states. Every block is a plain `torch.nn.Module`, so
-hooks can look at it. Imports torch and nothing of ours, so a model file copied out with this folder runs.
+In: tensors. Out: tensors of the shape in the signature. Every block is a plain `torch.nn.Module`, so hooks
+work on it. This package imports only torch, so a model file copied together with this folder runs.
 """
 
 from pellucid.nn.activations import ACTIVATIONS, Activation, activation

@@ -1,7 +1,7 @@
-"""The activation catalogue: what every activation computes, its derivative and its range, as data.
+"""The activation catalogue: the formula, derivative and range of every activation, as data.
 
-`ACTIVATIONS` is the one list that models, documentation and figures read; `activation("gelu")` is the
-module. Every derivative is written out by hand and held against autograd by a test.
+Models, documentation and figures all read `ACTIVATIONS`; `activation("gelu")` makes the module. Every
+derivative is written by hand, and a test compares it with autograd.
 
 Shapes: a pointwise activation maps (...) to (...), and so does its derivative. `softmax` and
 `log_softmax` are not pointwise: they work on the last axis, and their derivative is the Jacobian
@@ -31,18 +31,18 @@ INFINITY = math.inf
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation.
+    """An entry of the activation catalogue.
 
     Attributes:
-        name: its name here and in configs.
+        name: the name here and in configs.
         formula: f(x), in LaTeX.
         derivative_formula: f'(x), in LaTeX.
-        range: the greatest lower and least upper bound of f; may be infinite, may not be attained.
-        pointwise: whether an output depends on its own input alone.
+        range: infimum and supremum of f; may be infinite, may not be attained.
+        pointwise: whether each output depends only on the input at the same position.
         function: f.
-        derivative: f', or the Jacobian where it is not pointwise. At a kink it is what autograd takes.
+        derivative: f', or the Jacobian if f is not pointwise. At a kink, the value that autograd uses.
         module: makes the module.
-        source: who proposed it.
+        source: the paper that proposed it.
         note: when to use it, or what to know about it.
     """
 
@@ -58,11 +58,11 @@ class Activation:
     pointwise: bool = True
 
 
-# ---- functions and derivatives torch does not have ---------------------------------------------
+# ---- functions and derivatives that torch lacks ------------------------------------------------
 
 
 def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """1 where x >= 0, else 0; autograd sees the derivative 0."""
+    """Return 1 where x >= 0, else 0; the derivative is 0 everywhere."""
     return x.sign().add(1).div(2).ceil()
 
 
@@ -74,7 +74,7 @@ class Step(nn.Module):
 
 
 def prelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """PReLU with its slope as initialized; the module learns it."""
+    """Return PReLU with the initial slope; the module learns the slope."""
     return F.leaky_relu(x, PRELU_SLOPE)
 
 
@@ -92,7 +92,7 @@ def sigmoid_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def slope_below_zero(x: Float[Tensor, "*shape"], slope: float) -> Float[Tensor, "*shape"]:
-    """1 where x > 0, else `slope`: the derivative of every rectifier that is linear on both sides."""
+    """Return 1 where x > 0, else `slope`: the derivative of every piecewise linear rectifier."""
     return torch.where(x > 0, 1.0, slope).to(x.dtype)
 
 
@@ -147,7 +147,7 @@ _ENTRIES = [
         derivative=torch.zeros_like,
         module=Step,
         source="McCulloch and Pitts 1943; Rosenblatt 1958",
-        note="The first neuron. Its derivative is 0, so nothing behind it learns by gradient descent.",
+        note="The first neuron. Its derivative is 0, so no layer before it learns by gradient descent.",
     ),
     Activation(
         name="linear",
@@ -158,7 +158,7 @@ _ENTRIES = [
         derivative=torch.ones_like,
         module=nn.Identity,
         source="Widrow and Hoff 1960",
-        note="Any number of linear layers is one linear layer: use it for the output of a regression.",
+        note="Stacked linear layers are still one linear map. Use it for the output of a regression.",
     ),
     Activation(
         name="sigmoid",
@@ -180,7 +180,7 @@ _ENTRIES = [
         derivative=lambda x: 1 - torch.tanh(x) ** 2,
         module=nn.Tanh,
         source="LeCun et al. 1998, Efficient BackProp",
-        note="A sigmoid centered on 0, which trains faster. The usual choice inside recurrent cells.",
+        note="A sigmoid scaled to be centered on 0, which trains faster. The default in recurrent cells.",
     ),
     Activation(
         name="softsign",
@@ -202,7 +202,7 @@ _ENTRIES = [
         derivative=lambda x: slope_below_zero(x, 0.0),
         module=nn.ReLU,
         source="Nair and Hinton 2010; Glorot, Bordes and Bengio 2011",
-        note="Cheap and does not saturate above 0. A unit that is below 0 for every input is dead.",
+        note="Cheap; does not saturate above 0. A unit that is negative for every input is dead.",
     ),
     Activation(
         name="leaky_relu",
@@ -213,7 +213,7 @@ _ENTRIES = [
         derivative=lambda x: slope_below_zero(x, LEAKY_SLOPE),
         module=lambda: nn.LeakyReLU(LEAKY_SLOPE),
         source="Maas, Hannun and Ng 2013",
-        note="A ReLU whose units cannot die: a little gradient passes below 0.",
+        note="A ReLU whose units cannot die, because a small gradient passes below 0.",
     ),
     Activation(
         name="prelu",
@@ -235,7 +235,7 @@ _ENTRIES = [
         derivative=elu_derivative,
         module=nn.ELU,
         source="Clevert, Unterthiner and Hochreiter 2016",
-        note="Smooth at 0, with a mean output nearer to 0 than that of ReLU.",
+        note="Smooth at 0; its mean output is closer to 0 than that of ReLU.",
     ),
     Activation(
         name="selu",
@@ -269,7 +269,7 @@ _ENTRIES = [
         derivative=silu_derivative,
         module=nn.SiLU,
         source="Elfwing, Uchibe and Doya 2017; Ramachandran, Zoph and Le 2017 (as Swish)",
-        note="Close to GELU and cheaper; the gate of SwiGLU in today's language models.",
+        note="Close to GELU and cheaper; the gate of SwiGLU in current language models.",
     ),
     Activation(
         name="mish",
@@ -302,7 +302,7 @@ _ENTRIES = [
         derivative=hard_sigmoid_derivative,
         module=nn.Hardsigmoid,
         source="Courbariaux, Bengio and David 2015; Howard et al. 2019",
-        note="A sigmoid made of three lines, for phones and quantized models.",
+        note="A piecewise linear sigmoid for phones and quantized models.",
     ),
     Activation(
         name="hard_swish",
@@ -352,6 +352,6 @@ def activation(name: str) -> nn.Module:
         name: one of `ACTIVATIONS`.
 
     Raises:
-        ValueError: there is none of that name; the message holds the nearest.
+        ValueError: there is no activation of that name; the message suggests the nearest.
     """
     return lookup("activation", name, ACTIVATIONS).module()

@@ -1,13 +1,14 @@
-"""Attention (Vaswani et al. 2017) and the transformer block, each with a fast path and one to look into.
+"""Attention (Vaswani et al. 2017) and the transformer block, each with a fused and an explicit path.
 
     attn_weights = softmax(q k^T / sqrt(hd)),  output = attn_weights v,  one of each per head
 
-Shapes: B batch, T queries (the tokens being computed), S keys (the tokens looked at; T in self-attention
-without a cache), C embed_dim, nh heads, hd = C / nh. A mask is True where attention is allowed. A query
-that may look at nothing receives zeros.
+Shapes: B batch, T queries (the tokens being computed), S keys (the tokens attended to; T in self-attention
+without a cache), C embed_dim, nh heads, hd = C / nh. A mask is True where attention is allowed. The output
+of a query that may attend to nothing is 0.
 
-The q, k and v projections are three layers: one layer of three times the width measured no faster. There
-is no dropout on attention weights: it keeps torch from its fused kernel, which takes 1.6 times as long.
+The q, k and v projections are three layers: one layer of three times the width was no faster when measured.
+There is no dropout on the attention weights, because with it torch cannot use its fused kernel and attention
+takes 1.6 times as long.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ HALF = (torch.bfloat16, torch.float16)
 
 @dataclass
 class _Seen:
-    """Keys and values of one layer, (B, nh, room, hd) each; the first `length` of them count."""
+    """Keys and values of one layer, (B, nh, capacity, hd) each; the first `length` of them are in use."""
 
     keys: Tensor
     values: Tensor
     length: int
 
     def room_for(self, more: int) -> None:
-        """Grow to at least twice the size where there is no room, so that growing stays rare."""
+        """Double the capacity when it is used up, so that reallocation is rare."""
         needed = self.length + more
         if needed > self.keys.shape[2]:
             size = max(needed, 2 * self.keys.shape[2]) - self.keys.shape[2]
@@ -52,12 +53,12 @@ class _Seen:
 
 
 class KVCache:
-    """Keys and values of the tokens a model has seen, so that generating the next costs one token.
+    """Keys and values of the tokens a model has processed, so that generating the next costs one token.
 
-    It is for generating: gradients do not reach what was seen before.
+    Only for generation: gradients do not flow into cached tokens.
 
     Attributes:
-        length: the number of tokens seen; the model adds to it after every forward pass.
+        length: number of tokens processed; the model increases it after every forward pass.
     """
 
     def __init__(self) -> None:
@@ -66,22 +67,22 @@ class KVCache:
         self._memory: dict[nn.Module, KeysAndValues] = {}
 
     def extend(self, layer: nn.Module, keys: Tensor, values: Tensor) -> KeysAndValues:
-        """Append the keys and values (B, nh, T, hd) of new tokens to those of `layer`; return all."""
+        """Append the keys and values (B, nh, T, hd) of new tokens to those of `layer`; return all of them."""
         keys, values = keys.detach(), values.detach()
         if layer not in self._seen:
             self._seen[layer] = _Seen(keys[:, :, :0], values[:, :, :0], 0)
         return self._seen[layer].add(keys, values)
 
     def once(self, layer: nn.Module, make: Callable[[], KeysAndValues]) -> KeysAndValues:
-        """Return what `make` made the first time: the keys and values of a memory that does not grow."""
+        """Return the result of the first call of `make`: the keys and values of a constant memory."""
         if layer not in self._memory:
             self._memory[layer] = make()
         return self._memory[layer]
 
     def reorder(self, rows: Int[Tensor, "N"]) -> None:
-        """Let what row n has seen be what row rows[n] had; its memory stays.
+        """Replace the cached tokens of row n with those of row rows[n]; the memory is not reordered.
 
-        Beam search needs it: the rows that change places are beams of one example, with the same memory.
+        For beam search: rows only move within the beams of one example, which share the same memory.
         """
         for seen in self._seen.values():
             seen.keys, seen.values = seen.keys[rows], seen.values[rows]
@@ -93,12 +94,12 @@ class MultiHeadAttention(nn.Module):
     Args:
         embed_dim: C.
         num_heads: nh, a divisor of C.
-        causal: whether a token may look at itself and those before it only.
-        rotary: turns queries and keys by their positions, in self-attention.
+        causal: whether a token attends only to itself and the tokens before it.
+        rotary: rotary position embedding of queries and keys, in self-attention.
 
     Attributes:
-        explicit: False takes `F.scaled_dot_product_attention`; True writes the same out and keeps
-            `attn_scores` (before the softmax, -inf where not allowed) and `attn_weights` (after it), both
+        explicit: False calls `F.scaled_dot_product_attention`; True computes the same step by step and stores
+            `attn_scores` (before the softmax, -inf where masked) and `attn_weights` (after it), both
             (B, nh, T, S) and part of the graph.
     """
 
@@ -127,13 +128,13 @@ class MultiHeadAttention(nn.Module):
         mask: Bool[Tensor, "B S"] | Bool[Tensor, "#B #nh #T S"] | None = None,
         cache: KVCache | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Attend.
+        """Compute attention from x to the memory.
 
         Args:
-            x: what asks.
-            memory: what is looked at, in cross-attention; in self-attention it is x.
-            mask: True where attention is allowed: for keys (B, S), or for pairs (B, nh, T, S).
-            cache: holds what was seen before x, and is extended by x.
+            x: the source of the queries.
+            memory: the source of keys and values in cross-attention; None for self-attention (x).
+            mask: True where attention is allowed: per key (B, S), or per pair (B, nh, T, S).
+            cache: holds the tokens before x, and is extended by x.
         """
         q = self._heads(self.q_proj(x))  # (B, nh, T, hd)
         if memory is None:
@@ -185,7 +186,7 @@ class MultiHeadAttention(nn.Module):
         return self.attn_weights @ v
 
     def _allowed(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Join the mask and causality to one mask; None allows everything."""
+        """Combine the mask and the causal mask; None allows everything."""
         queries, keys = q.shape[2], k.shape[2]
         if not self.causal or queries == 1:
             return mask
@@ -194,19 +195,19 @@ class MultiHeadAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then an MLP on every token; each is a change added to its input.
+    """Attention, then an MLP on every token, each with a residual connection.
 
-        norm_first: x + f(norm(x))  (Xiong et al. 2020; trains without warmup, wants a last norm)
+        norm_first: x + f(norm(x))  (Xiong et al. 2020; trains without warmup, needs a final norm)
         else:       norm(x + f(x))  (Vaswani et al. 2017)
 
     Args:
         embed_dim: C.
         num_heads: nh.
-        mlp_dim: hidden units of the MLP; four times C by default.
-        dropout: probability of zeroing a feature of each change in training, 0..1.
-        norm_first: see above.
-        causal: whether tokens look at those before them only.
-        cross_attention: whether, after looking at each other, tokens look at a memory.
+        mlp_dim: hidden units of the MLP; 4 C by default.
+        dropout: probability of zeroing a feature of each residual branch in training, 0..1.
+        norm_first: whether the norm is applied before attention and MLP (pre-norm) or after the sum.
+        causal: whether tokens attend only to themselves and the tokens before them.
+        cross_attention: whether the block has cross-attention to a memory, after self-attention.
         rotary: see `MultiHeadAttention`.
     """
 
@@ -243,13 +244,13 @@ class TransformerBlock(nn.Module):
         memory_mask: Bool[Tensor, "B S"] | None = None,
         cache: KVCache | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Change each token by what it sees.
+        """Update every token.
 
         Args:
             x: the tokens.
-            mask: the tokens that may be looked at.
-            memory: what cross-attention looks at.
-            memory_mask: the tokens of the memory that may be looked at.
+            mask: True for tokens that may be attended to.
+            memory: the tokens that cross-attention attends to; None skips cross-attention.
+            memory_mask: True for tokens of the memory that may be attended to.
             cache: see `KVCache`.
         """
         x = self._add(x, self.attention_norm, lambda y: self.attention(y, mask=mask, cache=cache))
@@ -269,16 +270,17 @@ class TransformerBlock(nn.Module):
 
 @torch.no_grad()
 def init_transformer(model: nn.Module) -> None:
-    """Draw the weights of linear layers as Glorot and Bengio (2010) do; biases are 0.
+    """Initialize linear layers as in Glorot and Bengio (2010); biases are 0.
 
-    Their variance is 2 / (fan_in + fan_out), that of embeddings 1 / C. GPT-2 draws both with a deviation of
-    0.02, whatever the width; networks of a hundred features learn far slower with it (LOG.md).
+    The variance of their weights is 2 / (fan_in + fan_out), that of embeddings 1 / C. GPT-2 uses a standard
+    deviation of 0.02 for both at every width; networks of about 100 features learn far more slowly with it
+    (LOG.md).
 
-    The layers that end a change are scaled by 1 / sqrt(number of changes), so that the sum over all blocks
-    begins no larger than one change (Radford et al. 2019, section 2.3).
+    The last layer of every residual branch is scaled by 1 / sqrt(number of branches), so that the sum over
+    all blocks starts no larger than one branch (Radford et al. 2019, section 2.3).
 
     Args:
-        model: changed in place.
+        model: the model, changed in place.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
@@ -296,11 +298,10 @@ def init_transformer(model: nn.Module) -> None:
 
 @contextmanager
 def explicit_attention(model: nn.Module) -> Iterator[Callable[[], dict[str, Tensor]]]:
-    """Let all attention of a model take the explicit path; afterwards all is as it was.
+    """Switch all attention layers of a model to the explicit path; restore them on exit.
 
     Yields:
-        A function that returns the attention weights (B, nh, T, S) of the last forward pass, by the name of
-        the module.
+        A function that returns the attention weights (B, nh, T, S) of the last forward pass, by module name.
 
     Example:
         >>> block = TransformerBlock(8, 2)

@@ -13,18 +13,18 @@ from pellucid.nn.norm import norm as make_norm
 
 
 class ConvBlock(nn.Module):
-    """activation(norm(pool(conv(x)))), padded so that stride 1 without a pool keeps height and width.
+    """Compute activation(norm(pool(conv(x)))), padded so that stride 1 without a pool keeps height and width.
 
-    The pool stands before the norm: what follows then has a quarter of the numbers to work on, which on a
-    CPU is a third of the time of a small network.
+    The pool comes before the norm: norm and activation then process a quarter of the values, which saves a
+    third of the time of a small network on a CPU.
 
     Args:
         in_channels: C.
         out_channels: D.
         kernel_size: side of the kernel, odd.
         stride: pixels between two positions; 2 halves height and width (rounded up).
-        pool: take the largest of every 2 x 2 outputs; halves height and width (rounded down).
-        norm: one of `NORMS` or None; with a norm the convolution has no bias, which it would cancel.
+        pool: whether to max-pool over 2 x 2; halves height and width (rounded down).
+        norm: one of `NORMS` or None. With a norm the convolution has no bias, which the norm would cancel.
         activation: one of `ACTIVATIONS`.
     """
 
@@ -54,10 +54,10 @@ class ConvBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + F(x), where F is two convolution blocks (He et al. 2016, Deep Residual Learning).
+    """Compute x + F(x), where F is two convolution blocks (He et al. 2016, Deep Residual Learning).
 
-    What the two convolutions learn is the change to x, so depth does not have to be learned through:
-    the gradient of x reaches it unchanged by the sum.
+    The convolutions only learn a change to x, and the gradient passes through the sum unchanged. Deep
+    networks stay trainable.
 
     Args:
         channels: C, in and out.

@@ -1,6 +1,6 @@
-"""What a sequence model reads: token ids become vectors by a table, measurements by a linear layer.
+"""Input layers of sequence models: a table for token ids, a linear layer for series of measurements.
 
-Both take a batch, say which of its positions are content, and refuse what they cannot read.
+Both embed a batch, tell content from padding, and refuse inputs that they cannot read.
 
 Shapes: B batch, T positions, C embed_dim, F features of a series.
 """
@@ -13,16 +13,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 PAD = 0
-"""The token that fills a text up to the length of its batch; never content."""
+"""Id of the padding token, which fills a text up to the length of its batch."""
 EMBEDDING_STD = 0.1
-"""Of the vectors of tokens, where nothing else is asked for."""
+"""Default standard deviation of new token embeddings."""
 
 
 class TokenEmbedding(nn.Embedding):
-    """A vector for every token; that of padding is 0 and stays so.
+    """A vector for every token; the vector of padding stays 0.
 
     Args:
-        vocab_size: the number of tokens.
+        vocab_size: number of tokens.
         embed_dim: C.
     """
 
@@ -33,7 +33,7 @@ class TokenEmbedding(nn.Embedding):
         if input.ndim != 2 or input.is_floating_point():
             raise ValueError(
                 f"TokenEmbedding expects token ids (B, T) as integers, received {_seen(input)}. "
-                "Without vocab_size, the model reads series (B, T, features) instead."
+                "Try the model without vocab_size, which reads series (B, T, features)."
             )
         try:
             return super().forward(input)
@@ -44,17 +44,17 @@ class TokenEmbedding(nn.Embedding):
             ) from None
 
     def content(self, inputs: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
-        """True where a token is not padding."""
+        """Return True for every token that is not padding."""
         return inputs != PAD
 
     def logits(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T V"]:
-        """Score every token by the product of its vector with `hidden`: weights tied to the output (Press
-        and Wolf 2017)."""
+        """Return the product of `hidden` with the vector of every token: an output layer with tied weights
+        (Press and Wolf 2017)."""
         return F.linear(hidden, self.weight)
 
 
 def init_embedding(embedding: nn.Module, std: float = EMBEDDING_STD) -> None:
-    """Draw the vectors of tokens from N(0, std^2); that of padding is 0. What is no table stays as it is."""
+    """Draw the vectors of a `TokenEmbedding` from N(0, std^2), padding 0; leave other modules unchanged."""
     if isinstance(embedding, TokenEmbedding):
         nn.init.normal_(embedding.weight, std=std)
         nn.init.zeros_(embedding.weight[PAD].detach())
@@ -63,7 +63,7 @@ def init_embedding(embedding: nn.Module, std: float = EMBEDDING_STD) -> None:
 def embedded(
     embedding: nn.Module, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"], dropout: nn.Dropout
 ) -> Float[Tensor, "B T C"]:
-    """Embed; in training, drop words, each everywhere in the batch (Gal and Ghahramani 2016)."""
+    """Embed inputs; in training, drop words, each everywhere in the batch (Gal and Ghahramani 2016)."""
     x = embedding(inputs)  # (B, T, C)
     if not dropout.training or not dropout.p or not isinstance(embedding, TokenEmbedding):
         return x
@@ -72,7 +72,7 @@ def embedded(
 
 
 class SeriesProjection(nn.Linear):
-    """A linear layer from the F features of a step to a vector of C numbers."""
+    """A linear layer from the F features of a time step to a vector of C features."""
 
     def forward(self, input: Float[Tensor, "B T F"]) -> Float[Tensor, "B T C"]:
         if input.ndim != 3 or input.shape[2] != self.in_features or not input.is_floating_point():
@@ -83,7 +83,7 @@ class SeriesProjection(nn.Linear):
         return super().forward(input)
 
     def content(self, inputs: Float[Tensor, "B T F"]) -> Bool[Tensor, "B T"]:
-        """True everywhere: series are not padded."""
+        """Return True everywhere: series are not padded."""
         return torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
 
 
@@ -94,15 +94,15 @@ def _seen(inputs: Tensor) -> str:
 def input_layer(
     input_shape: tuple[int, ...], vocab_size: int | None, embed_dim: int
 ) -> TokenEmbedding | SeriesProjection:
-    """Make the layer that reads examples of a shape.
+    """Make the input layer for examples of a shape.
 
     Args:
         input_shape: (T,) for tokens, (T, F) for series.
-        vocab_size: the number of tokens; None for series.
+        vocab_size: number of tokens; None for series.
         embed_dim: C.
 
     Raises:
-        ValueError: shape and vocab_size do not fit each other.
+        ValueError: tokens without a vocab_size, or series with one.
     """
     if vocab_size is not None and len(input_shape) == 1:
         return TokenEmbedding(vocab_size, embed_dim)

@@ -1,11 +1,11 @@
-"""Weight initialization: the scale at which signals neither fade nor explode on their way through.
+"""Weight initialization: the scale at which signals neither vanish nor explode with depth.
 
-A layer with weights of standard deviation `gain / sqrt(fan_in)` hands on the variance it received, if
-`gain` makes up for what the activation takes away: gain(f) = 1 / sqrt(E[f(z)^2]) with z ~ N(0, 1).
-For ReLU that is sqrt(2), the initialization of He et al. (2015); for a linear layer 1, that of LeCun
+A layer with weights of standard deviation `gain / sqrt(fan_in)` preserves the variance of its input if
+`gain` makes up for what the activation removes: gain(f) = 1 / sqrt(E[f(z)^2]) with z ~ N(0, 1).
+For ReLU it is sqrt(2), the initialization of He et al. (2015); for a linear layer 1, that of LeCun
 et al. (1998), which Glorot and Bengio (2010) average with the backward direction; for SELU 1, by design.
-It holds at any depth for these and for the bounded activations. GELU, SiLU and Mish pull a deviation from
-variance 1 apart, by a factor of up to gain^2 / 2 a layer: deep networks of these want a norm.
+This holds at any depth for these and for the bounded activations. With GELU, SiLU and Mish, a deviation from
+variance 1 grows by a factor of up to gain^2 / 2 per layer: deep networks of these need normalization.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pellucid.nn.activations import ACTIVATIONS
 from pellucid.nn.names import lookup
 
 OUTPUT_GAIN = 0.1
-"""Logits begin close to 0: an untrained classifier of K classes has the loss ln K, and says nothing."""
+"""Gain of output layers. Logits start close to 0: an untrained classifier of K classes has the loss ln K."""
 
 
 @cache
 def gain(name: str) -> float:
-    """Return 1 / sqrt(E[f(z)^2]), z ~ N(0, 1), by the trapezoid rule; 1 where f is not pointwise.
+    """Return 1 / sqrt(E[f(z)^2]), z ~ N(0, 1), by the trapezoid rule; 1 if f is not pointwise.
 
     Args:
         name: one of `ACTIVATIONS`.
@@ -44,8 +44,8 @@ def init_weights(model: nn.Module, activation: str, output: nn.Linear | None = N
 
     Args:
         model: the model, changed in place.
-        activation: what follows its layers, one of `ACTIVATIONS`.
-        output: the layer that makes the logits, whose gain is `OUTPUT_GAIN`.
+        activation: the activation after its layers, one of `ACTIVATIONS`.
+        output: the output layer, whose gain is `OUTPUT_GAIN` instead.
     """
     for layer in model.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -54,7 +54,7 @@ def init_weights(model: nn.Module, activation: str, output: nn.Linear | None = N
 
 @torch.no_grad()
 def init_output(layer: nn.Linear | nn.Conv2d) -> None:
-    """Draw the weights of a layer that makes logits from N(0, OUTPUT_GAIN^2 / fan_in); biases are 0."""
+    """Draw the weights of an output layer from N(0, OUTPUT_GAIN^2 / fan_in); biases are 0."""
     _draw(layer, OUTPUT_GAIN)
 
 

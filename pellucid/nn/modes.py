@@ -1,4 +1,4 @@
-"""The mode a model is in, changed for a while."""
+"""Temporary changes of a model's mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 class Switched(Protocol):
-    """What is either in training or in evaluation mode: any `nn.Module`."""
+    """An object with a training and an evaluation mode: any `nn.Module`."""
 
     training: bool
 
@@ -19,7 +19,7 @@ class Switched(Protocol):
 
 @contextmanager
 def evaluating(model: Switched) -> Iterator[None]:
-    """The model in evaluation mode and without gradients; afterwards it is as it was.
+    """Switch a model to evaluation mode and disable gradients; restore its mode on exit.
 
     Example:
         >>> model = torch.nn.Dropout()

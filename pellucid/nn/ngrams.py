@@ -1,6 +1,6 @@
-"""Runs of tokens in a text, and how telling each is of a class: all a linear model of texts looks at.
+"""N-grams of texts, and a linear classifier that weights each by its naive Bayes log ratio.
 
-Shapes: B texts, T tokens, N places in the lists of n-grams, M buckets, K classes.
+Shapes: B texts, T tokens, N entries in the lists of n-grams, M buckets, K classes.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from torch.nn import functional as F
 from pellucid.nn.embedding import PAD
 
 LONGEST = 3
-"""Tokens of the longest n-gram."""
+"""Tokens in the longest n-gram."""
 BUCKETS = 2**21
-"""Places for n-grams: a review corpus of 6 million words has 4 million different ones, most of them once."""
+"""Hash buckets: a corpus of reviews with 6 million words has 4 million distinct n-grams, most seen once."""
 SCALE = 0.3
-"""Of the logits, and so of how fast they change: Adam moves every weight alike, and a text has hundreds of
-n-grams. Without it a rate that suits the layers of a network learns n-grams by heart."""
+"""Scale of the logits, and so of their rate of change: Adam moves every weight by the same amount, and a text
+has hundreds of n-grams. Without it, a learning rate that suits the other layers overfits the n-grams."""
 _STEP, _MIX, _KEPT = 1_000_003, 0x9E3779B97F4A7C1, 20
 
 
 def ngrams(
     tokens: Int[Tensor, "B T"], buckets: int = BUCKETS, longest: int = LONGEST
 ) -> tuple[Int[Tensor, "B N"], Bool[Tensor, "B N"]]:
-    """List the n-grams of texts by the bucket that a hash puts each in (Weinberger et al. 2009).
+    """Return the hash buckets of the n-grams in each text (hashing trick, Weinberger et al. 2009).
 
     Args:
         tokens: padded with 0 at the end.
         buckets: M, a power of two.
-        longest: tokens of the longest; there are shorter ones, too.
+        longest: tokens in the longest n-gram; all shorter ones are listed too.
 
     Returns:
-        buckets, sorted in each text; and whether a place is the first of its bucket: a bucket counts once,
-        and padding never.
+        The bucket of each n-gram, sorted within each text, and a mask that is True for the first entry of
+        each bucket: a bucket counts once per text, and padding never.
     """
     codes = torch.cat(_codes(tokens, buckets, longest), 1).sort(1).values  # (B, N)
     first = codes >= 0
@@ -45,7 +45,7 @@ def ngrams(
 
 
 def _codes(tokens: Tensor, buckets: int, longest: int) -> list[Tensor]:
-    """The bucket of the n-gram that begins at each place, (B, T - n + 1) for each n; -1: padding."""
+    """Return the bucket of the n-gram that starts at each token, (B, T - n + 1) per n; -1 for padding."""
     found = []
     for length in range(1, min(longest, tokens.shape[1]) + 1):
         code = torch.zeros_like(tokens[:, length - 1 :])
@@ -58,7 +58,7 @@ def _codes(tokens: Tensor, buckets: int, longest: int) -> list[Tensor]:
 
 
 class BayesNgrams(nn.Module):
-    r"""A linear classifier of the n-grams in a text, each scaled by how telling it is of a class.
+    r"""A linear classifier of the n-grams in a text, each scaled by its naive Bayes log ratio.
 
     Sida Wang and Christopher Manning, "Baselines and Bigrams", ACL 2012: with $p_{fk}$ the share of n-gram f
     among those of the training texts of class k, the logit of k is $c \sum_f w_f r_{fk}$ over the n-grams of
@@ -68,7 +68,7 @@ class BayesNgrams(nn.Module):
     Args:
         num_classes: K, 2 or more.
         buckets: M; see `ngrams`.
-        dropout: probability of leaving out an n-gram in training.
+        dropout: probability of dropping an n-gram in training, 0..1.
     """
 
     ratio: Tensor
@@ -86,10 +86,17 @@ class BayesNgrams(nn.Module):
 
     @torch.no_grad()
     def by_token(self, tokens: Int[Tensor, "B T"], output: int) -> Float[Tensor, "B T"]:
-        """Return what each token adds to the logit of a class: that of an n-gram, spread over its tokens."""
+        """Return the contribution of each token to the logit of a class.
+
+        The contribution of an n-gram is divided equally among its tokens.
+
+        Args:
+            tokens: padded with 0 at the end.
+            output: index of the class, 0..K - 1.
+        """
         parts = _codes(tokens, len(self.weight), LONGEST)
         codes = torch.cat(parts, 1)  # (B, N)
-        times = (codes[:, :, None] == codes[:, None, :]).sum(2)  # one bucket counts once a text
+        times = (codes[:, :, None] == codes[:, None, :]).sum(2)  # a bucket counts once per text
         known = codes.clamp(min=0)
         each = SCALE * self.weight[known] * self.ratio[known, output] / times * (codes >= 0)
         added = each.new_zeros(tokens.shape)
@@ -102,15 +109,15 @@ class BayesNgrams(nn.Module):
 
     @torch.no_grad()
     def count(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set r from training texts.
+        """Set the log ratios r from the training texts.
 
         Args:
-            batches: of tokens (B, T) and classes (B,).
+            batches: pairs of tokens (B, T) and classes (B,).
 
         Raises:
-            ValueError: targets are not one class each.
+            ValueError: the targets are not one class each.
         """
-        counts = torch.ones_like(self.ratio)  # Laplace's: nothing is impossible
+        counts = torch.ones_like(self.ratio)  # Laplace smoothing: no count is 0
         for tokens, classes in batches:
             if classes.ndim != 1 or classes.is_floating_point():
                 raise ValueError(

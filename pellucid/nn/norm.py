@@ -12,10 +12,10 @@ NORMS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] 
     "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
     "layer": (nn.LayerNorm, lambda channels: nn.GroupNorm(1, channels)),
 }
-"""By name, what makes the layer for vectors (B, F) and for feature maps (B, C, H, W).
+"""Constructors by name: one for vectors (B, F), one for feature maps (B, C, H, W).
 
 `batch` (Ioffe and Szegedy 2015) normalizes each feature over the batch and behaves differently in
-evaluation; `layer` (Ba, Kiros and Hinton 2016) normalizes each example over its features.
+evaluation mode; `layer` (Ba, Kiros and Hinton 2016) normalizes each example over its features.
 """
 
 
@@ -23,12 +23,12 @@ def norm(name: str | None, features: int, *, maps: bool = False) -> nn.Module:
     """Make a normalization layer.
 
     Args:
-        name: one of `NORMS`; None makes a layer that changes nothing.
-        features: the number of features or channels.
-        maps: whether inputs are feature maps (B, C, H, W) and not vectors (B, F).
+        name: one of `NORMS`; None makes the identity.
+        features: number of features or channels.
+        maps: whether inputs are feature maps (B, C, H, W) instead of vectors (B, F).
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is no norm of that name.
     """
     if name is None:
         return nn.Identity()

@@ -1,7 +1,7 @@
-"""From a sequence to one vector; padding takes no part, and a sequence without content becomes 0.
+"""Pooling: reduce a sequence to one vector. Padding is ignored; a sequence without content becomes 0.
 
-Shapes: B batch, T positions, C features. `content` (B, T) is True where there is content; padding stands
-at the end.
+Shapes: B batch, T positions, C features. `content` (B, T) is True for content and False for the padding at
+the end.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 
 def mean_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
-    """The mean over content."""
+    """Return the mean over the content."""
     weights = content.to(x.dtype)  # (B, T)
     total = (x * weights[:, :, None]).sum(1)  # (B, C)
     return total / weights.sum(1, keepdim=True).clamp(min=1)
 
 
 def max_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
-    """The largest value of each feature over content."""
+    """Return the largest value of each feature over the content."""
     lowest = torch.finfo(x.dtype).min
     largest = x.masked_fill(~content[:, :, None], lowest).amax(1)  # (B, C)
     return largest.masked_fill(~content.any(1, keepdim=True), 0.0)
@@ -28,12 +28,12 @@ def max_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[T
 def last_pool(
     x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"], *, bidirectional: bool = False
 ) -> Float[Tensor, "B C"]:
-    """What a recurrent layer says at its end: at the last content, and backward at position 0.
+    """Return the last output of a recurrent layer: at the end of the content; backward, at position 0.
 
     Args:
-        x: what it said at every position.
-        content: see above.
-        bidirectional: whether the second half of the features was computed backward.
+        x: the outputs of the layer at every position.
+        content: True for content, False for padding.
+        bidirectional: whether the second half of the features comes from the backward direction.
     """
     end = (content.sum(1) - 1).clamp(min=0)  # (B,)
     last = x[torch.arange(len(x), device=x.device), end]  # (B, C)
@@ -46,22 +46,22 @@ def last_pool(
 def concat_pool(
     x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"], *, bidirectional: bool = False
 ) -> Float[Tensor, "B 3C"]:
-    """The last, the largest and the mean, side by side (Howard and Ruder 2018, ULMFiT, section 3.2).
+    """Concatenate last, max and mean pooling (Howard and Ruder 2018, ULMFiT, section 3.2).
 
-    What matters in a long text may stand anywhere in it, and the last state may have lost it.
+    The words that matter may be anywhere in a long text, and the last state may have forgotten them.
     """
     last = last_pool(x, content, bidirectional=bidirectional)  # (B, C)
     return torch.cat([last, max_pool(x, content), mean_pool(x, content)], dim=1)
 
 
 class AttentionPool(nn.Module):
-    """A weighted mean whose weights are learned: softmax(v . tanh(W x + b)) (Yang et al. 2016, equation 5-7).
+    """A weighted mean with learned weights: softmax(v . tanh(W x + b)) (Yang et al. 2016, equations 5 to 7).
 
     Args:
         features: C.
 
     Attributes:
-        attn_weights: (B, T), those of the last forward pass.
+        attn_weights: (B, T), from the last forward pass.
     """
 
     def __init__(self, features: int):

@@ -1,7 +1,7 @@
-"""Positions: attention sees a set of tokens; these tell it their order.
+"""Position embeddings: attention by itself ignores the order of tokens.
 
-Shapes: B batch, T tokens, C embed_dim, nh heads, hd head_dim. `start` is the position of the first token:
-with a cache, those before it have been seen.
+Shapes: B batch, T tokens, C embed_dim, nh heads, hd head_dim. `start` is the position of the first token;
+with a cache it is the number of tokens already processed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pellucid.nn.names import lookup
 
 
 class LearnedPositions(nn.Module):
-    """Adds a learned vector for each position (Devlin et al. 2019).
+    """Add a learned vector for each position (Devlin et al. 2019).
 
     Args:
-        max_seq_len: the number of positions.
+        max_seq_len: number of positions.
         embed_dim: C.
     """
 
@@ -31,15 +31,15 @@ class LearnedPositions(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds sines and cosines of wavelengths from 2 pi to 10,000 times that (Vaswani et al. 2017, 3.5).
+    """Add sines and cosines with wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
 
         p[t, 2i] = sin(t / 10000^(2i / C)),  p[t, 2i + 1] = cos(t / 10000^(2i / C))
 
-    What it adds them to is multiplied by sqrt(C) first, as in section 3.4 there: else the positions would
-    drown the tokens.
+    The embeddings are first multiplied by sqrt(C), as in section 3.4 of the paper. Without it the positions
+    would be much larger than the embeddings.
 
     Args:
-        max_seq_len: the number of positions.
+        max_seq_len: number of positions.
         embed_dim: C, even.
     """
 
@@ -54,16 +54,16 @@ class SinusoidalPositions(nn.Module):
 
 
 class PlanePositions(nn.Module):
-    """Adds sines and cosines of the row to half of the features, and of the column to the others.
+    """Add sines and cosines of the row to the first half of the features, and of the column to the second.
 
-    Each half is made as in `SinusoidalPositions` (Beyer et al. 2022, "Better plain ViT baselines"). Patches
-    stand row by row.
+    Each half is computed as in `SinusoidalPositions` (Beyer et al. 2022, "Better plain ViT baselines").
+    Patches are ordered row by row.
 
     Args:
-        height: rows.
-        width: columns.
+        height: number of rows.
+        width: number of columns.
         embed_dim: C, a multiple of 4.
-        before: tokens before the first patch, to which nothing is added.
+        before: number of tokens before the first patch, to which nothing is added.
     """
 
     table: Tensor
@@ -81,20 +81,20 @@ class PlanePositions(nn.Module):
 
 
 class NoPositions(nn.Module):
-    """Adds nothing: order is unknown, or told by `Rotary`."""
+    """Return the embeddings unchanged: the order is unknown, or `Rotary` encodes it."""
 
     def forward(self, x: Float[Tensor, "B T C"], start: int = 0) -> Float[Tensor, "B T C"]:
         return x
 
 
 class Rotary(nn.Module):
-    """Turns each pair of features of queries and keys by an angle in proportion to the position.
+    """Rotate each pair of features of queries and keys by an angle proportional to the position.
 
-    The product of a query and a key then depends on how far apart they are, and not on where (Su et al.
-    2021, RoFormer, equation 34). Pairs are made of the two halves of the features.
+    The product of a query and a key then depends only on the distance between them (Su et al. 2021, RoFormer,
+    equation 34). Feature i of the first half is paired with feature i of the second half.
 
     Args:
-        max_seq_len: the number of positions.
+        max_seq_len: number of positions.
         head_dim: hd, even.
     """
 
@@ -114,40 +114,43 @@ class Rotary(nn.Module):
 
 
 def _waves(max_seq_len: int, features: int) -> Tensor:
-    """(max_seq_len, features): sine and cosine of each angle, one after the other."""
+    """Return (max_seq_len, features): the sine and cosine of each angle, interleaved."""
     angles = _angles(max_seq_len, features)
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def _angles(max_seq_len: int, features: int) -> Tensor:
-    """(max_seq_len, features / 2): position / 10000^(2i / features)."""
+    """Return (max_seq_len, features / 2): position / 10000^(2i / features)."""
     if features % 2:
-        raise ValueError(f"Positions made of sines expect an even number of features, received {features}.")
+        raise ValueError(f"Sinusoidal positions expect an even number of features, received {features}.")
     frequencies = 10_000 ** -(torch.arange(0, features, 2) / features)
     return torch.outer(torch.arange(max_seq_len), frequencies)
 
 
 POSITIONS = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions, "rotary": Rotary}
-"""Kinds of positions by name."""
+"""Position embeddings by name."""
 
 
 def positions(
     name: str | None, max_seq_len: int, embed_dim: int, num_heads: int
 ) -> tuple[nn.Module, Rotary | None]:
-    """Make what adds positions to embeddings, and what turns queries and keys by them.
+    """Make the module that adds positions to embeddings, and the rotation of queries and keys.
 
     Args:
         name: one of `POSITIONS`; None for a set without order.
-        max_seq_len: the number of positions.
+        max_seq_len: number of positions.
         embed_dim: C.
         num_heads: nh.
 
+    Returns:
+        The module for the embeddings, and a `Rotary` if the name is rotary, else None.
+
     Raises:
-        ValueError: there are none of that name, or sines would need an odd number of features.
+        ValueError: there is no such name, or the number of features is odd and sines need an even one.
     """
     if name is None:
         return NoPositions(), None
     kind = lookup("positions", name, POSITIONS)
     if kind is Rotary:
-        return NoPositions(), Rotary(max_seq_len + 1, embed_dim // num_heads)  # a class token counts
+        return NoPositions(), Rotary(max_seq_len + 1, embed_dim // num_heads)  # one more for a class token
     return kind(max_seq_len, embed_dim), None

@@ -1,8 +1,8 @@
-"""Recurrent layers: a fast one that padding cannot reach, and the same arithmetic written out to be seen.
+"""Recurrent layers: a fast one that ignores padding, and the same arithmetic step by step for inspection.
 
-Packed sequences, torch's own way around padding, take three times as long on a CPU. Padding stands at the
-end, so a layer that reads forward has not seen it while it reads content; one that reads backward is given
-each sequence reversed within its own length. Both then run on torch's fused engine.
+torch handles padding with packed sequences, which take three times as long on a CPU. Here padding is at the
+end, so the forward direction reaches it only after the content, and the backward direction reads each
+sequence reversed within its own length. Both then run on torch's fused kernels.
 
 Shapes: B batch, T steps, C input features, H hidden_size, D directions (1 or 2).
 """
@@ -19,24 +19,26 @@ from pellucid.nn.names import lookup
 from pellucid.nn.old_names import rename
 
 State = Tensor | tuple[Tensor, Tensor]
-"""What is carried from step to step, as torch has it: h (1, B, H), for an LSTM (h, c)."""
+"""The state carried from step to step, as in torch: h (1, B, H), or (h, c) for an LSTM."""
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-"""Engines by the name of the cell."""
+"""torch modules by the name of the cell."""
 
 
 class RecurrentLayer(nn.Module):
-    """One recurrent layer, one or two directions.
+    """A recurrent layer with one or two directions.
 
     Args:
         cell: rnn (Elman 1990, tanh), lstm (Hochreiter and Schmidhuber 1997) or gru (Cho et al. 2014).
         input_size: C.
         hidden_size: H.
-        bidirectional: whether a second engine reads from the end to the beginning (Schuster and Paliwal
+        bidirectional: whether a second RNN reads from the end to the beginning (Schuster and Paliwal
             1997).
 
     Attributes:
-        explicit: False runs torch's engine; True runs `unroll` and keeps what it saw in `gates`.
+        forward_rnn: the torch module that reads from the beginning to the end.
+        backward_rnn: the one that reads from the end to the beginning, or None.
+        explicit: False runs torch's kernels; True runs `unroll` and stores what it computes in `gates`.
         gates: name -> (B, T, H), from the last explicit pass; names begin with `forward.` or `backward.`.
     """
 
@@ -62,12 +64,12 @@ class RecurrentLayer(nn.Module):
 
         Args:
             x: the sequences.
-            lengths: steps of content in each; None if all are full. What is returned beyond them means
-                nothing.
-            state: of the forward direction, to go on from.
+            lengths: steps of content in each sequence; None if there is no padding. Outputs beyond them are
+                undefined.
+            state: initial state of the forward direction; zeros by default.
 
         Returns:
-            what each direction says at every step, side by side, and the last state of the forward
+            The outputs of the directions at every step, concatenated, and the last state of the forward
             direction.
         """
         outputs, state = self._run("forward", self.forward_rnn, x, state)
@@ -88,7 +90,7 @@ class RecurrentLayer(nn.Module):
 
 
 def reverse(x: Float[Tensor, "B T C"], lengths: Int[Tensor, "B"] | None) -> Float[Tensor, "B T C"]:
-    """Reverse each sequence within its length; padding stays where it is.
+    """Reverse each sequence within its length; padding stays at the end.
 
     Example:
         >>> x = torch.tensor([[1.0, 2.0, 3.0, 0.0]])[:, :, None]
@@ -112,8 +114,11 @@ def _rename_old_weights(layer: nn.Module, tensors: dict[str, Tensor], prefix: st
 
 @torch.no_grad()
 def _init(engine: nn.RNNBase) -> None:
-    """Input weights after Glorot and Bengio (2010), orthogonal recurrent ones (Saxe et al. 2014), biases 0;
-    but that of the forget gate 1, so that an LSTM begins by remembering (Jozefowicz et al. 2015)."""
+    """Initialize the weights.
+
+    Input weights after Glorot and Bengio (2010), recurrent weights orthogonal (Saxe et al. 2014), biases 0,
+    except for an LSTM's forget gate: 1, so that it starts by remembering (Jozefowicz et al. 2015).
+    """
     size = engine.hidden_size
     from_input, from_hidden, bias_input, bias_hidden = engine.all_weights[0]
     for gate in range(len(bias_input) // size):
@@ -129,7 +134,7 @@ def _init(engine: nn.RNNBase) -> None:
 class LockedDropout(nn.Module):
     """Dropout with one mask for all steps of a sequence (Gal and Ghahramani 2016).
 
-    A new mask at every step would add noise that a recurrent layer sums up over the sequence.
+    With a new mask at every step, a recurrent layer would accumulate the noise over the sequence.
 
     Args:
         p: probability of zeroing a feature in training, 0..1.
@@ -145,7 +150,7 @@ class LockedDropout(nn.Module):
         return x * self.dropout(x.new_ones(len(x), 1, x.shape[2]))
 
 
-# ---- the arithmetic, written out ----------------------------------------------------------------
+# ---- the arithmetic, step by step ---------------------------------------------------------------
 
 
 def rnn_step(from_input: Tensor, from_hidden: Tensor, _: Tensor) -> dict[str, Tensor]:
@@ -190,21 +195,21 @@ STEPS: dict[type[nn.RNNBase], Callable[[Tensor, Tensor, Tensor], dict[str, Tenso
     nn.LSTM: lstm_step,
     nn.GRU: gru_step,
 }
-"""One step of each engine: what it computes, by name, of (W x + b, U h + d, what is carried)."""
+"""One step of each module: (W x + b, U h + d, carried state) -> everything it computes, by name."""
 
 
 def unroll(
     engine: nn.RNNBase, x: Float[Tensor, "B T C"], state: State | None = None
 ) -> tuple[dict[str, Float[Tensor, "B T H"]], State]:
-    """Run an engine of one layer and direction step by step, and keep everything it computes.
+    """Run an RNN of one layer and one direction step by step, and return everything it computes.
 
     Args:
-        engine: an `nn.RNN`, `nn.LSTM` or `nn.GRU`; its weights are read.
+        engine: an `nn.RNN`, `nn.LSTM` or `nn.GRU`; its weights are used.
         x: the sequences.
-        state: to begin from; zeros by default.
+        state: initial state; zeros by default.
 
     Returns:
-        what was computed at every step, by name (`hidden` is the output), and the last state.
+        The values of every gate at every step, by name (`hidden` is the output), and the last state.
     """
     step = STEPS[type(engine)]
     lstm = isinstance(engine, nn.LSTM)

@@ -1,4 +1,4 @@
-"""The shape of what a model is given, held to the one it was made for."""
+"""Check the shape of a model's inputs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 def check_shape(model: str, kind: str, expected: tuple[int, ...], x: Tensor) -> None:
-    """Refuse a batch of anything but examples of the expected shape.
+    """Refuse a batch whose examples do not have the expected shape.
 
     Args:
-        model: its name, for the message.
-        kind: what it is given, e.g. "images".
-        expected: the shape of one example.
-        x: the batch.
+        model: name of the model, for the message.
+        kind: kind of input, e.g. "images".
+        expected: shape of one example.
+        x: the batch (B, *expected).
 
     Raises:
-        ValueError: says both shapes.
+        ValueError: the shapes differ; the message states both.
     """
     if tuple(x.shape[1:]) != expected:
         sides = ", ".join(map(str, expected))
