@@ -1,4 +1,4 @@
-"""Model families, one file each, read from top to bottom. In: batches of inputs. Out: logits.
+"""Model families, one file each, written to be read from top to bottom. In: batches of inputs. Out: logits.
 
 `find` returns the builder of a model by name; `BUILDERS` holds all of them; `register` adds one. A new file
 of this package with a dict `BUILDERS` is found without being listed here. Imports torch and `pellucid.nn`

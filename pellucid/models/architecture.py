@@ -22,9 +22,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pellucid.models.generation import BOS, EOS
-from pellucid.models.transformer import GPT, POOLINGS, Plan, check_length
-from pellucid.models.vit import Plan as ImagePlan
-from pellucid.models.vit import ViT
+from pellucid.models.transformer import GPT, POOLINGS, TransformerPlan, check_length
+from pellucid.models.vit import ViT, ViTPlan
 from pellucid.nn import PAD, LearnedPositions, TokenEmbedding, TransformerBlock
 from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
@@ -183,7 +182,7 @@ class PretrainedGPT(GPT):
     """
 
     def __init__(self, architecture: Architecture, dropout: float = 0.1):
-        plan = Plan(architecture.embed_dim, 0, architecture.num_heads)
+        plan = TransformerPlan(architecture.embed_dim, 0, architecture.num_heads)
         super().__init__(
             architecture.vocab_size, architecture.max_seq_len, plan=plan, dropout=dropout, position="learned"
         )
@@ -247,7 +246,7 @@ def make_classifier(
 
 
 def _vit(architecture: Architecture, dropout: float) -> ViT:
-    plan = ImagePlan(architecture.embed_dim, 0, architecture.num_heads)
+    plan = ViTPlan(architecture.embed_dim, 0, architecture.num_heads)
     shape, side = architecture.image_shape, architecture.patch_size
     model = ViT(
         architecture.num_classes,

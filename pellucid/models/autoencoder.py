@@ -1,13 +1,13 @@
-"""Autoencoders: a network that squeezes an image into a few numbers, and one that draws it again from them.
+"""Autoencoders: an encoder that compresses an image to a latent vector, and a decoder that reconstructs it.
 
     x (B, C, H, W) -> encoder -> z (B, latent_dim) -> decoder -> x' (B, C, H, W)
-    dense: linear layers that grow narrower, and wider again
-    conv:  two convolutions of stride 2 on the way in, two transposed ones on the way out
+    dense: linear layers of decreasing and then increasing width
+    conv:  two convolutions of stride 2 in the encoder, two transposed convolutions in the decoder
 
-Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks: with linear layers
-this is principal component analysis; what it gains over it is what the activations are worth. Trained on
-noisy inputs and clean targets it removes noise (Vincent et al. 2008). `vae.py` and `vqvae.py` are made of
-the same parts.
+Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks: with only linear
+layers it is equivalent to principal component analysis, so any gain over PCA comes from the activations.
+Trained on noisy inputs and clean targets it is a denoising autoencoder (Vincent et al. 2008). `vae.py` and
+`vqvae.py` share its encoder and decoder.
 
 Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D channels.
 """
@@ -32,13 +32,13 @@ from pellucid.nn.shapes import check_shape
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class AutoencoderPlan:
+    """The dimensions of a size.
 
     Attributes:
         hidden: widths of the dense encoder; the decoder has them in reverse.
-        channels: after the first and the second convolution of stride 2.
-        blocks: residual blocks at the lowest resolution, on each side.
+        channels: channels after the first and the second convolution of stride 2.
+        blocks: number of residual blocks at the lowest resolution, in encoder and decoder each.
     """
 
     hidden: tuple[int, ...]
@@ -46,27 +46,27 @@ class Plan:
     blocks: int = 0
 
 
-SIZES: dict[str, Plan] = {
-    "tiny": Plan((128,), (8, 16)),
-    "small": Plan((512, 256), (32, 64)),
-    "base": Plan((1024, 512), (32, 64), blocks=2),
+SIZES: dict[str, AutoencoderPlan] = {
+    "tiny": AutoencoderPlan((128,), (8, 16)),
+    "small": AutoencoderPlan((512, 256), (32, 64)),
+    "base": AutoencoderPlan((1024, 512), (32, 64), blocks=2),
 }
-"""Plans by size."""
+"""Dimensions by size."""
 
 
 class Autoencoder(nn.Module):
-    """An autoencoder for images; returns raw pixel values, which may leave the range of the data.
+    """An autoencoder for images; returns raw pixel values, which may be outside the range of the data.
 
     Args:
-        input_shape: of one image, (C, H, W).
-        latent_dim: numbers an image is squeezed into.
+        input_shape: the shape of one image, (C, H, W).
+        latent_dim: dimension of the latent vector.
         kind: "dense" or "conv".
         size: tiny, small or base; see `SIZES`.
         activation: one of `pellucid.nn.ACTIVATIONS`.
-        norm: after hidden layers: None, "batch" or "layer".
+        norm: normalization after hidden layers: None, "batch" or "layer".
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not an image shape, or an unknown kind, size, activation or norm.
 
     Example:
         >>> import torch
@@ -88,8 +88,8 @@ class Autoencoder(nn.Module):
         super().__init__()
         options = {"kind": kind, "size": size, "activation": activation, "norm": norm}
         self.input_shape, self.latent_dim = tuple(input_shape), latent_dim
-        self.encoder = encoder(input_shape, latent_dim, **options)
-        self.decoder = decoder(input_shape, latent_dim, **options)
+        self.encoder = image_encoder(input_shape, latent_dim, **options)
+        self.decoder = image_decoder(input_shape, latent_dim, **options)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return self.decode(self.encode(x))
@@ -102,13 +102,13 @@ class Autoencoder(nn.Module):
         return self.decoder(z)
 
 
-# ---- the parts: images to features, features to images ---------------------------------------------
+# ---- encoder and decoder ---------------------------------------------------------------------------
 
 
 class Down(nn.Sequential):
-    """Feature maps of a quarter of the height and width, rounded up: (B, C, H, W) -> (B, D, h, w)."""
+    """Downsample images by 4, rounded up: (B, C, H, W) -> (B, D, h, w)."""
 
-    def __init__(self, channels: int, plan: Plan, *, activation: str, norm: str | None):
+    def __init__(self, channels: int, plan: AutoencoderPlan, *, activation: str, norm: str | None):
         block = {"activation": activation, "norm": norm}
         first, second = plan.channels
         super().__init__(
@@ -120,9 +120,11 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Images from feature maps: (B, D, h, w) -> (B, C, H, W); what h and w were rounded up by is cut off."""
+    """Upsample feature maps by 4, cropped to the image shape: (B, D, h, w) -> (B, C, H, W)."""
 
-    def __init__(self, image_shape: Sequence[int], plan: Plan, *, activation: str, norm: str | None):
+    def __init__(
+        self, image_shape: Sequence[int], plan: AutoencoderPlan, *, activation: str, norm: str | None
+    ):
         super().__init__()
         first, second = plan.channels
         block = {"activation": activation, "norm": norm}
@@ -142,7 +144,7 @@ class Up(nn.Module):
         return self.output(doubled)[..., :height, :width]
 
 
-def encoder(
+def image_encoder(
     input_shape: Sequence[int],
     features: int,
     *,
@@ -151,10 +153,10 @@ def encoder(
     activation: str,
     norm: str | None,
 ) -> nn.Sequential:
-    """Build what turns images (B, C, H, W) into features (B, features); see `Autoencoder`.
+    """Build a network from images (B, C, H, W) to features (B, features); see `Autoencoder`.
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not an image shape, or an unknown kind, size, activation or norm.
     """
     plan = _plan(input_shape, kind, size)
     if kind == "dense":
@@ -169,7 +171,7 @@ def encoder(
     return made
 
 
-def decoder(
+def image_decoder(
     image_shape: Sequence[int],
     features: int,
     *,
@@ -178,10 +180,10 @@ def decoder(
     activation: str,
     norm: str | None,
 ) -> nn.Sequential:
-    """Build what turns features (B, features) into images (B, C, H, W); see `Autoencoder`.
+    """Build a network from features (B, features) to images (B, C, H, W); see `Autoencoder`.
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not an image shape, or an unknown kind, size, activation or norm.
     """
     plan = _plan(image_shape, kind, size)
     if kind == "dense":
@@ -198,7 +200,7 @@ def decoder(
     return nn.Sequential(*project, nn.Unflatten(1, low), up)
 
 
-def _plan(shape: Sequence[int], kind: str, size: str) -> Plan:
+def _plan(shape: Sequence[int], kind: str, size: str) -> AutoencoderPlan:
     lookup("kind of autoencoder", kind, {"dense": None, "conv": None})
     if len(shape) != 3 or min(shape[1:]) < 4:
         raise ValueError(
@@ -208,14 +210,14 @@ def _plan(shape: Sequence[int], kind: str, size: str) -> Plan:
     return lookup("autoencoder size", size, SIZES)
 
 
-def _low(shape: Sequence[int], plan: Plan) -> tuple[int, int, int]:
-    """(D, h, w): the shape of the feature maps at the lowest resolution."""
+def _low(shape: Sequence[int], plan: AutoencoderPlan) -> tuple[int, int, int]:
+    """Return (D, h, w), the shape of the feature maps at the lowest resolution."""
     _, height, width = shape
     return plan.channels[-1], -(-height // 4), -(-width // 4)
 
 
 def _dense(widths: Sequence[int], *, activation: str, norm: str | None) -> list[nn.Module]:
-    """Linear layers, each followed by norm and activation: (B, widths[0]) -> (B, widths[-1])."""
+    """Make linear layers, each followed by norm and activation: (B, widths[0]) -> (B, widths[-1])."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
         layers.append(nn.Linear(fan_in, fan_out, bias=norm is None))
@@ -250,7 +252,7 @@ def autoencoder(
 
     Args:
         input_shape: the shape of one image, (C, H, W).
-        num_outputs: not used: the outputs are the inputs again.
+        num_outputs: unused; outputs have the shape of the inputs.
         size: tiny, small (the default) or base; see `SIZES`.
         latent_dim: see `Autoencoder`.
         kind: see `Autoencoder`.

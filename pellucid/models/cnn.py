@@ -1,10 +1,10 @@
-"""Convolutional networks from LeNet to a small ResNet, behind one dial.
+"""Convolutional networks from LeNet to a small ResNet, chosen by `size`.
 
     x (B, C, H, W) -> stages -> average to a grid (B, D, G, G) -> flatten -> [hidden layer] -> logits (B, K)
     stage: conv blocks, the last with a max-pool by 2; in ResNets a residual block follows
 
 Shapes: B batch, C image channels, D channels of the last stage, G side of the grid, K classes. Images may
-have any height and width from 8 up, because the last feature map is averaged to a fixed grid.
+have any height and width of at least 8, because the last feature map is averaged to a fixed grid.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from pellucid.nn import norm as make_norm
 from pellucid.nn.names import lookup
 
 LARGEST_FIRST_MAP = 64
-"""Images with a longer side than this are shrunk by the stride of the first convolution."""
+"""Side in pixels of the largest first feature map; the first convolution downsamples larger images."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class CNNPlan:
+    """The dimensions of a size.
 
     Attributes:
         stages: the channels of each convolution, by stage; every stage halves height and width.
-        kernel_size: side of their kernels.
-        residual: whether a residual block follows each stage but the first.
-        grid: largest side of the grid the last feature map is averaged to.
+        kernel_size: side of the convolution kernels.
+        residual: whether a residual block follows each stage except the first.
+        grid: largest side of the grid that the last feature map is averaged to.
         hidden: width of the fully connected layer before the logits; 0 for none.
     """
 
@@ -43,12 +43,12 @@ class Plan:
     hidden: int = 0
 
 
-SIZES: dict[str, Plan] = {
-    "tiny": Plan(((6,), (16,)), kernel_size=5, grid=5, hidden=84),  # LeNet-5, LeCun et al. 1998
-    "small": Plan(((16,), (32, 64), (128,)), grid=3),  # VGG-like, after Simonyan and Zisserman 2015
-    "base": Plan(((64,), (128,), (256,)), residual=True, grid=1),  # ResNet, He et al. 2016
+SIZES: dict[str, CNNPlan] = {
+    "tiny": CNNPlan(((6,), (16,)), kernel_size=5, grid=5, hidden=84),  # LeNet-5, LeCun et al. 1998
+    "small": CNNPlan(((16,), (32, 64), (128,)), grid=3),  # VGG-like, after Simonyan and Zisserman 2015
+    "base": CNNPlan(((64,), (128,), (256,)), residual=True, grid=1),  # ResNet, He et al. 2016
 }
-"""Plans by size."""
+"""Dimensions by size."""
 
 
 class CNN(nn.Module):
@@ -57,11 +57,11 @@ class CNN(nn.Module):
     Args:
         num_classes: K.
         in_channels: C; 1 for gray images, 3 for color.
-        image_size: the side of the images it is meant for. Others are taken as well; this one decides the
-            stride of the first convolution and the size of the grid.
+        image_size: expected side of the images, in pixels. It determines the stride of the first convolution
+            and the size of the grid; images of other sizes work as well.
         size: tiny (LeNet), small (VGG-like) or base (a small ResNet); see `SIZES`.
         activation: one of `pellucid.nn.ACTIVATIONS`.
-        norm: after each convolution and the hidden layer: None, "batch" or "layer".
+        norm: normalization after each convolution and the hidden layer: None, "batch" or "layer".
         dropout: probability of zeroing a feature before the logits in training, 0..1.
 
     Raises:
@@ -133,7 +133,7 @@ def _stage(
     """(B, channels, H, W) -> (B, widths[-1], H / stride / 2, W / stride / 2)."""
     stage = nn.Sequential()
     for number, width in enumerate(widths, 1):
-        side = max(kernel_size, 2 * stride - 1)  # so that a long stride skips no pixel
+        side = max(kernel_size, 2 * stride - 1)  # so that a large stride skips no pixel
         pool = number == len(widths)
         block = ConvBlock(
             channels, width, kernel_size=side, stride=stride, pool=pool, norm=norm, activation=activation
@@ -144,7 +144,7 @@ def _stage(
 
 
 def _hidden(features: int, width: int, *, norm: str | None, activation: str) -> nn.Sequential:
-    """(B, features) -> (B, width); nothing where the width is 0."""
+    """(B, features) -> (B, width); no layer if the width is 0."""
     if not width:
         return nn.Sequential()
     linear = nn.Linear(features, width, bias=norm is None)
@@ -171,7 +171,7 @@ def cnn(
         dropout: see `CNN`.
 
     Raises:
-        ValueError: the shape is not that of an image.
+        ValueError: the shape is not an image shape.
     """
     if len(input_shape) != 3:
         raise ValueError(

@@ -1,17 +1,17 @@
 """Forecasting: from the last L steps of a series to the next H.
 
     nlinear  x minus its last value -> one linear layer over time -> plus the last value
-    dlinear  x = trend (moving average) + rest -> one linear layer over time for each -> their sum
-    patch_transformer  x, standardized -> patches of 16 steps -> transformer -> linear -> old scale
-    patch_lstm         the same with an LSTM, whose last state is what it has read
+    dlinear  x = trend (moving average) + remainder -> one linear layer over time for each -> their sum
+    patch_transformer  standardized x -> patches of 16 steps -> transformer -> linear -> original scale
+    patch_lstm         the same with the last state of an LSTM
 
 Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?, showed that the first two beat the
-transformers of their time; Nie et al. 2023, A Time Series Is Worth 64 Words (PatchTST), answered with the
-third, and Lin et al. 2023, SegRNN, with a recurrent network on patches. Nothing here mixes channels: every
-one is forecast from its own past alone.
+transformers of their time; Nie et al. 2023, A Time Series Is Worth 64 Words (PatchTST), responded with the
+third, and Lin et al. 2023, SegRNN, with a recurrent network on patches. No model mixes channels: each channel
+is forecast only from its own past.
 
-Shapes: B batch, L steps in, H steps ahead, C channels, P patches, D width. Outputs are (B, H C), step by
-step: `output.view(B, H, C)` is the forecast.
+Shapes: B batch, L input steps, H forecast steps, C channels, P patches, D width. Outputs are (B, H C), step
+by step: `output.view(B, H, C)` is the forecast.
 """
 
 from __future__ import annotations
@@ -30,26 +30,32 @@ from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
 MOVING_AVERAGE = 25
-"""Steps that DLinear's trend is averaged over: about a day of hourly values."""
+"""Window of DLinear's moving average in steps: about a day of hourly values."""
 PATCH = 16
-"""Steps in a patch of the transformer; each begins half a patch after the one before."""
+"""Steps in a patch; consecutive patches overlap by half."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size of the transformer is made of; the MLP of each layer is twice as wide."""
+class ForecastPlan:
+    """The dimensions of a size of the transformer; the MLP of each layer has 2 embed_dim hidden units.
+
+    Attributes:
+        embed_dim: D.
+        num_heads: attention heads per layer.
+        num_layers: number of layers.
+    """
 
     embed_dim: int
     num_heads: int
     num_layers: int
 
 
-SIZES: dict[str, Plan] = {
-    "tiny": Plan(embed_dim=16, num_heads=2, num_layers=1),
-    "small": Plan(embed_dim=64, num_heads=4, num_layers=2),
-    "base": Plan(embed_dim=128, num_heads=8, num_layers=3),
+SIZES: dict[str, ForecastPlan] = {
+    "tiny": ForecastPlan(embed_dim=16, num_heads=2, num_layers=1),
+    "small": ForecastPlan(embed_dim=64, num_heads=4, num_layers=2),
+    "base": ForecastPlan(embed_dim=128, num_heads=8, num_layers=3),
 }
-"""Plans by size."""
+"""Dimensions by size."""
 
 
 class TimeLinear(nn.Module):
@@ -58,7 +64,7 @@ class TimeLinear(nn.Module):
     Args:
         in_steps: L.
         out_steps: H.
-        channels: C, where each is to have weights of its own; None: one set for all.
+        channels: C for separate weights per channel; None for shared weights.
     """
 
     def __init__(self, in_steps: int, out_steps: int, channels: int | None = None):
@@ -74,13 +80,13 @@ class TimeLinear(nn.Module):
 
 
 class NLinear(nn.Module):
-    """Forecasts the change from the last value; untrained, it hardly leaves that value.
+    """Forecast the change from the last value; before training, the forecast stays close to that value.
 
     Args:
         in_steps: L.
         out_steps: H.
         channels: C.
-        individual: weights of its own for each channel.
+        individual: whether each channel has its own weights.
     """
 
     def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
@@ -95,13 +101,13 @@ class NLinear(nn.Module):
 
 
 class DLinear(nn.Module):
-    """Forecasts the trend and what is left of it apart.
+    """Forecast the trend and the remainder separately.
 
     Args:
         in_steps: L.
         out_steps: H.
         channels: C.
-        individual: weights of its own for each channel.
+        individual: whether each channel has its own weights.
     """
 
     def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
@@ -117,19 +123,21 @@ class DLinear(nn.Module):
 
 
 def moving_average(x: Float[Tensor, "B L C"], steps: int) -> Float[Tensor, "B L C"]:
-    """Average over an odd number of steps around each; the first and last value go on beyond the ends."""
+    """Return the centered moving average over an odd number of steps; the ends are padded by replication."""
     padded = F.pad(x.transpose(1, 2), (steps // 2, steps // 2), mode="replicate")
     return F.avg_pool1d(padded, steps, stride=1).transpose(1, 2)
 
 
-class OnPatches(nn.Module):
-    """Base: reads each channel as a sentence of overlapping patches; its scale is taken away, and given back.
+class PatchModel(nn.Module):
+    """Base class: read each standardized channel as a sequence of overlapping patches, and restore its scale.
+
+    Subclasses define `read`, and call `_make_output` at the end of their constructor.
 
     Args:
         in_steps: L.
         out_steps: H.
         channels: C.
-        embed_dim: D, numbers a patch is turned into.
+        embed_dim: D, dimension of a patch embedding.
         dropout: probability of zeroing a feature in training, 0..1.
     """
 
@@ -144,10 +152,10 @@ class OnPatches(nn.Module):
         self.output: nn.Linear
 
     def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N F"]:
-        """What a sentence of patches says."""
+        """Return the features (N, F) of each sequence of patches."""
         raise NotImplementedError
 
-    def _ends_with(self, features: int) -> None:
+    def _make_output(self, features: int) -> None:
         self.output = nn.Linear(features, self.out_steps)
         init_output(self.output)
 
@@ -161,13 +169,13 @@ class OnPatches(nn.Module):
         return (forecast * scale + mean).flatten(1)
 
     def _patches(self, x: Tensor) -> Tensor:
-        """(B, L, C) -> (B C, P, patch); the last value goes on for half a patch."""
+        """(B, L, C) -> (B C, P, patch); the last value is repeated for half a patch."""
         channels = F.pad(x.transpose(1, 2), (0, self.stride), mode="replicate")  # (B, C, L + stride)
         return channels.flatten(0, 1).unfold(1, self.patch, self.stride)
 
 
-class PatchTransformer(OnPatches):
-    """Every patch looks at all others.
+class PatchTransformer(PatchModel):
+    """A transformer encoder on the patches of each channel.
 
     Args:
         in_steps: L.
@@ -192,20 +200,20 @@ class PatchTransformer(OnPatches):
         )
         self.norm = nn.LayerNorm(width)
         init_transformer(self)
-        self._ends_with(self.patches * width)
+        self._make_output(self.patches * width)
 
     def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N PD"]:
         return self.norm(self.blocks(self.positions(patches))).flatten(1)
 
 
-class PatchLSTM(OnPatches):
-    """Reads patch after patch, so it takes a sixth of the steps that hours would.
+class PatchLSTM(PatchModel):
+    """An LSTM on the patches of each channel: far fewer steps than one per value.
 
     Args:
         in_steps: L.
         out_steps: H.
         channels: C.
-        size: tiny, small or base; the widths of `SIZES`, in one layer.
+        size: tiny, small or base: one layer with the width of that size in `SIZES`.
         dropout: probability of zeroing a feature in training, 0..1.
     """
 
@@ -215,7 +223,7 @@ class PatchLSTM(OnPatches):
         width = lookup("patch_lstm size", size, SIZES).embed_dim
         super().__init__(in_steps, out_steps, channels, width, dropout)
         self.layer = RecurrentLayer("lstm", width, width)
-        self._ends_with(width)
+        self._make_output(width)
 
     def read(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N D"]:
         return self.layer(patches)[0][:, -1]
@@ -232,11 +240,11 @@ def nlinear(
     Args:
         input_shape: (L, C).
         num_outputs: H C.
-        size: has to be None: there is one.
+        size: must be None, because there is only one size.
         individual: see `NLinear`.
 
     Raises:
-        ValueError: a size is given, or the outputs are no whole number of steps.
+        ValueError: a size is given, or num_outputs is not a multiple of C.
     """
     _one_size("nlinear", size)
     return NLinear(*_steps("nlinear", input_shape, num_outputs), individual=individual)
@@ -250,11 +258,11 @@ def dlinear(
     Args:
         input_shape: (L, C).
         num_outputs: H C.
-        size: has to be None: there is one.
+        size: must be None, because there is only one size.
         individual: see `DLinear`.
 
     Raises:
-        ValueError: a size is given, or the outputs are no whole number of steps.
+        ValueError: a size is given, or num_outputs is not a multiple of C.
     """
     _one_size("dlinear", size)
     return DLinear(*_steps("dlinear", input_shape, num_outputs), individual=individual)
@@ -263,7 +271,7 @@ def dlinear(
 def patch_transformer(
     input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
 ) -> PatchTransformer:
-    """Build a transformer over patches of a series.
+    """Build a transformer on the patches of a series.
 
     Args:
         input_shape: (L, C).
@@ -272,7 +280,7 @@ def patch_transformer(
         dropout: see `PatchTransformer`.
 
     Raises:
-        ValueError: an unknown size, or the outputs are no whole number of steps.
+        ValueError: an unknown size, or num_outputs is not a multiple of C.
     """
     steps = _steps("patch_transformer", input_shape, num_outputs)
     return PatchTransformer(*steps, size=size or "small", dropout=dropout)
@@ -281,7 +289,7 @@ def patch_transformer(
 def patch_lstm(
     input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
 ) -> PatchLSTM:
-    """Build an LSTM over patches of a series.
+    """Build an LSTM on the patches of a series.
 
     Args:
         input_shape: (L, C).
@@ -290,7 +298,7 @@ def patch_lstm(
         dropout: see `PatchLSTM`.
 
     Raises:
-        ValueError: an unknown size, or the outputs are no whole number of steps.
+        ValueError: an unknown size, or num_outputs is not a multiple of C.
     """
     steps = _steps("patch_lstm", input_shape, num_outputs)
     return PatchLSTM(*steps, size=size or "small", dropout=dropout)

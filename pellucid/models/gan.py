@@ -1,15 +1,15 @@
-"""The DCGAN: a generator that draws images from noise, and a discriminator that tells them from real ones.
+"""The DCGAN: a generator that maps noise to images, and a discriminator of real and generated images.
 
     z (B, latent_dim) -> linear -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> images (B, C, H, W) in 0..1
     images -> (B, D, 2 h, 2 w) -> (B, 2 D, h, w) -> linear -> logits (B,): above 0 means real
 
-Goodfellow et al. 2014, with the networks of Radford, Metz and Chintala 2016: strides in place of pooling,
+Goodfellow et al. 2014, with the networks of Radford, Metz and Chintala 2016: strides instead of pooling,
 batch norm, ReLU in the generator and leaky ReLU in the discriminator, weights from N(0, 0.02). The options
-of the discriminator are the remedies that later papers found for training that fails:
-    norm="spectral"     its slope stays below 1 (Miyato et al. 2018)
-    norm="layer"        examples do not mix, as a gradient penalty needs it (Gulrajani et al. 2017); or None
-    minibatch_std=True  it sees how much the images of a batch differ (Karras et al. 2018)
-    pack=2              it judges two images at a time, so sameness shows (PacGAN, Lin et al. 2018)
+of the discriminator are remedies of later papers for unstable training:
+    norm="spectral"     bounds its Lipschitz constant by 1 (Miyato et al. 2018)
+    norm="layer"        does not mix examples, as a gradient penalty requires (Gulrajani et al. 2017); or None
+    minibatch_std=True  adds the variation within the batch as a feature (Karras et al. 2018)
+    pack=2              classifies two images at a time, which exposes mode collapse (PacGAN, Lin et al. 2018)
 
 Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D the width.
 """
@@ -33,22 +33,22 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "layer": lambda channels: nn.GroupNorm(1, channels),
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
-    "spectral": lambda channels: nn.Identity(),  # it divides weights, not feature maps
+    "spectral": lambda channels: nn.Identity(),  # it normalizes weights, not feature maps
 }
-"""What may keep the discriminator in bounds, by name."""
+"""Normalization layers of the discriminator by name."""
 
 LABEL_DIM = 16
-"""Numbers a label is described by to the generator."""
+"""Dimension of the label embedding in the generator."""
 
 
 class Generator(nn.Module):
-    """Draws images in 0..1 from noise.
+    """Generate images with pixels in 0..1 from noise.
 
     Args:
         image_shape: (C, H, W), H and W divisible by 4.
-        latent_dim: numbers of noise for an image.
+        latent_dim: dimension of the noise.
         width: D.
-        num_classes: how many labels it is told of; None: none.
+        num_classes: number of classes to condition on, or None.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells real images from generated ones; returns logits.
+    """Classify images as real or generated; returns logits.
 
     Args:
         image_shape: (C, H, W), H and W divisible by 4.
         width: D.
-        num_classes: how many labels it is told of (by projection, Miyato and Koyama 2018); None: none.
+        num_classes: number of classes to condition on (projection, Miyato and Koyama 2018), or None.
         norm: one of `NORMS`, or None.
-        minibatch_std: add a feature map that holds how much the images of the batch differ; the logits of a
-            batch then depend on each other.
-        pack: images judged at a time, m; a batch of B gives B / m logits, rounded up.
+        minibatch_std: whether to add a feature map with the standard deviation over the batch; the logits of
+            a batch then depend on each other.
+        pack: number of images m that are classified together; a batch of B gives ceil(B / m) logits.
 
     Raises:
-        ValueError: an unknown norm, or both labels and a pack.
+        ValueError: an unknown norm, a pack below 1, or a pack above 1 together with classes.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
         super().__init__()
         if pack < 1 or (pack > 1 and num_classes):
             raise ValueError(
-                "Discriminator expects a pack of 1 or more images, and of 1 where it is told of labels, "
+                "Discriminator expects a pack of 1 or more images, and a pack of 1 if it is conditional, "
                 f"received pack={pack} and num_classes={num_classes}."
             )
         channels, height, side = image_shape
@@ -148,7 +148,7 @@ class Discriminator(nn.Module):
         return logits + (self.embedding(_given("Discriminator", labels)) * features).sum(1)
 
     def _packed(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B / m, m C, H, W), rounded up: the first images fill up the last pack."""
+        """(B, C, H, W) -> (ceil(B / m), m C, H, W); the last pack is filled up with the first images."""
         check_shape("Discriminator", "images", self.image_shape, images)
         if len(images) % self.pack:
             whole = len(images) + -len(images) % self.pack
@@ -158,15 +158,15 @@ class Discriminator(nn.Module):
 
 
 class GAN(nn.Module):
-    """A generator and its discriminator; called, it generates.
+    """A generator and its discriminator; `forward` generates.
 
     Args:
         generator: (z[, labels]) -> images.
         discriminator: (images[, labels]) -> logits.
 
     Attributes:
-        latent_dim: numbers of noise for an image.
-        conditional: whether both are told labels.
+        latent_dim: dimension of the noise.
+        conditional: whether both networks take class labels.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator):
@@ -181,7 +181,7 @@ class GAN(nn.Module):
 
 
 def _deviation(maps: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 1, H, W): the standard deviation over the batch, its mean over all else."""
+    """(B, C, H, W) -> (B, 1, H, W): the standard deviation over the batch, averaged over all features."""
     deviation = (maps.var(dim=0, correction=0) + 1e-8).sqrt().mean()
     return deviation.expand(len(maps), 1, *maps.shape[2:])
 
@@ -193,7 +193,7 @@ def _given(model: str, labels: Tensor | None) -> Tensor:
 
 
 def _init(model: nn.Module) -> None:
-    """Weights from N(0, 0.02), those of norms from N(1, 0.02), biases 0 (Radford et al. 2016, section 4)."""
+    """Draw weights from N(0, 0.02), those of norms from N(1, 0.02) (Radford et al. 2016, section 4)."""
     for layer in model.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, std=0.02)
@@ -218,16 +218,16 @@ def dcgan(
 
     Args:
         input_shape: the shape of one image, (C, H, W), H and W divisible by 4.
-        num_outputs: the number of classes, where it is conditional.
-        size: tiny, small (the default) or base, the one of the paper; see `SIZES`.
+        num_outputs: number of classes; used only if the model is conditional.
+        size: tiny, small (the default) or base, the size in the paper; see `SIZES`.
         latent_dim: see `Generator`.
-        conditional: tell both networks the class.
-        norm: of the discriminator; see `Discriminator`.
+        conditional: whether both networks take class labels.
+        norm: norm of the discriminator; see `Discriminator`.
         minibatch_std: see `Discriminator`.
         pack: see `Discriminator`.
 
     Raises:
-        ValueError: the shape is not that of an image whose sides can be halved twice.
+        ValueError: the shape is not an image shape with H and W divisible by 4, or see `Discriminator`.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""Generating text: sampling from a language model, and beam search with an encoder-decoder.
+"""Text generation: sampling from a language model, and beam search with an encoder-decoder.
 
-Shapes: B examples, T tokens, V vocabulary, N beams. Every step computes one token for each row; what came
-before is in the model's cache.
+Shapes: B examples, T tokens, V vocabulary, N beams. Every step computes one token per row; the model's cache
+holds the previous tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NEVER = -float("inf")
 
 
 class Module(Switched, Protocol):
-    """What both kinds of models are."""
+    """A model that generates token by token with a cache."""
 
     def new_cache(self) -> Any: ...
 
@@ -56,24 +56,25 @@ def sample(
     stop: int | None = EOS,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "B S"]:
-    """Continue texts, token by token.
+    """Continue texts token by token.
 
-    Texts longer than the model can see continue from the last half of what it can see, so that most steps
-    still cost one token.
+    When a text exceeds the context of the model, it continues from the last half of the context, so that most
+    steps still cost one token.
 
     Args:
-        model: in evaluation mode while this runs.
-        prompts: one or more tokens each; shorter ones end in padding.
-        max_new_tokens: added to each prompt at most.
-        temperature: logits are divided by it; below 1 is safer, above 1 bolder, and 0 always takes the most
-            likely token.
-        top_k: choose among the k most likely tokens.
-        top_p: choose among the fewest tokens that have this probability together (Holtzman et al. 2020).
-        stop: the token that ends a text; None for none.
-        generator: of the random numbers; torch's global one by default.
+        model: the model; it is in evaluation mode during the call.
+        prompts: at least one token each; shorter ones are padded at the end.
+        max_new_tokens: maximum number of tokens to add to each prompt.
+        temperature: divisor of the logits; below 1 makes likely tokens more likely, above 1 less so, and 0
+            always picks the most likely token.
+        top_k: sample among the k most likely tokens.
+        top_p: sample among the smallest set of tokens with this total probability, 0..1 (nucleus sampling,
+            Holtzman et al. 2020).
+        stop: token that ends a text; None for none.
+        generator: random number generator; torch's global one by default.
 
     Returns:
-        prompts and what follows, each text ending in padding.
+        The prompts with their continuations, padded at the end.
 
     Raises:
         ValueError: an empty prompt, or a setting out of its range.
@@ -105,7 +106,7 @@ def _check_sampling(prompts: Tensor, temperature: float, top_k: int | None, top_
     if prompts.ndim != 2 or not bool((prompts != PAD).any(1).all()):
         raise ValueError(
             f"sample expects prompts (B, T) of at least one token each, received {tuple(prompts.shape)} "
-            f"with an empty one. Try the token that begins a text, {BOS}."
+            f"with an empty one. Try the token that starts a text, {BOS}."
         )
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(
@@ -121,7 +122,7 @@ def choose(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "B"]:
-    """Choose a token of each row, never padding; see `sample`."""
+    """Choose a token for each row, never padding; see `sample`."""
     logits = logits.float().index_fill(1, logits.new_tensor([PAD], dtype=torch.long), NEVER)
     if temperature == 0:
         return logits.argmax(1)
@@ -136,18 +137,18 @@ def choose(
 
 
 def _nucleus(probs: Tensor, top_p: float) -> Tensor:
-    """Keep the most likely tokens of each row until they have `top_p` together, and at least one."""
+    """Keep the most likely tokens of each row up to a total probability of `top_p`, and at least one."""
     ordered, order = probs.sort(dim=1, descending=True)
-    before = ordered.cumsum(1) - ordered  # of the more likely ones
+    before = ordered.cumsum(1) - ordered  # probability of all more likely tokens
     return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(before >= top_p, 0.0))
 
 
 class Beams(NamedTuple):
-    """What beam search found, the best first.
+    """Results of beam search, best first.
 
     Attributes:
-        tokens: (B, N, T); without BOS, with EOS, each text ending in padding.
-        scores: (B, N); log-probability over length penalty, -inf where fewer than N were found.
+        tokens: (B, N, T); without BOS, with EOS, padded at the end.
+        scores: (B, N); log-probability divided by the length penalty, -inf where fewer than N were found.
     """
 
     tokens: Tensor
@@ -162,20 +163,21 @@ def beam_search(
     max_new_tokens: int | None = None,
     length_penalty: float = 0.6,
 ) -> Beams:
-    """Look for the most likely targets, keeping the N best beginnings at every step.
+    """Search for the most likely targets, keeping the N best prefixes at every step.
 
-    A text's score is its log-probability over ((5 + length) / 6) ** length_penalty (Wu et al. 2016,
-    equation 14). An example is done when N of its texts have ended; one beam is greedy search.
+    The score of a text is its log-probability divided by ((5 + length) / 6) ** length_penalty (Wu et al.
+    2016, equation 14). The search for an example ends when N of its texts have ended; one beam is greedy
+    search.
 
     Args:
-        model: in evaluation mode while this runs.
+        model: the model; it is in evaluation mode during the call.
         source: the sources.
         beams: N.
-        max_new_tokens: the greatest length of a target, EOS included; what the model can do by default.
-        length_penalty: 0 for none, which favors short targets.
+        max_new_tokens: maximum length of a target, including EOS; the maximum of the model by default.
+        length_penalty: 0 or more; 0 is no penalty and favors short targets.
 
     Raises:
-        ValueError: no beam, or a length penalty below 0.
+        ValueError: fewer than one beam, or a length penalty below 0.
     """
     if beams < 1 or length_penalty < 0:
         raise ValueError(
@@ -199,28 +201,28 @@ def beam_search(
 
 
 class _Search:
-    """Beginnings and ended texts of a batch.
+    """Prefixes and ended texts of a batch.
 
     Attributes:
-        live: (B, N, limit), the beginnings; `live_scores` (B, N) are their log-probabilities.
-        ended: (B, N, limit), the best ended texts; `ended_scores` (B, N) are over the length penalty.
-        done: (B,), the examples with N ended texts.
+        live: (B, N, limit), the prefixes; `live_scores` (B, N) are their log-probabilities.
+        ended: (B, N, limit), the best ended texts; `ended_scores` (B, N) are divided by the length penalty.
+        done: (B,), True for examples with N ended texts.
     """
 
     def __init__(self, examples: int, beams: int, limit: int, length_penalty: float, device: torch.device):
         self.beams, self.limit, self.length_penalty = beams, limit, length_penalty
         self.live = torch.full((examples, beams, limit), PAD, device=device)
         self.live_scores = torch.full((examples, beams), NEVER, device=device)
-        self.live_scores[:, 0] = 0.0  # all beams begin the same: only one may have followers
+        self.live_scores[:, 0] = 0.0  # all beams start equal, so only the first is expanded
         self.ended, self.ended_scores = self.live.clone(), torch.full_like(self.live_scores, NEVER)
         self.done = torch.zeros(examples, dtype=torch.bool, device=device)
 
     def advance(self, step: int, log_probs: Float[Tensor, "BN V"]) -> Int[Tensor, "BN"]:
-        """Add a token to every beginning; return which row (of B N) each beginning goes on from."""
+        """Add a token to every prefix; return the row (of B N) that each new prefix continues."""
         examples, vocab = len(self.done), log_probs.shape[1]
         log_probs[:, PAD] = NEVER
         totals = self.live_scores[:, :, None] + log_probs.view(examples, self.beams, vocab)
-        # Twice as many as beams: even if N of them end, N go on.
+        # Twice as many candidates as beams: even if N of them end, N remain.
         scores, places = totals.flatten(1).topk(2 * self.beams, dim=1)  # (B, 2N)
         parents, tokens = places // vocab, places % vocab
         texts = self.live.gather(1, parents[:, :, None].expand(-1, -1, self.limit))
@@ -239,7 +241,7 @@ class _Search:
         return (first + parents.gather(1, kept)).flatten()
 
     def _end(self, texts: Tensor, scores: Tensor, length: int) -> None:
-        """Keep the best N of the ended texts and these; what is done stays as it is."""
+        """Keep the best N of the ended texts and these; examples that are done do not change."""
         scores = scores / ((5 + length) / 6) ** self.length_penalty
         scores = scores.masked_fill(self.done[:, None], NEVER)
         all_texts = torch.cat([self.ended, texts], dim=1)

@@ -4,7 +4,7 @@
     hidden layer: linear, norm, activation, dropout
 
 Shapes: B batch, F input features, K outputs. Weights start at the scale that suits the activation (He et
-al. 2015 for ReLU and its kind, LeCun et al. 1998 for a linear layer; see `pellucid.nn.init`), biases at 0.
+al. 2015 for ReLU and similar, LeCun et al. 1998 for a linear layer; see `pellucid.nn.init`), biases at 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pellucid.nn.names import lookup
 
 SIZES: dict[str, tuple[int, ...]] = {
     "tiny": (32,),
-    "small": (128, 64),  # with 784 inputs and 10 outputs: the network most courses begin with
+    "small": (128, 64),  # with 784 inputs and 10 outputs, the network that most courses start with
     "base": (512, 256),
 }
 """Hidden widths by size."""
@@ -33,9 +33,9 @@ class MLP(nn.Module):
     """A multilayer perceptron; returns logits.
 
     Args:
-        widths: features in, hidden widths, outputs; e.g. [784, 128, 64, 10]. Two are a linear model.
-        activation: between layers, one of `pellucid.nn.ACTIVATIONS`.
-        norm: before each activation: None, "batch" or "layer".
+        widths: input features, hidden widths, outputs; e.g. [784, 128, 64, 10]. Two make a linear model.
+        activation: activation between layers, one of `pellucid.nn.ACTIVATIONS`.
+        norm: normalization before each activation: None, "batch" or "layer".
         dropout: probability of zeroing a hidden unit in training, 0..1.
 
     Raises:
@@ -96,13 +96,13 @@ def mlp(
         input_shape: the shape of one example, e.g. (1, 28, 28) or (13,).
         num_outputs: K.
         size: tiny, small (the default) or base; see `SIZES`.
-        hidden: the hidden widths, in place of `size`.
+        hidden: hidden widths, instead of `size`.
         activation: see `MLP`.
         norm: see `MLP`.
         dropout: see `MLP`.
 
     Raises:
-        ValueError: both `size` and `hidden` are given, or the size is not known.
+        ValueError: both `size` and `hidden` are given, or the size is unknown.
     """
     if size is not None and hidden is not None:
         raise ValueError(f"mlp expects size or hidden, received both: size={size!r}, hidden={list(hidden)}.")
@@ -120,7 +120,7 @@ def linear(input_shape: Sequence[int], num_outputs: int, *, size: str | None = N
     Args:
         input_shape: the shape of one example.
         num_outputs: K.
-        size: has to be None: a linear model has one size.
+        size: must be None, because a linear model has only one size.
 
     Raises:
         ValueError: a size is given.

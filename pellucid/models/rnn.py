@@ -3,8 +3,8 @@
     inputs -> vectors (B, T, C) -> layers (B, T, D H) -> pool (B, P) -> logits (B, K)
 
 Shapes: B batch, T steps, C embed_dim, H hidden_size, D directions, P features after pooling, K classes. The
-language models of `rnn_language` share the names `embedding.` and `layers.`, so that what they have learned
-can begin a classifier.
+language models in `rnn_language` use the same weight names `embedding.` and `layers.`, so a classifier can
+start from their weights.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from pellucid.nn.names import lookup
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class RNNPlan:
+    """The dimensions of a size.
 
     Attributes:
         embed_dim: C.
-        hidden_size: H, of every layer.
-        num_layers: recurrent layers, one on top of the other.
+        hidden_size: H, the same for every layer.
+        num_layers: number of stacked recurrent layers.
     """
 
     embed_dim: int
@@ -47,8 +47,8 @@ class Plan:
     num_layers: int
 
 
-SIZES = {"tiny": Plan(32, 32, 1), "small": Plan(128, 128, 1), "base": Plan(256, 256, 2)}
-"""Plans by size."""
+SIZES = {"tiny": RNNPlan(32, 32, 1), "small": RNNPlan(128, 128, 1), "base": RNNPlan(256, 256, 2)}
+"""Dimensions by size."""
 
 POOLINGS = {
     "last": last_pool,
@@ -57,30 +57,32 @@ POOLINGS = {
     "concat": concat_pool,
     "attention": AttentionPool,
 }
-"""What makes one vector of a sequence, by name."""
+"""Pooling functions by name."""
 
 
-def plan_of(size: str | None, embed_dim: int | None, hidden_size: int | None, num_layers: int | None) -> Plan:
-    """Return the plan of a size, small by default, with what is given put in its place."""
+def rnn_plan(
+    size: str | None, embed_dim: int | None, hidden_size: int | None, num_layers: int | None
+) -> RNNPlan:
+    """Return the plan of a size, small by default, with the given dimensions replaced."""
     given = {"embed_dim": embed_dim, "hidden_size": hidden_size, "num_layers": num_layers}
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(lookup("rnn size", size or "small", SIZES), **changes)
 
 
 class RNN(nn.Module):
-    """A recurrent classifier of token sequences or series; returns logits. Padding changes nothing.
+    """A recurrent classifier of token sequences or series; returns logits and ignores padding.
 
     Args:
-        input_shape: of one example: (T,) for tokens, (T, F) for series. Other T are taken as well.
+        input_shape: the shape of one example: (T,) for tokens, (T, F) for series. Other T work as well.
         num_classes: K.
-        vocab_size: the number of tokens; None for series.
+        vocab_size: number of tokens; None for series.
         cell: rnn, lstm or gru; see `pellucid.nn.RecurrentLayer`.
-        plan: see `Plan`.
-        bidirectional: whether to read from both ends.
-        dropout: in training, the probability of zeroing a word wherever it stands in the batch (Gal and
-            Ghahramani 2016), a feature of what a layer reads, for all steps of a sequence, and a feature
-            before the logits.
-        pooling: of the last layer: last, mean, max, concat (the three of them) or attention.
+        plan: see `RNNPlan`.
+        bidirectional: whether to read in both directions.
+        dropout: in training, the probability of zeroing a word everywhere in the batch (Gal and Ghahramani
+            2016), an input feature of a layer at all steps of a sequence, and a feature before the logits,
+            0..1.
+        pooling: pooling of the last layer: last, mean, max, concat (all three) or attention.
 
     Raises:
         ValueError: an unknown cell or pooling, or a shape that does not fit the vocab_size.
@@ -98,7 +100,7 @@ class RNN(nn.Module):
         *,
         vocab_size: int | None = None,
         cell: str = "lstm",
-        plan: Plan = SIZES["small"],
+        plan: RNNPlan = SIZES["small"],
         bidirectional: bool = True,
         dropout: float = 0.3,
         pooling: str = "max",
@@ -124,7 +126,7 @@ class RNN(nn.Module):
         return self.output(self.dropout(pooled))  # (B, K)
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T DH"]:
-        """Return what the last layer says at every step."""
+        """Return the outputs of the last layer at every step."""
         x = embedded(self.embedding, inputs, self.dropout)  # (B, T, C)
         lengths = self.embedding.content(inputs).sum(1)  # (B,)
         for layer in self.layers:
@@ -132,8 +134,8 @@ class RNN(nn.Module):
         return x
 
 
-def recurrent_layers(cell: str, plan: Plan, *, bidirectional: bool) -> nn.ModuleList:
-    """The layers of a plan, one on top of the other."""
+def recurrent_layers(cell: str, plan: RNNPlan, *, bidirectional: bool) -> nn.ModuleList:
+    """Make the stacked recurrent layers of a plan."""
     wide = plan.hidden_size * (2 if bidirectional else 1)
     widths = [plan.embed_dim] + [wide] * (plan.num_layers - 1)
     return nn.ModuleList(
@@ -162,10 +164,10 @@ def recurrent(
         num_outputs: K.
         cell: rnn, lstm or gru.
         size: tiny, small (the default) or base; see `SIZES`.
-        vocab_size: the number of tokens; None for series.
-        embed_dim: in place of that of the size.
-        hidden_size: in place of that of the size.
-        num_layers: in place of that of the size.
+        vocab_size: number of tokens; None for series.
+        embed_dim: C, instead of that of the size.
+        hidden_size: H, instead of that of the size.
+        num_layers: instead of that of the size.
         bidirectional: see `RNN`.
         dropout: see `RNN`.
         pooling: see `RNN`.
@@ -178,7 +180,7 @@ def recurrent(
         num_outputs,
         vocab_size=vocab_size,
         cell=cell,
-        plan=plan_of(size, embed_dim, hidden_size, num_layers),
+        plan=rnn_plan(size, embed_dim, hidden_size, num_layers),
         bidirectional=bidirectional,
         dropout=dropout,
         pooling=pooling,

@@ -1,4 +1,4 @@
-"""Recurrent networks that tell tokens: the next one, or those that are hidden.
+"""Recurrent networks that predict tokens: the next one, or the masked ones.
 
     RNNLanguageModel: tokens -> vectors (B, T, C) -> layers (B, T, H) -> logits (B, T, V)
     RNNMaskedModel:   tokens -> vectors (B, T, C) -> layers (B, T, 2 H) -> head (B, T, C) -> logits (B, T, V)
@@ -15,17 +15,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.models.rnn import SIZES, Plan, plan_of, recurrent_layers
+from pellucid.models.rnn import SIZES, RNNPlan, recurrent_layers, rnn_plan
 from pellucid.nn import LockedDropout, TokenEmbedding, embedded, init_embedding
 from pellucid.nn.recurrent import State
 
 
 class StateCache:
-    """What a recurrent language model remembers of the tokens it has seen.
+    """The state of a recurrent language model after the tokens it has processed.
 
     Attributes:
-        length: the number of tokens seen.
-        states: of each layer; empty before the first token.
+        length: number of tokens processed.
+        states: the state of each layer; empty before the first token.
     """
 
     def __init__(self) -> None:
@@ -33,27 +33,27 @@ class StateCache:
         self.states: list[State] = []
 
     def reorder(self, rows: Int[Tensor, "N"]) -> None:
-        """Let row n be what row rows[n] was."""
+        """Replace row n with row rows[n]."""
         self.states = [
             s[:, rows] if isinstance(s, Tensor) else (s[0][:, rows], s[1][:, rows]) for s in self.states
         ]
 
 
 class RNNLanguageModel(nn.Module):
-    """A recurrent language model; the logits at a step are those of the next token.
+    """A recurrent language model; returns the logits of the next token at every step.
 
     Args:
         vocab_size: V.
         cell: see `pellucid.models.rnn.RNN`.
-        plan: see `pellucid.models.rnn.Plan`; tied weights want embed_dim and hidden_size to be the same.
+        plan: see `pellucid.models.rnn.RNNPlan`; tied weights require embed_dim and hidden_size to be equal.
         dropout: see `pellucid.models.rnn.RNN`.
-        tied: whether the output layer has the weights of the embedding (Press and Wolf 2017).
+        tied: whether the output layer shares the weights of the embedding (Press and Wolf 2017).
 
     Attributes:
-        max_seq_len: None: sequences may be of any length.
+        max_seq_len: None, because sequences may have any length.
 
     Raises:
-        ValueError: tied weights of different widths, or an unknown cell.
+        ValueError: tied weights with different widths, or an unknown cell.
     """
 
     max_seq_len: int | None = None
@@ -63,7 +63,7 @@ class RNNLanguageModel(nn.Module):
         vocab_size: int,
         *,
         cell: str = "lstm",
-        plan: Plan = SIZES["small"],
+        plan: RNNPlan = SIZES["small"],
         dropout: float = 0.2,
         tied: bool = True,
     ):
@@ -81,17 +81,17 @@ class RNNLanguageModel(nn.Module):
         init_embedding(self.embedding)
 
     def forward(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T V"]:
-        """Score every token as the next.
+        """Return the logits of the next token at every step.
 
         Args:
-            tokens: the tokens; with a cache, only those it has not seen.
-            cache: made by `new_cache`; goes on from what it remembers, and remembers these tokens.
+            tokens: the tokens; with a cache, only the new ones.
+            cache: made by `new_cache`; holds the previous tokens, and is extended by these.
         """
         hidden = self.hidden(tokens, cache)  # (B, T, H)
         return self.embedding.logits(hidden) if self.output is None else self.output(hidden)  # (B, T, V)
 
     def hidden(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T H"]:
-        """Return what the logits are made of; see `forward`."""
+        """Return the inputs of the output layer; see `forward`."""
         x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
         before = cache.states if cache is not None else []
         after = []
@@ -103,28 +103,28 @@ class RNNLanguageModel(nn.Module):
         return self.locked_dropout(x)
 
     def output_weights(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"] | None]:
-        """Return the weights and biases that make logits of `hidden`; None: no biases."""
+        """Return the weights and biases of the output layer; the biases are None if the weights are tied."""
         if self.output is None:
             return self.embedding.weight, None
         return self.output.weight, self.output.bias
 
     def new_cache(self) -> StateCache:
-        """An empty memory."""
+        """Make an empty cache."""
         return StateCache()
 
 
 class RNNMaskedModel(nn.Module):
-    """A recurrent network of two directions that fills in hidden tokens, as BERT does; returns logits.
+    """A bidirectional recurrent network that predicts masked tokens, as BERT does; returns logits.
 
     Args:
         vocab_size: V; the embedding is tied to the output.
         cell: see `pellucid.models.rnn.RNN`.
-        plan: see `Plan`.
+        plan: see `RNNPlan`.
         dropout: see `pellucid.models.rnn.RNN`.
     """
 
     def __init__(
-        self, vocab_size: int, *, cell: str = "lstm", plan: Plan = SIZES["small"], dropout: float = 0.1
+        self, vocab_size: int, *, cell: str = "lstm", plan: RNNPlan = SIZES["small"], dropout: float = 0.1
     ):
         super().__init__()
         self.embedding = TokenEmbedding(vocab_size, plan.embed_dim)
@@ -134,13 +134,13 @@ class RNNMaskedModel(nn.Module):
         wide = nn.Linear(2 * plan.hidden_size, plan.embed_dim)
         self.head = nn.Sequential(wide, nn.GELU(), nn.LayerNorm(plan.embed_dim))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
-        init_embedding(self.embedding, plan.embed_dim**-0.5)  # logits begin with variance 1
+        init_embedding(self.embedding, plan.embed_dim**-0.5)  # logits start with variance 1
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         return F.linear(self.hidden(tokens), *self.output_weights())  # (B, T, V)
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        """Return what the logits are made of."""
+        """Return the inputs of the output layer."""
         x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
         lengths = self.embedding.content(tokens).sum(1)  # (B,)
         for layer in self.layers:
@@ -148,7 +148,7 @@ class RNNMaskedModel(nn.Module):
         return self.head(x)
 
     def output_weights(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
-        """Return the weights and biases that make logits of `hidden`."""
+        """Return the weights and biases of the output layer."""
         return self.embedding.weight, self.output_bias
 
 
@@ -167,13 +167,13 @@ def lstm_lm(
     """Build a recurrent language model.
 
     Args:
-        input_shape: (T,); texts of other lengths are taken as well.
+        input_shape: (T,); texts of other lengths work as well.
         num_outputs: V.
         cell: rnn, lstm or gru.
         size: tiny, small (the default) or base; see `pellucid.models.rnn.SIZES`.
-        embed_dim: in place of that of the size.
-        hidden_size: in place of that of the size.
-        num_layers: in place of that of the size.
+        embed_dim: C, instead of that of the size.
+        hidden_size: H, instead of that of the size.
+        num_layers: instead of that of the size.
         dropout: see `pellucid.models.rnn.RNN`.
         tied: see `RNNLanguageModel`.
 
@@ -181,7 +181,7 @@ def lstm_lm(
         ValueError: see `RNNLanguageModel`; or the inputs are not tokens.
     """
     _check_tokens("lstm_lm", input_shape)
-    plan = plan_of(size, embed_dim, hidden_size, num_layers)
+    plan = rnn_plan(size, embed_dim, hidden_size, num_layers)
     return RNNLanguageModel(num_outputs, cell=cell, plan=plan, dropout=dropout, tied=tied)
 
 
@@ -196,13 +196,16 @@ def lstm_mlm(
     num_layers: int | None = None,
     dropout: float = 0.1,
 ) -> RNNMaskedModel:
-    """Build a recurrent network that fills in hidden tokens; options as those of `lstm_lm`.
+    """Build a recurrent network that predicts masked tokens; for the other options see `lstm_lm`.
 
     Args:
-        hidden_size: of each direction.
+        hidden_size: H of each direction.
+
+    Raises:
+        ValueError: the inputs are not tokens, or an unknown size or cell.
     """
     _check_tokens("lstm_mlm", input_shape)
-    plan = plan_of(size, embed_dim, hidden_size, num_layers)
+    plan = rnn_plan(size, embed_dim, hidden_size, num_layers)
     return RNNMaskedModel(num_outputs, cell=cell, plan=plan, dropout=dropout)
 
 

@@ -1,11 +1,11 @@
-"""The encoder-decoder transformer of Vaswani et al. (2017): one sequence in, another out.
+"""The encoder-decoder transformer of Vaswani et al. (2017): from one sequence to another.
 
     source (B, S) -> encoder -> memory (B, S, C)
-    target_in (B, T) -> causal blocks that look at the memory -> (B, T, C) -> logits (B, T, V)
+    target_in (B, T) -> causal blocks with cross-attention to the memory -> (B, T, C) -> logits (B, T, V)
 
-Shapes: B batch, S and T source and target tokens, C embed_dim, V target vocabulary. `target_in` begins
-with BOS and is the target one step late; the logits at a position are those of the next token. Unlike the
-paper, norms stand first (Xiong et al. 2020) unless asked otherwise.
+Shapes: B batch, S and T source and target tokens, C embed_dim, V target vocabulary. `target_in` starts with
+BOS and is the target shifted by one; the logits at a position are those of the next token. Unlike in the
+paper, norms come first by default (Xiong et al. 2020).
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from collections.abc import Sequence
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pellucid.models.transformer import ENCODER_SIZES, Encoder, Plan, check_length, plan_of
+from pellucid.models.transformer import (
+    ENCODER_SIZES,
+    Encoder,
+    TransformerPlan,
+    check_length,
+    transformer_plan,
+)
 from pellucid.nn import KVCache, TokenEmbedding, TransformerBlock, init_transformer, positions
 
 
@@ -24,16 +30,16 @@ class Seq2Seq(nn.Module):
 
     Args:
         encoder: an `Encoder` of source tokens.
-        target_vocab_size: V; the target embedding is tied to the output.
-        max_target_len: the greatest number of target tokens, BOS included.
-        plan: of the decoder, as wide as the encoder.
+        target_vocab_size: V; the output layer shares the weights of the target embedding.
+        max_target_len: maximum number of target tokens, including BOS.
+        plan: dimensions of the decoder; its embed_dim must be that of the encoder.
         dropout: probability of zeroing a feature in training, 0..1.
         norm_first: see `pellucid.nn.TransformerBlock`.
         position: learned, sinusoidal, rotary or None.
-        share_embeddings: whether source and target are of one vocabulary and have one embedding.
+        share_embeddings: whether source and target share one vocabulary and one embedding.
 
     Raises:
-        ValueError: shared embeddings of two vocabularies.
+        ValueError: the encoder reads series, or shared embeddings with different vocabulary sizes.
     """
 
     def __init__(
@@ -42,7 +48,7 @@ class Seq2Seq(nn.Module):
         target_vocab_size: int,
         max_target_len: int,
         *,
-        plan: Plan,
+        plan: TransformerPlan,
         dropout: float = 0.1,
         norm_first: bool = True,
         position: str | None = "learned",
@@ -81,7 +87,7 @@ class Seq2Seq(nn.Module):
 
     @property
     def target_embedding(self) -> TokenEmbedding:
-        """The embedding of target tokens, which is that of the encoder where they share one."""
+        """The embedding of target tokens; the encoder's own if they share one."""
         embedding = self.encoder.embedding if self.embedding is None else self.embedding
         assert isinstance(embedding, TokenEmbedding)
         return embedding
@@ -91,7 +97,7 @@ class Seq2Seq(nn.Module):
         return self.decode(target_in, memory, source_mask)
 
     def encode(self, source: Int[Tensor, "B S"]) -> tuple[Float[Tensor, "B S C"], Bool[Tensor, "B S"]]:
-        """Return the memory and where it is content."""
+        """Return the memory, and a mask that is True for content."""
         return self.encoder(source)
 
     def decode(
@@ -101,13 +107,16 @@ class Seq2Seq(nn.Module):
         source_mask: Bool[Tensor, "B S"],
         cache: KVCache | None = None,
     ) -> Float[Tensor, "B T V"]:
-        """Score every target token as the next.
+        """Return the logits of the next target token at every position.
 
         Args:
-            target_in: the target so far; with a cache, only tokens it has not seen.
-            memory: what `encode` returned.
-            source_mask: the second thing it returned.
-            cache: made by `new_cache`; goes on from what it remembers, and remembers these tokens.
+            target_in: the target so far; with a cache, only the new tokens.
+            memory: the memory that `encode` returned.
+            source_mask: the mask that `encode` returned.
+            cache: made by `new_cache`; holds the previous tokens, and is extended by these.
+
+        Raises:
+            ValueError: there are more tokens than `max_target_len`.
         """
         embedding = self.target_embedding
         x = embedding(target_in)  # (B, T, C)
@@ -121,7 +130,7 @@ class Seq2Seq(nn.Module):
         return embedding.logits(self.norm(x))  # (B, T, V)
 
     def new_cache(self) -> KVCache:
-        """An empty memory of the target."""
+        """Make an empty cache of target tokens."""
         return KVCache()
 
 
@@ -143,23 +152,23 @@ def seq2seq(
     """Build an encoder-decoder.
 
     Args:
-        input_shape: (S,), the greatest source length.
-        num_outputs: V, the target vocabulary.
+        input_shape: (S,), the maximum source length.
+        num_outputs: V, size of the target vocabulary.
         size: tiny, small (the default) or base; see `pellucid.models.transformer.ENCODER_SIZES`.
-        vocab_size: the source vocabulary; that of the target by default.
-        max_target_len: the greatest target length, BOS included; that of the source and one by default.
-        embed_dim: in place of that of the size.
-        num_layers: in place of that of the size; of the encoder as of the decoder.
-        num_heads: in place of that of the size.
+        vocab_size: size of the source vocabulary; V by default.
+        max_target_len: maximum target length, including BOS; S + 1 by default.
+        embed_dim: C, instead of that of the size.
+        num_layers: number of blocks in encoder and decoder each, instead of that of the size.
+        num_heads: instead of that of the size.
         dropout: see `Seq2Seq`.
         norm_first: see `Seq2Seq`.
         position: see `Seq2Seq`.
         share_embeddings: see `Seq2Seq`.
 
     Raises:
-        ValueError: see `Seq2Seq`; or a name is not known.
+        ValueError: see `Seq2Seq`; or an unknown name.
     """
-    plan = plan_of(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
+    plan = transformer_plan(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
     encoder = Encoder(
         input_shape,
         vocab_size=vocab_size or num_outputs,

@@ -1,10 +1,10 @@
-"""Siamese networks: one network that says where each input lies, so that distances say what is alike.
+"""Siamese networks: an embedding in which similar inputs are close.
 
     x (B, ...) -> backbone -> (B, embed_dim) -> divided by its length -> a point on the unit sphere
 
 Bromley et al. 1993 and Hadsell, Chopra and LeCun 2006: two inputs go through the same weights, and the loss
 pulls them together or pushes them apart (`metric_learning` is the objective). On the unit sphere (Schroff
-et al. 2015, FaceNet) squared distance and cosine similarity say the same: |a - b|^2 = 2 - 2 cos(a, b).
+et al. 2015, FaceNet) squared distance and cosine similarity are equivalent: |a - b|^2 = 2 - 2 cos(a, b).
 
 Shapes: B batch, inputs (C, H, W) images or (F,) features.
 """
@@ -22,11 +22,11 @@ from pellucid.models.mlp import mlp
 from pellucid.nn.names import lookup
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp}
-"""Builders of the network below, by name."""
+"""Builders of the backbone by name."""
 
 
 class Siamese(nn.Module):
-    """A network whose outputs are made points on the unit sphere.
+    """A network whose outputs are normalized to unit length.
 
     Args:
         backbone: (B, ...) -> (B, embed_dim).
@@ -55,16 +55,16 @@ def siamese(
 
     Args:
         input_shape: the shape of one example, (C, H, W) or (F,).
-        num_outputs: not used: classes need not be known, so that new ones can be told apart too.
-        size: of the backbone; None: its default.
-        backbone: one of `BACKBONES`; None: cnn for images, mlp for everything else.
-        embed_dim: numbers an input is described by.
-        activation: of the backbone.
-        norm: of the backbone.
-        dropout: of the backbone.
+        num_outputs: unused; the embedding does not depend on the number of classes.
+        size: size of the backbone; None for its default.
+        backbone: one of `BACKBONES`; None for cnn on images and mlp on everything else.
+        embed_dim: dimension of the embedding.
+        activation: activation of the backbone.
+        norm: norm of the backbone.
+        dropout: dropout of the backbone, 0..1.
 
     Raises:
-        ValueError: there is no backbone of that name, or it does not take inputs of that shape.
+        ValueError: there is no backbone of that name, or it does not accept inputs of that shape.
 
     Example:
         >>> import torch

@@ -1,12 +1,12 @@
-"""Convolutions over words: what a text is about, and what comes after a phrase.
+"""Convolutions over words: a text classifier, and a language model of short contexts.
 
     TextCNN:  tokens -> vectors (B, T, C) -> regions (B, T, F) -> largest and mean (B, 2F) -> logits (B, K)
     PhraseLM: tokens -> vectors (B, T, C) -> phrases (B, T, H) -> logits (B, T, V)
 
-A region is a word with one neighbor to either side, a phrase the five words that end at a place. What a
-`PhraseLM` has learned of phrases from texts without labels can stand beside the words of a `TextCNN`, as in
+A region is a word with one neighbor on each side; a phrase is the five words that end at a position. The
+phrase features that a `PhraseLM` has learned from unlabeled texts can be a second input of a `TextCNN`, as in
 Rie Johnson and Tong Zhang, "Semi-supervised Convolutional Neural Networks for Text Categorization via Region
-Embedding", NIPS 2015: both have it under the name `phrases.`.
+Embedding", NIPS 2015: in both models their weights are named `phrases.`.
 
 Shapes: B batch, T tokens, C embed_dim, F channels, H features of a phrase, V vocab_size, K classes.
 """
@@ -33,19 +33,19 @@ from pellucid.nn import (
 from pellucid.nn.names import lookup
 
 REGION, PHRASE = 3, 5
-"""Words of a region, and of a phrase."""
-EXPERT = 0.5
-"""Share of the training texts that the convolutions judge where n-grams judge the others."""
+"""Words in a region, and in a phrase."""
+CONVOLUTION_SHARE = 0.5
+"""With n-grams: share of the training texts classified by the convolutions; the n-grams classify the rest."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class TextCNNPlan:
+    """The dimensions of a size.
 
     Attributes:
         embed_dim: C.
-        channels: F, of regions.
-        phrases: H, of phrases.
+        channels: F, features of a region.
+        phrases: H, features of a phrase.
     """
 
     embed_dim: int
@@ -53,12 +53,16 @@ class Plan:
     phrases: int
 
 
-SIZES = {"tiny": Plan(32, 32, 32), "small": Plan(128, 400, 256), "base": Plan(256, 1000, 512)}
-"""Plans by size."""
+SIZES = {
+    "tiny": TextCNNPlan(32, 32, 32),
+    "small": TextCNNPlan(128, 400, 256),
+    "base": TextCNNPlan(256, 1000, 512),
+}
+"""Dimensions by size."""
 
 
 class Phrases(nn.Module):
-    """What the words that end at each place say together: ReLU(convolution), which sees nothing that follows.
+    """Features of the phrase that ends at each position: ReLU of a causal convolution.
 
     Args:
         vocab_size: V.
@@ -78,20 +82,20 @@ class Phrases(nn.Module):
 
 
 class PhraseLM(nn.Module):
-    """A language model that looks at five words (Bengio et al. 2003); the logits are those of what follows.
+    """A language model with a context of five words (Bengio et al. 2003); returns logits of the next token.
 
     Args:
         vocab_size: V.
-        plan: see `Plan`.
-        dropout: probability of zeroing a feature of a phrase in training.
+        plan: see `TextCNNPlan`.
+        dropout: probability of zeroing a feature of a phrase in training, 0..1.
 
     Attributes:
-        max_seq_len: None: texts may be of any length.
+        max_seq_len: None, because texts may have any length.
     """
 
     max_seq_len: int | None = None
 
-    def __init__(self, vocab_size: int, *, plan: Plan = SIZES["small"], dropout: float = 0.1):
+    def __init__(self, vocab_size: int, *, plan: TextCNNPlan = SIZES["small"], dropout: float = 0.1):
         super().__init__()
         self.phrases = Phrases(vocab_size, plan.embed_dim, plan.phrases)
         self.dropout = nn.Dropout(dropout)
@@ -100,36 +104,37 @@ class PhraseLM(nn.Module):
 
     @property
     def embedding(self) -> TokenEmbedding:
-        """The vectors of words as they are read."""
+        """The input embedding."""
         return self.phrases.embedding
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         return self.output(self.hidden(tokens))
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
-        """Return what the logits are made of."""
+        """Return the inputs of the output layer."""
         return self.dropout(self.phrases(tokens))
 
     def output_weights(self) -> tuple[Float[Tensor, "V H"], Float[Tensor, "V"]]:
-        """Return the weights and biases that make logits of `hidden`."""
+        """Return the weights and biases of the output layer."""
         return self.output.weight, self.output.bias
 
 
 class TextCNN(nn.Module):
-    """A convolutional classifier of texts (Kim 2014; Johnson and Zhang 2015); padding changes nothing.
+    """A convolutional text classifier (Kim 2014; Johnson and Zhang 2015); ignores padding.
 
     Args:
         num_classes: K.
         vocab_size: V.
-        plan: see `Plan`.
-        phrases: whether regions are made of phrases, too.
-        learn_phrases: whether phrases learn; otherwise they stay what they were begun with.
-        ngrams: whether a linear classifier of n-grams has a say, too (Mesnil et al. 2015, who put it beside
-            a network that has learned language): the logits are the sum of both. So that neither leaves the
-            learning to the other, only one of them, drawn at random, judges a text in training, as in
-            Neverova et al. 2016, ModDrop. It counts the training texts before it learns; see `count_batches`.
-        dropout: in training, the probability of zeroing a feature before the logits and leaving out an
-            n-gram; three fifths of it is that of a word, everywhere in the batch. 0: nothing is drawn.
+        plan: see `TextCNNPlan`.
+        phrases: whether phrase features are a second input of the regions.
+        learn_phrases: whether the phrase features are trained; otherwise their weights are frozen.
+        ngrams: whether to add the logits of a linear classifier of n-grams (Mesnil et al. 2015, who combine
+            it with a recurrent language model). So that both parts learn, only one of them, chosen at random,
+            classifies each text in training, as in Neverova et al. 2016, ModDrop. The n-grams of the training
+            texts are counted before training; see `count_batches`.
+        dropout: in training, the probability of zeroing a feature before the logits and of dropping an
+            n-gram, 0..1; a word is dropped, everywhere in the batch, with 0.6 times this probability. With 0,
+            the n-grams and the convolutions both classify every text.
     """
 
     def __init__(
@@ -137,7 +142,7 @@ class TextCNN(nn.Module):
         num_classes: int,
         vocab_size: int,
         *,
-        plan: Plan = SIZES["small"],
+        plan: TextCNNPlan = SIZES["small"],
         phrases: bool = False,
         learn_phrases: bool = True,
         ngrams: bool = False,
@@ -166,11 +171,11 @@ class TextCNN(nn.Module):
         linear = self.ngrams(tokens)
         if not self.training or not self.dropout.p:
             return logits + linear
-        convolved = torch.rand(len(tokens), 1, device=tokens.device) < EXPERT
+        convolved = torch.rand(len(tokens), 1, device=tokens.device) < CONVOLUTION_SHARE
         return torch.where(convolved, logits.to(linear.dtype), linear)
 
     def regions(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"]:
-        """Return what each word says among its neighbors."""
+        """Return the features of the region around each word."""
         x = embedded(self.embedding, tokens, self.word_dropout)  # (B, T, C)
         found = self.conv(x.transpose(1, 2)).transpose(1, 2)  # (B, T, F)
         if self.phrases is not None and self.from_phrases is not None:
@@ -179,13 +184,15 @@ class TextCNN(nn.Module):
         return F.relu(found)
 
     def count_batches(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Count the n-grams of training texts, if they are looked at; see `BayesNgrams.count`."""
+        """Count the n-grams of the training texts, if the model uses them; see `BayesNgrams.count`."""
         if self.ngrams is not None:
             self.ngrams.count(batches)
 
 
-def plan_of(size: str | None, embed_dim: int | None, channels: int | None, phrases: int | None) -> Plan:
-    """Return the plan of a size, small by default, with what is given put in its place."""
+def text_cnn_plan(
+    size: str | None, embed_dim: int | None, channels: int | None, phrases: int | None
+) -> TextCNNPlan:
+    """Return the plan of a size, small by default, with the given dimensions replaced."""
     given = {"embed_dim": embed_dim, "channels": channels, "phrases": phrases}
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(lookup("text_cnn size", size or "small", SIZES), **changes)
@@ -207,19 +214,19 @@ def text_cnn(
     """Build a convolutional classifier of texts.
 
     Args:
-        input_shape: (T,); texts of other lengths are taken as well.
+        input_shape: (T,); texts of other lengths work as well.
         num_outputs: K.
         size: tiny, small (the default) or base; see `SIZES`.
         vocab_size: V.
-        embed_dim: in place of that of the size.
-        channels: in place of that of the size.
+        embed_dim: C, instead of that of the size.
+        channels: F, instead of that of the size.
         phrases: see `TextCNN`.
         learn_phrases: see `TextCNN`.
         ngrams: see `TextCNN`.
         dropout: see `TextCNN`.
 
     Raises:
-        ValueError: the inputs are not tokens, or n-grams are to tell one class.
+        ValueError: the inputs are not tokens, or n-grams with fewer than two classes.
     """
     if vocab_size is None or len(input_shape) != 1:
         raise ValueError(
@@ -231,7 +238,7 @@ def text_cnn(
     return TextCNN(
         num_outputs,
         vocab_size,
-        plan=plan_of(size, embed_dim, channels, None),
+        plan=text_cnn_plan(size, embed_dim, channels, None),
         phrases=phrases,
         learn_phrases=learn_phrases,
         ngrams=ngrams,
@@ -248,14 +255,14 @@ def phrase_lm(
     phrases: int | None = None,
     dropout: float = 0.1,
 ) -> PhraseLM:
-    """Build a language model of phrases.
+    """Build a language model with a context of five words.
 
     Args:
-        input_shape: (T,); texts of other lengths are taken as well.
+        input_shape: (T,); texts of other lengths work as well.
         num_outputs: V.
         size: tiny, small (the default) or base; see `SIZES`.
-        embed_dim: in place of that of the size.
-        phrases: H, in place of that of the size.
+        embed_dim: C, instead of that of the size.
+        phrases: H, instead of that of the size.
         dropout: see `PhraseLM`.
 
     Raises:
@@ -265,7 +272,7 @@ def phrase_lm(
         raise ValueError(
             f"phrase_lm expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}."
         )
-    return PhraseLM(num_outputs, plan=plan_of(size, embed_dim, None, phrases), dropout=dropout)
+    return PhraseLM(num_outputs, plan=text_cnn_plan(size, embed_dim, None, phrases), dropout=dropout)
 
 
 BUILDERS = {"text_cnn": text_cnn, "phrase_lm": phrase_lm}

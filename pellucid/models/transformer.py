@@ -1,11 +1,11 @@
 """Transformers: an encoder with two heads, and a decoder.
 
-    TransformerEncoder (classifier): inputs -> encoder (B, T, C) -> pool (B, C) -> logits (B, K)
-    BERT (fills in hidden tokens):   tokens -> encoder (B, T, C) -> head -> logits (B, T, V)
-    GPT (tells the next token):      tokens -> causal blocks (B, T, C) -> logits (B, T, V)
+    TransformerEncoder (classifier):  inputs -> encoder (B, T, C) -> pool (B, C) -> logits (B, K)
+    BERT (predicts masked tokens):    tokens -> encoder (B, T, C) -> head -> logits (B, T, V)
+    GPT (predicts the next token):    tokens -> causal blocks (B, T, C) -> logits (B, T, V)
 
-Shapes: B batch, T tokens, C embed_dim, K classes, V vocab_size. The first two share the names `encoder.`,
-so that what BERT has learned can begin a classifier.
+Shapes: B batch, T tokens, C embed_dim, K classes, V vocab_size. The first two use the same weight names
+`encoder.`, so a classifier can start from the weights of a BERT.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from pellucid.nn.names import lookup
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class TransformerPlan:
+    """The dimensions of a size.
 
     Attributes:
         embed_dim: C.
-        num_layers: blocks, one on top of the other.
-        num_heads: attention heads of each.
+        num_layers: number of blocks.
+        num_heads: attention heads per block.
     """
 
     embed_dim: int
@@ -47,49 +47,61 @@ class Plan:
     num_heads: int
 
 
-ENCODER_SIZES = {"tiny": Plan(64, 2, 4), "small": Plan(128, 4, 4), "base": Plan(256, 6, 8)}
-DECODER_SIZES = {"tiny": Plan(64, 2, 4), "small": Plan(128, 4, 4), "base": Plan(384, 6, 6)}
-"""Plans by size; the base of decoders is that of nanoGPT's model of Shakespeare's characters."""
+ENCODER_SIZES = {
+    "tiny": TransformerPlan(64, 2, 4),
+    "small": TransformerPlan(128, 4, 4),
+    "base": TransformerPlan(256, 6, 8),
+}
+DECODER_SIZES = {
+    "tiny": TransformerPlan(64, 2, 4),
+    "small": TransformerPlan(128, 4, 4),
+    "base": TransformerPlan(384, 6, 6),
+}
+"""Dimensions by size; the base decoder has the dimensions of nanoGPT's character-level Shakespeare model."""
 
 
 def class_token_pool(x: Float[Tensor, "B S C"], content: Bool[Tensor, "B S"]) -> Float[Tensor, "B C"]:
-    """The vector of the class token."""
+    """Return the vector of the class token."""
     return x[:, 0]
 
 
 POOLINGS = {"mean": mean_pool, "max": max_pool, "cls": class_token_pool}
-"""What makes one vector of a sequence, by name; cls reads a token of its own, put before the others."""
+"""Pooling functions by name; cls uses a class token, which is put before the other tokens."""
 
 
-def plan_of(
-    sizes: dict[str, Plan],
+def transformer_plan(
+    sizes: dict[str, TransformerPlan],
     size: str | None,
     embed_dim: int | None,
     num_layers: int | None,
     num_heads: int | None,
-) -> Plan:
-    """Return the plan of a size, small by default, with what is given put in its place."""
+) -> TransformerPlan:
+    """Return the plan of a size, small by default, with the given dimensions replaced."""
     given = {"embed_dim": embed_dim, "num_layers": num_layers, "num_heads": num_heads}
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(lookup("transformer size", size or "small", sizes), **changes)
 
 
 def check_length(kind: str, length: int, max_seq_len: int) -> None:
-    """Refuse what is longer than a model has positions for."""
+    """Refuse sequences longer than the number of positions of a model.
+
+    Raises:
+        ValueError: `length` is greater than `max_seq_len`.
+    """
     if length > max_seq_len:
         raise ValueError(
             f"{kind} expects sequences of at most {max_seq_len} tokens (max_seq_len), received {length}. "
-            "Cut them, or build the model with a larger max_seq_len."
+            "Try to truncate them, or build the model with a larger max_seq_len."
         )
 
 
 class Encoder(nn.Module):
-    """Vectors for tokens or measurements in which each has seen all others.
+    """A transformer encoder of tokens or series: embedding, positions and bidirectional blocks.
 
     Args:
-        input_shape: of one example: (T,) for tokens, (T, F) for series; T is the greatest length.
-        vocab_size: the number of tokens; None for series.
-        plan: see `Plan`.
+        input_shape: the shape of one example: (T,) for tokens, (T, F) for series; T is the maximum length.
+        vocab_size: number of tokens; None for series.
+        plan: see `TransformerPlan`.
         dropout: probability of zeroing a feature in training, 0..1.
         norm_first: see `pellucid.nn.TransformerBlock`.
         position: rotary, learned, sinusoidal, or None for sets; see `pellucid.nn.POSITIONS`.
@@ -100,7 +112,7 @@ class Encoder(nn.Module):
         input_shape: Sequence[int],
         *,
         vocab_size: int | None = None,
-        plan: Plan = ENCODER_SIZES["small"],
+        plan: TransformerPlan = ENCODER_SIZES["small"],
         dropout: float = 0.1,
         norm_first: bool = True,
         position: str | None = "rotary",
@@ -123,14 +135,17 @@ class Encoder(nn.Module):
         inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"],
         class_token: Float[Tensor, "C"] | None = None,
     ) -> tuple[Float[Tensor, "B S C"], Bool[Tensor, "B S"]]:
-        """Encode.
+        """Encode sequences.
 
         Args:
             inputs: tokens or series.
-            class_token: put before them, without a position.
+            class_token: vector to put before them, without a position.
 
         Returns:
-            the vectors, and where they are content; S is T, or T + 1 with a class token.
+            The vectors, and a mask that is True for content; S is T, or T + 1 with a class token.
+
+        Raises:
+            ValueError: the sequences are longer than the maximum length.
         """
         x = self.embedding(inputs)  # (B, T, C)
         check_length("A transformer encoder", x.shape[1], self.max_seq_len)
@@ -145,13 +160,13 @@ class Encoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """A classifier of token sequences or series; returns logits. Padding changes nothing.
+    """A classifier of token sequences or series; returns logits and ignores padding.
 
     Args:
         encoder: see `Encoder`.
         num_classes: K.
         dropout: probability of zeroing a feature before the logits in training, 0..1.
-        pooling: mean or max over content, or cls: a class token of its own (Devlin et al. 2019).
+        pooling: mean or max over the content, or cls for a learned class token (Devlin et al. 2019).
 
     Raises:
         ValueError: an unknown pooling.
@@ -174,19 +189,22 @@ class TransformerEncoder(nn.Module):
         return self.output(self.dropout(self.pool(hidden, content)))  # (B, K)
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T C"]:
-        """Return the vector of every position, without that of a class token.
+        """Return the vector of every position, without the class token.
 
-        For the attention weights behind them see `pellucid.nn.explicit_attention`.
+        For the attention weights see `pellucid.nn.explicit_attention`.
         """
         hidden, _ = self.encoder(inputs, self.class_token)
         return hidden if self.class_token is None else hidden[:, 1:]
 
 
 class BERT(nn.Module):
-    """An encoder that learns by filling in hidden tokens (Devlin et al. 2019); returns logits.
+    """A masked language model (Devlin et al. 2019); returns the logits of every token.
 
     Args:
-        encoder: an `Encoder` of tokens; its embedding is tied to the output.
+        encoder: an `Encoder` of tokens; the output layer shares the weights of its embedding.
+
+    Raises:
+        ValueError: the encoder reads series.
     """
 
     def __init__(self, encoder: Encoder):
@@ -204,21 +222,21 @@ class BERT(nn.Module):
         return F.linear(self.hidden(tokens), *self.output_weights())  # (B, T, V)
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        """Return what the logits are made of."""
+        """Return the inputs of the output layer."""
         return self.head(self.encoder(tokens)[0])
 
     def output_weights(self) -> tuple[Float[Tensor, "V C"], Float[Tensor, "V"]]:
-        """Return the weights and biases that make logits of `hidden`."""
+        """Return the weights and biases of the output layer."""
         return self.encoder.embedding.weight, self.output_bias
 
 
 class GPT(nn.Module):
-    """A causal language model (Radford et al. 2019); the logits at a token are those of the next.
+    """A causal language model (Radford et al. 2019); returns the logits of the next token at every position.
 
     Args:
-        vocab_size: V; the embedding is tied to the output.
-        max_seq_len: the greatest number of tokens.
-        plan: see `Plan`.
+        vocab_size: V; the output layer shares the weights of the embedding.
+        max_seq_len: maximum number of tokens.
+        plan: see `TransformerPlan`.
         dropout: probability of zeroing a feature in training, 0..1.
         position: rotary, learned, sinusoidal or None.
     """
@@ -228,7 +246,7 @@ class GPT(nn.Module):
         vocab_size: int,
         max_seq_len: int,
         *,
-        plan: Plan = DECODER_SIZES["small"],
+        plan: TransformerPlan = DECODER_SIZES["small"],
         dropout: float = 0.1,
         position: str | None = "rotary",
     ):
@@ -245,11 +263,14 @@ class GPT(nn.Module):
         init_transformer(self)
 
     def forward(self, tokens: Int[Tensor, "B T"], cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
-        """Score every token as the next.
+        """Return the logits of the next token at every position.
 
         Args:
-            tokens: the tokens; with a cache, only those it has not seen.
-            cache: made by `new_cache`; goes on from what it remembers, and remembers these tokens.
+            tokens: the tokens; with a cache, only the new ones.
+            cache: made by `new_cache`; holds the previous tokens, and is extended by these.
+
+        Raises:
+            ValueError: there are more tokens than `max_seq_len`.
         """
         x = self.embedding(tokens)  # (B, T, C)
         start = cache.length if cache is not None else 0
@@ -262,7 +283,7 @@ class GPT(nn.Module):
         return self.embedding.logits(self.norm(x))  # (B, T, V)
 
     def new_cache(self) -> KVCache:
-        """An empty memory."""
+        """Make an empty cache."""
         return KVCache()
 
 
@@ -283,22 +304,22 @@ def transformer(
     """Build a transformer classifier for sequences of a shape.
 
     Args:
-        input_shape: (T,) for tokens, (T, F) for series; T is the greatest length.
+        input_shape: (T,) for tokens, (T, F) for series; T is the maximum length.
         num_outputs: K.
         size: tiny, small (the default) or base; see `ENCODER_SIZES`.
-        vocab_size: the number of tokens; None for series.
-        embed_dim: in place of that of the size.
-        num_layers: in place of that of the size.
-        num_heads: in place of that of the size.
+        vocab_size: number of tokens; None for series.
+        embed_dim: C, instead of that of the size.
+        num_layers: instead of that of the size.
+        num_heads: instead of that of the size.
         dropout: see `Encoder`.
         norm_first: see `Encoder`.
         position: see `Encoder`.
         pooling: see `TransformerEncoder`.
 
     Raises:
-        ValueError: a name that is not known, or a shape that does not fit the vocab_size.
+        ValueError: an unknown name, tokens without a vocab_size, or series with one.
     """
-    plan = plan_of(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
+    plan = transformer_plan(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
     encoder = Encoder(
         input_shape,
         vocab_size=vocab_size,
@@ -322,13 +343,16 @@ def bert(
     norm_first: bool = True,
     position: str | None = "rotary",
 ) -> BERT:
-    """Build an encoder that learns by filling in hidden tokens; options as those of `transformer`.
+    """Build a masked language model; for the other options see `transformer`.
 
     Args:
-        input_shape: (T,), the greatest length.
+        input_shape: (T,), the maximum length.
         num_outputs: V.
+
+    Raises:
+        ValueError: the inputs are not tokens, or an unknown name.
     """
-    plan = plan_of(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
+    plan = transformer_plan(ENCODER_SIZES, size, embed_dim, num_layers, num_heads)
     encoder = Encoder(
         input_shape,
         vocab_size=num_outputs,
@@ -354,21 +378,21 @@ def gpt(
     """Build a causal language model.
 
     Args:
-        input_shape: (T,), the greatest length.
+        input_shape: (T,), the maximum length.
         num_outputs: V.
         size: tiny, small (the default) or base; see `DECODER_SIZES`.
-        embed_dim: in place of that of the size.
-        num_layers: in place of that of the size.
-        num_heads: in place of that of the size.
+        embed_dim: C, instead of that of the size.
+        num_layers: instead of that of the size.
+        num_heads: instead of that of the size.
         dropout: see `GPT`.
         position: see `GPT`.
 
     Raises:
-        ValueError: the inputs are not tokens, or a name is not known.
+        ValueError: the inputs are not tokens, or an unknown name.
     """
     if len(input_shape) != 1:
         raise ValueError(f"gpt expects tokens of shape (T,), received inputs of shape {tuple(input_shape)}.")
-    plan = plan_of(DECODER_SIZES, size, embed_dim, num_layers, num_heads)
+    plan = transformer_plan(DECODER_SIZES, size, embed_dim, num_layers, num_heads)
     return GPT(num_outputs, input_shape[0], plan=plan, dropout=dropout, position=position)
 
 

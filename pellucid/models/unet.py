@@ -1,14 +1,14 @@
-"""The U-Net: from an image to an image of the same size, seen at several resolutions.
+"""The U-Net: an image-to-image network that works at several resolutions.
 
-    x -> level 1 ---------------- keep ----------------> level 1 -> 1 x 1 convolution -> y
-           -> halve -> level 2 --- keep ---> level 2 -> double
+    x -> level 1 ---------------- skip ----------------> level 1 -> 1 x 1 convolution -> y
+           -> halve -> level 2 --- skip ---> level 2 -> double
                         -> halve -> lowest -> double
 
-Ronneberger, Fischer and Brox 2015: on the way down the network sees more and more of the image, on the way
-up it gets back, from the maps it kept, where exactly everything was. With `residual` it returns x - f(x):
-a denoiser then learns the noise, which is easier than to draw the image again (Zhang et al. 2017, DnCNN).
+Ronneberger, Fischer and Brox 2015: the receptive field grows on the way down, and the skip connections
+restore the exact positions on the way up. With `residual` it returns x - f(x): a denoiser then predicts the
+noise, which is easier than to predict the image (Zhang et al. 2017, DnCNN).
 
-Shapes: B batch, C channels in and out, H and W height and width, both any number from 8 up.
+Shapes: B batch, C channels in and out, H and W height and width, each at least 8.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ SIZES: dict[str, tuple[int, ...]] = {
     "small": (16, 32, 64),
     "base": (32, 64, 128, 256),
 }
-"""Channels of each level by size; every level has half the height and width of the one before."""
+"""Channels of each level by size; every level has half the height and width of the previous one."""
 
 
 class UNet(nn.Module):
-    """A U-Net; returns raw values of the shape of its input.
+    """A U-Net; returns raw values in the shape of its input.
 
     Args:
         channels: C.
         size: tiny, small or base; see `SIZES`.
         activation: one of `pellucid.nn.ACTIVATIONS`.
-        norm: after each convolution: None, "batch" or "layer".
-        residual: return the input minus what the network computes.
+        norm: normalization after each convolution: None, "batch" or "layer".
+        residual: whether to return the input minus the output of the network.
 
     Raises:
         ValueError: an unknown size, activation or norm.
@@ -95,7 +95,7 @@ class UNet(nn.Module):
         return x - output if self.residual else output
 
     def _padded(self, x: Tensor) -> Tensor:
-        """Repeat the last row and column until height and width can be halved at every level."""
+        """Replicate the last row and column until height and width can be halved at every level."""
         multiple = 2 ** len(self.down)
         right, bottom = -x.shape[3] % multiple, -x.shape[2] % multiple
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
@@ -126,14 +126,14 @@ def unet(
 
     Args:
         input_shape: the shape of one image, (C, H, W).
-        num_outputs: not used: the outputs have the shape of the inputs.
+        num_outputs: unused; outputs have the shape of the inputs.
         size: tiny, small (the default) or base; see `SIZES`.
         activation: see `UNet`.
         norm: see `UNet`.
         residual: see `UNet`.
 
     Raises:
-        ValueError: the shape is not that of an image of at least 8 x 8 pixels.
+        ValueError: the shape is not an image shape of at least 8 x 8 pixels.
     """
     if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_SIDE:
         raise ValueError(

@@ -1,12 +1,13 @@
-"""The variational autoencoder: an autoencoder whose latent numbers can be drawn at random.
+"""The variational autoencoder: an autoencoder whose latent vectors can be sampled.
 
     x (B, C, H, W) -> encoder -> mu, logvar (B, latent_dim) -> z = mu + exp(logvar / 2) * noise
     z -> decoder -> logits (B, C, H, W)
 
-Kingma and Welling 2014, Auto-Encoding Variational Bayes. The encoder says where an image may lie in the
-latent space, as a normal distribution q(z | x) with a diagonal covariance; drawing z as a function of mu,
-logvar and noise (section 2.4) lets gradients through. The logits are those of one Bernoulli variable for
-each pixel. The loss, reconstruction plus KL(q(z | x) || N(0, 1)), belongs to the objective.
+Kingma and Welling 2014, Auto-Encoding Variational Bayes. The encoder maps an image to a distribution over
+the latent space, a normal distribution q(z | x) with diagonal covariance. The reparameterization trick
+(section 2.4) computes z from mu, logvar and noise, so that gradients flow through the sampling. The logits
+are those of one Bernoulli variable per pixel. The loss, reconstruction plus KL(q(z | x) || N(0, 1)), is part
+of the objective.
 
 Shapes: B batch, C image channels, H and W height and width.
 """
@@ -20,17 +21,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.models.autoencoder import decoder, encoder
+from pellucid.models.autoencoder import image_decoder, image_encoder
 from pellucid.nn.shapes import check_shape
 
 
 class VAEOutput(NamedTuple):
-    """What a VAE says of a batch.
+    """The outputs of a VAE.
 
     Attributes:
         recon: logits of the pixels, (B, C, H, W).
         mu: means of q(z | x), (B, latent_dim).
-        logvar: logarithms of its variances, (B, latent_dim).
+        logvar: logarithms of the variances of q(z | x), (B, latent_dim).
     """
 
     recon: Tensor
@@ -39,18 +40,20 @@ class VAEOutput(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A variational autoencoder for images with pixels in 0..1; in evaluation z is mu, not drawn.
+    """A variational autoencoder for images with pixels in 0..1.
+
+    In training mode z is sampled; in evaluation mode z is mu.
 
     Args:
-        input_shape: of one image, (C, H, W).
-        latent_dim: numbers in z.
+        input_shape: the shape of one image, (C, H, W).
+        latent_dim: dimension of z.
         kind: "dense" or "conv".
         size: tiny, small or base; see `pellucid.models.autoencoder.SIZES`.
         activation: one of `pellucid.nn.ACTIVATIONS`.
-        norm: after hidden layers: None, "batch" or "layer".
+        norm: normalization after hidden layers: None, "batch" or "layer".
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not an image shape, or an unknown kind, size, activation or norm.
 
     Example:
         >>> import torch
@@ -72,8 +75,8 @@ class VAE(nn.Module):
         super().__init__()
         options = {"kind": kind, "size": size, "activation": activation, "norm": norm}
         self.input_shape, self.latent_dim = tuple(input_shape), latent_dim
-        self.encoder = encoder(input_shape, 2 * latent_dim, **options)
-        self.decoder = decoder(input_shape, latent_dim, **options)
+        self.encoder = image_encoder(input_shape, 2 * latent_dim, **options)
+        self.decoder = image_decoder(input_shape, latent_dim, **options)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> VAEOutput:
         mu, logvar = self.encode(x)
@@ -107,7 +110,7 @@ def vae(
 
     Args:
         input_shape: the shape of one image, (C, H, W).
-        num_outputs: not used: the outputs are the inputs again.
+        num_outputs: unused; outputs have the shape of the inputs.
         size: tiny, small (the default) or base; see `pellucid.models.autoencoder.SIZES`.
         latent_dim: see `VAE`.
         kind: see `VAE`.

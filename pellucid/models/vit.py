@@ -22,21 +22,22 @@ from pellucid.nn.init import init_output, init_weights
 from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
-PATCHES_A_SIDE = 8
+PATCHES_PER_SIDE = 8
+"""Largest default number of patches along the shorter side of an image."""
 HALVINGS = {2: 1, 4: 2, 8: 3, 16: 4}
-"""How often a patch is halved until it is one pixel, by its side."""
+"""Number of halvings that reduce a patch to one pixel, by patch size."""
 POOLINGS = {"mean": 0, "cls": 1}
-"""Class tokens that a pooling needs, by name."""
+"""Number of class tokens by pooling."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a size is made of.
+class ViTPlan:
+    """The dimensions of a size.
 
     Attributes:
         embed_dim: D.
-        num_layers: blocks.
-        num_heads: attention heads of each.
+        num_layers: number of blocks.
+        num_heads: attention heads per block.
     """
 
     embed_dim: int
@@ -44,22 +45,22 @@ class Plan:
     num_heads: int
 
 
-SIZES = {"tiny": Plan(64, 4, 4), "small": Plan(128, 6, 4), "base": Plan(192, 9, 6)}
-"""Plans by size."""
+SIZES = {"tiny": ViTPlan(64, 4, 4), "small": ViTPlan(128, 6, 4), "base": ViTPlan(192, 9, 6)}
+"""Dimensions by size."""
 
 
 def linear_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Conv2d:
-    """One linear layer on the pixels of each patch, as in the paper: (B, C, H, W) -> (B, D, H / P, W / P)."""
+    """Make a linear layer on the pixels of a patch, as in the paper: (B, C, H, W) -> (B, D, H / P, W / P)."""
     stem = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
     init_weights(stem, "linear")
     return stem
 
 
 def conv_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Sequential:
-    """Convolutions that halve the image until a patch is one pixel, each with twice the maps of the last.
+    """Make convolutions that halve the image until a patch is one pixel, each with twice as many channels.
 
-    Patches then overlap, and the network learns sooner (Xiao et al. 2021, "Early Convolutions Help
-    Transformers See Better"). Here a pool halves, and not a stride.
+    Patches then overlap, and training converges faster (Xiao et al. 2021, "Early Convolutions Help
+    Transformers See Better"). Here max-pooling halves the image instead of a stride.
     """
     if patch_size not in HALVINGS:
         raise ValueError(f"A conv stem expects a patch_size of 2, 4, 8 or 16, received {patch_size}.")
@@ -71,7 +72,7 @@ def conv_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Sequential:
 
 
 def learned_positions(height: int, width: int, embed_dim: int, before: int) -> LearnedPositions:
-    """A vector for every token, as in the paper."""
+    """Make a learned vector for every token, as in the paper."""
     return LearnedPositions(before + height * width, embed_dim)
 
 
@@ -80,28 +81,28 @@ POSITIONS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
     "sinusoidal": PlanePositions,
     "learned": learned_positions,
 }
-"""What is added to the tokens of rows and columns of patches, and to those before them, by name."""
+"""Position embeddings by name: (rows, columns, embed_dim, number of tokens before the patches) -> module."""
 
 
 class ViT(nn.Module):
     """A transformer that classifies images; returns logits.
 
     Args:
-        num_classes: K; 0 for no head: what it returns are then the pooled vectors (B, D).
+        num_classes: K; 0 for no head, so that the model returns the pooled vectors (B, D).
         image_shape: (C, H, W).
-        patch_size: side of a patch in pixels. Images that are no multiple of it get zeros at the right and
-            bottom.
-        plan: see `Plan`.
+        patch_size: side of a patch in pixels. Images are padded with zeros on the right and bottom to a
+            multiple of it.
+        plan: see `ViTPlan`.
         dropout: probability of zeroing a feature in training, 0..1.
         pooling: mean over the patches (Beyer et al. 2022), or cls: a class token, as in the paper.
         position: sinusoidal, of row and column (Beyer et al. 2022), or learned, as in the paper.
         stem: linear, as in the paper, or conv, for patches of 2, 4, 8 or 16 pixels.
 
     Attributes:
-        grid: patches (down, across), so that attention to patch n is attention to row n // across.
+        grid: number of patches (down, across); patch n is in row n // across.
 
     Raises:
-        ValueError: an unknown pooling, position or stem, or a patch_size that this stem has none for.
+        ValueError: an unknown pooling, position or stem, or a patch_size that the conv stem does not support.
 
     Example:
         >>> ViT(10, (1, 28, 28), 4)(torch.zeros(32, 1, 28, 28)).shape
@@ -114,7 +115,7 @@ class ViT(nn.Module):
         image_shape: Sequence[int],
         patch_size: int,
         *,
-        plan: Plan = SIZES["small"],
+        plan: ViTPlan = SIZES["small"],
         dropout: float = 0.1,
         pooling: str = "mean",
         position: str = "sinusoidal",
@@ -152,7 +153,7 @@ class ViT(nn.Module):
         return self.output(pooled)  # (B, K)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S D"]:
-        """Return the vector of the class token, where there is one, and of every patch, row by row."""
+        """Return the vectors of the class token, if there is one, and of every patch, row by row."""
         check_shape("ViT", "images", self.image_shape, x)
         maps = self.stem(F.pad(x, self.padding))  # (B, D, H / P, W / P)
         tokens = maps.flatten(2).transpose(1, 2)  # (B, N, D)
@@ -181,22 +182,22 @@ def vit(
         input_shape: the shape of one image, (C, H, W).
         num_outputs: K.
         size: tiny, small (the default) or base; see `SIZES`.
-        patch_size: by default the smallest that makes no more than 8 patches of the shorter side: 4 for 28
-            or 32 pixels.
+        patch_size: side of a patch in pixels; by default the smallest that gives at most 8 patches along the
+            shorter side: 4 for 28 or 32 pixels.
         dropout: see `ViT`.
         pooling: see `ViT`.
         position: see `ViT`.
         stem: see `ViT`.
 
     Raises:
-        ValueError: the shape is not that of an image, or what `ViT` raises.
+        ValueError: the shape is not an image shape; see `ViT`.
     """
     if len(input_shape) != 3:
         raise ValueError(
             f"vit expects images of shape (C, H, W), received inputs of shape {tuple(input_shape)}."
         )
     plan = lookup("vit size", size or "small", SIZES)
-    side = patch_size or -(-min(input_shape[1:]) // PATCHES_A_SIDE)
+    side = patch_size or -(-min(input_shape[1:]) // PATCHES_PER_SIDE)
     return ViT(
         num_outputs,
         input_shape,

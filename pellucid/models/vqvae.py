@@ -1,15 +1,16 @@
-"""The VQ-VAE: an autoencoder whose latents are words of a learned vocabulary.
+"""The VQ-VAE: an autoencoder with discrete latents, the entries of a learned codebook.
 
     x (B, C, H, W) -> encoder -> (B, D, h, w) -> nearest of K codes -> (B, D, h, w) -> decoder -> x'
 
 Van den Oord, Vinyals and Kavukcuoglu 2017, Neural Discrete Representation Learning. Every position of the
 low-resolution feature map is replaced by the nearest vector of a codebook. That step has no gradient, so
-the decoder's is handed to the encoder as it is (straight through), and a loss of its own pulls codes and
-encoder outputs together: |sg(z) - e|^2 + 0.25 |z - sg(e)|^2, where sg stops the gradient (equation 3).
-Encoder outputs are brought to mean 0 and deviation 1, where the codes begin: a code that begins far from
-them is never the nearest, and never learns.
+the gradient of the decoder is copied to the encoder (straight-through estimator), and a codebook loss pulls
+codes and encoder outputs together: |sg(z) - e|^2 + 0.25 |z - sg(e)|^2, where sg stops the gradient
+(equation 3). Encoder outputs are normalized to mean 0 and variance 1, the distribution of the initial codes:
+a code that starts far from all outputs is never the nearest and never learns.
 
-Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, K codes of D numbers.
+Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, K codes of
+dimension D.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from pellucid.nn.names import lookup
 from pellucid.nn.shapes import check_shape
 
 COMMITMENT = 0.25
-"""How strongly encoder outputs are pulled to their codes, beside the pull of 1 the other way."""
+"""Weight of the commitment loss, which pulls encoder outputs to the codes; the codebook loss has weight 1."""
 
 
 class VQVAEOutput(NamedTuple):
-    """What a VQ-VAE says of a batch.
+    """The outputs of a VQ-VAE.
 
     Attributes:
         recon: raw pixel values, (B, C, H, W).
-        codes: numbers of the codes, int64 (B, h, w).
-        codebook_loss: what pulls codes and encoder outputs together, a scalar.
+        codes: indices of the codes, int64 (B, h, w), 0..K - 1.
+        codebook_loss: the loss that pulls codes and encoder outputs together, a scalar.
     """
 
     recon: Tensor
@@ -47,15 +48,15 @@ class VQVAE(nn.Module):
     """A vector-quantized autoencoder for images.
 
     Args:
-        input_shape: of one image, (C, H, W).
+        input_shape: the shape of one image, (C, H, W).
         num_codes: K.
         latent_dim: D.
         size: tiny, small or base; see `pellucid.models.autoencoder.SIZES`.
         activation: one of `pellucid.nn.ACTIVATIONS`.
-        norm: after each convolution: None, "batch" or "layer".
+        norm: normalization after each convolution: None, "batch" or "layer".
 
     Raises:
-        ValueError: the shape is not that of an image, or a name is not known.
+        ValueError: the shape is not an image shape, or an unknown size, activation or norm.
 
     Example:
         >>> import torch
@@ -98,11 +99,11 @@ class VQVAE(nn.Module):
         return VQVAEOutput(self.up(self.from_latent(straight_through)), codes, pull)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
-        """Return the number of the code at each position."""
+        """Return the index of the code at each position."""
         return self._nearest(self._latents(x))
 
     def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B C H W"]:
-        """Return raw pixel values."""
+        """Return raw pixel values for code indices."""
         return self.up(self.from_latent(self._look_up(codes)))
 
     def _latents(self, x: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class VQVAE(nn.Module):
     def _nearest(self, latents: Tensor) -> Tensor:
         vectors = latents.detach().permute(0, 2, 3, 1)  # (B, h, w, D)
         codes = self.codebook.weight  # (K, D)
-        distances = codes.square().sum(1) - 2 * vectors @ codes.T  # (B, h, w, K), up to |z|^2
+        distances = codes.square().sum(1) - 2 * vectors @ codes.T  # (B, h, w, K), without |z|^2
         return distances.argmin(-1)
 
     def _look_up(self, codes: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def vqvae(
 
     Args:
         input_shape: the shape of one image, (C, H, W).
-        num_outputs: not used: the outputs are the inputs again.
+        num_outputs: unused; outputs have the shape of the inputs.
         size: tiny, small (the default) or base; see `pellucid.models.autoencoder.SIZES`.
         num_codes: see `VQVAE`.
         latent_dim: see `VQVAE`.
