@@ -1,21 +1,21 @@
-"""Every error Pellucid raises on purpose, and the exit code the command line gives it.
+"""The errors that Pellucid raises, and the exit codes of the command line.
 
-    PellucidError                 1   anything of ours
+    PellucidError                 1   base class of all errors
     ├── UsageError                2   the call is wrong: an unknown name, flag or config key
     │   ├── UnknownNameError          ... with "did you mean"
     │   └── ConfigError               ... in a config file or an override
-    ├── DataError                 3   the data cannot be used as it is
-    │   ├── DataNotFoundError         ... it is in none of the places looked at
-    │   └── BadDataError              ... a file, row or column is not what it should be
-    ├── ModelError                4   a model, or an input that does not fit it
-    ├── RunError                  5   a run folder or checkpoint that is missing, damaged or different
-    │   └── ResumeError               ... what would be resumed is not what was started
-    ├── TrainingError             6   training cannot go on: non-finite loss, no learning rate works
+    ├── DataError                 3   the data cannot be used
+    │   ├── DataNotFoundError         ... it is not found in any of the places searched
+    │   └── BadDataError              ... a file, row or column is invalid
+    ├── ModelError                4   a model is invalid, or an input does not fit it
+    ├── RunError                  5   a run folder or checkpoint is missing, damaged or of another run
+    │   └── ResumeError               ... the config or data differ from those the run was started with
+    ├── TrainingError             6   training cannot continue: non-finite loss, no learning rate works
     ├── StorageError              7   the disk is full or cannot be written
     └── MissingExtraError         8   an optional library is not installed
 
-A run ended by Ctrl-C exits with 130, by SIGTERM with 143; both have saved their state first.
-A message says what was expected and what came; `remedy` says what to try.
+A run stopped by Ctrl-C exits with 130, by SIGTERM with 143; in both cases its state is saved first.
+A message states what was expected and what was received; `remedy` states what to try.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ TERMINATED = 143
 
 
 class PellucidError(Exception):
-    """Base of the tree.
+    """Base class of all errors.
 
     Args:
-        message: what was expected and what came, with the numbers, file, row or column in it.
-        remedy: what to try, as an imperative sentence; shown on its own line.
+        message: what was expected and what was received, with the numbers, file, row or column.
+        remedy: what to try, such as an option to set; shown on its own line after "Try:".
     """
 
     exit_code = 1
@@ -51,12 +51,12 @@ class UsageError(PellucidError):
 
 
 class UnknownNameError(UsageError):
-    """A name that is not in a list of known ones.
+    """A name that is not in a list of known names.
 
     Args:
-        kind: what the name should name, e.g. "recipe".
-        name: what was given.
-        known: the names there are; the nearest are suggested.
+        kind: what the name refers to, e.g. "recipe".
+        name: the unknown name.
+        known: the known names; the message suggests the nearest.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
@@ -106,11 +106,11 @@ class StorageError(PellucidError):
 
 
 class MissingExtraError(PellucidError):
-    """An optional library is missing.
+    """An optional library is not installed.
 
     Args:
-        library: what could not be imported.
-        extra: the extra of ours that installs it.
+        library: the library that could not be imported.
+        extra: the extra of Pellucid that installs it.
     """
 
     exit_code = 8

@@ -1,8 +1,8 @@
-"""`Classifier` and `Regressor`: networks as true scikit-learn estimators.
+"""`Classifier` and `Regressor`: neural networks as scikit-learn estimators.
 
-They clone, pickle, stand in pipelines and grid searches, and pass scikit-learn's own estimator checks. All
-of X is trained on; scaling is fitted on it and travels along. For splits, a run folder and a report, use
-`pellucid.fit`.
+They can be cloned, pickled and used in pipelines and grid searches, and they pass scikit-learn's estimator
+checks. They train on all of X; the scaling is fitted on X and saved with the estimator. For splits, a run
+folder and a report, use `pellucid.fit`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,7 @@ PREDICT_BATCH = 4096
 
 
 class _Network(BaseEstimator):
-    """What both estimators share.
-
-    Args:
-        model: a name in `pellucid.models.BUILDERS`, or an import path, `package.module:attribute`.
-        options: what its builder takes, e.g. {"hidden": [128, 64]}.
-        input_shape: how a row of X is to be seen, e.g. (1, 28, 28) for a CNN; None: as the row it is.
-        epochs: passes over X.
-        batch_size: rows in a batch.
-        lr: the highest learning rate of a one-cycle schedule.
-        weight_decay: decoupled, on weights alone.
-        random_state: a seed, a generator, or None for a new one every time.
-    """
+    """Base class of both estimators; for the arguments see `Classifier`."""
 
     def __init__(
         self,
@@ -103,7 +92,7 @@ class _Network(BaseEstimator):
         shape = self.input_shape or (features,)
         if int(np.prod(shape)) != features:
             raise ModelError(
-                f"input_shape {shape} holds {int(np.prod(shape))} values, X has {features} features."
+                f"input_shape {shape} expects {int(np.prod(shape))} features, but X has {features}."
             )
         return tuple(shape)
 
@@ -120,7 +109,17 @@ class _Network(BaseEstimator):
 
 
 class Classifier(ClassifierMixin, _Network):
-    """A network that classifies, as a scikit-learn estimator.
+    """A neural network classifier as a scikit-learn estimator.
+
+    Args:
+        model: a name in `pellucid.models.BUILDERS`, or an import path, `package.module:attribute`.
+        options: options of the model's builder, e.g. {"hidden": [128, 64]}.
+        input_shape: shape to reshape each row of X to, e.g. (1, 28, 28) for a CNN; None for no reshaping.
+        epochs: passes over X.
+        batch_size: rows per batch.
+        lr: maximum learning rate of the one-cycle schedule.
+        weight_decay: decoupled weight decay, applied only to weights.
+        random_state: a seed, a generator, or None for a random seed.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -150,7 +149,10 @@ class Classifier(ClassifierMixin, _Network):
 
 
 class Regressor(RegressorMixin, _Network):
-    """A network that predicts one number, as a scikit-learn estimator."""
+    """A neural network that predicts one number, as a scikit-learn estimator.
+
+    For the arguments see `Classifier`.
+    """
 
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train on X (N, F) and numbers y (N,)."""

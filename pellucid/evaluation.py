@@ -1,8 +1,8 @@
-"""What a trained model does on a split: the numbers, and what there is to see behind them.
+"""The evaluation of a trained model on a split: metrics, predictions, and the blocks of the report.
 
-An `Outcome` writes `evaluation/<split>.json` (metrics, summary, and the blocks the report draws),
-`<split>.parquet` (one row per prediction) and `<split>-examples.parquet` (the rows worth looking at) where
-a task has them, and pictures to `samples/`.
+An `Outcome` writes `evaluation/<split>.json` (metrics, summary, and the blocks of the report) and pictures in
+`samples/`; if the task provides them, also `<split>.parquet` (one row per prediction) and
+`<split>-examples.parquet` (the most informative rows).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Outcome:
 
     Attributes:
         metrics: e.g. {"accuracy": 0.995, "loss": 0.02}.
-        summary: what else goes into `<split>.json`.
+        summary: other content of `<split>.json`.
         predictions: one row per prediction.
-        examples: the rows worth looking at.
-        blocks: what there is to see, in order; the kinds are those of `report.blocks`.
-        pictures: PNG files by the name blocks refer to them by, `samples/<name>`.
+        examples: the most informative rows.
+        blocks: blocks of the report in order; for their kinds see `report.blocks`.
+        pictures: PNG files by the name that blocks refer to, `samples/<name>`.
     """
 
     metrics: dict[str, float]
@@ -47,7 +47,7 @@ class Outcome:
     pictures: dict[str, bytes] = field(default_factory=dict)
 
     def write(self, folder: Path, split: str) -> None:
-        """Write everything into a run folder; the JSON comes last, so that all it names is there."""
+        """Write all files to a run folder; the JSON comes last, so that the files it names exist."""
         for name, content in self.pictures.items():
             files.write(folder / SAMPLES / name, content)
         for name, table in ((split, self.predictions), (f"{split}-examples", self.examples)):
@@ -61,15 +61,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and how it computes.
+    """A trained model with everything needed to evaluate it.
 
     Attributes:
-        model: its weights are the ones to use.
-        objective: measures it.
-        preprocess: turns rows into its inputs; names its classes.
-        device, path: where and how it runs.
-        task: the name of what it was trained for.
-        folder: of the run it was loaded from; None while that is being made.
+        model: the model with its trained weights.
+        objective: the objective, which measures the model.
+        preprocess: converts rows to inputs, and holds the class names.
+        device: the device to compute on.
+        path: name of the execution mode.
+        task: name of the task it was trained for.
+        folder: folder of its run; None while the run folder does not exist yet.
     """
 
     model: nn.Module
@@ -82,7 +83,7 @@ class Trained:
 
 
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Return all outputs (N, ...) and targets, on the CPU, in the order of the rows, in evaluation mode."""
+    """Return all outputs (N, ...) and targets on the CPU, in the order of the rows, in evaluation mode."""
     how, outputs, targets = PATHS[trained.path], [], []
     with evaluating(trained.model):
         for inputs, wanted in batches:
@@ -98,7 +99,7 @@ def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
 
 
 def measure(trained: Trained, batches: Batches) -> dict[str, float]:
-    """Return the mean of every measure of the objective over some batches, in evaluation mode."""
+    """Return the mean of every metric of the objective over the batches, in evaluation mode."""
     with evaluating(trained.model):
         return means(_measure(trained, *batch) for batch in batches)
 

@@ -1,4 +1,4 @@
-"""A finished run, used: its model loaded, evaluated on a split, or asked about new inputs."""
+"""Use a finished run: evaluate its model on a split, or predict for new inputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ def evaluate(
     model: nn.Module | None = None,
     dataset: Dataset | None = None,
 ) -> Outcome:
-    """Measure a run's model on one split of its own data, loaded again unless it is given.
+    """Evaluate a run's model on a split of its data.
+
+    Args:
+        run: a finished run.
+        split: name of the split.
+        model: see `load_trained`.
+        dataset: the data of the run; None to load it again.
 
     Raises:
         UnknownNameError: the data has no such split.
@@ -41,26 +47,26 @@ def evaluate(
 
 
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
-    """Ask a run's model about new inputs.
+    """Predict for new inputs with a run's model.
 
     Args:
         run: a finished run.
         inputs: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a table or a text.
         model: see `load_trained`.
-        options: of the task, e.g. how long a text is to be.
+        options: options of the task, e.g. the length of a generated text.
 
     Raises:
-        ModelError, BadDataError: the inputs are not of the form the model learned from.
+        ModelError, BadDataError: the inputs do not have the form of the training data.
     """
     trained = load_trained(run, model)
     return TASKS[trained.task].predict(trained, inputs, **options)
 
 
 def input_path(text: str) -> Path:
-    """Return the path of a predict input.
+    """Return the path of an input of `predict`.
 
     Raises:
-        ModelError: nothing is there.
+        ModelError: there is no such file or folder.
     """
     path = Path(text)
     if not path.exists():

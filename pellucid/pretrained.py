@@ -1,9 +1,9 @@
-"""Pretrained models by name: found, built here, filled, and handed out with what they read.
+"""Load pretrained models by name, together with their tokenizer or image preprocessing.
 
     minilm = pellucid.load_model("sentence-transformers/all-MiniLM-L6-v2")
     minilm.embed(["A cat sits on the mat.", "A kitten rests on a rug."])  # (2, 384)
 
-What is loaded is a plain module of ours, so that everything that looks into modules looks into it.
+A loaded model is a plain module made of `pellucid.nn` blocks, so all tools that inspect modules work on it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from pellucid.train.freezing import freeze as freeze_stages
 
 TEXT, IMAGE = "text", "image"
 KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
-"""What a sentence encoder may be made of."""
+"""Supported modules of a sentence encoder."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model that others have trained.
+    """A pretrained model with its preprocessing.
 
     Attributes:
-        model: with its weights, in evaluation mode.
-        architecture: what it is made of.
-        inputs: how texts or images become what it reads.
-        classes: the names of the classes it knows; () if it knows none.
-        folder: where its files are.
+        model: the model with its weights, in evaluation mode.
+        architecture: its architecture.
+        inputs: converts texts or images to inputs of the model.
+        classes: names of its classes; () without a classification head.
+        folder: the folder with its files.
     """
 
     model: nn.Module
@@ -55,25 +55,28 @@ class Pretrained:
 
     @property
     def tokenizer(self) -> TextInputs | None:
-        """How texts become tokens; None for a model of images."""
+        """The tokenizer; None for a model of images."""
         return self.inputs if isinstance(self.inputs, TextInputs) else None
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
-        """Return one vector for each text; texts of a similar meaning have similar ones.
+        """Return one vector for each text; texts with similar meanings have similar vectors.
 
         Args:
-            texts: N of them; of a long one the end is cut.
-            batch_size: texts that are computed at a time, those of a length together.
+            texts: N texts; texts that are too long are truncated.
+            batch_size: number of texts to compute at a time. Texts of similar lengths are batched together.
 
         Returns:
-            (N, C) float32.
+            (N, C) float32, in the order of the texts.
 
         Raises:
-            UsageError: this is no encoder of texts.
+            UsageError: this is not a text encoder.
         """
         if self.tokenizer is None or self.architecture.family != "bert":
-            raise UsageError(f"A model of the type {self.architecture.family} makes no vectors of texts.")
+            raise UsageError(
+                f"embed expects a text encoder, received a model of the type {self.architecture.family}. "
+                "Try a model of the type bert."
+            )
         rows = self.tokenizer.encode(texts).cut(self.tokenizer.max_seq_len, self.tokenizer.truncation)
         made = np.empty((len(texts), self.architecture.embed_dim), np.float32)
         device = next(self.model.parameters()).device
@@ -86,15 +89,16 @@ class Pretrained:
 
 
 def load_model(name: str, *, pooling: str | None = None) -> Pretrained:
-    """Load a pretrained model and what it reads.
+    """Load a pretrained model and its preprocessing.
 
     Args:
-        name: a folder, the name of an installed package that carries a model, or a hub id. Known are
+        name: a folder, the name of an installed package that contains a model, or a hub id. Supported are
             models of the types bert, gpt2 and vit, and timm's vit_*.
-        pooling: of a text encoder, mean, max or cls, instead of what it was trained with.
+        pooling: mean, max or cls, instead of the pooling that a text encoder was trained with.
 
     Raises:
-        ModelError: it is nowhere to be found, not of a known type, or its weights do not fit its config.json.
+        ModelError: the model is not found, its type is not supported, or its weights do not match its
+            config.json.
 
     Example:
         >>> load_model("gpt2").model(tokens).shape  # doctest: +SKIP
@@ -110,17 +114,17 @@ def load_model(name: str, *, pooling: str | None = None) -> Pretrained:
 
 
 def reads(name: str) -> str:
-    """Return what a pretrained model reads: "text" or "image"; its weights are not loaded.
+    """Return the input type of a pretrained model, "text" or "image", without loading its weights.
 
     Raises:
-        ModelError: it is nowhere to be found, or not of a known type.
+        ModelError: the model is not found, or its type is not supported.
     """
     folder = find(name)
     with _blaming(folder):
         return TEXT if family_of(_config(folder)) in ("bert", "gpt2") else IMAGE
 
 
-# ---- as the model of a config --------------------------------------------------------------------
+# ---- builders for configs ------------------------------------------------------------------------
 
 
 def pretrained(
@@ -133,24 +137,25 @@ def pretrained(
     dropout: float = 0.1,
     freeze: str | int | None = None,
 ) -> nn.Module:
-    """Build a model that begins with what others have learned, to be trained on.
+    """Build a model with pretrained weights for fine-tuning.
 
-    Encoders of texts and images get a fresh linear layer on top, and are its `encoder`; a GPT-2 goes on as
-    it is. Attribute `architecture` of what is returned is what `rebuild` needs.
+    A text or image encoder becomes the `encoder` of a classifier with a new linear layer; a GPT-2 is returned
+    unchanged. `rebuild` makes the same model from the attribute `architecture` of the result.
 
     Args:
-        input_shape: of one example: (T,) for tokens, (C, H, W) for images of any size, in color or grey.
+        input_shape: the shape of one example: (T,) for tokens, (C, H, W) for images of any size, color or
+            gray.
         num_outputs: K; for a GPT-2 the number of tokens.
-        weights: see `load_model`.
-        vocab_size: of the tokenizer, which must be the model's own.
+        weights: name of the model; see `load_model`.
+        vocab_size: vocabulary size of the tokenizer, which must be the model's own.
         pooling: see `load_model`.
         dropout: probability of zeroing a feature in training, 0..1.
-        freeze: what does not learn; see `pellucid.train.freezing.freeze`. "output" trains the fresh layer
-            alone.
+        freeze: the layers to freeze; see `pellucid.train.freezing.freeze`. "output" trains only the new
+            layer.
 
     Raises:
         ModelError: see `load_model`.
-        ConfigError: the data are not what the model reads.
+        ConfigError: the model does not read this kind of data.
     """
     folder = find(weights)
     config, tensors = _config(folder), read_weights(folder)
@@ -166,10 +171,10 @@ def pretrained(
 
 
 def rebuild(architecture: Mapping[str, Any], num_outputs: int, dropout: float = 0.1) -> nn.Module:
-    """Build what `pretrained` built, for weights that have been trained further; nothing is looked for.
+    """Build the model that `pretrained` built, for fine-tuned weights; the pretrained files are not needed.
 
     Args:
-        architecture: the attribute of that name of what `pretrained` returned.
+        architecture: the attribute `architecture` of the model that `pretrained` returned.
         num_outputs: see `pretrained`.
         dropout: see `pretrained`.
     """
@@ -182,26 +187,30 @@ def rebuild(architecture: Mapping[str, Any], num_outputs: int, dropout: float = 
 def _suited(
     architecture: Architecture, input_shape: tuple[int, ...], vocab_size: int | None, num_outputs: int
 ) -> Architecture:
-    """Fit an architecture to the data, as far as that can be."""
+    """Adapt an architecture to the data.
+
+    Raises:
+        ConfigError: the model does not read this kind of data.
+    """
     if architecture.image_shape:
         if len(input_shape) != 3:
             raise ConfigError(f"This model reads images (C, H, W), received inputs of shape {input_shape}.")
         return replace(architecture, image_shape=input_shape, num_classes=0)
     if len(input_shape) != 1 or vocab_size != architecture.vocab_size:
         raise ConfigError(
-            f"This model reads texts as its own {architecture.vocab_size:,} tokens, received inputs of shape "
-            f"{input_shape} and {vocab_size or 'no'} tokens.",
-            remedy="data.text.tokenizer=null, so that the model's own tokenizer is used",
+            f"This model expects texts in its own vocabulary of {architecture.vocab_size:,} tokens, received "
+            f"inputs of shape {input_shape} and {vocab_size or 'no'} tokens.",
+            remedy="data.text.tokenizer=null, to use the model's own tokenizer",
         )
     if architecture.family == "gpt2" and num_outputs != architecture.vocab_size:
         raise ConfigError(
-            f"A GPT-2 goes on writing texts, and is asked for {num_outputs:,} outputs.",
+            f"A GPT-2 expects {architecture.vocab_size:,} outputs, one per token, received {num_outputs:,}.",
             remedy="--set objective.name=language_model, or a model of the type bert",
         )
     return architecture
 
 
-# ---- reading its files ---------------------------------------------------------------------------
+# ---- reading the files ---------------------------------------------------------------------------
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -223,7 +232,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def _described(
     folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], pooling: str | None
 ) -> tuple[Architecture, TextInputs | ImageInputs, list[int] | None]:
-    """What a model is made of, what it reads, and the order of its tokens."""
+    """Return the architecture, the preprocessing, and the published id of each token (None for images)."""
     with _blaming(folder):
         architecture = read(config, tensors)
     if architecture.image_shape:
@@ -239,7 +248,7 @@ def _described(
 
 @contextmanager
 def _blaming(folder: Path) -> Iterator[None]:
-    """Let what cannot be done with a model's files name the folder they are in."""
+    """Turn a ValueError about a model's files into a ModelError that names their folder."""
     try:
         yield
     except ValueError as error:
@@ -247,15 +256,15 @@ def _blaming(folder: Path) -> Iterator[None]:
 
 
 def _pooling(folder: Path, steps: Sequence[str]) -> str:
-    """How a sentence encoder makes one vector of a text; the mean for a model that says nothing of it.
+    """Return the pooling of a sentence encoder; the mean if its files do not state one.
 
     Raises:
-        ModelError: in a way that is not known here.
+        ModelError: the pooling is not supported.
     """
     if unknown := [step for step in steps if step not in KNOWN_STEPS]:
         raise ModelError(
-            f"{folder / STEPS} asks for {', '.join(unknown)}; known are {', '.join(KNOWN_STEPS)}.",
-            remedy='load_model(..., pooling="mean"), whose vectors are those without',
+            f"{folder / STEPS} lists {', '.join(unknown)}; supported are {', '.join(KNOWN_STEPS)}.",
+            remedy='load_model(..., pooling="mean"), which leaves these modules out',
         )
     stated = read_json(folder, POOLING) or {"pooling_mode_mean_tokens": True}
     prefix, known = "pooling_mode_", {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
@@ -263,7 +272,7 @@ def _pooling(folder: Path, steps: Sequence[str]) -> str:
     if len(modes) == 1 and modes <= set(known):
         return known[modes.pop()]
     raise ModelError(
-        f"{folder / POOLING} asks for {', '.join(sorted(modes)) or 'nothing'}; known are {', '.join(known)}.",
+        f"{folder / POOLING} states {', '.join(sorted(modes)) or 'none'}; supported are {', '.join(known)}.",
         remedy='load_model(..., pooling="mean")',
     )
 

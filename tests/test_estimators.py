@@ -42,7 +42,7 @@ def test_regression_beats_the_mean():
 
 def test_what_does_not_fit_is_named():
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ModelError, match="holds 9 values, X has 4"):
+    with pytest.raises(ModelError, match="expects 9 features, but X has 4"):
         Classifier("cnn", input_shape=(1, 3, 3)).fit(X, y)
     with pytest.raises(UnknownNameError, match="Did you mean 'mlp'"):
         Classifier("mpl").fit(X, y)

@@ -2,7 +2,7 @@
 
 `find` returns the builder of a model by name; `BUILDERS` holds all of them; `register` adds one. A new file
 of this package with a dict `BUILDERS` is found without being listed here. Imports torch and `pellucid.nn`
-only, so a model file copied together with `nn/` runs on torch alone.
+only, so a model file copied together with `nn/` needs only torch.
 """
 
 from pellucid.models.autoencoder import Autoencoder, autoencoder

@@ -1,13 +1,13 @@
-"""Models that others have trained, built out of the blocks of `pellucid.nn`.
+"""Architectures of published pretrained models, built from the blocks of `pellucid.nn`.
 
     bert         tokens (B, T) -> blocks -> pool -> vectors (B, C)             TextEncoder
     gpt2         tokens (B, T) -> causal blocks -> logits (B, T, V)            PretrainedGPT
-    vit, timm    images (B, 3, H, W) -> blocks -> class token -> vectors (B, C), or logits with their own head
+    vit, timm    images (B, 3, H, W) -> blocks -> class token -> vectors (B, C), or logits with a head
 
-`make` builds one with fresh weights; `pellucid.models.conversion` gives it those it is known for, and it
-then computes what the original computes.
+`make` builds a model with new weights. `pellucid.models.conversion` copies the published weights into it; its
+outputs are then equal to those of the original.
 
-Shapes: B batch, T tokens, S = T + 2 tokens with their frame, C embed_dim, V vocab_size, K classes.
+Shapes: B batch, T tokens, S = T + 2 tokens with [CLS] and [SEP], C embed_dim, V vocab_size, K classes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
 
 FRAME = 2
-"""Tokens that `TextEncoder` puts around a text."""
+"""Number of tokens that `TextEncoder` adds to a text: [CLS] and [SEP]."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
@@ -41,23 +41,23 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a model is made of, in the words used here; plain values, to be kept beside its weights.
+    """The architecture of a pretrained model as plain values, which are saved with its weights.
 
     Attributes:
         family: bert, gpt2, vit or timm.
         embed_dim: C.
-        num_layers: blocks.
-        num_heads: attention heads of each.
-        mlp_dim: hidden units of their MLPs.
-        eps: of the layer norms.
+        num_layers: number of blocks.
+        num_heads: attention heads per block.
+        mlp_dim: hidden units of the MLPs.
+        eps: epsilon of the layer norms.
         activation: one of `ACTIVATIONS`.
         vocab_size: V; 0 for images.
-        max_seq_len: positions there are; 0 for images.
+        max_seq_len: number of positions; 0 for images.
         image_shape: (3, H, W); () for texts.
         patch_size: side of a patch in pixels; 0 for texts.
-        pooling: what makes one vector of a text; see `TextEncoder`.
-        unit_length: whether that vector is divided by its length.
-        num_classes: K of the head it came with; 0 without.
+        pooling: pooling of a text encoder; see `TextEncoder`.
+        unit_length: whether the pooled vector is divided by its length.
+        num_classes: K of the published head; 0 without a head.
     """
 
     family: str
@@ -76,16 +76,20 @@ class Architecture:
     num_classes: int = 0
 
     def state(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
+        """Return all attributes as plain JSON values."""
         return {**asdict(self), "image_shape": list(self.image_shape)}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Architecture:
-        """Make it again from `state()`."""
+        """Return the architecture that `state()` describes."""
         return cls(**{**state, "image_shape": tuple(state["image_shape"])})
 
     def blocks(self, dropout: float, *, norm_first: bool = True, causal: bool = False) -> nn.ModuleList:
-        """Its transformer blocks, with fresh weights."""
+        """Make the transformer blocks with new weights.
+
+        Raises:
+            ValueError: the activation is not one of `ACTIVATIONS`.
+        """
         options = {"mlp_dim": self.mlp_dim, "dropout": dropout, "norm_first": norm_first, "causal": causal}
         activation = lookup("activation of a pretrained model", self.activation, ACTIVATIONS)
         made = [TransformerBlock(self.embed_dim, self.num_heads, **options) for _ in range(self.num_layers)]
@@ -94,7 +98,7 @@ class Architecture:
         return nn.ModuleList(made)
 
     def finish(self, model: nn.Module) -> None:
-        """Give all layer norms of a model their eps."""
+        """Set the epsilon of all layer norms of a model."""
         for layer in model.modules():
             if isinstance(layer, nn.LayerNorm):
                 layer.eps = self.eps
@@ -106,17 +110,16 @@ class Architecture:
 class TextEncoder(nn.Module):
     """BERT without its head (Devlin et al. 2019), or a sentence encoder (Reimers and Gurevych 2019).
 
-    It reads texts as tokens alone and puts their frame, [CLS] and [SEP], around them itself: these are
-    tokens 2 and 3, the beginning and end of a text. All texts are of the first of BERT's two token types.
+    Inputs are the tokens of a text without special tokens; the model adds [CLS] and [SEP] itself (tokens 2
+    and 3, BOS and EOS). All tokens have the first of BERT's two token types.
 
     Args:
-        architecture: of the family bert.
+        architecture: an architecture of the family bert.
         dropout: probability of zeroing a feature in training, 0..1.
 
     Attributes:
-        max_seq_len: the greatest T.
-        pooling: what makes one vector of S: mean or max over content, frame included, or cls, the vector of
-            [CLS].
+        max_seq_len: the maximum T.
+        pooling: mean or max over the content including [CLS] and [SEP], or cls, the vector of [CLS].
     """
 
     def __init__(self, architecture: Architecture, dropout: float = 0.1):
@@ -135,13 +138,13 @@ class TextEncoder(nn.Module):
         return F.normalize(pooled, dim=1) if self.unit_length else pooled
 
     def encode(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        """Return the vector of every token, without those of the frame."""
+        """Return the vector of every token, without [CLS] and [SEP]."""
         return self._hidden(tokens)[0][:, 1:-1]
 
     def _hidden(self, tokens: Tensor) -> tuple[Float[Tensor, "B S C"], Bool[Tensor, "B S"]]:
         check_length("A pretrained text encoder", tokens.shape[1], self.max_seq_len)
         lengths = (tokens != PAD).sum(1, keepdim=True)  # (B, 1)
-        vectors = self.embedding(tokens)  # (B, T, C): one for each token that was given, for all to see
+        vectors = self.embedding(tokens)  # (B, T, C)
         x = self.dropout(self.embedding_norm(self.positions(self._framed(vectors, lengths))))  # (B, S, C)
         content = torch.arange(x.shape[1], device=x.device) < lengths + FRAME  # (B, S)
         for block in self.blocks:
@@ -149,7 +152,7 @@ class TextEncoder(nn.Module):
         return x, content
 
     def _framed(self, vectors: Tensor, lengths: Int[Tensor, "B 1"]) -> Float[Tensor, "B S C"]:
-        """Put the vector of BOS before each text and that of EOS after its last token."""
+        """Put the vector of BOS before each text, and the vector of EOS after its last token."""
         first, last = self.embedding.weight[BOS], self.embedding.weight[EOS]  # (C,)
         edge = vectors.new_zeros(len(vectors), 1, self.embed_dim)
         x = torch.cat([edge + first, vectors, edge], dim=1)  # (B, S, C)
@@ -158,7 +161,11 @@ class TextEncoder(nn.Module):
 
 
 class OpenVocabulary(TokenEmbedding):
-    """An embedding with tokens that its model was never trained on, and therefore never predicts."""
+    """An embedding with tokens that the model was not trained on and never predicts.
+
+    Attributes:
+        never: (V,), added to the logits; large and negative for these tokens, else 0.
+    """
 
     never: Tensor
 
@@ -171,14 +178,14 @@ class OpenVocabulary(TokenEmbedding):
 
 
 class PretrainedGPT(GPT):
-    """A GPT-2 (Radford et al. 2019) that may have tokens it was never trained on.
+    """A GPT-2 (Radford et al. 2019) that may have tokens it was not trained on.
 
     Args:
-        architecture: of the family gpt2.
+        architecture: an architecture of the family gpt2.
         dropout: probability of zeroing a feature in training, 0..1.
 
     Attributes:
-        architecture: as plain values, to build it again from.
+        architecture: the architecture as plain values, from which the model can be rebuilt.
     """
 
     def __init__(self, architecture: Architecture, dropout: float = 0.1):
@@ -192,16 +199,16 @@ class PretrainedGPT(GPT):
 
 
 class PretrainedClassifier(nn.Module):
-    """A fresh linear layer on top of a pretrained encoder; returns logits.
+    """A new linear layer on top of a pretrained encoder; returns logits.
 
     Args:
-        encoder: what makes vectors (B, C) of a batch.
-        architecture: of the encoder.
+        encoder: a model that maps a batch to vectors (B, C).
+        architecture: architecture of the encoder.
         num_classes: K.
         dropout: probability of zeroing a feature before the logits in training, 0..1.
 
     Attributes:
-        architecture: as plain values, to build it again from.
+        architecture: the architecture as plain values, from which the model can be rebuilt.
     """
 
     def __init__(
@@ -218,12 +225,12 @@ class PretrainedClassifier(nn.Module):
         return self.output(self.dropout(self.encoder(inputs)))
 
     def encode(self, inputs: Tensor) -> Float[Tensor, "B T C"]:
-        """Return the vector of every token or patch; see the encoder."""
+        """Return the vector of every token or patch; see `TextEncoder.encode` and `ViT.encode`."""
         return self.encoder.encode(inputs)
 
 
 def make(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
-    """Build a model with fresh weights; `fill` gives it those it is known for."""
+    """Build a model with new weights; `pellucid.models.conversion.fill` copies the published ones into it."""
     model = _MAKERS[architecture.family](architecture, dropout)
     architecture.finish(model)
     return model
@@ -232,15 +239,16 @@ def make(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | Pret
 def make_classifier(
     architecture: Architecture, num_classes: int, dropout: float = 0.1
 ) -> PretrainedClassifier:
-    """Build a classifier around a model with fresh weights, which is its `encoder`.
+    """Build a classifier with a new model as its `encoder`; see `make`.
 
     Raises:
-        ValueError: the model is no encoder.
+        ValueError: the model is not an encoder.
     """
     encoder = make(replace(architecture, num_classes=0, unit_length=False), dropout)
     if isinstance(encoder, PretrainedGPT):
         raise ValueError(
-            "A GPT-2 goes on writing texts and makes no classifier: try a model of the type bert."
+            "A classifier expects an encoder, received a GPT-2, which generates texts. "
+            "Try a model of the type bert."
         )
     return PretrainedClassifier(encoder, architecture, num_classes, dropout)
 

@@ -1,8 +1,8 @@
-"""From the weights that others publish to ours: where each tensor belongs.
+"""Conversion of published weights: copy each tensor to its place in our models.
 
-`fill` copies the tensors into the model that `pellucid.models.architecture` makes of their architecture. One
-that is missing, left over or of another shape is an error: a model with some of its weights would look like
-one and know nothing.
+`fill` copies the tensors into a model that `pellucid.models.architecture` has made. A tensor that is missing,
+left over or of another shape is an error, because a model with only some of its weights would run and give
+useless outputs.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from pellucid.models.families import FAMILIES, Family, Tensors
 from pellucid.models.vit import ViT
 
 NEVER = -1e4
-"""Added to the logit of a token that cannot come next: its probability is 0 in every precision."""
+"""Added to the logits of tokens that are never predicted: their probability is 0 in every precision."""
 LISTED = 5
+"""Maximum number of problems in an error message."""
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def fill(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] | None = None) -> None:
-    """Copy their tensors into a model.
+    """Copy published tensors into a model.
 
-    Images may have another size or be grey: positions are then resized, and the weights of the colors added
-    up, which is what they make of a grey picture in three equal colors.
+    Images may have another size or be gray. The positions are then resized, and the weights of the color
+    channels summed, which gives the same outputs as a gray image in three equal channels.
 
     Args:
-        model: made from their architecture; changed in place.
+        model: a model of the published architecture; changed in place.
         family: one of `FAMILIES`.
-        tensors: by their names.
-        order: for texts, their number of each of our tokens; -1 for a token they do not have. None: all
-            tokens are numbered as theirs.
+        tensors: the tensors by their published names.
+        order: for texts, the published id of each of our tokens; -1 for a token that has none. None if all
+            ids are the same.
 
     Raises:
-        ValueError: names the tensors that are missing, left over, or of another shape.
+        ValueError: tensors are missing, left over or of another shape; the message names them.
     """
     spec = FAMILIES[family]
     theirs = _plain(tensors, spec)
@@ -58,17 +59,17 @@ def fill(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] |
         else:
             problems.append(f"{source} is {tuple(found.shape)}, expected {tuple(mine.shape)}")
     left = [name for name in theirs if name not in used and not re.fullmatch(spec.unused, name)]
-    problems += [f"{name} has no place in a model of the type {family}" for name in left]
+    problems += [f"{name} is not part of a model of the type {family}" for name in left]
     if problems:
         more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        raise ValueError(
-            f"The weights are not those of their config.json: {'; '.join(problems[:LISTED])}{more}."
-        )
+        raise ValueError(f"The weights do not match config.json: {'; '.join(problems[:LISTED])}{more}.")
 
 
 def _plain(tensors: Tensors, family: Family) -> dict[str, Tensor]:
-    """Their tensors under one spelling of their names, as (out, in), and BERT's first token type put into
-    the positions: both are added to every token."""
+    """Normalize published tensors: one spelling of names, and weights as (out, in).
+
+    BERT's first token type is added to the positions, because both are added to every token.
+    """
     plain = {}
     for name, tensor in tensors.items():
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix(family.prefix))
@@ -82,7 +83,7 @@ def _plain(tensors: Tensors, family: Family) -> dict[str, Tensor]:
 
 
 def _source(name: str, names: Mapping[str, str]) -> str:
-    """Their name for one of our tensors, with the third of it that is meant."""
+    """Return the published name of one of our tensors, with `#n` if it is the n-th third of that tensor."""
     block = _BLOCK.match(name)
     name = _BLOCK.sub("blocks.*.", name, count=1)
     module, _, kind = name.rpartition(".")
@@ -98,7 +99,7 @@ def _part(tensor: Tensor, third: str) -> Tensor:
 
 
 def _fitted(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | None) -> Tensor:
-    """Bring a tensor to the vocabulary, or to the images, of a model."""
+    """Adapt a tensor to the vocabulary or the image shape of a model."""
     if name == "embedding.weight" and order is not None:
         return rearranged(tensor, order)
     if not isinstance(model, ViT):
@@ -115,22 +116,35 @@ def _fitted(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | 
 
 
 def rearranged(embedding: Tensor, order: Sequence[int]) -> Tensor:
-    """Put the rows of an embedding (V, C) in our order; a token of ours alone gets zeros.
+    """Return the rows of an embedding (V, C) in our order; a token without a published id gets zeros.
+
+    Args:
+        embedding: the published embedding.
+        order: the row of each of our tokens, or -1.
 
     Raises:
-        ValueError: there are tokens without a row.
+        ValueError: an id has no row.
     """
     if max(order) >= len(embedding):
-        raise ValueError(f"The tokenizer has {max(order) + 1:,} tokens, and the weights {len(embedding):,}.")
+        raise ValueError(
+            f"The tokenizer has {max(order) + 1:,} tokens, but the embedding has {len(embedding):,} rows."
+        )
     rows = torch.tensor(order)
     found = embedding[rows.clamp(min=0)]
     return found.masked_fill(rows[:, None] < 0, 0.0)
 
 
 def resized(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Resize the positions (1 + N, C) of a class token and a square of N patches to another grid.
+    """Resize the positions (1 + N, C) of a class token and a square grid of N patches to another grid.
 
-    Bicubic, as Dosovitskiy et al. (2021, section 3.2) do for pictures of another size.
+    Bicubic interpolation, as in Dosovitskiy et al. (2021, section 3.2) for images of another size.
+
+    Args:
+        positions: the published position embeddings.
+        grid: number of patches (down, across).
+
+    Returns:
+        (1 + down * across, C).
     """
     side = round((len(positions) - 1) ** 0.5)
     if (side, side) == grid:

@@ -1,6 +1,6 @@
-"""What others publish: the types of models that are known here, and what is known of them.
+"""Supported families of published models: their configs and the names of their tensors.
 
-`read` says what a config.json means in the words used here; the names of the tensors are in `FAMILIES`.
+`read` converts a config.json to an `Architecture`; `FAMILIES` holds the names of the tensors.
 
 Sources: the checkpoints of Hugging Face transformers (bert, gpt2, vit) and of timm (vit_*).
 """
@@ -20,26 +20,26 @@ Tensors = Mapping[str, Tensor]
 
 
 def read(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
-    """Say in the words used here what a model of theirs is made of.
+    """Return the architecture of a published model.
 
     Args:
-        config: its config.json.
-        tensors: its weights, which know some sizes best.
+        config: the content of its config.json.
+        tensors: its weights; some dimensions are taken from their shapes.
 
     Raises:
-        ValueError: the type of model is not known here, or has something that is not.
+        ValueError: the model type or one of its settings is not supported, or a key is missing.
     """
     try:
         return FAMILIES[family_of(config)].read(config, tensors)
     except KeyError as error:
-        raise ValueError(f"config.json: expected a key {error.args[0]!r}, and there is none.") from None
+        raise ValueError(f"config.json: expected a key {error.args[0]!r}, but it is missing.") from None
 
 
 def family_of(config: Mapping[str, Any]) -> str:
-    """Return the name of a model's family.
+    """Return the family of a published model: a key of `FAMILIES`.
 
     Raises:
-        ValueError: it is none of `FAMILIES`.
+        ValueError: the model type is not supported.
     """
     kind = str(config.get("model_type") or config.get("architecture") or "")
     if kind in FAMILIES and kind != "timm":
@@ -47,7 +47,7 @@ def family_of(config: Mapping[str, Any]) -> str:
     if re.fullmatch(r"vit_\w*patch\d+\w*", kind):
         return "timm"
     raise ValueError(
-        f"config.json: the model type is {kind or 'not stated'!r}; known are bert, gpt2, vit, and timm's "
+        f"config.json: the model type is {kind or 'not stated'!r}; supported are bert, gpt2, vit, and timm's "
         "vit_*_patch*."
     )
 
@@ -100,14 +100,16 @@ def _read_vit(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
 
 
 def _read_timm(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
-    """timm states the picture alone; the sizes are those of the tensors. Heads are 64 wide, and never more
-    than 16: those of the huge and giant models are wider."""
+    """Read a config of timm, which only states the image size; the dimensions come from the tensors.
+
+    A head has 64 features, except that there are at most 16 heads: the huge and giant models have wider ones.
+    """
     if config.get("global_pool", "token") != "token":
-        raise ValueError(f"config.json: global_pool is {config['global_pool']!r}; known is 'token'.")
+        raise ValueError(f"config.json: global_pool is {config['global_pool']!r}; supported is 'token'.")
     patches = tensors.get("patch_embed.proj.weight")
     hidden = tensors.get("blocks.0.mlp.fc1.weight")
     if patches is None or hidden is None:
-        raise ValueError("The weights are no ViT of timm: patch_embed.proj or blocks.0.mlp.fc1 is missing.")
+        raise ValueError("Expected a timm ViT, but the weights lack patch_embed.proj or blocks.0.mlp.fc1.")
     embed_dim, head = len(patches), tensors.get("head.weight")
     blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
     return Architecture(
@@ -125,29 +127,30 @@ def _read_timm(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
 
 
 def _expect(config: Mapping[str, Any], **known: Any) -> None:
-    """Refuse a setting that would need something not built here; one that is not stated is the usual one."""
+    """Refuse unsupported settings; a setting that is missing has its default."""
     for key, value in known.items():
         if config.get(key, value) != value:
-            raise ValueError(f"config.json: {key} is {config[key]!r}; known is {value!r} alone.")
+            raise ValueError(f"config.json: {key} is {config[key]!r}; only {value!r} is supported.")
 
 
 def _sides(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-# ---- what their tensors are called --------------------------------------------------------------
+# ---- names of tensors ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models of one type.
+    """A family of published models.
 
     Attributes:
-        read: (their config, their tensors) -> architecture.
-        names: our names -> theirs; * is the number of a block, #n the n-th third of a joint projection.
-        prefix: what their names may begin with.
-        unused: a pattern of tensors that are not needed.
-        transposed: a pattern of weights that they keep as (in, out).
+        read: (config, tensors) -> architecture.
+        names: our names -> published names; * is the index of a block, #n the third n = 0..2 of a joint
+            projection.
+        prefix: optional prefix of the published names.
+        unused: regular expression for tensors that are not needed.
+        transposed: regular expression for weights that are published as (in, out).
     """
 
     read: Callable[[Mapping[str, Any], Tensors], Architecture]
@@ -237,4 +240,4 @@ FAMILIES: dict[str, Family] = {
         unused=_HEADS,
     ),
 }
-"""Types of models that are known, by the `model_type` of their configuration."""
+"""Supported families by the `model_type` in their config.json."""

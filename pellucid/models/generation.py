@@ -231,14 +231,14 @@ class _Search:
         among_best = torch.arange(2 * self.beams, device=scores.device) < self.beams
         ending = tokens == EOS
         self._end(texts, scores.masked_fill(~(ending & among_best), NEVER), step + 1)
-        going_on = scores.masked_fill(ending, NEVER)
-        self.live_scores, kept = going_on.topk(self.beams, dim=1)  # (B, N)
-        self.live = texts.gather(1, kept[:, :, None].expand(-1, -1, self.limit))
+        continuing = scores.masked_fill(ending, NEVER)
+        self.live_scores, best = continuing.topk(self.beams, dim=1)  # (B, N)
+        self.live = texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
         self.done = self.done | (self.ended_scores > NEVER).all(1)
         if step + 1 == self.limit:
             self._end(self.live, self.live_scores, self.limit)
         first = torch.arange(examples, device=scores.device)[:, None] * self.beams
-        return (first + parents.gather(1, kept)).flatten()
+        return (first + parents.gather(1, best)).flatten()
 
     def _end(self, texts: Tensor, scores: Tensor, length: int) -> None:
         """Keep the best N of the ended texts and these; examples that are done do not change."""

@@ -82,15 +82,15 @@ class UNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         self._check(x)
-        maps, kept = self._padded(x), []
+        maps, skips = self._padded(x), []
         for level in self.down:
             maps = level(maps)
-            kept.append(maps)
+            skips.append(maps)
             maps = F.max_pool2d(maps, 2)
         maps = self.lowest(maps)
         for enlarge, level in zip(self.enlarge, self.up, strict=True):
             doubled = enlarge(F.interpolate(maps, scale_factor=2))
-            maps = level(torch.cat([kept.pop(), doubled], dim=1))
+            maps = level(torch.cat([skips.pop(), doubled], dim=1))
         output = self.output(maps)[..., : x.shape[2], : x.shape[3]]
         return x - output if self.residual else output
 

@@ -67,8 +67,8 @@ def embedded(
     x = embedding(inputs)  # (B, T, C)
     if not dropout.training or not dropout.p or not isinstance(embedding, TokenEmbedding):
         return x
-    kept = dropout(x.new_ones(embedding.num_embeddings))  # (V,)
-    return x * kept[inputs][:, :, None]
+    mask = dropout(x.new_ones(embedding.num_embeddings))  # (V,)
+    return x * mask[inputs][:, :, None]
 
 
 class SeriesProjection(nn.Linear):

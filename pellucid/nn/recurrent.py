@@ -39,7 +39,7 @@ class RecurrentLayer(nn.Module):
         forward_rnn: the torch module that reads from the beginning to the end.
         backward_rnn: the one that reads from the end to the beginning, or None.
         explicit: False runs torch's kernels; True runs `unroll` and stores what it computes in `gates`.
-        gates: name -> (B, T, H), from the last explicit pass; names begin with `forward.` or `backward.`.
+        gates: name -> (B, T, H), from the last explicit pass; names start with `forward.` or `backward.`.
     """
 
     def __init__(self, cell: str, input_size: int, hidden_size: int, *, bidirectional: bool = False):
