@@ -111,7 +111,7 @@ def rows(count: int) -> Callable[[], float]:
 
     def epoch() -> float:
         model: nn.Module = mlp((32,), 10, size="tiny")
-        config, watch = TrainConfig(epochs=2, device="cpu", path="eager"), Epochs()
+        config, watch = TrainConfig(epochs=2, device="cpu", execution="eager"), Epochs()
         make = partial(optimizer, "adamw", lr=1e-3)
         Trainer(model, classification(), make, config, callbacks=[watch]).fit(learned_from)
         return watch.seconds[-1]

@@ -28,7 +28,7 @@ from pellucid.data.batches import Batches, MemoryRows
 from pellucid.models import CNN, MLP
 from pellucid.record import Run
 from pellucid.tasks.shared.supervised_objectives import classification
-from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
+from pellucid.train.callbacks import Memory, Monitor, NonFiniteGuard, Recorder, SignalHandler
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import cosine
 from pellucid.train.trainer import Trainer
@@ -72,9 +72,9 @@ def by_trainer(
         make(),
         classification(),
         partial(optimizer, "adamw", lr=LR),
-        TrainConfig(epochs=1, device="cpu", path="eager"),
+        TrainConfig(epochs=1, device="cpu", execution="eager"),
         schedule=cosine(len(batches)),
-        callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), Interrupt()],
+        callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), SignalHandler()],
     )
     start = time.perf_counter()
     trainer.fit(batches)

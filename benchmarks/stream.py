@@ -78,7 +78,7 @@ def trained(source: Rows) -> float:
     """Rows a second of an epoch."""
     torch.manual_seed(0)
     model = mlp((FEATURES,), CLASSES, hidden=(512, 256))
-    config = TrainConfig(epochs=1, device="cpu", path="bf16")
+    config = TrainConfig(epochs=1, device="cpu", execution="bf16")
     trainer = Trainer(model, classification(), partial(optimizer, "adamw", lr=1e-3), config)
     batches = Batches(source, BATCH, shuffle=True)
     began = time.perf_counter()

@@ -14,6 +14,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.errors import UnknownNameError
 from pellucid.evaluation import Outcome
+from pellucid.record.spec import task_for
 from pellucid.tasks.task import Answer
 
 SHORT = {
@@ -21,7 +22,8 @@ SHORT = {
     "batch_size": "train.batch_size",
     "seed": "train.seed",
     "device": "train.device",
-    "path": "train.path",
+    "execution": "train.execution",
+    "path": "train.execution",
     "lr": "optimizer.lr",
     "weight_decay": "optimizer.weight_decay",
     "optimizer": "optimizer.name",
@@ -31,10 +33,6 @@ SHORT = {
     "augment": "data.augment",
 }
 """The settings `fit` takes by a short name; all others go through `settings`."""
-
-
-SUPERVISED = ("classification", "multilabel", "regression")
-"""Objectives that follow from the target of a dataset."""
 
 
 class Run(record.Run):
@@ -115,8 +113,8 @@ def fit(
     own = model if isinstance(model, nn.Module) else None
     values: dict[str, Any] = {"model.name": runner.OWN_MODEL if own is not None else model}
     values["data.source"] = dataset.source.name if dataset is not None else data
-    if dataset is not None and dataset.task in SUPERVISED:
-        values["objective.name"] = dataset.task
+    if dataset is not None and (spec := task_for(dataset.task)):
+        values["objective.name"] = spec.name
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     config = Config(name=dataset.name.rsplit("/", 1)[-1] if dataset is not None else str(data)).patch(values)
     finished = runner.train(

@@ -14,34 +14,20 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, UsageError
+from pellucid.record.spec import find_spec
 
 ColumnKind = str
 """The name of a kind of column, a file in `pellucid/data/kinds`; checked when the data is opened."""
 
-OLD_KEYS = {"data.text.cut": "data.text.truncation", "data.text.hidden": "data.text.mask_prob"}
+OLD_KEYS = {
+    "data.text.cut": "data.text.truncation",
+    "data.text.hidden": "data.text.mask_prob",
+    "train.path": "train.execution",
+}
 """Keys of earlier versions and what they are called now."""
-
-
-ObjectiveName = Literal[
-    "classification",
-    "multilabel",
-    "regression",
-    "language_model",
-    "masked_language_model",
-    "words_ahead",
-    "seq2seq",
-    "span_denoising",
-    "reconstruction",
-    "elbo",
-    "adversarial",
-    "forecasting",
-    "metric_learning",
-    "anomaly",
-]
-"""What can be optimized; each is a task with its own data, measures and pictures."""
 
 
 class Section(BaseModel):
@@ -64,7 +50,7 @@ class Augment(Section):
 
 
 class TextConfig(Section):
-    """How texts become tokens; the vocabulary is learned from the training split alone."""
+    """How texts become tokens; the vocabulary is learned from the training split only."""
 
     tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
         default=None, description="None: words for a model that reads sequences, word counts for all others"
@@ -153,13 +139,25 @@ class ObjectiveConfig(Section):
     `loss` is a name in the loss catalogue, for what predicts a target; None: the usual one for the task.
     """
 
-    name: ObjectiveName = "classification"
+    name: str = Field(
+        default="classification", description="the task, or the package of one: my_project.my_task"
+    )
     options: dict[str, Any] = Field(default={}, description="e.g. {noise: 0.5}, {beta: 1.0}")
     loss: str | None = None
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     class_weights: bool = Field(default=False, description="weigh classes by their inverse frequency")
     l1: float = Field(default=0, ge=0, description="strength of the L1 penalty on weights")
     l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
+
+    @field_validator("name")
+    @classmethod
+    def _known_task(cls, name: str) -> str:
+        """Check that there is such a task; a package stays as it was written, an old name becomes the new."""
+        try:
+            spec = find_spec(name)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+        return name if "." in name else spec.name
 
 
 class PhaseOptimizer(Section):
@@ -210,10 +208,10 @@ class TrainConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    path: str = Field(
+    execution: str = Field(
         default="auto",
-        description="how a step is computed: auto (measured), eager, or some of bf16, channels_last, math, "
-        "compiled in this order, such as bf16_channels_last",
+        description="how a step is computed: auto (measured), eager, or a combination of bf16, "
+        "channels_last, math, compiled in this order, such as bf16_channels_last",
     )
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     clip_grad_norm: float | None = Field(default=None, gt=0)

@@ -70,7 +70,7 @@ class _Network(BaseEstimator):
         seed_everything(seed)
         self.network_ = builder(self._shape(X.shape[1]), num_outputs, **(self.options or {}))
         config = TrainConfig(
-            epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", path="eager"
+            epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", execution="eager"
         )
         batches = Batches(MemoryRows(self._inputs(X), targets), self.batch_size, seed=seed, shuffle=True)
         make = partial(optimizer, "adamw", lr=self.lr, weight_decay=self.weight_decay)

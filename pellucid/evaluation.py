@@ -7,7 +7,9 @@ An `Outcome` writes `evaluation/<split>.json` (metrics, summary, and the blocks 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from pellucid.batch import as_batch
 from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.train.execution import PATHS
-from pellucid.train.objective import Measures, Objective, means
+from pellucid.train.execution import execution_mode
+from pellucid.train.objective import Objective, read_logits
 
 EVALUATION, SAMPLES = "evaluation", "samples"
 
@@ -68,7 +71,7 @@ class Trained:
         objective: the objective, which measures the model.
         preprocess: converts rows to inputs, and holds the class names.
         device: the device to compute on.
-        path: name of the execution mode.
+        execution: name of the execution mode.
         task: name of the task it was trained for.
         folder: folder of its run; None while the run folder does not exist yet.
     """
@@ -77,19 +80,20 @@ class Trained:
     objective: Objective
     preprocess: Preprocess
     device: torch.device
-    path: str = "eager"
+    execution: str = "eager"
     task: str = "classification"
     folder: Path | None = None
 
 
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     """Return all outputs (N, ...) and targets on the CPU, in the order of the rows, in evaluation mode."""
-    how, outputs, targets = PATHS[trained.path], [], []
+    mode, outputs, targets = execution_mode(trained.execution), [], []
     with evaluating(trained.model):
-        for inputs, wanted in batches:
-            with how.computing(trained.device):
-                outputs.append(trained.model(how.batch(inputs.to(trained.device))).float().cpu())
-            targets.append(wanted)
+        for batch in batches:
+            with mode.computing(trained.device):
+                made = trained.objective.forward(trained.model, mode.place_batch(batch, trained.device))
+            outputs.append(read_logits(made).float().cpu())
+            targets.append(as_batch(batch).targets)
     given, wanted = torch.cat(outputs), torch.cat(targets)
     order = batches.row_order()
     if order is None:
@@ -98,13 +102,9 @@ def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:
     return given[back], wanted[back]
 
 
-def measure(trained: Trained, batches: Batches) -> dict[str, float]:
-    """Return the mean of every metric of the objective over the batches, in evaluation mode."""
+def measure(trained: Trained, batches: Iterable[Any]) -> dict[str, float]:
+    """Return every measure and metric of the objective over the batches, in evaluation mode."""
+    mode = execution_mode(trained.execution)
+    placed = (mode.place_batch(batch, trained.device) for batch in batches)
     with evaluating(trained.model):
-        return means(_measure(trained, *batch) for batch in batches)
-
-
-def _measure(trained: Trained, inputs: Tensor, targets: Tensor) -> Measures:
-    how, device = PATHS[trained.path], trained.device
-    with how.computing(device):
-        return trained.objective.measure(trained.model, (how.batch(inputs.to(device)), targets.to(device)))
+        return trained.objective.evaluate(trained.model, placed, partial(mode.computing, trained.device))

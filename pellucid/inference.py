@@ -13,7 +13,7 @@ from pellucid.errors import ModelError, UnknownNameError
 from pellucid.evaluation import Outcome
 from pellucid.record import Run
 from pellucid.runner import find_judge, load_trained, prepare
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.prepared import EVALUATED
 from pellucid.tasks.shared.supervised import Prediction
 from pellucid.tasks.task import Answer
@@ -43,7 +43,7 @@ def evaluate(
     prepared = prepare(config, dataset, trained.preprocess)
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))
-    return TASKS[trained.task].evaluate(trained, prepared, split, find_judge(config, run.path.parent))
+    return get_task(trained.task).evaluate(trained, prepared, split, find_judge(config, run.path.parent))
 
 
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
@@ -59,7 +59,7 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
         ModelError, BadDataError: the inputs do not have the form of the training data.
     """
     trained = load_trained(run, model)
-    return TASKS[trained.task].predict(trained, inputs, **options)
+    return get_task(trained.task).predict(trained, inputs, **options)
 
 
 def input_path(text: str) -> Path:

@@ -20,7 +20,7 @@ from pellucid.data.sources import toy
 from pellucid.errors import ConfigError, ModelError, UnknownNameError
 from pellucid.record import Run
 from pellucid.runner import components
-from pellucid.train.callbacks import Interrupt
+from pellucid.train.callbacks import SignalHandler
 from pellucid.train.checkpoint import begin_from
 from pellucid.train.trainer import Trainer
 
@@ -56,7 +56,11 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_from_another(runs: Path) -> None:
     config = Config.parse(
-        {"name": "moons", "model": {"name": "mlp", "size": "tiny"}, "train": {"epochs": 3, "path": "eager"}}
+        {
+            "name": "moons",
+            "model": {"name": "mlp", "size": "tiny"},
+            "train": {"epochs": 3, "execution": "eager"},
+        }
     )
     data = toy.moons(n=300, seed=0)
     first = runner.train(config, runs=runs, dataset=data)
@@ -98,7 +102,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(source: Path, name: str, model: dict[str, Any], **sections: Any) -> Config:
-    train = {"epochs": 2, "batch_size": 16, "path": "eager", "device": "cpu"}
+    train = {"epochs": 2, "batch_size": 16, "execution": "eager", "device": "cpu"}
     return Config.parse(
         {
             "name": name,
@@ -160,7 +164,7 @@ def test_a_classifier_reads_the_tokens_of_the_language_model_it_begins_from(
     assert runner.find_lr(frozen, beside).lr > 0
 
 
-class StopsAtStep3(Interrupt):
+class StopsAtStep3(SignalHandler):
     """Asks to stop in the middle, as Ctrl-C does."""
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -173,7 +177,7 @@ def test_what_began_goes_on_and_predicts_without_where_it_began(
 ) -> None:
     begun = classifier(reviews, **{"optimizer.lr": 1e-2, "train.epochs": 4})
     whole = runner.train(begun, runs=beside)
-    monkeypatch.setattr(components, "Interrupt", StopsAtStep3)
+    monkeypatch.setattr(components, "SignalHandler", StopsAtStep3)
     stopped = runner.train(begun, runs=beside)
     monkeypatch.undo()
     shutil.rmtree(beside / written.id)

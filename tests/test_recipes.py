@@ -16,7 +16,7 @@ from pellucid.recipes import find, names
 from pellucid.record import Run
 from pellucid.runner import components
 from pellucid.study import Study
-from pellucid.train.callbacks import Interrupt
+from pellucid.train.callbacks import SignalHandler
 from pellucid.train.trainer import Trainer
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -83,7 +83,7 @@ ASKED: dict[str, tuple[Any, int]] = {
 
 
 def small(name: str, **changes: Any) -> Any:
-    return find(name).patch({"train.epochs": 1, "train.path": "eager", **SMALL[name], **changes})
+    return find(name).patch({"train.epochs": 1, "train.execution": "eager", **SMALL[name], **changes})
 
 
 def test_every_recipe_is_tried() -> None:
@@ -129,7 +129,7 @@ def test_generated_images_are_saved_where_asked(mirror: Path, runs: Path, tmp_pa
         inference.predict(run, 5, sed=1)
 
 
-class StopsAtStep5(Interrupt):
+class StopsAtStep5(SignalHandler):
     """Asks to stop in the middle, as Ctrl-C does."""
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -145,7 +145,7 @@ def test_recipe_resumes_bit_for_bit(
 ) -> None:
     config = small(name, **{"train.max_steps": 12, "train.epochs": 9, "train.batch_size": 32})
     whole = runner.train(config, runs=runs / "whole")
-    monkeypatch.setattr(components, "Interrupt", StopsAtStep5)
+    monkeypatch.setattr(components, "SignalHandler", StopsAtStep5)
     stopped = runner.train(config, runs=runs / "parts")
     assert stopped.status == "interrupted"
     monkeypatch.undo()

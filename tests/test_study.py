@@ -28,12 +28,12 @@ from pellucid.record.run import list_runs
 from pellucid.runner import components
 from pellucid.runner import run_study as studying
 from pellucid.study import Study, read
-from pellucid.train.callbacks import Interrupt
+from pellucid.train.callbacks import SignalHandler
 from pellucid.train.trainer import Trainer
 from tests.report.conftest import Page
 
 METRIC = "test/accuracy"
-LEARNING = {"optimizer.lr": 0.01, "train.path": "eager"}
+LEARNING = {"optimizer.lr": 0.01, "train.execution": "eager"}
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +171,7 @@ def test_a_link_out_of_the_folder_of_runs_is_not_drawn(finished: Run, tmp_path: 
 # ---- interruptions -----------------------------------------------------------------------------------
 
 
-class StopsSecondPart(Interrupt):
+class StopsSecondPart(SignalHandler):
     """Asks to stop in the middle of the second part, as Ctrl-C does."""
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -182,7 +182,7 @@ class StopsSecondPart(Interrupt):
 def test_a_study_stopped_within_a_part_goes_on_where_it_was(
     seeds: Study, finished: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
+    monkeypatch.setattr(components, "SignalHandler", StopsSecondPart)
     stopped = runner.train_study(seeds, runs=runs)
     monkeypatch.undo()
     assert (stopped.status, stopped.facts["stop_reason"]) == ("interrupted", "received SIGINT")
@@ -231,7 +231,7 @@ def test_a_finished_study_is_left_as_it_is(seeds: Study, finished: Run) -> None:
 def test_other_settings_are_refused_on_resume_unless_they_are_meant(
     seeds: Study, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
+    monkeypatch.setattr(components, "SignalHandler", StopsSecondPart)
     stopped = runner.train_study(seeds, runs=runs)
     monkeypatch.undo()
     other = seeds.patch({"train.epochs": 2})
@@ -363,7 +363,7 @@ def test_a_study_file_trains_is_interrupted_and_goes_on(
 ) -> None:
     path = tmp_path / "flowers.yaml"
     path.write_text(seeds.to_yaml(), encoding="utf-8")
-    monkeypatch.setattr(components, "Interrupt", StopsSecondPart)
+    monkeypatch.setattr(components, "SignalHandler", StopsSecondPart)
     stopped = typed("train", path, "--runs", runs)
     monkeypatch.undo()
     assert stopped.exit_code == 130

@@ -10,7 +10,7 @@ from said import Clock
 
 from pellucid.config import Config
 from pellucid.recipes import find
-from pellucid.runner.components import choose_path, make_trainer, updates
+from pellucid.runner.components import choose_execution, make_trainer, updates
 from pellucid.runner.setup import make_ready
 from pellucid.train.callbacks import Callback, NonFiniteGuard
 from pellucid.train.trainer import Trainer
@@ -43,12 +43,12 @@ def main(data: str, config: Config) -> None:
     ready = make_ready(config, Path("runs"))
     prepared, batches = ready.prepared, ready.prepared.training_batches()
     per_epoch, steps = updates(config, batches)
-    tuned = choose_path(config, prepared, ready.model, ready.objective)
+    tuned = choose_execution(config, prepared, ready.model, ready.objective)
     if data == "mnist":
         clock = Clock()  # images are there for the others, too
     torch.set_num_threads(tuned.threads.value)
     callbacks = [NonFiniteGuard(), Measure(clock, prepared.batches("test"))]
-    plan = config.patch({"train.path": tuned.path.value})
+    plan = config.patch({"train.execution": tuned.execution.value})
     make_trainer(plan, ready.model, ready.objective, steps, per_epoch, callbacks).fit(batches)
 
 

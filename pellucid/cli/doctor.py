@@ -79,7 +79,7 @@ def _training() -> str:
     from pellucid.data.sources.toy import moons
 
     config = Config.parse(
-        {"name": "doctor", "train": {"epochs": 20, "path": "eager"}, "optimizer": {"lr": 0.01}}
+        {"name": "doctor", "train": {"epochs": 20, "execution": "eager"}, "optimizer": {"lr": 0.01}}
     )
     with tempfile.TemporaryDirectory() as folder:
         run = runner.train(config, runs=folder, dataset=moons(n=500, seed=0))

@@ -71,7 +71,7 @@ def _show(config: Config, found: Profiled, console: Console) -> None:
             "that matrix products reach here."
         )
     tuned = found.tuned
-    console.print(f"Path {tuned.path.value}: {tuned.path.reason}.", style="dim", markup=False)
+    console.print(f"Path {tuned.execution.value}: {tuned.execution.reason}.", style="dim", markup=False)
     console.print(f"{tuned.threads.value} threads: {tuned.threads.reason}.", style="dim", markup=False)
     console.print()
     for finding in found.findings:

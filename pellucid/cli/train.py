@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 """Metrics that fit beside each other."""
-GIVEN = {
-    "language_model": '"The beginning of a text"',
-    "masked_language_model": '"A text with a [MASK] in it"',
-    "words_ahead": '"A few words"',
-    "seq2seq": '"A text"',
-    "span_denoising": '"A text with a [MASK] in it"',
-    "adversarial": "16 --set folder=images",
-    "reconstruction": "INPUT --set folder=images",
-    "elbo": "INPUT --set folder=images",
-}
-"""What `predict` is to be given, where it is not an input like those learned from."""
 
 
 def run(
@@ -202,7 +191,7 @@ def show(run: Run, console: Console) -> None:
     for name in (shown := run.headline[: COLUMNS if parts is None else 1]):
         table.add_column(name, justify="right")
     for label, values in comparisons(run, shown).items():
-        table.add_row(label, *(measures.written(name, values.get(name)) for name in shown))
+        table.add_row(label, *(measures.written(name, values.get(name), run.spec) for name in shown))
     console.print()
     console.print(table)
     if parts is not None:
@@ -215,13 +204,12 @@ def show(run: Run, console: Console) -> None:
             console.print(f"Try: {finding.remedy}", markup=False)
     target = run.facts.get("target")
     if target is not None:
-        goal = measures.written(target["metric"], target["value"])
+        goal = measures.written(target["metric"], target["value"], run.spec)
         console.print(f"Target {target['metric']} {goal}: {run.verdict}.")
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
     console.print(f"Report: {run.path / 'report.html'}")
-    given = GIVEN.get(run.task, "INPUT")
-    verb = f"predict {run.path} {given}" if parts is None else f"runs show {_best_part(run)}"
+    verb = f"predict {run.path} {run.spec.predict_input}" if parts is None else f"runs show {_best_part(run)}"
     console.print(f"Next:   pellucid {verb}", style="dim", markup=False)
 
 
@@ -235,7 +223,7 @@ def _parts(run: Run) -> Table:
     table.add_column(metric, justify="right")
     table.add_column("run")
     for label, part in run.facts["parts"].items():
-        table.add_row(label, measures.written(metric, part.get("value")), part.get("run", ""))
+        table.add_row(label, measures.written(metric, part.get("value"), run.spec), part.get("run", ""))
     return table
 
 
@@ -251,7 +239,7 @@ def comparisons(run: Run, shown: list[str]) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {f"mean of {len(parts)} runs" if parts else "this run": run.metrics}
     for name, values in run.facts.get("baselines", {}).items():
         if any(key in values for key in shown):
-            rows[measures.baseline(name)] = values
+            rows[measures.baseline(name, run.spec).label] = values
     published = run.facts.get("published")
     if published:
         rows["published"] = {published["metric"]: published["value"]}

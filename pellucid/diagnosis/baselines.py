@@ -31,7 +31,7 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
         (what was seen, what it means), or None if it is better.
     """
     name, prior = guess(baselines)
-    called = measures.baseline(name)
+    called = measures.baseline(name).label
     skills, words = [], []
     if points.val_accuracy is not None and "val/accuracy" in prior:
         best, theirs = float(points.val_accuracy.max()), prior["val/accuracy"]
@@ -74,7 +74,7 @@ def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tu
         if name == "linear":
             means = "A network contains a linear model and should not do worse: it has learned too little."
             return f"Its validation {ours} the linear model's {value}: it underfits.", means
-        called = measures.baseline(name)
+        called = measures.baseline(name).label
         means = f"The network could do at least as well as “{called}”: it has not learned enough yet."
         return f"Its validation {ours} the {value} of “{called}”: it underfits.", means
     return None

@@ -15,11 +15,9 @@ import yaml
 from pellucid.diagnosis.baselines import Baselines
 from pellucid.diagnosis.curves import Curves, Series, align
 from pellucid.record import Run
+from pellucid.record.spec import UNKNOWN, TaskSpec
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
-ADVERSARIAL = "adversarial"
-OF_TOKENS = ("language_model", "masked_language_model", "seq2seq", "span_denoising")
-"""Tasks whose accuracy is a share of tokens, so that rows do not tell its sampling error."""
 MISSING = {
     "curves": "no validation loss was recorded",
     "losses": "no loss was recorded",
@@ -41,7 +39,7 @@ class Setting:
         lr: the peak learning rate; None if not known.
         annealed: the learning rate ended at a tenth of its peak or less.
         best_kept: the run ends with its best weights, not its last.
-        task: the name of the task; "" if not known.
+        spec: of the task.
     """
 
     augmented: bool = False
@@ -50,7 +48,7 @@ class Setting:
     lr: float | None = None
     annealed: bool = False
     best_kept: bool = True
-    task: str = ""
+    spec: TaskSpec = UNKNOWN
 
     @property
     def lower_lr(self) -> dict[str, float]:
@@ -168,7 +166,7 @@ def facts_of(run: Run) -> Facts:
     """
     if "parts" in run.facts:
         return Facts()  # a study: its runs have curves of their own
-    if run.task == ADVERSARIAL:
+    if run.spec.players:
         return Facts(setting=setting_of(run), gan=_gan_curves(run))
     series = {key: run.store.series(key) for key in KEYS}
     series["train/loss"] = run.store.series("train/loss_clean") or series["train/loss"]
@@ -187,11 +185,11 @@ def setting_of(run: Run) -> Setting:
     return Setting(
         augmented=any(augment.values()),
         dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
-        rows=None if run.task in OF_TOKENS else rows,
+        rows=None if run.spec.accuracy_of == "tokens" else rows,
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
-        task=run.task,
+        spec=run.spec,
     )
 
 

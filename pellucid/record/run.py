@@ -22,11 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import RunError, UnknownNameError
+from pellucid.errors import RunError, UnknownNameError, UsageError
 from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
 from pellucid.record.span import Span
+from pellucid.record.spec import UNKNOWN, TaskSpec, find_spec, task_for
 from pellucid.record.store import Artifact, Store
 
 SCHEMA = 2
@@ -135,13 +136,29 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What was learned: the name of the objective, or what the data is for; "" if neither is known."""
-        return self.facts.get("task") or (self.facts.get("dataset") or {}).get("task") or ""
+        """The name of the task; "" if it is not known."""
+        return self.spec.name or self.facts.get("task") or ""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What the task says about itself.
+
+        It is stored with the run. A run of an earlier version holds only a name, which may be one that has
+        changed since; if no task has it, the spec is empty.
+        """
+        if stored := self.facts.get("spec"):
+            return TaskSpec.from_dict(stored)
+        if name := self.facts.get("task"):
+            try:
+                return find_spec(name)
+            except UsageError:
+                return UNKNOWN
+        return task_for((self.facts.get("dataset") or {}).get("task")) or UNKNOWN
 
     @property
     def headline(self) -> list[str]:
-        """The keys of `metrics` worth showing first; the first of all stands for the run."""
-        return measures.headline(self.task, self.metrics, (self.facts.get("target") or {}).get("metric"))
+        """The keys of `metrics` worth showing first; the first one stands for the run."""
+        return measures.headline(self.spec, self.metrics, (self.facts.get("target") or {}).get("metric"))
 
     @property
     def verdict(self) -> str:

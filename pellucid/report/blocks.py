@@ -37,21 +37,6 @@ from pellucid.report.heat_blocks import heatmap, tokens
 from pellucid.report.mistakes import Evaluation
 from pellucid.report.pictures import Picture, picture
 
-TITLES = {
-    "classification": "What it looks at",
-    "multilabel": "What it looks at",
-    "language_model": "How it writes",
-    "masked_language_model": "What it fills in",
-    "words_ahead": "What it knows of words",
-    "seq2seq": "What it writes",
-    "span_denoising": "What it restores",
-    "reconstruction": "What it gives back",
-    "elbo": "What it draws",
-    "adversarial": "What it draws",
-    "forecasting": "What it forecasts",
-    "metric_learning": "What it finds alike",
-    "anomaly": "What it finds strange",
-}
 BUDGET = 4_000_000
 """Characters of pictures on a page; what no longer fits is left out and said to be."""
 ROOM, BESIDE, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
@@ -110,7 +95,7 @@ class Quote:
     label: str
 
 
-def blocks(run: Run, found: Evaluation | None, task: str) -> Blocks:
+def blocks(run: Run, found: Evaluation | None) -> Blocks:
     """Prepare what an evaluated split and the training itself have to show."""
     shelf = _Shelf(run.path)
     left_out: list[str] = []
@@ -119,7 +104,7 @@ def blocks(run: Run, found: Evaluation | None, task: str) -> Blocks:
     drawn = _drawn(given, shelf, left_out)
     seen = _drawn(_while_training(run), shelf, left_out)
     return Blocks(
-        title="Run by run" if of_study else TITLES.get(task, "What it does"),
+        title="Run by run" if of_study else run.spec.section,
         blocks=(*drawn, *(block for block in seen if block.kind != "lines")),
         left_out=tuple(left_out),
         by_epoch=tuple(replace(b.body.chart, note=b.caption) for b in seen if b.kind == "lines"),

@@ -83,7 +83,8 @@ class _Curves:
 
     def _names(self) -> tuple[str, ...]:
         """The measures to choose from, by task."""
-        first = measures.FIRST.get(self.run.task, USUAL)
+        spec = self.run.spec
+        first = spec.headline if spec.name else USUAL
         return tuple(name for name in first if name not in TOLD)
 
     def _is_told_apart(self, name: str) -> bool:
@@ -177,7 +178,7 @@ def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
         )
     if clean:
         notes.append("Both lines are measured alike, without augmentation and dropout.")
-    unit = measures.unit("loss", curves.run.task)
+    unit = measures.unit("loss", curves.run.spec)
     name = f"loss, {unit}" if " per " in unit else "loss"
     return _chart(curves, title, lines, name, words.number, note=" ".join(notes), raw=raw)
 

@@ -29,7 +29,7 @@ from pellucid.report.weights import first_layer
 
 HERE = Path(__file__).parent
 SECTIONS = (
-    ("blocks", "What it does"),
+    ("blocks", "Results"),
     ("learning", "How it learned"),
     ("mistakes", "Mistakes"),
     ("errors", "Errors"),
@@ -112,9 +112,9 @@ def _style(view: dict[str, Any]) -> str:
 
 def _view(run: Run) -> dict[str, Any]:
     """What the template shows, section by section; a section that is None or empty is left out."""
-    facts, task = run.facts, run.task
+    facts = run.facts
     found = mistakes.evaluation(run)
-    shown = blocks(run, found, task)
+    shown = blocks(run, found)
     return {
         "run": run,
         "facts": facts,
@@ -123,7 +123,8 @@ def _view(run: Run) -> dict[str, Any]:
         "strip": _strip(run),
         "blocks": shown,
         "learning": learning(run, shown.by_epoch),
-        "task": task,
+        "task": run.task,
+        "spec": run.spec,
         "evaluated": found,
         **_evaluated(run, found),
         "weights": first_layer(run),

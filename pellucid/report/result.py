@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.record import Run, measures
+from pellucid.record.spec import TaskSpec
 from pellucid.report import study_blocks, words
 from pellucid.report.comparison import Standing, bar, beaten_by, rivals, standings
 from pellucid.report.sentences import SPLITS, sentence
@@ -44,27 +45,27 @@ class Result:
 
 def result(run: Run) -> Result:
     """Gather the answer from a run's facts."""
-    facts, task = run.facts, run.task
+    facts, spec = run.facts, run.spec
     key = next(iter(run.headline), None)
     if key is None:
         return Result(_unfinished(run))
     if (parts := facts.get("parts")) and study_blocks.is_drawn(facts) and not facts.get("target"):
         return Result(study_blocks.sentence(run))
     value, rows = run.metrics[key], _rows(facts, key)
-    rows_of_it, full = standings(facts, task, key, rows)
+    rows_of_it, full = standings(facts, spec, key, rows)
     target = facts.get("target") or {}
     return Result(
-        sentence=study_blocks.sentence(run) if parts else sentence(run, task, key, rows, things(facts)),
+        sentence=study_blocks.sentence(run) if parts else sentence(run, key, rows, things(facts)),
         number=words.measure(key, value, rows),
         measure=words.measure_name(key),
-        unit=_unit(key, task),
-        context=tuple(study_blocks.context(facts) if parts else _context(facts, task, key, rows)),
+        unit=_unit(key, spec),
+        context=tuple(study_blocks.context(facts) if parts else _context(facts, spec, key, rows)),
         standings=rows_of_it,
-        reading=_reading(facts, task, key),
+        reading=_reading(facts, spec, key),
         target=_target(run),
         target_met=facts.get("target_met"),
         target_share=bar(target["value"], full) if target.get("metric") == key else None,
-        beaten_by=beaten_by(facts, task, key, rows),
+        beaten_by=beaten_by(facts, spec, key, rows),
     )
 
 
@@ -79,16 +80,16 @@ def _rows(facts: Mapping[str, Any], key: str) -> int | None:
     return (facts.get("dataset") or {}).get("splits", {}).get(split, {}).get("rows")
 
 
-def _unit(key: str, task: str) -> str:
-    """The unit of the number, unless it is written beside it or the number has a name that says it."""
-    unit = measures.unit(key, task)
-    return unit if unit.startswith("nats") and task != "classification" else ""
+def _unit(key: str, spec: TaskSpec) -> str:
+    """The unit of the number, unless it is written next to it."""
+    unit = measures.unit(key, spec)
+    return unit if unit.startswith("nats") else ""
 
 
-def _reading(facts: Mapping[str, Any], task: str, key: str) -> str:
-    if measures.lower_is_better(key):
+def _reading(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> str:
+    if measures.lower_is_better(key, spec):
         return "Smaller is better."
-    values = [facts["metrics"][key], *(rival.value for rival in rivals(facts, task, key))]
+    values = [facts["metrics"][key], *(rival.value for rival in rivals(facts, spec, key))]
     return "Nearer zero is better." if max(values) < 0 else ""
 
 
@@ -115,12 +116,12 @@ def _done(run: Run) -> str:
     return f"after {words.plural(round(epochs[-1][1]), 'epoch')}"
 
 
-def _context(facts: Mapping[str, Any], task: str, key: str, rows: int | None) -> list[tuple[str, str]]:
+def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | None) -> list[tuple[str, str]]:
     """How sure the number is and what it amounts to in mistakes; for other tasks, their other measures."""
     metrics = facts["metrics"]
-    if task != "classification":
+    if spec.accuracy_of != "rows":
         split = key.partition("/")[0]
-        beside = [f"{split}/{name}" for name in measures.FIRST.get(task, ())]
+        beside = [f"{split}/{name}" for name in spec.headline]
         others = [other for other in beside if other != key and metrics.get(other) is not None]
         if metrics.get(f"{split}/loss") == metrics[key]:
             others = [other for other in others if other != f"{split}/loss"]  # the same by another name
@@ -148,5 +149,5 @@ def _target(run: Run) -> str:
     if not target:
         return ""
     key = target["metric"]
-    sign = "≤" if measures.lower_is_better(key) else "≥"
+    sign = "≤" if measures.lower_is_better(key, run.spec) else "≥"
     return f"Target {key} {sign} {words.measure(key, target['value'], _rows(run.facts, key))}: {run.verdict}"

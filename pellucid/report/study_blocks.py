@@ -25,7 +25,7 @@ def sentence(run: Run) -> str:
         return f"{run.name}: {_lead(curves, facts)}; {_end(curves, facts)}."
     name, value = words.measure_name(key), words.measure(key, run.metrics[key])
     said = f"{run.name} reaches {an(name)} {name} of {value} on average over {_runs(facts)}"
-    return f"{said}{beside(facts, run.task, key, None)}."
+    return f"{said}{beside(facts, run.spec, key, None)}."
 
 
 def unfinished(facts: Mapping[str, Any]) -> str:

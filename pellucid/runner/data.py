@@ -14,7 +14,7 @@ from pellucid.errors import ConfigError
 from pellucid.record import Run
 from pellucid.runner.components import PRETRAINED, reads_tokens
 from pellucid.runner.load import load_preprocess, starting_run
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
 
 
@@ -43,7 +43,7 @@ def prepare(
             series.
         PellucidError: the data cannot be had, or do not suit the task.
     """
-    task = TASKS[config.objective.name]
+    task = get_task(config.objective.name)
     if task.ordered and config.data.training_rows is not None:
         raise ConfigError(
             f"data.training_rows is {config.data.training_rows}: a series has its rows by data.series.rows.",

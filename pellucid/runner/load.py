@@ -15,7 +15,7 @@ from pellucid.evaluation import Trained
 from pellucid.record import Run
 from pellucid.record.run import find_run, list_runs
 from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.train import checkpoint
 
 WEIGHTS = ".safetensors"
@@ -48,7 +48,7 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
         model = make_model(config, preprocess, run.facts["model"].get("architecture"))
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(model, weights)
-    task = TASKS[config.objective.name]
+    task = get_task(config.objective.name)
     return Trained(
         model, task.objective(config), preprocess, torch.device("cpu"), task=task.name, folder=run.path
     )

@@ -12,7 +12,7 @@ from rich.console import Console
 from pellucid.config import Config
 from pellucid.diagnosis import Speed, advice
 from pellucid.record import Finding, Run
-from pellucid.runner.components import choose_path, make_callbacks, make_trainer, updates
+from pellucid.runner.components import choose_execution, make_callbacks, make_trainer, updates
 from pellucid.runner.setup import make_ready
 from pellucid.train.autotune import Tuned, ratio
 from pellucid.train.device import choose_device
@@ -54,18 +54,22 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
     per_epoch, _ = updates(config, batches)
     device, _ = choose_device(config.train.device)
     batch, loss = next(iter(batches)), objective.phases[0].loss
-    tuned = choose_path(config, prepared, ready.model, objective)
-    asked = config.train.path != "auto"
-    auto = config.patch({"train.path": "auto"})
-    best = (choose_path(auto, prepared, ready.model, objective) if asked else tuned).path.value
+    tuned = choose_execution(config, prepared, ready.model, objective)
+    asked = config.train.execution != "auto"
+    auto = config.patch({"train.execution": "auto"})
+    best = (choose_execution(auto, prepared, ready.model, objective) if asked else tuned).execution.value
     times = (
-        ratio(tuned.path.value, best, ready.model, batch, loss, device) if best != tuned.path.value else 1.0
+        ratio(tuned.execution.value, best, ready.model, batch, loss, device)
+        if best != tuned.execution.value
+        else 1.0
     )
     every = torch.get_num_threads()
     profiler = Profiler()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(folder, "profile", config.to_yaml())
-        plan = config.patch({"train.path": tuned.path.value, "train.epochs": 10_000, "train.max_steps": None})
+        plan = config.patch(
+            {"train.execution": tuned.execution.value, "train.epochs": 10_000, "train.max_steps": None}
+        )
         made = make_callbacks(plan, objective, run, Console(quiet=True), per_epoch)
         trainer = make_trainer(plan, ready.model, objective, per_epoch, per_epoch, [*made, profiler])
         try:
@@ -84,7 +88,7 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
         double=found.double,
         in_memory=prepared.in_memory,
         augmented=prepared.augment is not None,
-        path=tuned.path.value,
+        path=tuned.execution.value,
         faster=(best, times),
         checkpoint_seconds=config.train.checkpoint_seconds,
     )

@@ -9,16 +9,19 @@ from torch import nn
 
 from pellucid.config import Config, Published, Target
 from pellucid.data.dataset import Dataset
+from pellucid.record.spec import find_spec
 from pellucid.runner.components import OWN_MODEL, direction
 from pellucid.tasks.prepared import Prepared
 
 
 def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str, Any]:
     """Everything that is known before the first step."""
+    spec = find_spec(config.objective.name)
     own, published = config.model.name == OWN_MODEL, config.published
     return {
         "summary": config.summary,
-        "task": config.objective.name,
+        "task": spec.name,
+        "spec": spec.to_dict(),
         "seed": config.train.seed,
         "dataset": dataset_facts(prepared),
         "model": {

@@ -16,6 +16,7 @@ from pellucid.config import Config, Published, Target
 from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
+from pellucid.record.spec import find_spec
 from pellucid.runner.components import direction
 from pellucid.runner.load import find_judge
 from pellucid.runner.resume import Resume, changed, settle
@@ -168,11 +169,13 @@ def _applies(score: Target | Published, parts: list[Run]) -> bool:
 
 def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[str, Any]:
     """What is known before the first step; of a study that was begun, also what its parts have done."""
+    spec = find_spec(study.base.objective.name)
     known = run.facts["parts"] if run is not None else {}
     seeds = {config.train.seed for config in configs.values()}
     return {
         "summary": study.summary,
-        "task": study.base.objective.name,
+        "task": spec.name,
+        "spec": spec.to_dict(),
         **({"seed": seeds.pop()} if len(seeds) == 1 else {}),
         "study": {"metric": study.metric, "along": study.along, "lines": study.lines},
         "parts": {

@@ -14,9 +14,10 @@ from pellucid.errors import ConfigError
 from pellucid.runner.components import PRETRAINED, make_model
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
-from pellucid.tasks import TASKS, Task
+from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.shared.model_interfaces import Counting
+from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.objective import Objective
 from pellucid.train.seed import seed_everything
@@ -63,7 +64,7 @@ def make_ready(
     Raises:
         PellucidError: the data cannot be had, or something does not fit.
     """
-    task, prepared = TASKS[config.objective.name], prepare(config, dataset, fitted, runs=runs)
+    task, prepared = get_task(config.objective.name), prepare(config, dataset, fitted, runs=runs)
     objective = task.objective(config, prepared)
     seed_everything(config.train.seed)
     model = model if model is not None else make_model(config, prepared.preprocess)

@@ -21,7 +21,7 @@ from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
 from pellucid.runner.components import (
-    choose_path,
+    choose_execution,
     make_callbacks,
     make_trainer,
     monitored,
@@ -33,8 +33,8 @@ from pellucid.runner.load import find_judge
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import make_ready
-from pellucid.tasks import Task
 from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device
@@ -123,8 +123,8 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     files.write_json(run.path / "preprocess.json", state)
     batches = prepared.training_batches()
     per_epoch, steps = updates(work.config, batches)
-    path, threads = _way(work, model)
-    config = work.config.patch({"train.path": path})
+    execution, threads = _choose_execution(work, model)
+    config = work.config.patch({"train.execution": execution})
     seed_everything(config.train.seed)
     shown = work.task.callbacks(run, prepared, work.judge)
     callbacks = make_callbacks(config, objective, run, console, per_epoch, shown)
@@ -137,7 +137,7 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     try:
         torch.set_num_threads(threads)  # sums come out the same only with as many
         with run.timed("training"):
-            trainer.fit(batches, evaluations, prepared.probe())
+            trainer.fit(batches, evaluations, prepared.train_sample())
     finally:
         torch.set_num_threads(every)
         seconds = run.facts["seconds"]
@@ -145,19 +145,20 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     return trainer
 
 
-def _way(work: _Work, model: nn.Module) -> tuple[str, int]:
-    """Choose device, path and threads, once per run: a resumed run keeps them. Returns the last two."""
+def _choose_execution(work: _Work, model: nn.Module) -> tuple[str, int]:
+    """Choose device, execution mode and threads once per run; return the last two."""
     run, config = work.run, work.config
     kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
     device, reason = choose_device(config.train.device)
     run.choose("device", device.type, reason)
-    if "path" not in kept:
-        with run.timed("choosing the path"):
-            tuned = choose_path(config, work.prepared, model, work.objective)
-        run.choose("threads", tuned.threads.value, tuned.threads.reason)
-        run.choose("path", tuned.path.value, tuned.path.reason)
-        return tuned.path.value, tuned.threads.value
-    return kept["path"], kept["threads"]
+    execution = kept.get("execution", kept.get("path"))  # version 0.1 called it the path
+    if execution is not None:
+        return execution, kept["threads"]
+    with run.timed("choosing the execution mode"):
+        tuned = choose_execution(config, work.prepared, model, work.objective)
+    run.choose("threads", tuned.threads.value, tuned.threads.reason)
+    run.choose("execution", tuned.execution.value, tuned.execution.reason)
+    return tuned.execution.value, tuned.threads.value
 
 
 def _finish(work: _Work, trainer: Trainer, began: float) -> None:
@@ -166,8 +167,8 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(trainer.model, weights)
     metrics = {key: value for key, value in trainer.measures.items() if key.startswith("train/")}
-    preprocess, device, path = prepared.preprocess, trainer.device, trainer.path.name
-    trained = Trained(trainer.model, objective, preprocess, device, path, work.task.name)
+    preprocess, device, execution = prepared.preprocess, trainer.device, trainer.execution.name
+    trained = Trained(trainer.model, objective, preprocess, device, execution, work.task.name)
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
             if split in prepared.rows:

@@ -26,7 +26,7 @@ BUILDERS = {
     "regression": regression,
     "language_model": language_model,
     "masked_language_model": masked_language_model,
-    "words_ahead": words_ahead,
+    "next_words": words_ahead,
     "seq2seq": seq2seq,
     "span_denoising": span_denoising,
     "reconstruction": reconstruction,

@@ -12,7 +12,7 @@ from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 
-PROBE_ROWS = 2000
+TRAIN_SAMPLE_ROWS = 2000
 EVAL_BATCH = 512
 EVALUATED = {"validation": "val", "test": "test"}
 """The splits that are measured, and the prefix of their metrics."""
@@ -66,12 +66,14 @@ class Prepared:
             augment=self.augment or self.corrupt,
         )
 
-    def probe(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    def train_sample(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """A fixed sample of the training rows, to measure as validation is: no augmentation, no dropout."""
         seed = self.config.data.split_seed
         rows = self.rows["train"]
         return list(
-            Batches(rows, self._measured, seed=seed, shuffle=True, limit=PROBE_ROWS, augment=self.corrupt)
+            Batches(
+                rows, self._measured, seed=seed, shuffle=True, limit=TRAIN_SAMPLE_ROWS, augment=self.corrupt
+            )
         )
 
     @property

@@ -24,11 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from pellucid.batch import signature
 from pellucid.errors import ModelError, PellucidError, UnknownNameError
 from pellucid.record import files
-from pellucid.train.compiled import Programs
-from pellucid.train.execution import PATHS, Loss, StepPath
+from pellucid.train.compiled import CompiledUpdate, make_update
+from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, Loss
 from pellucid.train.malloc import keeping_memory
+from pellucid.train.objective import Phase
 from pellucid.train.trainer import MakeOptimizer
 
 MARGIN = 0.9
@@ -60,11 +62,11 @@ class Tuned:
     """How steps are computed.
 
     Attributes:
-        path: the name of a path.
+        execution: the name of a mode.
         threads: the number of CPU threads.
     """
 
-    path: Choice
+    execution: Choice
     threads: Choice
 
 
@@ -81,7 +83,7 @@ def autotune(
     """Return how a step is computed: as asked, or the fastest of what was measured.
 
     Args:
-        wanted: a path's name, or "auto".
+        wanted: the name of a mode, or "auto".
         model: the model; it is copied, never changed.
         batch: one batch of the size that will be trained on.
         loss: `loss(model, batch)`, the loss of one step.
@@ -91,13 +93,13 @@ def autotune(
         make_optimizer: parameters -> optimizer, which can be a part of a program; None: gradients alone.
 
     Raises:
-        UnknownNameError: there is no path of this name.
+        UnknownNameError: there is no mode of this name.
     """
     every = torch.get_num_threads()
     if wanted != "auto":
-        if wanted not in PATHS:
-            raise UnknownNameError("path", wanted, ["auto", *PATHS])
-        _require(PATHS[wanted], model, batch, loss, device)
+        if wanted not in EXECUTION_MODES:
+            raise UnknownNameError("execution mode", wanted, ["auto", *EXECUTION_MODES])
+        _require(EXECUTION_MODES[wanted], model, batch, loss, device)
         return Tuned(Choice(wanted, "asked for"), Choice(every, "what torch found"))
     key = _key(model, batch, device, steps, make_optimizer)
     remembered = _recall(key)
@@ -117,7 +119,7 @@ def autotune(
 def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> float:
     """Return how many times as long a step takes on the first path as on the second."""
     state = torch.get_rng_state()
-    trials = [_Trial(PATHS[name], model, batch, loss, device) for name in (first, second)]
+    trials = [_Trial(EXECUTION_MODES[name], model, batch, loss, device) for name in (first, second)]
     with keeping_memory():
         for trial in trials:
             trial.step()
@@ -135,19 +137,19 @@ def _measure(
     make_optimizer: MakeOptimizer | None,
 ) -> Tuned:
     began = time.perf_counter()
-    usual = _Trial(StepPath(), model, batch, loss, device)
+    usual = _Trial(ExecutionMode(), model, batch, loss, device)
     usual.step()  # warm-up
     usual.step()
     threads = _threads(usual) if device.type == "cpu" else Choice(torch.get_num_threads(), "not the CPU")
     torch.set_num_threads(threads.value)
-    trials, failed = {usual.path.name: usual}, {}
-    for path in _candidates(model, usual):
-        if path != usual.path:
-            found = _attempt(path, model, batch, loss, device)
+    trials, failed = {usual.mode.name: usual}, {}
+    for mode in _candidates(model, usual):
+        if mode != usual.mode:
+            found = _attempt(mode, model, batch, loss, device)
             if isinstance(found, _Trial):
-                trials[path.name] = found
+                trials[mode.name] = found
             else:
-                failed[path.name] = found
+                failed[mode.name] = found
     usual.seconds.clear()  # some were with other threads
     _take_turns([trial.step for trial in trials.values()], began + BUDGET)
     best, reason = _fastest(trials, "eager")
@@ -155,19 +157,21 @@ def _measure(
     seconds = statistics.median(trials[best].seconds)
     first, each = COMPILING
     if steps * seconds * SAVES > first + each * sum(1 for _ in model.parameters()):
-        best, more = _compiled(PATHS[best], seconds, (model, batch, loss, device, make_optimizer))
+        best, more = _compiled(EXECUTION_MODES[best], seconds, (model, batch, loss, device, make_optimizer))
         reason += more
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
 
 
-def _attempt(path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> _Trial | str:
+def _attempt(
+    mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device
+) -> _Trial | str:
     """Return a trial that has taken its first step and measured a batch, or why it cannot.
 
     Kernels are missing on some machines, e.g. those of an LSTM in bfloat16 on a processor without AVX-512,
     and some are missing only where no gradient is needed. Whatever torch raises, the path is not usable.
     """
     try:
-        trial = _Trial(path, model, batch, loss, device)
+        trial = _Trial(mode, model, batch, loss, device)
         trial.step()
         trial.infer()
         return trial
@@ -176,28 +180,28 @@ def _attempt(path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: t
         return lines[0][:160]
 
 
-def _require(path: StepPath, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> None:
+def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> None:
     """Refuse a path that the user asked for and that cannot run here; compiling reports its own failures."""
-    if path == StepPath() or path.compiled:
+    if mode == ExecutionMode() or mode.compiled:
         return
     state = torch.get_rng_state()
     try:
-        found = _attempt(path, model, batch, loss, device)
+        found = _attempt(mode, model, batch, loss, device)
     finally:
         torch.set_rng_state(state)
     if isinstance(found, str):
         raise ModelError(
-            f"train.path={path.name} cannot run this model on this machine: {found}",
-            remedy="--set train.path=auto",
+            f"train.execution={mode.name} cannot run this model on this machine: {found}",
+            remedy="--set train.execution=auto",
         )
 
 
-def _candidates(model: nn.Module, usual: _Trial) -> Iterator[StepPath]:
+def _candidates(model: nn.Module, usual: _Trial) -> Iterator[ExecutionMode]:
     convolves = any(parameter.ndim == 4 for parameter in model.parameters())
     attends = usual.attends() and usual.device.type == "cpu"
-    for path in PATHS.values():
-        if not path.compiled and (convolves or not path.channels_last) and (attends or not path.math):
-            yield path
+    for mode in EXECUTION_MODES.values():
+        if not mode.compiled and (convolves or not mode.channels_last) and (attends or not mode.math):
+            yield mode
 
 
 def _threads(usual: _Trial) -> Choice:
@@ -241,19 +245,19 @@ def _fastest(trials: dict[str, _Trial], usual: str) -> tuple[str, str]:
     return best, f"{_told(times)} a step{dropped}"
 
 
-def _compiled(path: StepPath, seconds: float, parts: tuple[Any, ...]) -> tuple[str, str]:
-    """Try whole updates compiled, on the same path; (the better of the two, what to say)."""
+def _compiled(mode: ExecutionMode, seconds: float, parts: tuple[Any, ...]) -> tuple[str, str]:
+    """Try whole updates compiled, in the same mode; return (the better of the two, what to say)."""
     began = time.perf_counter()
     try:
-        trial = _Trial(replace(path, compiled=True), *parts)
+        trial = _Trial(replace(mode, compiled=True), *parts)
         trial.step()
     except ModelError as error:
-        return path.name, f"; compiling failed: {error.message[:200]}"
+        return mode.name, f"; compiling failed: {error.message[:200]}"
     took = time.perf_counter() - began
-    before = _Trial(path, *parts)
+    before = _Trial(mode, *parts)
     before.step()
     _take_turns([trial.step, before.step], time.perf_counter() + max(BUDGET / 2, 4 * seconds))
-    best, reason = _fastest({path.name: before, trial.path.name: trial}, path.name)
+    best, reason = _fastest({mode.name: before, trial.mode.name: trial}, mode.name)
     return best, f"; the run is long, so compiling the update was tried, which took {took:.0f} s: {reason}"
 
 
@@ -262,24 +266,26 @@ def _told(times: dict[str, float]) -> str:
 
 
 class _Trial:
-    """One path, tried on a copy of the model: its gradients, and with an optimizer whole updates."""
+    """One mode, tried on a copy of the model: its gradients, and with an optimizer whole updates."""
 
     def __init__(
         self,
-        path: StepPath,
+        mode: ExecutionMode,
         model: nn.Module,
         batch: Any,
         loss: Loss,
         device: torch.device,
         make_optimizer: MakeOptimizer | None = None,
     ):
-        self.path, self.loss_of, self.device = path, loss, device
-        self.model = path.place(copy.deepcopy(model), device)
-        self.batch = tuple(path.batch(part.to(device)) for part in batch)
+        self.mode, self.loss_of, self.device = mode, loss, device
+        self.model = mode.place_model(copy.deepcopy(model), device)
+        self.batch = mode.place_batch(batch, device)
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(learned) if make_optimizer else None
-        self.backward = path.backward(self.model, loss, device)
-        self.programs = Programs(self.model, path.forward(loss, device), learned) if path.compiled else None
+        self.whole = make_optimizer is not None
+        optimizer = make_optimizer(learned) if make_optimizer else torch.optim.SGD(learned, lr=0.0)
+        self.update = make_update(
+            self.model, Phase("trial", loss, lambda _: learned), optimizer, mode, device
+        )
         self.seconds: list[float] = []
         self.loss: float | None = None
 
@@ -289,26 +295,28 @@ class _Trial:
         value = self._compute().item()
         if self.loss is None:  # the first step is the warm-up, and gives the loss to compare
             self.loss = value
+            self._require_program()
         else:
             self.seconds.append(time.perf_counter() - start)
+
+    def _compute(self) -> Tensor:
+        if self.whole:
+            return self.update([self.batch])
+        loss = self.update.backward(self.batch, 1)
+        self.model.zero_grad(set_to_none=True)
+        return loss
+
+    def _require_program(self) -> None:
+        """Fail where a compiled update has fallen back to the plain one, which is timed already."""
+        if isinstance(self.update, CompiledUpdate) and self.update.refused:
+            raise ModelError(self.update.refused)
 
     def infer(self) -> None:
         """Compute the loss as validation does; torch has kernels of its own for that."""
         self.model.eval()
-        with torch.no_grad(), self.path.computing(self.device):
+        with torch.no_grad(), self.mode.computing(self.device):
             self.loss_of(self.model, self.batch)
         self.model.train()
-
-    def _compute(self) -> Tensor:
-        if self.programs and self.optimizer:
-            loss = self.programs.update(self.batch, self.optimizer)
-            if loss is not None:
-                return loss
-        loss = (self.programs.backward if self.programs else self.backward)(self.batch, 1)
-        if self.optimizer:
-            self.optimizer.step()
-        self.model.zero_grad(set_to_none=True)
-        return loss
 
     def agrees(self, other: _Trial) -> bool:
         """Whether two paths give the same loss; no loss that is not finite agrees with any."""
@@ -341,7 +349,7 @@ class _Calls(TorchFunctionMode):
 def _key(
     model: nn.Module, batch: Any, device: torch.device, steps: int, make_optimizer: MakeOptimizer | None
 ) -> str:
-    parts = [str(model), str(tuple(batch[0].shape)), str(device), torch.__version__, platform.processor()]
+    parts = [str(model), str(signature(batch)), str(device), torch.__version__, platform.processor()]
     parts += [str(torch.get_num_threads()), torch.backends.cpu.get_cpu_capability(), platform.machine()]
     parts += [str(steps.bit_length())]  # runs of about the same length choose alike
     parts += [str(getattr(make_optimizer, "args", ""))]  # the optimizer's name
@@ -350,13 +358,13 @@ def _key(
 
 def _recall(key: str) -> Tuned | None:
     try:
-        kept = json.loads((files.cache_folder() / "paths" / f"{key}.json").read_text(encoding="utf-8"))
-        tuned = Tuned(Choice(**kept["path"]), Choice(**kept["threads"]))
-        return tuned if tuned.path.value in PATHS else None
+        kept = json.loads((files.cache_folder() / "execution" / f"{key}.json").read_text(encoding="utf-8"))
+        tuned = Tuned(Choice(**kept["execution"]), Choice(**kept["threads"]))
+        return tuned if tuned.execution.value in EXECUTION_MODES else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _remember(key: str, tuned: Tuned) -> None:
     with contextlib.suppress(OSError, PellucidError):
-        files.write_json(files.cache_folder() / "paths" / f"{key}.json", asdict(tuned))
+        files.write_json(files.cache_folder() / "execution" / f"{key}.json", asdict(tuned))

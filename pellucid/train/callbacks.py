@@ -5,8 +5,8 @@ A callback observes events, and may ask to stop with `trainer.stop(reason)`. Eve
     on_train_start
       on_epoch_start
         on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`.
-                           A callback that reads no gradients says so by `reads_gradients = False`: then an
-                           update may be one program, which changes nothing if the loss is not finite
+                           A callback that only looks at the loss says `needs = frozenset()`: then an update
+                           may be one program, which changes nothing if the loss is not finite
         on_losses          (step, loss, learning rate) of the updates since the last time, of the first phase
         on_phase_losses    the same for every phase by name, where an objective has several
         on_step_end        one optimizer update is done; `trainer.step` counts it
@@ -23,12 +23,13 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import psutil
 import torch
 from torch import nn
 
+from pellucid.batch import as_batch, tensors
 from pellucid.diagnosis import Facts, NonFinite, examine
 from pellucid.errors import UnknownNameError
 from pellucid.record import Run
@@ -52,7 +53,8 @@ EVENTS = (
 class Callback:
     """Base: every event does nothing."""
 
-    reads_gradients = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+    """What `on_backward_end` looks at: "gradients", or nothing but the loss."""
 
     def on_train_start(self, trainer: Trainer) -> None: ...
     def on_epoch_start(self, trainer: Trainer) -> None: ...
@@ -132,7 +134,7 @@ class NonFiniteGuard(Callback):
     `every`-th.
     """
 
-    reads_gradients = False
+    needs = frozenset()
 
     def __init__(self, run: Run | None = None, every: int = 50):
         self.run, self.every = run, every
@@ -142,7 +144,7 @@ class NonFiniteGuard(Callback):
             return
         if math.isfinite(trainer.loss.item()):
             return
-        where, what = locate_non_finite(trainer.model, trainer.batch, trainer.objective.measure)
+        where, what = locate_non_finite(trainer.model, trainer.batch, trainer.objective.measure_batch)
         if self.run is not None:
             caught = NonFinite(trainer.loss.item(), trainer.step, where, what)
             for finding in examine(Facts(caught=caught)).findings:
@@ -152,9 +154,9 @@ class NonFiniteGuard(Callback):
 
 def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, Any], Any]) -> tuple[str, str]:
     """Return (module name, sentence) for the first thing that is not finite in `run(model, batch)`."""
-    inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
-    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and not inputs.isfinite().all():
-        return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
+    for inputs in tensors(as_batch(batch).inputs):
+        if inputs.is_floating_point() and not inputs.isfinite().all():
+            return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return name, f"the weights of {name} are not finite"
@@ -193,7 +195,7 @@ class Memory(Callback):
             trainer.measures["memory/cuda_reserved_mb"] = torch.cuda.memory_reserved() / 2**20
 
 
-class Interrupt(Callback):
+class SignalHandler(Callback):
     """Ctrl-C and SIGTERM end training after the step at hand, with everything saved; a second one at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -260,7 +262,7 @@ class Recorder(Callback):
         self.run.store.flush()
 
     def on_train_end(self, trainer: Trainer) -> None:
-        trainer.drain()
+        trainer.flush_losses()
         self.run.store.flush()
 
 

@@ -1,9 +1,9 @@
-"""A step as one program: traced with the shapes of a batch, compiled by torch's inductor, and called from
-then on without anything being looked at again.
+"""An update as one program: traced with the shapes of a batch, compiled by torch's inductor, and called from
+then on without any check.
 
-`torch.compile` looks at every weight and module before each call, which takes a small network as long as its
-arithmetic. Here the trainer compares shapes itself, and a model that changes anything but the numbers in
-its tensors is refused when its program is made.
+`torch.compile` checks every weight and module before each call, which for a small network takes as long as
+its arithmetic. Here the update compares shapes itself, and a model that changes anything but the numbers in
+its tensors is refused when its program is made. Whatever cannot be a program is left to the plain `Update`.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -16,21 +16,81 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.optim import Optimizer
 
+from pellucid.batch import leaves, only_tensors, rebuild, signature
 from pellucid.errors import ModelError
 from pellucid.record import files
 from pellucid.train.adamw import FusedAdamW, adamw
+from pellucid.train.execution import ExecutionMode
+from pellucid.train.objective import Phase
 from pellucid.train.seed import rng_state, set_rng_state
+from pellucid.train.update import Update
 
 Forward = Callable[[nn.Module, Any], Tensor]
 Call = Callable[..., Any]
 
 
-def shapes(batch: Any) -> list[Any]:
-    """The types and shapes of a batch in a form that JSON can hold; a program is made for one of them."""
-    if isinstance(batch, Tensor):
-        return [str(batch.dtype).removeprefix("torch."), *batch.shape]
-    return [shapes(part) for part in batch]
+class CompiledUpdate(Update):
+    """An `Update` that runs as a program for batches of one signature, and as written for all others.
+
+    Attributes:
+        signature: types and shapes of the batches that programs are for: those of the first batch.
+        refused: why nothing is compiled; "" if it is.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        forward = self.mode.forward(self.phase.loss, self.device)
+        self.programs = Programs(self.model, forward, self.parameters, self.clip_grad_norm)
+        self.signature: Any = None
+        self.refused = ""
+
+    def __call__(self, batches: Sequence[Any]) -> Tensor:
+        if len(batches) == 1 and not self.gradients_needed and self._fits(batches[0]):
+            with self.rest_frozen():
+                loss = self._attempt(lambda: self.programs.update(batches[0], self.optimizer))
+            if loss is not None:
+                self.accept(loss)
+                return loss
+        return super().__call__(batches)
+
+    def backward(self, batch: Any, count: int) -> Tensor:
+        loss = self._attempt(lambda: self.programs.backward(batch, count)) if self._fits(batch) else None
+        return super().backward(batch, count) if loss is None else loss
+
+    def _fits(self, batch: Any) -> bool:
+        """Whether programs are for batches like this one."""
+        if self.refused:
+            return False
+        found = signature(batch)
+        if self.signature is None:
+            if not only_tensors(batch):
+                self.refused = "the batch holds values that are not tensors"
+                return False
+            self.signature = found
+        return self.signature == found
+
+    def _attempt(self, run: Callable[[], Tensor | None]) -> Tensor | None:
+        try:
+            return run()
+        except ModelError as error:
+            self.refused = error.message
+            return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"signature": self.signature}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.signature = state.get("signature")
+
+
+def make_update(
+    model: nn.Module, phase: Phase, optimizer: Optimizer, mode: ExecutionMode, *args: Any, **options: Any
+) -> Update:
+    """Return the update of a phase in a mode; the arguments are those of `Update`."""
+    kind = CompiledUpdate if mode.compiled else Update
+    return kind(model, phase, optimizer, mode, *args, **options)
 
 
 class Programs:
@@ -42,7 +102,7 @@ class Programs:
         parameters: what the gradients are of.
         clip_grad_norm: norm that the gradient has at most in a whole update.
 
-    Both calls take a batch that is a tuple of tensors, of the same shapes every time, and raise a ModelError
+    Both calls take a batch of tensors, of the same structure and shapes every time, and raise a ModelError
     the first time if torch cannot make a program of this model on this machine.
     """
 
@@ -68,7 +128,7 @@ class Programs:
         program = self._made.get(key)
         if program is None:
             program = self._made[key] = _Program(self.whole, self._learned(), [], batch, _gradients)
-        loss, *gradients = program(*batch)
+        loss, *gradients = program(*leaves(batch))
         alone = len({gradient.data_ptr() for gradient in gradients}) == len(gradients)
         for parameter, gradient in zip(program.reached, gradients, strict=True):
             share = gradient / size if size > 1 else gradient if alone else gradient.clone()
@@ -88,7 +148,7 @@ class Programs:
             program = self._made[key] = self._make_update(batch, optimizer)
         if len(program.reached) < len(optimizer.weights):
             return None
-        return program(*optimizer.moments, optimizer.advance(), *batch)[0]
+        return program(*optimizer.moments, optimizer.advance(), *leaves(batch))[0]
 
     def _make_update(self, batch: Any, optimizer: FusedAdamW) -> _Program:
         clip, constants = self.clip_grad_norm, optimizer.constants
@@ -147,15 +207,16 @@ class _Program:
         mine = {id(tensor): name for name, tensor in tensors if id(tensor) in own}
         names = [mine[id(weight)] for weight in learned]
         others = {name: tensor for name, tensor in tensors if id(tensor) not in own}
-        sizes = [len(names), len(others), len(more), len(batch)]
+        rows = leaves(batch)
+        sizes, make_batch = [len(names), len(others), len(more), len(rows)], rebuild(batch)
         self.reached: list[nn.Parameter] = []
 
         def function(*given: Tensor) -> tuple[Tensor, ...]:
-            weights, rest, further, rows = (list(part) for part in _split(given, sizes))
+            weights, rest, further, parts = (list(part) for part in _split(given, sizes))
             with torch.enable_grad():
                 leaves = [weight.detach().requires_grad_() for weight in weights]
                 tensors = dict(zip(names, leaves, strict=True)) | dict(zip(others, rest, strict=True))
-                loss = functional_call(whole, tensors, (tuple(rows),))
+                loss = functional_call(whole, tensors, (make_batch(parts),))
                 gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
             pairs = list(zip(learned, weights, gradients, strict=True))
             self.reached = [parameter for parameter, _, gradient in pairs if gradient is not None]
@@ -164,7 +225,7 @@ class _Program:
 
         self._own = [*learned, *others.values()]
         with torch.no_grad():
-            self._run = compiled(function, [*self._own, *more, *batch])
+            self._run = compiled(function, [*self._own, *more, *rows])
 
     def __call__(self, *given: Tensor) -> Any:
         """Run on what does not belong to the model: tensors as in `more`, then those of a batch."""
@@ -226,7 +287,7 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
         reason = str(error).strip() or repr(error)
         raise ModelError(
             f"This model cannot be compiled here: {reason.splitlines()[0][:200]}",
-            remedy="--set train.path=auto; compiling needs a C++ compiler, and a model without branches "
+            remedy="--set train.execution=auto; compiling needs a C++ compiler, and a model without branches "
             "that depend on its numbers",
         ) from error
     finally:

@@ -1,14 +1,14 @@
-"""Ways to compute the same step, of which some machines prefer one and some another.
+"""Execution modes: ways to compute the same step, of which each machine prefers another.
 
-A *path* is `eager` (float32 as written), or any of these, named side by side, e.g. `bf16_channels_last`:
+A mode is `eager` (float32 as written), or a combination of these, joined by `_`, e.g. `bf16_channels_last`:
 
-    bf16            matrix products in bfloat16, weights in float32: mixed precision (Micikevicius 2018)
-    channels_last   images laid out pixel by pixel, which convolutions on most machines prefer
-    math            attention as the matrix products it is made of, and not by torch's own kernel, whose
-                    gradient in bfloat16 on a CPU takes several times as long where sequences are short
+    bf16            matrix products in bfloat16, weights in float32 (Micikevicius et al. 2018)
+    channels_last   images stored pixel by pixel, which most machines' convolution kernels prefer
+    math            attention as plain matrix products instead of torch's fused kernel, whose gradient in
+                    bfloat16 on a CPU takes several times as long for short sequences
     compiled        the whole update as one program (`pellucid.train.compiled`)
 
-A path is part of a checkpoint: a resumed run keeps it.
+The mode is part of a checkpoint, so a resumed run keeps it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from pellucid.batch import map_tensors
+from pellucid.errors import UnknownNameError
+
 Loss = Callable[[nn.Module, Any], Tensor]
-Backward = Callable[[Any, int], Tensor]
-"""(batch, batches in the update) -> the loss, detached; its share of the gradient is added to `.grad`."""
+"""(model, batch) -> a scalar."""
 
 
 @dataclass(frozen=True)
-class StepPath:
+class ExecutionMode:
     """A way to compute a step; see the module's docstring."""
 
     bf16: bool = False
@@ -43,34 +45,42 @@ class StepPath:
         parts = [name for name, on in vars(self).items() if on]
         return "_".join(parts) or "eager"
 
-    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Move a model to the device, in the layout of this path."""
+    def place_model(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Move a model to the device, in the memory layout of this mode."""
         model = model.to(device)
-        if (
-            self.channels_last
-        ):  # also sets the strides of one-channel weights, by which torch picks its kernel
+        if self.channels_last:
+            # also sets the strides of one-channel weights, by which torch picks its kernel
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
-    def batch(self, inputs: Tensor) -> Tensor:
-        """Lay out a batch as the model is laid out."""
-        if self.channels_last and inputs.ndim == 4:
-            return inputs.contiguous(memory_format=torch.channels_last)
-        return inputs
+    def place_batch(self, batch: Any, device: torch.device) -> Any:
+        """Move every tensor of a batch to the device, in the memory layout of this mode."""
+        if device.type == "cpu" and not self.channels_last:
+            return batch
+
+        def place(tensor: Tensor) -> Tensor:
+            moved = tensor.to(device, non_blocking=True)
+            if self.channels_last and moved.ndim == 4:
+                return moved.contiguous(memory_format=torch.channels_last)
+            return moved
+
+        if type(batch) is tuple and all(type(part) is Tensor for part in batch):
+            return tuple(place(part) for part in batch)
+        return map_tensors(place, batch)
 
     def computing(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-        """The precision of the forward pass, and how it computes attention."""
-        ways: list[contextlib.AbstractContextManager[Any]] = []
+        """Return the context of a forward pass: its precision, and how attention is computed."""
+        contexts: list[contextlib.AbstractContextManager[Any]] = []
         if self.bf16:
-            ways.append(torch.autocast(device.type, torch.bfloat16))
+            contexts.append(torch.autocast(device.type, torch.bfloat16))
         if self.math:
-            ways.append(sdpa_kernel(SDPBackend.MATH))
+            contexts.append(sdpa_kernel(SDPBackend.MATH))
         if self.channels_last and not self.compiled:
-            ways.append(_PixelByPixel())
-        return _all(ways) if ways else contextlib.nullcontext()
+            contexts.append(_KeepChannelsLast())
+        return _all(contexts) if contexts else contextlib.nullcontext()
 
     def forward(self, loss: Loss, device: torch.device) -> Loss:
-        """The same loss, computed as this path computes it."""
+        """Return the same loss, computed in this mode."""
 
         def forward(model: nn.Module, batch: Any) -> Tensor:
             with self.computing(device):
@@ -78,36 +88,39 @@ class StepPath:
 
         return forward
 
-    def backward(self, model: nn.Module, loss: Loss, device: torch.device) -> Backward:
-        """Return what computes a loss, as it is written, and adds its gradients to those of the weights.
-
-        Args:
-            model: placed by this path.
-            loss: (model, batch) -> a scalar.
-            device: where it runs.
-        """
-        forward = self.forward(loss, device)
-
-        def backward(batch: Any, size: int) -> Tensor:
-            loss = forward(model, batch)
-            (loss / size if size > 1 else loss).backward()
-            return loss.detach()
-
-        return backward
+    def prepare(self, prepare_batch: Loss | None, model: nn.Module, batch: Any, device: torch.device) -> Any:
+        """Add to a batch what the phases of a step share; no gradient reaches back through a program."""
+        if prepare_batch is None or self.compiled:
+            return batch
+        with self.computing(device):
+            return prepare_batch(model, batch)
 
 
-PATHS = {
-    path.name: path
-    for path in (StepPath(*(bool(on) for on in chosen)) for chosen in product((0, 1), repeat=4))
+EXECUTION_MODES = {
+    mode.name: mode
+    for mode in (ExecutionMode(*(bool(on) for on in chosen)) for chosen in product((0, 1), repeat=4))
 }
-"""Every path, by name."""
+"""Every mode, by name."""
+
+
+def execution_mode(name: str) -> ExecutionMode:
+    """Return a mode by name; "auto", where nothing was measured, is eager.
+
+    Raises:
+        UnknownNameError: there is no such mode.
+    """
+    if name == "auto":
+        return ExecutionMode()
+    if name not in EXECUTION_MODES:
+        raise UnknownNameError("execution mode", name, ["auto", *EXECUTION_MODES])
+    return EXECUTION_MODES[name]
 
 
 @contextlib.contextmanager
-def _all(ways: Iterable[contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
+def _all(contexts: Iterable[contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for way in ways:
-            stack.enter_context(way)
+        for context in contexts:
+            stack.enter_context(context)
         yield
 
 
@@ -122,24 +135,24 @@ RESHAPING = {
 }
 
 
-class _PixelByPixel(TorchFunctionMode):
-    """Keeps the layout of images where a network turns them into rows of numbers, or these into images.
+class _KeepChannelsLast(TorchFunctionMode):
+    """Keep the layout of images where a network flattens them, or makes images of vectors.
 
-    Torch lays out the gradient of such a step channel by channel. Further back every kernel would meet its
-    input in one layout and its gradient in the other, for which torch has slow ways alone.
+    Torch lays out the gradient of such a step channel by channel. Every kernel before it would then meet its
+    input in one layout and its gradient in the other, where torch only has slow kernels.
     """
 
     def __torch_function__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         if func in RESHAPING and args:
-            given = args[0]
-            lies_so = given.ndim == 4 and given.is_contiguous(memory_format=torch.channels_last)
-            if lies_so and made.ndim == 2 and given.requires_grad:
-                given.register_hook(_pixel_by_pixel)
-            if (given.ndim, made.ndim) == (2, 4):
-                return _pixel_by_pixel(made)
+            before = args[0]
+            in_layout = before.ndim == 4 and before.is_contiguous(memory_format=torch.channels_last)
+            if in_layout and made.ndim == 2 and before.requires_grad:
+                before.register_hook(_channels_last)
+            if (before.ndim, made.ndim) == (2, 4):
+                return _channels_last(made)
         return made
 
 
-def _pixel_by_pixel(images: Tensor) -> Tensor:
+def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)

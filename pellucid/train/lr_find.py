@@ -13,6 +13,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pellucid.batch import map_tensors
 from pellucid.errors import TrainingError
 from pellucid.train.optimizers import optimizer as named_optimizer
 
-Batch = tuple[Tensor, Tensor]
+Batch = Any
 Curve = NDArray[np.float64]
 
 LOWEST, HIGHEST = 1e-6, 3.0  # learning rates
@@ -75,7 +77,7 @@ def lr_find(
 
     Args:
         model: any module, untrained or not.
-        batches: (inputs, targets); gone through again when they end.
+        batches: what `loss` reads; gone through again when they end.
         loss: (model, batch) -> scalar, as a `Phase` has it.
         optimizer: called as optimizer(model, lr=lr); AdamW by default.
         lowest: the rate every ramp begins with.
@@ -112,10 +114,10 @@ def _ramp(
     device = next(model.parameters()).device
     losses = np.full(len(lrs), np.nan)
     average, best = 0.0, math.inf
-    for index, (lr, (inputs, targets)) in enumerate(zip(lrs, stream, strict=False)):
+    for index, (lr, batch) in enumerate(zip(lrs, stream, strict=False)):
         for group, share in zip(made.param_groups, shares, strict=True):
             group["lr"] = float(lr) * share
-        value = loss(model, (inputs.to(device), targets.to(device)))
+        value = loss(model, map_tensors(lambda tensor: tensor.to(device), batch))
         made.zero_grad()
         value.backward()
         made.step()

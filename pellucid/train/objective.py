@@ -1,31 +1,34 @@
-"""The noun **Objective**: what one training step optimizes, as a list of phases.
+"""The noun **Objective**: what one training step optimizes, as a list of phases, and how it is measured.
 
-Supervised learning is one phase. A GAN is two, each with its own loss and its own parameters; a critic
-that learns several times per generator update is a phase with `repeat`.
+Supervised learning is one phase. A GAN is two, each with its own loss and its own parameters; a critic that
+learns several times per generator update is a phase with `repeat`.
 
-    objective = classification(label_smoothing=0.1)
+    objective = supervised("regression", F.mse_loss, metrics=[MeanAbsoluteError()])
     objective = Objective("gan", (Phase("discriminator", d_loss, lambda m: m.discriminator.parameters()),
                                   Phase("generator", g_loss, lambda m: m.generator.parameters())), measure)
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from pellucid.batch import WEIGHTS, as_batch, call_model, num_rows
 from pellucid.errors import ConfigError
+from pellucid.train.metrics import Measures, Metric, means
 
-Measures = dict[str, tuple[Tensor, float]]
-"""Sums and counts by name, kept on the device: the mean over batches is sum / count."""
+__all__ = ["Measures", "Objective", "Phase", "all_parameters", "means", "supervised", "with_loss"]
 
 MEASURE_SEED = 0
 """Seed of the noise that measuring needs; it is the same in every batch and every epoch."""
+
+OUTPUT_NAMES = ("logits", "output", "outputs", "out", "prediction", "predictions")
+"""Keys of a dict of outputs that hold the logits, the first that is there."""
 
 
 def all_parameters(model: nn.Module) -> Iterable[nn.Parameter]:
@@ -51,9 +54,17 @@ class Phase:
     repeat: int = 1
 
 
+def forward_inputs(model: nn.Module, batch: Any) -> Any:
+    """Call a model on the inputs of a batch and return what it returns."""
+    return call_model(model, as_batch(batch).inputs)
+
+
 @dataclass(frozen=True)
 class Objective:
     """What one step optimizes, and how its result is measured.
+
+    Held-out batches are measured either by `measure`, which gets the model, or by `score`, which gets the
+    outputs of `forward`; `metrics` always get the outputs of `forward`.
 
     Attributes:
         name: e.g. "classification".
@@ -62,35 +73,177 @@ class Objective:
         probs: logits -> what a prediction is read from (probabilities, or the values themselves).
         monitor: the metric that says which weights are best.
         mode: whether the best is the largest or the smallest.
-        shared: (model, batch) -> the batch as all phases of a step see it: with what they share, e.g. made
-            images, computed once with all parameters learning. Phases also take a batch without it.
+        prepare_batch: (model, batch) -> the batch as all phases of a step see it: with what they share, e.g.
+            generated images, computed once with all parameters learning. Phases also take a batch without it.
+        forward: (model, batch) -> outputs.
+        score: (outputs, batch) -> sums and counts; "loss" is always among them.
+        metrics: further metrics, each with a state of its own.
     """
 
     name: str
     phases: tuple[Phase, ...]
-    measure: Callable[[nn.Module, Any], Measures]
+    measure: Callable[[nn.Module, Any], Measures] = None  # type: ignore[assignment]  # see __post_init__
     probs: Callable[[Tensor], Tensor] = lambda logits: logits
     monitor: str = "val/loss"
     mode: Literal["min", "max"] = "min"
-    shared: Callable[[nn.Module, Any], Any] | None = None
+    prepare_batch: Callable[[nn.Module, Any], Any] | None = None
+    forward: Callable[[nn.Module, Any], Any] = forward_inputs
+    score: Callable[[Any, Any], Measures] | None = None
+    metrics: tuple[Metric, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.measure is None:
+            forward, score = self.forward, self.score or (lambda outputs, batch: {})
+            object.__setattr__(self, "measure", lambda model, batch: score(forward(model, batch), batch))
+
+    def measure_batch(self, model: nn.Module, batch: Any) -> Measures:
+        """Return sums and counts of a batch, and let `metrics` see it."""
+        if not self.metrics:
+            return self.measure(model, batch)
+        outputs = self.forward(model, batch)
+        for metric in self.metrics:
+            metric.update(outputs, batch)
+        return self.score(outputs, batch) if self.score is not None else self.measure(model, batch)
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        batches: Iterable[Any],
+        computing: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> dict[str, float]:
+        """Return every measure and metric over batches; what counted nothing is left out.
+
+        Args:
+            model: in evaluation mode, without gradients.
+            batches: of a split.
+            computing: the context of every forward pass, e.g. its precision.
+        """
+
+        def measured() -> Iterator[Measures]:
+            for batch in batches:
+                with computing():
+                    yield self.measure_batch(model, batch)
+
+        for metric in self.metrics:
+            metric.reset()
+        found = means(measured())
+        for metric in self.metrics:
+            found |= metric.compute()
+        return found
 
 
-def means(measured: Iterable[Measures]) -> dict[str, float]:
-    """Return the mean of every measure over batches; one that counted nothing is left out.
+def supervised(
+    name: str,
+    loss: Callable[[Any, Any], Tensor],
+    score: Callable[[Any, Any], Measures] | None = None,
+    *,
+    forward: Callable[[nn.Module, Any], Any] = forward_inputs,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    **more: Any,
+) -> Objective:
+    """Return an objective of one phase whose loss compares the outputs of a model with targets.
 
-    What waits on the device is looked at once, after the last batch.
+    Args:
+        name: of the objective.
+        loss: (outputs, targets) -> scalar; with a batch of row weights, also called with `reduction="none"`.
+        score: (outputs, batch) -> sums and counts; None: the loss is measured.
+        forward: (model, batch) -> outputs.
+        penalty: model -> a scalar that is added to the training loss.
+        more: further fields of `Objective`.
     """
-    totals: dict[str, list[Tensor]] = defaultdict(list)
-    counts: dict[str, float] = defaultdict(float)
-    for measures in measured:
-        for key, (total, count) in measures.items():
-            totals[key].append(total)
-            counts[key] += count
-    return {
-        key: math.fsum(torch.stack(values).tolist()) / counts[key]
-        for key, values in totals.items()
-        if counts[key]
-    }
+    compare = weighted(loss)
+
+    def train(model: nn.Module, batch: Any) -> Tensor:
+        value = compare(forward(model, batch), batch)
+        return value if penalty is None else value + penalty(model)
+
+    def measured(outputs: Any, batch: Any) -> Measures:
+        count = count_rows(batch)
+        return {"loss": (compare(outputs, batch) * count, count)}
+
+    return Objective(name, (Phase("train", train),), forward=forward, score=score or measured, **more)
+
+
+def with_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objective:
+    """Return an objective of one phase that learns by another loss, (outputs, targets) -> scalar.
+
+    What is measured stays the same, so that runs with different losses compare.
+
+    Raises:
+        ConfigError: the objective has several phases, each with a loss of its own.
+    """
+    if len(objective.phases) > 1:
+        names = ", ".join(phase.name for phase in objective.phases)
+        raise ConfigError(
+            f"loss= replaces the one loss of an objective, and {objective.name} has {len(objective.phases)}: "
+            f"{names}.",
+            remedy="objective=Objective(...) with phases of your own",
+        )
+    compare, forward = weighted(loss), objective.forward
+
+    def train(model: nn.Module, batch: Any) -> Tensor:
+        return compare(forward(model, batch), batch)
+
+    phase = next(iter(objective.phases))
+    return replace(objective, phases=(replace(phase, loss=train),))
+
+
+def weighted(loss: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
+    """Return (outputs, batch) -> scalar of a loss (outputs, targets) -> scalar.
+
+    Where a batch has weights (B,), the loss of each row is asked for with `reduction="none"`, and the result
+    is the mean of weight times loss.
+
+    Raises (when called):
+        ConfigError: the batch has weights and the loss cannot tell the rows apart.
+    """
+
+    def compare(outputs: Any, batch: Any) -> Tensor:
+        read = as_batch(batch)
+        weights = read.extra.get(WEIGHTS)
+        if weights is None:
+            return loss(outputs, read.targets)
+        try:
+            each = loss(outputs, read.targets, reduction="none")
+        except TypeError:
+            each = loss(outputs, read.targets)
+        if not isinstance(each, Tensor) or not each.ndim or len(each) != len(weights):
+            raise ConfigError(
+                "sample_weight needs the loss of every row: expected a loss that takes reduction='none' and "
+                f"then returns {len(weights)} values, received {tuple(torch.as_tensor(each).shape)}.",
+                remedy="a loss such as torch.nn.functional.cross_entropy, or weights inside your own loss",
+            )
+        return (each.flatten(1).mean(1) if each.ndim > 1 else each).mul(weights).mean()
+
+    return compare
+
+
+def read_logits(outputs: Any) -> Tensor:
+    """Read the logits out of what a model returned: a tensor, the first of a tuple, or an entry of a dict.
+
+    Raises:
+        ConfigError: there is no tensor in it.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    found = outputs
+    if isinstance(outputs, dict):
+        name = next((name for name in OUTPUT_NAMES if name in outputs), None)
+        found = outputs[name] if name else next(iter(outputs.values()), None)
+    elif isinstance(outputs, (tuple, list)):
+        found = next(iter(outputs), None)
+    if not isinstance(found, Tensor):
+        raise ConfigError(
+            f"Expected a model that returns logits, a tuple that begins with them, or a dict with one of "
+            f"{', '.join(OUTPUT_NAMES)}; received {type(outputs).__name__}.",
+            remedy="return the logits, or pass loss= and metrics= that read your outputs",
+        )
+    return found
+
+
+def count_rows(batch: Any) -> int:
+    """Return B, the rows that a mean over a batch stands for."""
+    return max(num_rows(batch), 1)
 
 
 def one_of(option: str, value: str, known: Collection[str]) -> None:
@@ -104,12 +257,12 @@ def one_of(option: str, value: str, known: Collection[str]) -> None:
 
 
 def fixed_normal(*shape: int, device: torch.device) -> Tensor:
-    """Standard normal numbers that are the same at every call and on every device."""
+    """Return standard normal numbers that are the same at every call and on every device."""
     return torch.randn(shape, generator=_generator()).to(device)
 
 
 def fixed_uniform(*shape: int, device: torch.device) -> Tensor:
-    """Numbers in [0, 1) that are the same at every call and on every device."""
+    """Return numbers in [0, 1) that are the same at every call and on every device."""
     return torch.rand(shape, generator=_generator()).to(device)
 
 

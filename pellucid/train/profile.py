@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from itertools import islice
 from typing import Any
 
@@ -18,9 +18,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pellucid.batch import map_tensors, num_rows, only_tensors
 from pellucid.train.callbacks import EVENTS, Callback
 from pellucid.train.checkpoint import Checkpointer
-from pellucid.train.execution import StepPath
+from pellucid.train.compiled import CompiledUpdate
+from pellucid.train.execution import ExecutionMode
 from pellucid.train.trainer import Trainer
 
 WARM_UP = 5
@@ -145,7 +147,7 @@ class Profiler(Callback):
         each.pop(MEASURING, None)
         by_callback = {part[1:]: each.pop(part) for part in list(each) if part[0] == "@"}
         parts = dict.fromkeys(PARTS, 0.0) | each | {"callbacks": sum(by_callback.values())}
-        peak, rows = _peak(trainer.path, trainer.device), _rows(example)
+        peak, rows = _peak(trainer.execution, trainer.device), num_rows(example)
         return Profile(parts, by_callback, self.updates, rows, measuring, flops, peak, double)
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -182,15 +184,12 @@ class _Timed:
 
 
 def _wrap(trainer: Trainer, watch: Stopwatch) -> None:
-    for phase in trainer.objective.phases:
-        forward, programs = watch.timed("forward", phase.loss), trainer.programs[phase.name]
-        backward = trainer.path.backward(trainer.model, forward, trainer.device)
-        trainer.backward[phase.name] = watch.timed("backward", backward)
-        if programs is not None:
-            programs.backward = watch.timed("backward", programs.backward)  # type: ignore[method-assign]
-            programs.update = watch.timed("update", programs.update)  # type: ignore[method-assign]
-        optimizer = trainer.optimizers[phase.name]
-        optimizer.step = watch.timed("optimizer", optimizer.step)  # type: ignore[method-assign]
+    for update in trainer.updates.values():
+        update.phase = replace(update.phase, loss=watch.timed("forward", update.phase.loss))
+        update.backward = watch.timed("backward", update.backward)
+        update.optimizer.step = watch.timed("optimizer", update.optimizer.step)
+        if isinstance(update, CompiledUpdate):
+            update.programs.update = watch.timed("update", update.programs.update)  # type: ignore[method-assign]
     trainer.evaluate = watch.timed(MEASURING, trainer.evaluate)  # type: ignore[method-assign]
     for callback in trainer.callbacks[:-1]:
         part = "saving" if isinstance(callback, Checkpointer) else f"@{type(callback).__name__}"
@@ -198,19 +197,14 @@ def _wrap(trainer: Trainer, watch: Stopwatch) -> None:
             setattr(callback, event, watch.timed(part, getattr(callback, event)))
 
 
-def _rows(batch: Any) -> int:
-    return len(batch[0] if isinstance(batch, (tuple, list)) else batch)
-
-
 def _flops(trainer: Trainer, batch: Any) -> float:
     """Of an update, all its phases."""
-    path = StepPath(trainer.path.bf16, trainer.path.channels_last, math=True)
+    mode = replace(trainer.execution, compiled=False, math=True)
     total = 0.0
     for phase in trainer.objective.phases:
-        backward = path.backward(trainer.model, phase.loss, trainer.device)
         try:
             with FlopCounterMode(display=False) as counter:
-                backward(batch, 1)
+                mode.forward(phase.loss, trainer.device)(trainer.model, batch).backward()
         except Exception:  # what torch cannot count is not counted
             return 0.0
         finally:
@@ -221,14 +215,17 @@ def _flops(trainer: Trainer, batch: Any) -> float:
 
 def _twice(trainer: Trainer, batch: Any) -> float | None:
     """Rows a second of batches twice as large, by rows a second of these."""
-    if not isinstance(batch, (tuple, list)) or not all(isinstance(part, torch.Tensor) for part in batch):
+    if trainer.execution.compiled or not only_tensors(batch):
         return None
-    if trainer.path.compiled:
-        return None
-    larger = type(batch)(torch.cat([part, part]) for part in batch)
-    phase = trainer.objective.phases[0]
-    backward = trainer.path.backward(trainer.model, phase.loss, trainer.device)
-    once, twice = (_shortest(lambda b=given: backward(b, 1), trainer.model) for given in (batch, larger))
+    larger = map_tensors(lambda part: torch.cat([part, part]), batch)
+    forward = trainer.execution.forward(trainer.objective.phases[0].loss, trainer.device)
+
+    def step(given: Any) -> torch.Tensor:
+        loss = forward(trainer.model, given)
+        loss.backward()
+        return loss.detach()
+
+    once, twice = (_shortest(partial(step, given), trainer.model) for given in (batch, larger))
     return 2 * once / twice
 
 
@@ -249,9 +246,9 @@ def _measuring(trainer: Trainer, chosen: list[Any]) -> float:
     return (time.perf_counter() - began) / max(len(chosen), 1)
 
 
-def _peak(path: StepPath, device: torch.device) -> float:
+def _peak(mode: ExecutionMode, device: torch.device) -> float:
     """Floating-point operations a second of a square matrix product, the fastest of three."""
-    kind = torch.bfloat16 if path.bf16 else torch.float32
+    kind = torch.bfloat16 if mode.bf16 else torch.float32
     a, b = (torch.randn(SIDE, SIDE, device=device).to(kind) for _ in range(2))
     seconds = []
     for _ in range(4):

@@ -1,7 +1,7 @@
 """The noun **Trainer**: runs an objective over batches and tells callbacks what happens.
 
-It knows no architecture and no dataset: any `nn.Module`, any iterable of batches. The loop is `fit`,
-one step is `_train_step`; everything else a training needs is a callback.
+It knows no architecture, no dataset and no task: any `nn.Module`, any iterable of batches. The loop is `fit`,
+one step is `_train_step`, and one update is `pellucid.train.update.Update`; everything else is a callback.
 
     trainer = Trainer(model, classification(), partial(optimizer, "adamw", lr=1e-3))
     trainer.fit(batches, {"val": validation_batches})
@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,15 +25,15 @@ from pellucid.errors import TrainingError
 from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callbacks import EVENTS, Callback
-from pellucid.train.compiled import Programs, shapes
+from pellucid.train.compiled import make_update
 from pellucid.train.device import choose_device
-from pellucid.train.execution import PATHS
+from pellucid.train.execution import execution_mode
 from pellucid.train.malloc import keeping_memory
-from pellucid.train.objective import Measures, Objective, Phase, means
+from pellucid.train.objective import Objective, Phase
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 
-DRAIN_EVERY = 50  # updates between two looks at the losses, which on a GPU means waiting for it
+FLUSH_EVERY = 50  # updates between two reads of the losses, which on a GPU means waiting for it
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -51,7 +53,7 @@ class Trainer:
         model: any module; moved to the device.
         objective: what a step optimizes.
         make_optimizer: parameters -> optimizer; called once per phase. A mapping gives each phase its own.
-        config: epochs, seed, accumulation, clipping, device and path; see `TrainConfig`.
+        config: epochs, seed, accumulation, clipping, device and execution mode; see `TrainConfig`.
         schedule: step -> factor of the learning rate.
         callbacks: called in this order at every event.
 
@@ -60,9 +62,8 @@ class Trainer:
         epoch: epochs finished.
         position: batches of the current epoch that are done.
         measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
-        loss, batch: those of the update at hand.
-        backward: what computes loss and gradients of each phase, by its name.
-        programs: what computes them, and whole updates, on a path that is compiled.
+        loss, batch: those of the current update.
+        updates: what moves the weights, by the name of the phase.
         stop_reason: why training ended early, or "".
     """
 
@@ -78,31 +79,20 @@ class Trainer:
     ):
         self.config = config or TrainConfig()
         self.device, _ = choose_device(self.config.device)
-        self.path = PATHS["eager" if self.config.path == "auto" else self.config.path]
-        self.model = self.path.place(model, self.device)
+        self.execution = execution_mode(self.config.execution)
+        self.model = self.execution.place_model(model, self.device)
         self.objective = objective
-        self.parameters = {phase.name: list(phase.parameters(model)) for phase in objective.phases}
-        self.optimizers = {
-            name: (make_optimizer[name] if isinstance(make_optimizer, Mapping) else make_optimizer)(
-                parameters
-            )
-            for name, parameters in self.parameters.items()
-        }
-        self.backward = {
-            phase.name: self.path.backward(self.model, phase.loss, self.device) for phase in objective.phases
-        }
-        self.programs = {phase.name: self._programs(phase) for phase in objective.phases}
-        self.shapes: list[Any] | None = None  # those of the batches that programs are for
-        self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
-        self.schedule = schedule or constant()
-        self.lr_scale = 1.0  # what `reduce on plateau` multiplies
-        self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
         self.callbacks = list(callbacks)
         self._listeners = {
             event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
             for event in EVENTS
         }
-        self._gradients_read = any(c.reads_gradients for c in self._listeners["on_backward_end"])
+        self.updates = {phase.name: self._make_update(phase, make_optimizer) for phase in objective.phases}
+        self.optimizers = {name: update.optimizer for name, update in self.updates.items()}
+        self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
+        self.schedule = schedule or constant()
+        self.lr_scale = 1.0  # what `reduce on plateau` multiplies
+        self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
         self.step = self.epoch = self.position = 0
         self.measures: dict[str, float] = {}
         self.loss: Tensor = torch.zeros(())
@@ -110,6 +100,22 @@ class Trainer:
         self.stop_reason, self.interrupted, self.failed = "", False, False
         self._losses: list[tuple[str, int, Tensor, float]] = []
         self._totals: dict[str, tuple[float, int]] = {}
+
+    def _make_update(self, phase: Phase, make: MakeOptimizer | Mapping[str, MakeOptimizer]) -> Any:
+        parameters = list(phase.parameters(self.model))
+        optimizer = (make[phase.name] if isinstance(make, Mapping) else make)(parameters)
+        update = make_update(
+            self.model,
+            phase,
+            optimizer,
+            self.execution,
+            self.device,
+            clip_grad_norm=self.config.clip_grad_norm,
+            accept=self._accept,
+            freeze_rest=len(self.objective.phases) > 1,
+        )
+        update.gradients_needed = any("gradients" in c.needs for c in self._listeners["on_backward_end"])
+        return update
 
     @property
     def _averages(self) -> bool:
@@ -121,17 +127,17 @@ class Trainer:
         self,
         batches: Iterable[Any],
         evaluations: Mapping[str, Iterable[Any]] | None = None,
-        probe: Iterable[Any] | None = None,
+        train_sample: Iterable[Any] | None = None,
     ) -> None:
-        """Train until the epochs are done, or somebody asks to stop.
+        """Train until the epochs are done, or a callback asks to stop.
 
         Args:
             batches: one epoch of batches. If it has `epoch(number, start)`, that gives the epoch's batches
                 from `start` on, and a resumed run needs no replay.
             evaluations: what to measure after every epoch, by prefix, e.g. {"val": ...}.
-            probe: a sample of the training rows to measure in the same way, without augmentation and
-                dropout: `train/accuracy` and `train/loss_clean`. `train/loss` is the mean over the steps;
-                an objective of several phases has its first one's there, and each one's as, for example,
+            train_sample: training rows to measure in the same way, without augmentation and dropout:
+                `train/accuracy` and `train/loss_clean`. `train/loss` is the mean over the steps; for an
+                objective of several phases it is the first one's, and each has its own, for example
                 `train/generator_loss`.
 
         Raises:
@@ -140,21 +146,24 @@ class Trainer:
         self._emit("on_train_start")
         try:
             with keeping_memory():
-                self._fit(batches, evaluations or {}, probe)
+                self._fit(batches, evaluations or {}, train_sample)
         finally:
             self._emit("on_train_end")
         if self.failed:
             raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy="a smaller optimizer.lr")
 
     def _fit(
-        self, batches: Iterable[Any], evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None
+        self,
+        batches: Iterable[Any],
+        evaluations: Mapping[str, Iterable[Any]],
+        train_sample: Iterable[Any] | None,
     ) -> None:
         while self.epoch < self.config.epochs and not self.stop_reason:
             self._emit("on_epoch_start")
             self._train_epoch(batches)
             if self.interrupted or self.failed:
                 return
-            self._finish_epoch(evaluations, probe)
+            self._finish_epoch(evaluations, train_sample)
 
     def _train_epoch(self, batches: Iterable[Any]) -> None:
         self.model.train()
@@ -165,8 +174,8 @@ class Trainer:
             self.step += 1
             self.position += len(group)
             self._update_average()
-            if len(self._losses) >= DRAIN_EVERY:
-                self.drain()
+            if len(self._losses) >= FLUSH_EVERY:
+                self.flush_losses()
             self._emit("on_step_end")
             if self.config.max_steps is not None and self.step >= self.config.max_steps:
                 self.stop(f"max_steps = {self.config.max_steps} was reached")
@@ -174,74 +183,30 @@ class Trainer:
                 break
 
     def _train_step(self, group: list[Any]) -> None:
-        self.batch, group = group[-1], self._shared(group)
+        self.batch, prepare = group[-1], self.objective.prepare_batch
+        group = [self.execution.prepare(prepare, self.model, batch, self.device) for batch in group]
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):
-                    self._update(phase, group)
+                    lr = self._set_lr(phase.name)
+                    loss = self.updates[phase.name](group)
                     if self.failed:
                         return
+                    self._losses.append((phase.name, self.step + 1, loss, lr))
 
-    def _shared(self, group: list[Any]) -> list[Any]:
-        """Batches with what the phases share; programs, through which no gradient reaches back, take none."""
-        shared = self.objective.shared
-        if shared is None or self.path.compiled:
-            return group
-        with self.path.computing(self.device):
-            return [shared(self.model, batch) for batch in group]
-
-    def _update(self, phase: Phase, group: list[Any]) -> None:
-        """One update of one phase: zero the gradients, forward, backward, clip, step."""
-        optimizer, parameters = self.optimizers[phase.name], self.parameters[phase.name]
-        lr = self._set_lr(phase.name, optimizer)
-        with self._only(parameters):
-            updated = self._update_whole(phase.name, group)
-            if not updated:
-                optimizer.zero_grad(set_to_none=True)
-                for batch in group:
-                    self.loss = self._backward(phase.name, batch, len(group))
-        if self.config.clip_grad_norm is not None and not updated:
-            nn.utils.clip_grad_norm_(parameters, self.config.clip_grad_norm)
-        self._emit("on_backward_end")
-        if not self.failed:
-            if not updated:
-                optimizer.step()
-            self._losses.append((phase.name, self.step + 1, self.loss, lr))
-
-    def _update_whole(self, phase: str, group: list[Any]) -> bool:
-        """Do an update as one program, where there can be one and nobody asks for the gradients."""
-        batch, programs = group[0], self.programs[phase]
-        if programs is None or len(group) > 1 or self._gradients_read or not self._fits(batch):
-            return False
-        loss = programs.update(batch, self.optimizers[phase])
-        if loss is None:
-            return False
+    def _accept(self, loss: Tensor) -> bool:
+        """Let callbacks see the loss and the gradients; False if one of them refuses the update."""
         self.loss = loss
-        return True
+        self._emit("on_backward_end")
+        return not self.failed
 
-    def _backward(self, phase: str, batch: Any, size: int) -> Tensor:
-        programs = self.programs[phase]
-        if programs is not None and self._fits(batch):
-            return programs.backward(batch, size)
-        return self.backward[phase](batch, size)
-
-    def _programs(self, phase: Phase) -> Programs | None:
-        if not self.path.compiled:
-            return None
-        forward, parameters = self.path.forward(phase.loss, self.device), self.parameters[phase.name]
-        return Programs(self.model, forward, parameters, self.config.clip_grad_norm)
-
-    def _fits(self, batch: Any) -> bool:
-        """Whether a batch has the shapes that programs are for: those of the first batch of all."""
-        found = shapes(batch)
-        self.shapes = self.shapes or found
-        return self.shapes == found
-
-    def _finish_epoch(self, evaluations: Mapping[str, Iterable[Any]], probe: Iterable[Any] | None) -> None:
-        self.drain()
+    def _finish_epoch(
+        self, evaluations: Mapping[str, Iterable[Any]], train_sample: Iterable[Any] | None
+    ) -> None:
+        self.flush_losses()
         self.measures = self._training_losses()
-        if probe is not None:
-            clean = self.evaluate(probe)
+        if train_sample is not None:
+            clean = self.evaluate(train_sample)
             clean["loss_clean"] = clean.pop("loss")
             self.measures |= {f"train/{key}": value for key, value in clean.items()}
         for prefix, batches in evaluations.items():
@@ -258,16 +223,10 @@ class Trainer:
         return first if len(means) == 1 else first | {f"train/{name}_loss": m for name, m in means.items()}
 
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Return the mean of every measure, in evaluation mode, with averaged weights if there are any.
-
-        A measure that counted nothing is left out.
-        """
-        with self.inference():
-            return means(self._measure(batch) for batch in batches)
-
-    def _measure(self, batch: Any) -> Measures:
-        with self.path.computing(self.device):
-            return self.objective.measure(self.model, self.place(batch))
+        """Return every measure and metric, in evaluation mode, with averaged weights if there are any."""
+        with self.inference() as model:
+            computing = partial(self.execution.computing, self.device)
+            return self.objective.evaluate(model, map(self.place, batches), computing)
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[nn.Module]:
@@ -279,28 +238,28 @@ class Trainer:
     # ---- asked by callbacks --------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
-        """End training after the step at hand; the epoch is measured and training counts as done."""
+        """End training after the current step; the epoch is measured and training counts as done."""
         self.stop_reason = self.stop_reason or reason
 
     def interrupt(self, reason: str) -> None:
-        """End training after the step at hand so that it can be resumed there."""
+        """End training after the current step so that it can be resumed there."""
         self.interrupted = True
         self.stop(reason)
 
     def fail(self, reason: str) -> None:
-        """End training before the update at hand: it would destroy the weights."""
+        """End training before the current update: it would destroy the weights."""
         self.failed = True
         self.stop(reason)
 
-    def drain(self) -> None:
-        """Bring the losses that wait on the device to the callbacks: one wait for many steps."""
+    def flush_losses(self) -> None:
+        """Hand the losses that wait on the device to the callbacks: one wait for many steps."""
         if not self._losses:
             return
         values = torch.stack([loss for _, _, loss, _ in self._losses]).tolist()
         rows: dict[str, list[tuple[int, float, float]]] = {}
         for (phase, step, _, lr), value in zip(self._losses, values, strict=True):
             total, count = self._totals.get(phase, (0.0, 0))
-            self._totals[phase] = (total + value, count + 1)  # one by one: drained anywhere, the sum is equal
+            self._totals[phase] = (total + value, count + 1)  # one by one: flushed anywhere, the sum is equal
             rows.setdefault(phase, []).append((step, value, lr))
         self._losses.clear()
         first, *others = (phase.name for phase in self.objective.phases)
@@ -314,7 +273,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values: with the tensors, they are all that the next step depends on."""
-        self.drain()
+        self.flush_losses()
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -322,11 +281,11 @@ class Trainer:
             "measures": self.measures,
             "losses": {phase: list(total) for phase, total in self._totals.items()},
             "lr_scale": self.lr_scale,
-            "path": self.path.name,
-            "shapes": self.shapes,
+            "execution": self.execution.name,
+            "updates": {name: update.state_dict() for name, update in self.updates.items()},
             "stop_reason": "" if self.interrupted else self.stop_reason,
             "average_updates": self.average.updates if self.average else 0,
-            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
+            "callbacks": [[name, callback.state_dict()] for name, callback in self._named_callbacks()],
             "rng": rng_state(),
         }
 
@@ -335,13 +294,15 @@ class Trainer:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
         self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
-        self.stop_reason, self.shapes = state["stop_reason"], state.get("shapes")
+        self.stop_reason = state["stop_reason"]
+        for name, update in self.updates.items():  # version 0.1 kept one signature, of all phases
+            update.load_state_dict(state.get("updates", {}).get(name) or {"signature": state.get("shapes")})
         if self.average is not None:
             self.average.updates = state["average_updates"]
         kept = dict(state["callbacks"])
-        for callback in self.callbacks:
-            if type(callback).__name__ in kept:
-                callback.load_state_dict(kept[type(callback).__name__])
+        for name, callback in self._named_callbacks():
+            if name in kept:
+                callback.load_state_dict(kept[name])
         set_rng_state(state["rng"])
 
     # ---- the parts of a step -------------------------------------------------------------------
@@ -352,8 +313,7 @@ class Trainer:
             rest = batches.epoch(self.epoch, self.position)
         else:
             rest = itertools.islice(iter(batches), self.position, None)
-        in_place = self.device.type == "cpu" and not self.path.channels_last
-        placed = iter(rest) if in_place else map(self.place, rest)
+        placed = map(self.place, rest)
         size = self.config.gradient_accumulation_steps
         if size == 1:
             yield from ([batch] for batch in placed)
@@ -361,36 +321,22 @@ class Trainer:
             yield group
 
     def place(self, batch: Any) -> Any:
-        """Move a batch to the device in the layout of the path; tuples, lists and dicts keep their form."""
-        if isinstance(batch, Tensor):
-            return self.path.batch(batch.to(self.device, non_blocking=True))
-        if isinstance(batch, dict):
-            return {key: self.place(value) for key, value in batch.items()}
-        if isinstance(batch, (tuple, list)):
-            return type(batch)(self.place(value) for value in batch)
-        return batch
+        """Move a batch to the device, in the memory layout of the execution mode."""
+        return self.execution.place_batch(batch, self.device)
 
-    def _set_lr(self, phase: str, optimizer: torch.optim.Optimizer) -> float:
+    def _set_lr(self, phase: str) -> float:
         factor = self.schedule(self.step) * self.lr_scale
-        for group, base in zip(optimizer.param_groups, self.base_lrs[phase], strict=True):
+        for group, base in zip(self.optimizers[phase].param_groups, self.base_lrs[phase], strict=True):
             group["lr"] = base * factor
         return self.base_lrs[phase][0] * factor
 
-    def _only(self, parameters: list[nn.Parameter]) -> contextlib.AbstractContextManager[None]:
-        """Freeze everything but these while a phase computes; with one phase there is nothing to freeze."""
-        return contextlib.nullcontext() if len(self.parameters) == 1 else self._frozen_but(parameters)
-
-    @contextlib.contextmanager
-    def _frozen_but(self, parameters: list[nn.Parameter]) -> Iterator[None]:
-        mine = {id(parameter) for parameter in parameters}
-        others = [p for p in self.model.parameters() if p.requires_grad and id(p) not in mine]
-        for parameter in others:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in others:
-                parameter.requires_grad_(True)
+    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
+        """Callbacks by the name of their class; a second one of a class is Name#2."""
+        seen: Counter[str] = Counter()
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            seen[name] += 1
+            yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), callback
 
     def _update_average(self) -> None:
         if self.average is not None and self.epoch >= self._average_from:

@@ -213,7 +213,9 @@ def test_profile_says_where_the_time_goes(pellucid, trained):
     assert "ms an update of 16 rows" in said
     assert "making batches" in said
     assert "Try: " in said
-    assert "Try: --set train.path=" in pellucid("profile", "iris.csv", "--set", "train.path=bf16").out
+    assert (
+        "Try: --set train.execution=" in pellucid("profile", "iris.csv", "--set", "train.execution=bf16").out
+    )
     found = pellucid("profile", "iris.csv", "--json").json
     assert found["seconds"] == pytest.approx(sum(found["profile"]["parts"].values()))
     assert pellucid("profile", "nowhere.csv").code == 3

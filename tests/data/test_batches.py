@@ -135,7 +135,7 @@ def test_a_streamed_training_is_the_same_training(runs):
 
     X = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
     dataset = arrays(X, (X[:, 0] * X[:, 1] > 0).astype(int))
-    base = Config.parse({"train": {"epochs": 2, "path": "eager"}})
+    base = Config.parse({"train": {"epochs": 2, "execution": "eager"}})
     held = train(base, runs=runs, dataset=dataset)
     streamed = train(base.patch({"data.memory": 1e-12}), runs=runs, dataset=dataset)
     assert held.metrics == streamed.metrics

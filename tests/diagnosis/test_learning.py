@@ -8,6 +8,7 @@ import pytest
 from pellucid.config import Config
 from pellucid.diagnosis import Facts, Setting, diagnose, examine, setting_of
 from pellucid.record import Finding, Run
+from pellucid.record.spec import find_spec
 
 PRIOR = {"prior": {"val/accuracy": 0.1, "val/loss": 2.3}, "linear": {"val/accuracy": 0.92}}
 STEPS_PER_EPOCH = 100
@@ -108,10 +109,10 @@ def test_no_better_than_guessing_underfits():
 def test_where_little_can_be_learned_a_little_is_enough():
     guess = {"unigram": {"val/loss": 8.684}}
     curves = run_of([8.65, 8.62, 8.612, 8.612], [8.6] * 4)
-    assert first(curves, guess, Setting(task="language_model")).rule == "underfitting"
-    assert first(curves, guess, Setting(task="words_ahead")).level == "note"
+    assert first(curves, guess, Setting(spec=find_spec("language_model"))).rule == "underfitting"
+    assert first(curves, guess, Setting(spec=find_spec("next_words"))).level == "note"
     worse = run_of([8.75, 8.70, 8.69, 8.69], [8.7] * 4)
-    assert first(worse, guess, Setting(task="words_ahead")).rule == "underfitting"
+    assert first(worse, guess, Setting(spec=find_spec("next_words"))).rule == "underfitting"
 
 
 def test_accuracy_near_the_prior_is_healthy_where_the_loss_is_far_below_it():
@@ -160,8 +161,8 @@ def test_no_better_than_token_frequencies_underfits():
 
 def test_label_smoothing_is_proposed_to_classifiers_alone():
     curves = run_of(OVERFIT_VAL, OVERFIT_TRAIN, [0.99] * 12)
-    assert first(curves, PRIOR, Setting(task="classification")).patch
-    assert first(curves, PRIOR, Setting(task="masked_language_model")).patch == {}
+    assert first(curves, PRIOR, Setting(spec=find_spec("classification"))).patch
+    assert first(curves, PRIOR, Setting(spec=find_spec("masked_language_model"))).patch == {}
 
 
 def test_still_improving_proposes_twice_the_epochs():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
-from pellucid.config import ObjectiveName
 from pellucid.record import measures
+from pellucid.record.spec import UNKNOWN, find_spec, specs
 
 
 @pytest.mark.parametrize(
@@ -53,10 +51,10 @@ def test_scores_are_better_when_larger(key):
     assert not measures.lower_is_better(key)
 
 
-def test_every_objective_has_its_measures_and_all_of_them_are_known():
-    assert set(measures.FIRST) == set(get_args(ObjectiveName))
-    for names in measures.FIRST.values():
-        assert all(name in measures.NAMES or name.startswith("recall_at_") for name in names)
+def test_every_headline_measure_is_described_by_its_task_or_shared():
+    for spec in specs().values():
+        own = {*spec.measures, *measures.NAMES}
+        assert all(name in own or name.startswith("recall_at_") for name in spec.headline)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +81,13 @@ def test_the_first_measure_is_that_of_the_task_on_test_rows_where_there_are_any(
         "test/loss": 1.1,
         "test/odd": 3.0,
     }
-    assert measures.headline("language_model", numbers)[:2] == ["test/loss", "test/perplexity"]
-    assert measures.headline("language_model", {"val/loss": 1.0}) == ["val/loss"]
-    assert measures.headline("adversarial", {"train/loss": 1.0, "test/odd": 2.0}) == ["test/odd"]
-    assert measures.headline("", {}) == []
+    assert measures.headline(find_spec("language_model"), numbers)[:2] == ["test/loss", "test/perplexity"]
+    assert measures.headline(find_spec("language_model"), {"val/loss": 1.0}) == ["val/loss"]
+    assert measures.headline(find_spec("adversarial"), {"train/loss": 1.0, "test/odd": 2.0}) == ["test/odd"]
+    assert measures.headline(UNKNOWN, {}) == []
 
 
 def test_a_loss_has_the_unit_of_its_task():
-    assert measures.unit("val/loss", "language_model") == "nats per token"
-    assert measures.unit("test/psnr", "reconstruction") == "dB"
-    assert measures.unit("test/loss", "reconstruction") == ""
+    assert measures.unit("val/loss", find_spec("language_model")) == "nats per token"
+    assert measures.unit("test/psnr", find_spec("reconstruction")) == "dB"
+    assert measures.unit("test/loss", find_spec("reconstruction")) == ""

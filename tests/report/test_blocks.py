@@ -57,7 +57,7 @@ def alone(run: Run, block) -> drawing.Blocks:
     """Prepare one block of a run by itself."""
     shown.write_evaluation(run, [block])
     found = report.mistakes.evaluation(run)
-    return drawing.blocks(run, found, "reconstruction")
+    return drawing.blocks(run, found)
 
 
 def test_every_block_is_there_in_order_with_its_caption(run, page_of):
@@ -66,8 +66,8 @@ def test_every_block_is_there_in_order_with_its_caption(run, page_of):
     places = [page.text.index(block["title"]) for block in facts]
     assert places == sorted(places)
     assert all(block["caption"] in page.text for block in facts)
-    assert "What it gives back" in page.text
-    assert page.text.index("What it gives back") < page.text.index("How it learned")
+    assert "Reconstructions" in page.text
+    assert page.text.index("Reconstructions") < page.text.index("How it learned")
     assert "could not be drawn" not in page.text
     assert page.open == []
 
@@ -301,14 +301,14 @@ def test_a_damaged_block_is_left_out_with_a_sentence_and_the_others_stay(run, da
 
 def test_blocks_that_are_no_list_are_no_section(run, page_of):
     shown.write_evaluation(run, "nothing")  # type: ignore[arg-type]
-    assert "What it gives back" not in page_of(run).text
+    assert "Reconstructions" not in page_of(run).text
 
 
 def test_a_damaged_record_of_the_training_does_not_break_the_page(run, page_of):
     (run.path / "evaluation" / "training.json").write_text('["half a ')
-    assert "What it gives back" in page_of(run).text
+    assert "Reconstructions" in page_of(run).text
     (run.path / "evaluation" / "training.json").write_text(json.dumps(["no", "facts"]))
-    assert "What it gives back" in page_of(run).text
+    assert "Reconstructions" in page_of(run).text
 
 
 def test_names_that_hold_html_are_shown_and_not_run(run, page_of):
@@ -343,7 +343,7 @@ def test_pictures_stop_where_the_page_is_full(run, monkeypatch):
     monkeypatch.setattr(drawing, "BUDGET", 3000)
     block = shown.every_block(run)[BLOCKS["picture"]]
     shown.write_evaluation(run, [block] * 3)
-    found = drawing.blocks(run, report.mistakes.evaluation(run), "")
+    found = drawing.blocks(run, report.mistakes.evaluation(run))
     assert 0 < len(found.blocks) < 3
     assert "as many pictures as it can" in found.left_out[0]
 

@@ -21,6 +21,7 @@ import pellucid
 from pellucid import report
 from pellucid.errors import RunError
 from pellucid.record import Run
+from pellucid.record.spec import find_spec
 from pellucid.report import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script>"
@@ -75,7 +76,7 @@ def test_the_answer_stands_beside_its_comparisons(digits, page_of):
     page = page_of(digits)
     accuracy = words.percent(digits.metrics["test/accuracy"]).replace("\u00a0", " ")
     rows = digits.facts["dataset"]["splits"]["test"]["rows"]
-    assert f"digits gets {accuracy} of {rows} test images right; guessing gets 10.0 %." in page.text
+    assert f"digits classifies {accuracy} of {rows} test images correctly; guessing gets 10.0 %." in page.text
     linear = digits.facts["baselines"]["linear"]["test/accuracy"]
     assert words.percent(linear).replace("\u00a0", " ") in page.text
     assert "Alpaydin and Kaynak, 1998" in page.text
@@ -173,9 +174,10 @@ def test_labels_have_scores_of_their_own(digits, page_of):
     kept = {"split": "test", "rows": 397, "metrics": {"f1": 0.8}, "classes": ["even", "above four"]}
     (digits.path / "evaluation" / "test.json").write_text(json.dumps({**kept, "per_class": labels}))
     dataset = {**digits.facts["dataset"], "task": "multilabel", "classes": ["even", "above four"]}
-    digits.update(dataset=dataset, metrics={"test/f1": 0.8}, target=None)
+    spec = find_spec("multilabel").to_dict()
+    digits.update(dataset=dataset, spec=spec, metrics={"test/f1": 0.8}, target=None)
     page = page_of(digits)
-    assert "digits finds the labels of 397 test images with an F1 of 80.0 %" in page.text
+    assert "digits predicts the labels of 397 test images with an F1 of 80.0 %" in page.text
     assert "above four" in page.text
     assert "The rows with the largest loss" in page.text
 
@@ -232,7 +234,7 @@ def test_validation_stands_in_where_there_is_no_test_split(digits, page_of):
         path.rename(folder / path.name.replace("test", "validation"))
     digits.update(metrics={"val/accuracy": 0.9}, target=None, published=None)
     page = page_of(digits)
-    assert "digits gets 90.0 % of 200 validation images right" in page.text
+    assert "digits classifies 90.0 % of 200 validation images correctly" in page.text
     assert "Mistakes on the validation split" in page.text
 
 

@@ -36,7 +36,7 @@ def plain(text: str) -> str:
             "text",
             {"test/accuracy": 0.889, "test/loss": 0.3},
             {"prior": {"test/accuracy": 0.5}},
-            "classification gets 88.9 % of 400 test texts right; guessing gets 50.0 %.",
+            "classification classifies 88.9 % of 400 test texts correctly; guessing gets 50.0 %.",
             "88.9 %",
         ),
         (
@@ -53,7 +53,7 @@ def plain(text: str) -> str:
             "text",
             {"test/loss": 2.1, "test/accuracy": 0.58},
             {"unigram": {"test/loss": 6.0, "test/accuracy": 0.05}},
-            "masked_language_model fills in 58.0 % of the tokens hidden in 400 test texts rightly; "
+            "masked_language_model predicts 58.0 % of the masked tokens of 400 test texts correctly; "
             "a unigram model gets 5.0 %.",
             "58.0 %",
         ),
@@ -70,7 +70,7 @@ def plain(text: str) -> str:
             "text",
             {"test/loss": 2.2},
             {},
-            "span_denoising restores the tokens cut out of 400 test texts at 2.20 nats each.",
+            "span_denoising restores the tokens removed from 400 test texts at 2.20 nats each.",
             "2.20",
         ),
         (
@@ -78,7 +78,7 @@ def plain(text: str) -> str:
             "image",
             {"test/loss": 0.0061, "test/mse": 0.0061, "test/psnr": 22.4},
             {"pca": {"test/mse": 0.0093, "test/psnr": 20.3}, "identity": {"test/mse": 0.09}},
-            "reconstruction gives 400 test images back with a mean squared error of 0.00610; "
+            "reconstruction reconstructs 400 test images with a mean squared error of 0.00610; "
             "PCA gets 0.00930.",
             "0.00610",
         ),
@@ -87,8 +87,7 @@ def plain(text: str) -> str:
             "image",
             {"test/loss": 104.21, "test/elbo": -104.21, "test/recon": 80.0, "test/kl": 24.2},
             {"pixel_means": {"test/loss": 206.1, "test/elbo": -206.1}},
-            "elbo describes each of 400 test images in at most 104.2 nats; "
-            "a model of pixel means gets 206.1.",
+            "elbo encodes each of 400 test images in at most 104.2 nats; a model of pixel means gets 206.1.",
             "−104.2",
         ),
         (
@@ -96,7 +95,7 @@ def plain(text: str) -> str:
             "image",
             {"test/loss": 0.9, "test/frechet": 12.31, "test/coverage": 1.0},
             {},
-            "What adversarial draws is at a Fréchet distance of 12.3 from 400 test images.",
+            "The images adversarial generates have a Fréchet distance of 12.3 from 400 test images.",
             "12.3",
         ),
         (
@@ -104,7 +103,7 @@ def plain(text: str) -> str:
             "image",
             {"test/loss": 0.9, "test/diversity": 0.971},
             {},
-            "What adversarial draws differs from image to image 97.1 % as much as 400 test images do.",
+            "The images adversarial generates are 97.1 % as diverse as 400 test images.",
             "97.1 %",
         ),
         (
@@ -112,7 +111,7 @@ def plain(text: str) -> str:
             "image",
             {"test/auroc": 0.979, "test/average_precision": 0.99},
             {"mean_image": {"test/auroc": 0.79}, "pca_pixels": {"test/auroc": 0.86}},
-            "anomaly tells what it knows from what it does not with an AUROC of 0.979, over 400 test images; "
+            "anomaly separates normal images from anomalies with an AUROC of 0.979, over 400 test images; "
             "PCA by its squared error gets 0.860.",
             "0.979",
         ),
@@ -121,7 +120,8 @@ def plain(text: str) -> str:
             "number",
             {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4, "test/coverage": 0.88},
             {"prior": {"test/mse": 1.1}, "last": {"test/mse": 0.9}},
-            "forecasting has a mean squared error of 0.371 over 400 test rows; the last value gets 0.900.",
+            "forecasting forecasts 400 test rows with a mean squared error of 0.371; "
+            "the last value gets 0.900.",
             "0.371",
         ),
         (
@@ -129,7 +129,7 @@ def plain(text: str) -> str:
             "image",
             {"test/loss": 0.2, "test/recall_at_1": 0.934, "test/map": 0.8},
             {"prior": {"test/recall_at_1": 0.1}},
-            "metric_learning puts a row of the same class nearest for 93.4 % of 400 test images; "
+            "metric_learning finds a row of the same class nearest for 93.4 % of 400 test images; "
             "guessing gets 10.0 %.",
             "93.4 %",
         ),
@@ -237,7 +237,7 @@ def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, pag
     assert found.findings[0].verdict == "Balanced"
     titles = [chart.title for chart in found.charts]
     assert "At the end: discriminator 0.850, generator 1.15" in titles
-    assert "At the end: verdict on real images 0.700, verdict on generated images 0.300" in titles
+    assert "At the end: discriminator on real images 0.700, discriminator on generated images 0.300" in titles
     assert any(title.startswith("Best validation Fréchet distance 12.5") for title in titles)
     text = page_of(run).text
     assert "neither network has won" in text

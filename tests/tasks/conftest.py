@@ -96,7 +96,7 @@ def learn(digits: Digits, tmp_path: Any) -> Callable[..., Learned]:
                 "data": {"normalize": False},
                 "model": {"name": name, "options": model_options or {}},
                 "objective": {"name": task.name, "options": options or {}},
-                "train": {"epochs": epochs, "batch_size": 100, "device": "cpu", "path": "eager"},
+                "train": {"epochs": epochs, "batch_size": 100, "device": "cpu", "execution": "eager"},
             }
         )
         prepared = task.prepare(dataset or digits.dataset, config, reads_tokens=False)

@@ -209,7 +209,7 @@ def config(**options: Any) -> Config:
             "data": {"normalize": False},
             "model": {"name": "autoencoder", "size": "tiny"},
             "objective": {"name": "anomaly", "options": options},
-            "train": {"epochs": 1, "device": "cpu", "path": "eager"},
+            "train": {"epochs": 1, "device": "cpu", "execution": "eager"},
         }
     )
 

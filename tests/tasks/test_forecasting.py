@@ -47,7 +47,7 @@ def trained(prepared):
     model = nlinear(prepared.preprocess.input_shape, TASK.num_outputs(prepared.preprocess))
     objective = TASK.objective(prepared.config, prepared)
     TASK.check(model, objective, prepared)
-    settings = prepared.config.train.model_copy(update={"device": "cpu", "path": "eager", "epochs": 3})
+    settings = prepared.config.train.model_copy(update={"device": "cpu", "execution": "eager", "epochs": 3})
     Trainer(model, objective, partial(optimizer, "adam", lr=5e-3), settings).fit(prepared.training_batches())
     return Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="forecasting")
 

@@ -23,14 +23,14 @@ from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.language_model.task import with_unlabeled
 from pellucid.tasks.masked_language_model import fill_mask
 from pellucid.tasks.shared import ngrams
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
-CAUSAL, GAPS = TASKS["language_model"], TASKS["masked_language_model"]
+CAUSAL, GAPS = get_task("language_model"), get_task("masked_language_model")
 WINDOW = 32
 
 
@@ -39,7 +39,7 @@ def config(source, name="language_model", tokenizer="characters", **data):
         {
             "data": {"source": str(source), "text": {"tokenizer": tokenizer, "max_seq_len": WINDOW}, **data},
             "objective": {"name": name},
-            "train": {"epochs": 2, "batch_size": 16, "device": "cpu", "path": "eager", "max_steps": 30},
+            "train": {"epochs": 2, "batch_size": 16, "device": "cpu", "execution": "eager", "max_steps": 30},
         }
     )
 
@@ -78,7 +78,7 @@ def trained_on(task, prepared, model, run=None):
     shown = task.callbacks(run, prepared, None) if run else []
     make = partial(optimizer, "adamw", lr=3e-3)
     trainer = Trainer(model, objective, make, prepared.config.train, callbacks=shown)
-    trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")}, prepared.probe())
+    trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")}, prepared.train_sample())
     return Trained(model, objective, prepared.preprocess, torch.device("cpu"), task=task.name)
 
 

@@ -52,9 +52,9 @@ def trained(prepared):
     model = siamese(prepared.preprocess.input_shape, 40, size="tiny")
     objective = TASK.objective(prepared.config, prepared)
     TASK.check(model, objective, prepared)
-    settings = prepared.config.train.model_copy(update={"path": "eager", "epochs": 15})
+    settings = prepared.config.train.model_copy(update={"execution": "eager", "epochs": 15})
     mine = Trainer(model, objective, partial(optimizer, "adam", lr=3e-3), settings)
-    mine.fit(prepared.training_batches(), {"val": prepared.batches("validation")}, prepared.probe())
+    mine.fit(prepared.training_batches(), {"val": prepared.batches("validation")}, prepared.train_sample())
     assert mine.measures["val/precision"] > 0.8
     return Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="metric_learning")
 
@@ -204,7 +204,7 @@ def test_digits_lie_closer_to_their_own_than_their_pixels_do(digits, loss):
     torch.manual_seed(0)
     model = siamese(prepared.preprocess.input_shape, 10, backbone="mlp", size="tiny", embed_dim=16)
     objective = TASK.objective(settings, prepared)
-    plan = settings.train.model_copy(update={"path": "eager", "epochs": 8})
+    plan = settings.train.model_copy(update={"execution": "eager", "epochs": 8})
     Trainer(model, objective, partial(optimizer, "adam", lr=3e-3), plan).fit(prepared.training_batches())
     trained = Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="metric_learning")
     found = TASK.evaluate(trained, prepared, "test", None).metrics

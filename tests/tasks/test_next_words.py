@@ -14,11 +14,11 @@ from pellucid.config import Config
 from pellucid.errors import ConfigError, ModelError, UsageError
 from pellucid.models import bert, lstm, phrase_lm
 from pellucid.record import Run
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.next_words.objective import MEASURED, STRIDE, importance, words_ahead
 from tests.tasks.test_language import built, prepared_for, trained_on
 
-AHEAD = TASKS["words_ahead"]
+AHEAD = get_task("next_words")
 V, T, H = 12, 16, 3
 WINTER = ["snow", "ice", "frost", "cold", "wind", "storm", "hail", "coat"]
 SUMMER = ["sun", "beach", "heat", "sand", "wave", "sail", "palm", "swim"]
@@ -98,8 +98,8 @@ def test_options_out_of_range_are_refused(option):
 def config(source, **changes):
     values = {
         "data": {"source": str(source), "text": {"tokenizer": "words", "max_seq_len": 32}},
-        "objective": {"name": "words_ahead", "options": {"reach": 8, "rare": 1e-2}},
-        "train": {"epochs": 8, "batch_size": 8, "device": "cpu", "path": "eager"},
+        "objective": {"name": "next_words", "options": {"reach": 8, "rare": 1e-2}},
+        "train": {"epochs": 8, "batch_size": 8, "device": "cpu", "execution": "eager"},
     }
     return Config.parse(values).patch(changes)
 

@@ -18,14 +18,14 @@ from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageErro
 from pellucid.evaluation import Trained
 from pellucid.models import seq2seq
 from pellucid.record import Run
-from pellucid.tasks import TASKS
+from pellucid.tasks import get_task
 from pellucid.tasks.seq2seq import translation
 from pellucid.tasks.shared import ngrams
 from pellucid.tasks.span_denoising import spans
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
-PAIRS, FILL = TASKS["seq2seq"], TASKS["span_denoising"]
+PAIRS, FILL = get_task("seq2seq"), get_task("span_denoising")
 NUMBERS = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -36,7 +36,13 @@ def config(source, name="seq2seq", steps=1, options=None, **data):
         {
             "data": {"source": str(source), **data, "text": {**text, **data.get("text", {})}},
             "objective": {"name": name, "options": options or {}},
-            "train": {"epochs": 40, "batch_size": 32, "device": "cpu", "path": "eager", "max_steps": steps},
+            "train": {
+                "epochs": 40,
+                "batch_size": 32,
+                "device": "cpu",
+                "execution": "eager",
+                "max_steps": steps,
+            },
         }
     )
 

@@ -47,7 +47,7 @@ def network(seed=0, dropout=0.2):
 
 
 def trainer(model=None, *, callbacks=(), lr=0.01, objective=None, schedule=None, **config):
-    settings = TrainConfig(**{"epochs": 3, "device": "cpu", "path": "eager", **config})
+    settings = TrainConfig(**{"epochs": 3, "device": "cpu", "execution": "eager", **config})
     return Trainer(
         model if model is not None else network(),
         objective or classification(),

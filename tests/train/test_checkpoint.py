@@ -12,7 +12,14 @@ from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.errors import ModelError, RunError
 from pellucid.record import Run
-from pellucid.train.callbacks import Callback, EarlyStopping, Interrupt, Monitor, Recorder, ReduceOnPlateau
+from pellucid.train.callbacks import (
+    Callback,
+    EarlyStopping,
+    Monitor,
+    Recorder,
+    ReduceOnPlateau,
+    SignalHandler,
+)
 from pellucid.train.checkpoint import Checkpointer, load_weights, restore, save
 from pellucid.train.schedules import ReduceOnPlateau as Rule
 from pellucid.train.schedules import one_cycle
@@ -69,8 +76,8 @@ def final(run, mine):
 PLAIN: dict[str, object] = {}
 KINDS = {
     "dropout and batch norm": (network, PLAIN),
-    "channels last": (Conv, {"path": "channels_last"}),
-    "compiled": (network, {"path": "compiled"}),
+    "channels last": (Conv, {"execution": "channels_last"}),
+    "compiled": (network, {"execution": "compiled"}),
 }
 
 
@@ -184,7 +191,7 @@ def test_a_signal_finishes_the_step_and_saves(runs, batches, held_out, number):
                 os.kill(os.getpid(), number)
 
     run, mine = build(runs, network)
-    mine.callbacks[:0] = [Kill(), Interrupt()]
+    mine.callbacks[:0] = [Kill(), SignalHandler()]
     mine = trainer(network(), callbacks=mine.callbacks, epochs=4)
     before = signal.getsignal(number)
     mine.fit(batches, {"val": held_out})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from pellucid.models import BUILDERS
 from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.train import autotune as tuning
 from pellucid.train.autotune import autotune
-from pellucid.train.compiled import Programs
-from pellucid.train.execution import PATHS, Backward, Loss, StepPath
+from pellucid.train.compiled import CompiledUpdate, Programs, make_update
+from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, Loss
+from pellucid.train.objective import Phase
 from pellucid.train.trainer import Trainer
 from tests.train.conftest import compiles
 
@@ -35,25 +37,28 @@ def cross_entropy(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) ->
     return F.cross_entropy(model(batch[0]), batch[1])
 
 
-def backward_of(path: StepPath, model: nn.Module, loss: Loss = cross_entropy) -> Backward:
-    if not path.compiled:
-        return path.backward(model, loss, CPU)
-    return Programs(model, path.forward(loss, CPU), list(model.parameters())).backward
+def backward_of(
+    mode: ExecutionMode, model: nn.Module, loss: Loss = cross_entropy
+) -> Callable[..., torch.Tensor]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    return make_update(model, Phase("train", loss), optimizer, mode, CPU).backward
 
 
-def gradients(path: StepPath, model: nn.Module, name: str, times: int = 1) -> dict[str, torch.Tensor]:
-    model = path.place(copy.deepcopy(model), CPU)
+def gradients(path: ExecutionMode, model: nn.Module, name: str, times: int = 1) -> dict[str, torch.Tensor]:
+    model = path.place_model(copy.deepcopy(model), CPU)
     backward = backward_of(path, model)
     for _ in range(times):
-        backward((path.batch(INPUTS[name]), LABELS), times)
+        backward((*path.place_batch((INPUTS[name], LABELS), CPU),), times)
     return {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
 
 
 @pytest.mark.parametrize("name", ["cnn", "vit"])
-@pytest.mark.parametrize("path", [path for path in PATHS.values() if not path.compiled], ids=lambda p: p.name)
-def test_every_path_has_the_gradients_of_the_usual_one(path: StepPath, name: str) -> None:
+@pytest.mark.parametrize(
+    "path", [path for path in EXECUTION_MODES.values() if not path.compiled], ids=lambda p: p.name
+)
+def test_every_path_has_the_gradients_of_the_usual_one(path: ExecutionMode, name: str) -> None:
     model = network(name, dropout=0.0)
-    wanted, found = gradients(StepPath(), model, name), gradients(path, model, name)
+    wanted, found = gradients(ExecutionMode(), model, name), gradients(path, model, name)
     near = {"rtol": 0.2, "atol": 0.02} if path.bf16 else {"rtol": 1e-3, "atol": 1e-5}
     assert found.keys() == wanted.keys()
     for key in wanted:
@@ -64,9 +69,12 @@ def test_every_path_has_the_gradients_of_the_usual_one(path: StepPath, name: str
 def test_a_compiled_path_has_the_gradients_of_the_usual_one() -> None:
     model = network("mlp", dropout=0.0)
     model.add_module("unused", nn.Linear(2, 2))
-    compiled = StepPath(compiled=True)
+    compiled = ExecutionMode(compiled=True)
     for times in (1, 2):
-        wanted, found = gradients(StepPath(), model, "mlp", times), gradients(compiled, model, "mlp", times)
+        wanted, found = (
+            gradients(ExecutionMode(), model, "mlp", times),
+            gradients(compiled, model, "mlp", times),
+        )
         assert found.keys() == wanted.keys()
         for key in wanted:
             torch.testing.assert_close(found[key], wanted[key], rtol=1e-4, atol=1e-6)
@@ -77,7 +85,7 @@ def test_a_compiled_path_leaves_frozen_weights_alone() -> None:
     model = network("mlp")
     first = next(model.parameters())
     first.requires_grad_(False)
-    found = gradients(StepPath(compiled=True), model, "mlp")
+    found = gradients(ExecutionMode(compiled=True), model, "mlp")
     assert len(found) == len(list(model.parameters())) - 1
 
 
@@ -94,7 +102,7 @@ def test_weights_with_the_same_gradient_have_one_each() -> None:
             return super().forward(input) + self.other
 
     model = TwoBiases()
-    backward_of(StepPath(compiled=True), model)((INPUTS["mlp"], LABELS), 1)
+    backward_of(ExecutionMode(compiled=True), model)((INPUTS["mlp"], LABELS), 1)
     first, second = model.bias.grad, model.other.grad
     assert first is not None
     assert second is not None
@@ -109,21 +117,41 @@ def test_what_cannot_be_compiled_says_what_to_try() -> None:
         return value if value.item() > 0 else -value
 
     model = network("mlp")
-    backward = backward_of(StepPath(compiled=True), model, loss)
-    with pytest.raises(ModelError, match=r"train\.path=auto"):
-        backward((INPUTS["mlp"], LABELS), 1)
+    programs = Programs(model, loss, list(model.parameters()))
+    with pytest.raises(ModelError, match=r"train\.execution=auto"):
+        programs.backward((INPUTS["mlp"], LABELS), 1)
+
+
+@compiles
+def test_what_cannot_be_compiled_is_computed_as_written_and_says_why() -> None:
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        value = cross_entropy(model, batch)
+        return value if value.item() > 0 else -value
+
+    found = {}
+    for mode in (ExecutionMode(), ExecutionMode(compiled=True)):
+        model = network("mlp", dropout=0.0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        update = make_update(model, Phase("train", loss), optimizer, mode, CPU)
+        update([(INPUTS["mlp"], LABELS)])
+        found[mode.name] = (update, [parameter.grad for parameter in model.parameters()])
+    (_, plain), (compiled, other) = found["eager"], found["compiled"]
+    assert isinstance(compiled, CompiledUpdate)
+    assert "cannot be compiled here" in compiled.refused
+    for one, two in zip(plain, other, strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_a_name_says_what_a_path_does() -> None:
-    assert PATHS["eager"] == StepPath()
-    assert PATHS["bf16_channels_last"] == StepPath(bf16=True, channels_last=True)
-    assert PATHS["bf16_math_compiled"] == StepPath(bf16=True, math=True, compiled=True)
-    assert all(name == path.name for name, path in PATHS.items())
+    assert EXECUTION_MODES["eager"] == ExecutionMode()
+    assert EXECUTION_MODES["bf16_channels_last"] == ExecutionMode(bf16=True, channels_last=True)
+    assert EXECUTION_MODES["bf16_math_compiled"] == ExecutionMode(bf16=True, math=True, compiled=True)
+    assert all(name == path.name for name, path in EXECUTION_MODES.items())
 
 
 def test_gradients_lie_as_the_images_do() -> None:
     """From the layer that makes images to the one that reads rows, no kernel meets two layouts."""
-    path, grads = StepPath(channels_last=True), []
+    path, grads = ExecutionMode(channels_last=True), []
     convolve = nn.Conv2d(4, 4, 3, padding=1)
     model = nn.Sequential(
         nn.Linear(6, 4 * 25),
@@ -136,7 +164,7 @@ def test_gradients_lie_as_the_images_do() -> None:
     )
     for layer in (model[2], model[3]):
         layer.register_full_backward_hook(lambda _, given, made: grads.extend([*given, *made]))
-    gradients_of = path.backward(path.place(model, CPU), cross_entropy, CPU)
+    gradients_of = backward_of(path, path.place_model(model, CPU))
     gradients_of((INPUTS["mlp"], LABELS), 1)
     assert len(grads) == 4
     assert all(grad.is_contiguous(memory_format=torch.channels_last) for grad in grads)
@@ -145,7 +173,7 @@ def test_gradients_lie_as_the_images_do() -> None:
 def test_math_keeps_torch_from_its_own_kernel() -> None:
     query = torch.randn(1, 2, 4, 8, requires_grad=True)
     kinds = []
-    for path in (StepPath(), StepPath(math=True)):
+    for path in (ExecutionMode(), ExecutionMode(math=True)):
         with path.computing(CPU):
             kinds.append(str(F.scaled_dot_product_attention(query, query, query).grad_fn))
     assert "Flash" in kinds[0]
@@ -167,11 +195,11 @@ def tuned(name: str, wanted: str = "auto", **options: int) -> tuning.Tuned:
 
 @pytest.mark.usefixtures("quick")
 def test_only_what_can_help_is_tried() -> None:
-    assert "channels_last" in tuned("cnn").path.reason
-    assert "math" not in tuned("cnn").path.reason
-    assert "math" in tuned("vit").path.reason
-    assert "channels_last" not in tuned("mlp").path.reason
-    assert "compil" not in tuned("mlp").path.reason
+    assert "channels_last" in tuned("cnn").execution.reason
+    assert "math" not in tuned("cnn").execution.reason
+    assert "math" in tuned("vit").execution.reason
+    assert "channels_last" not in tuned("mlp").execution.reason
+    assert "compil" not in tuned("mlp").execution.reason
 
 
 @pytest.mark.usefixtures("quick")
@@ -189,7 +217,7 @@ def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first = tuned("mlp")
     monkeypatch.setattr(tuning, "_measure", None)
     assert tuned("mlp") == first
-    assert tuned("mlp", "bf16").path == tuning.Choice("bf16", "asked for")
+    assert tuned("mlp", "bf16").execution == tuning.Choice("bf16", "asked for")
     with pytest.raises(UnknownNameError, match="bf16_channels_last"):
         tuned("mlp", "bf16_chanels_last")
 
@@ -198,7 +226,7 @@ def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_compiling_is_tried_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
-    assert "compiling the update was tried" in tuned("mlp", steps=1000).path.reason
+    assert "compiling the update was tried" in tuned("mlp", steps=1000).execution.reason
 
 
 @compiles
@@ -210,7 +238,7 @@ def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         value = cross_entropy(model, batch)
         return value if value.item() > 0 else -value
 
-    choice = autotune("auto", network("mlp"), (INPUTS["mlp"], LABELS), loss, CPU, steps=1000).path
+    choice = autotune("auto", network("mlp"), (INPUTS["mlp"], LABELS), loss, CPU, steps=1000).execution
     assert "compiling failed" in choice.reason
     assert "compiled" not in choice.value
 
@@ -225,7 +253,7 @@ def test_another_loss_is_refused() -> None:
             return made if made.dtype == torch.float32 else made * 100
 
     torch.manual_seed(0)
-    choice = autotune("auto", Coarse(6, 3), (INPUTS["mlp"], LABELS), cross_entropy, CPU).path
+    choice = autotune("auto", Coarse(6, 3), (INPUTS["mlp"], LABELS), cross_entropy, CPU).execution
     assert "bf16 left out: another loss" in choice.reason
 
 
@@ -234,7 +262,7 @@ def test_a_compiled_training_learns_what_the_usual_one_does() -> None:
     batches = [(INPUTS["mlp"], LABELS)] * 20
     losses = []
     for path in ("eager", "compiled"):
-        config = TrainConfig(epochs=1, device="cpu", path=path)
+        config = TrainConfig(epochs=1, device="cpu", execution=path)
         model = network("mlp", dropout=0.0)
         trainer = Trainer(model, classification(), lambda p: torch.optim.SGD(p, 0.1), config)
         trainer.fit(batches)
@@ -257,12 +285,12 @@ class NoBf16(nn.Module):
 
 @pytest.mark.parametrize("in_training", [True, False])
 def test_a_path_that_cannot_run_here_is_left_out_with_its_reason(in_training: bool) -> None:
-    choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).path
+    choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).execution
     assert choice.value == "eager"
     assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
 
 
 @pytest.mark.parametrize("in_training", [True, False])
 def test_a_path_that_is_asked_for_and_cannot_run_is_refused(in_training: bool) -> None:
-    with pytest.raises(ModelError, match=r"train.path=bf16 cannot run this model.*LSTM"):
+    with pytest.raises(ModelError, match=r"train.execution=bf16 cannot run this model.*LSTM"):
         autotune("bf16", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)

@@ -157,7 +157,7 @@ def test_a_schedule_scales_all_rates_alike(batches) -> None:
     made = partial(optimizer, "adamw", lr=0.01, layer_decay=0.1, model=model)
     mine.optimizers = {"loss": made(list(model.parameters()))}
     mine.base_lrs = {"loss": [group["lr"] for group in mine.optimizers["loss"].param_groups]}
-    mine._set_lr("loss", mine.optimizers["loss"])
+    mine._set_lr("loss")
     assert [group["lr"] for group in mine.optimizers["loss"].param_groups] == pytest.approx(
         [5e-3, 5e-4, 5e-5]
     )

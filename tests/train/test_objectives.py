@@ -2,17 +2,18 @@
 
 import math
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.config import ObjectiveName, TrainConfig
+from pellucid.config import TrainConfig
 from pellucid.errors import ConfigError, TrainingError
 from pellucid.models import bert
 from pellucid.record import Run
+from pellucid.tasks import task_names
 from pellucid.tasks.metric_learning.objective import supcon
 from pellucid.tasks.objectives import BUILDERS
 from pellucid.tasks.reconstruction.objective import spoil
@@ -101,7 +102,7 @@ def measured(name, model, batch, **options):
 
 
 def test_every_name_a_config_may_hold_has_a_builder():
-    assert set(BUILDERS) == set(get_args(ObjectiveName))
+    assert set(BUILDERS) == set(task_names())
     assert {name: build().name for name, build in BUILDERS.items()} == {name: name for name in BUILDERS}
 
 
@@ -339,7 +340,7 @@ def two_players(model, *callbacks):
         model,
         BUILDERS["adversarial"](),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-        TrainConfig(epochs=1, device="cpu", path="eager"),
+        TrainConfig(epochs=1, device="cpu", execution="eager"),
         callbacks=callbacks,
     )
 
@@ -497,7 +498,7 @@ def build(runs, name, model, *, at=None, run=None, **options):
         model(),
         BUILDERS[name](**options),
         optimizers,
-        TrainConfig(epochs=3, device="cpu", path="eager", ema=0.9),
+        TrainConfig(epochs=3, device="cpu", execution="eager", ema=0.9),
         callbacks=[*callbacks, Checkpointer(run, monitor, seconds=1e9)],
     )
 

@@ -95,5 +95,5 @@ def test_what_cannot_be_counted_is_left_out(batches, monkeypatch) -> None:
     assert all(parameter.grad is None for parameter in made.model.parameters())
 
 
-def test_only_pairs_of_tensors_are_doubled() -> None:
-    assert profile._twice(trainer(), {"inputs": torch.zeros(2, 64)}) is None
+def test_only_batches_of_tensors_are_doubled() -> None:
+    assert profile._twice(trainer(), (torch.zeros(2, 64), ["left", "right"])) is None

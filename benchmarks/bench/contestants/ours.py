@@ -22,7 +22,7 @@ from pellucid.tasks.adversarial.objective import adversarial
 from pellucid.tasks.language_model.objective import language_model
 from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.train.autotune import autotune
-from pellucid.train.callbacks import Interrupt, Memory, Monitor, NonFiniteGuard, Recorder
+from pellucid.train.callbacks import Memory, Monitor, NonFiniteGuard, Recorder, SignalHandler
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -68,7 +68,7 @@ class Side(plain.Side):
             steps=0 if isinstance(self.source, RaggedRows) else LONG_RUN,
             make_optimizer=make_optimizer,
         )
-        path, threads = tuned.path, tuned.threads
+        path, threads = tuned.execution, tuned.threads
         print(f"path {path.value}, {path.reason}; {threads.value} threads, {threads.reason}")
         torch.set_num_threads(threads.value)
         run = Run.create(tempfile.mkdtemp(), "bench", "")
@@ -77,7 +77,7 @@ class Side(plain.Side):
             self.objective,
             make_optimizer,
             TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", path=path.value),
-            callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), Interrupt()],
+            callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), SignalHandler()],
         )
 
     def train(self) -> None:

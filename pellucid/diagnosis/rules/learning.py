@@ -18,9 +18,6 @@ from pellucid.diagnosis.rule import Check, Rule, first_of
 from pellucid.diagnosis.words import figure, percent
 from pellucid.record import Finding
 
-LITTLE_TO_LEARN = ("words_ahead",)
-"""Tasks in which the best possible answer is only a little better than guessing."""
-
 
 def _on_curves(check: Callable[[Curves, Facts], Finding | None]) -> Check:
     """Make a check of facts of one that is told the curves, which its rule needs."""
@@ -37,7 +34,7 @@ def _on_curves(check: Callable[[Curves, Facts], Finding | None]) -> Check:
 def _underfitting(points: Curves, facts: Facts) -> Finding | None:
     """Barely better than guessing, or worse than something simpler on training rows as well."""
     setting, baselines = facts.setting, facts.baselines
-    least = 0.0 if setting.task in LITTLE_TO_LEARN else MATERIAL
+    least = 0.0 if setting.spec.little_to_learn else MATERIAL
     found = against_guessing(points, baselines, least) or against_simple(points, baselines, setting.rows)
     if found is None:
         return None
@@ -77,6 +74,7 @@ def _overconfident(points: Curves, facts: Facts) -> Finding | None:
     if points.val_accuracy is None or not _turned_up_alone(points) or not _accuracy_held(points):
         return None
     setting = facts.setting
+    classes = setting.spec.accuracy_of == "rows" or not setting.spec.name
     return Finding(
         "overconfident",
         "note",
@@ -84,7 +82,7 @@ def _overconfident(points: Curves, facts: Facts) -> Finding | None:
         "the model becomes overconfident, but not less accurate.",
         "It is increasingly confident in its wrong answers." + _kept(points, setting),
         "label smoothing, augmentation or weight decay, if you use its confidence",
-        {"objective.label_smoothing": 0.1} if setting.task in ("", "classification") else {},
+        {"objective.label_smoothing": 0.1} if classes else {},
         step=int(points.step[points.best]),
         confidence=_sure(points),
     )

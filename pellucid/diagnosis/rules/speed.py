@@ -35,8 +35,8 @@ def _slow_path(speed: Speed) -> Finding | None:
         "warning",
         f"Steps are computed in the mode {speed.path}; {name} takes {percent(1 / times)} of its time.",
         "This machine computes the same step faster in another precision or layout.",
-        f"--set train.path={name}, or auto",
-        {"train.path": "auto"},
+        f"--set train.execution={name}, or auto",
+        {"train.execution": "auto"},
         gain=1 - 1 / times,
     )
 

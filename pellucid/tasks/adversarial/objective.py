@@ -102,7 +102,7 @@ def adversarial(
         Phase("discriminator", discriminator_loss, _parameters_of("discriminator"), repeat=critic_steps),
         Phase("generator", generator_loss, _parameters_of("generator")),
     )
-    return Objective("adversarial", phases, measure, shared=made_once if critic_steps == 1 else None)
+    return Objective("adversarial", phases, measure, prepare_batch=made_once if critic_steps == 1 else None)
 
 
 def _parameters_of(part: str) -> Callable[[nn.Module], Any]:

@@ -267,3 +267,6 @@ def _distances(seen: dict[str, Verdict], split: str) -> dict[str, Any]:
 
 def _samples(model: nn.Module, classes: int) -> bytes:
     return grid(generate(model, 100, classes, columns=20)[0], 20)
+
+
+TASK = Adversarial()

@@ -291,3 +291,6 @@ def _pictures(
         pictures[file] = stacked([images, restored])
         blocks.append(picture(title, f"{caption} {ROWS}", file))
     return blocks, pictures
+
+
+TASK = Anomaly()

@@ -256,3 +256,6 @@ def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
     if last is None:
         return ()
     return tuple(last + timedelta(seconds=encoded.step * step) for step in range(1, encoded.horizon + 1))
+
+
+TASK = Forecasting()

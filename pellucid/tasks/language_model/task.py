@@ -309,3 +309,6 @@ def _continuation(encoded: TextInputs, prompt: list[int], new: list[int]) -> str
 def counted_metrics(prefix: str, logs: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """The metrics of counting on a split, from what `NGrams.score` says."""
     return {f"{prefix}/loss": float(-logs.mean()), f"{prefix}/accuracy": float(right.mean())}
+
+
+TASK = LanguageModel()

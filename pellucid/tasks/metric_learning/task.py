@@ -236,3 +236,6 @@ def _loss(trained: Trained, embeddings: Tensor, classes: Tensor) -> float:
         loss, rows = trained.objective.measure(_Stored(), batch)["loss"]
         total, count = total + loss.item(), count + rows
     return total / count
+
+
+TASK = MetricLearning()

@@ -86,7 +86,7 @@ def words_ahead(
         losses, total = bags(model, batch, MEASURED, None)
         return {"loss": (losses.sum(), total.sum().item())}
 
-    return Objective("words_ahead", (Phase("train", loss),), measure)
+    return Objective("next_words", (Phase("train", loss),), measure)
 
 
 def importance(counts: Tensor, rare: float) -> Tensor:

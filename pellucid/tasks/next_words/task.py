@@ -36,7 +36,7 @@ COMMON = 200
 class WordsAhead(LanguageModel):
     """Say which words come soon."""
 
-    name = "words_ahead"
+    name = "next_words"
     _remedy = "a model such as phrase_lm or lstm_lm"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
@@ -114,3 +114,6 @@ def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tupl
         (encoded.pieces([word])[0], encoded.pieces(row.tolist()))
         for word, row in zip(words, nearest, strict=True)
     ]
+
+
+TASK = WordsAhead()

@@ -246,3 +246,6 @@ def _rows_of(noise: float) -> str:
             "On top the images, below them what the network is given, and at the bottom what it makes of it."
         )
     return ROWS
+
+
+TASK = Reconstruction()

@@ -324,3 +324,6 @@ def _to_fill(prepared: Prepared, split: str) -> tuple[list[list[int]], list[list
 
 def _with_perplexity(metrics: dict[str, float]) -> dict[str, float]:
     return {**metrics, "perplexity": math.exp(min(metrics["loss"], 700.0))}
+
+
+TASK = Seq2Seq()

@@ -20,7 +20,7 @@ from pellucid.data.text.token_rows import IGNORED
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.language_model.objective import logits_at
-from pellucid.train.execution import PATHS
+from pellucid.train.execution import execution_mode
 
 PASSAGE = 120
 """Tokens that are shown one by one."""
@@ -97,13 +97,13 @@ class Losses:
 
 def token_losses(trained: Trained, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Targets, losses (0 where nothing is asked) and hits, (B, T) each, batch by batch."""
-    how = PATHS[trained.path]
+    mode = execution_mode(trained.execution)
     with evaluating(trained.model):
         for inputs, targets in batches:
             known = targets != IGNORED
             wanted = targets[known].to(trained.device)
-            with how.computing(trained.device):
-                tokens = how.batch(inputs.to(trained.device))
+            with mode.computing(trained.device):
+                tokens = mode.place_batch(inputs, trained.device)
                 logits = logits_at(trained.model, tokens, known.to(trained.device)).float()  # (N, V)
             losses, hits = torch.zeros(targets.shape), torch.zeros(targets.shape, dtype=torch.bool)
             losses[known] = F.cross_entropy(logits, wanted, reduction="none").cpu()

@@ -1,0 +1,229 @@
+"""What a task says about itself, as plain facts: how its results are named, worded, drawn and read.
+
+Every task folder has a `spec.py` with `SPEC = TaskSpec(...)` that imports only this module, so specs are read
+where torch is not installed. A run copies the spec of its task into `run.json`; report, diagnosis and command
+line read it from there (`Run.spec`) and know no task by name.
+
+Specs are found in the folders of `pellucid.tasks`, in packages registered with `register`, and in those that
+installed distributions name under the entry point group `pellucid.tasks`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from pellucid.errors import UnknownNameError, UsageError
+
+BUILTIN, GROUP = "pellucid.tasks", "pellucid.tasks"
+"""The package that holds our own tasks, and the entry point group of those that others install."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of number.
+
+    Attributes:
+        name: what a sentence calls it.
+        lower: whether smaller is better.
+        share: whether it is a share of 1, written as a percentage.
+        unit: its unit; "" for none.
+        decimals: decimals to write it with; None: as many as it has significant digits.
+    """
+
+    name: str
+    lower: bool = False
+    share: bool = False
+    unit: str = ""
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class BaselineSpec:
+    """How a baseline is called.
+
+    Attributes:
+        label: in a table.
+        subject: in a sentence, e.g. "the linear model".
+        note: what it is, in a few words; "" where the name says it.
+    """
+
+    label: str
+    subject: str = ""
+    note: str = ""
+
+    @property
+    def called(self) -> str:
+        """The subject of a sentence."""
+        return self.subject or self.label
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Everything that is known of a task without its code.
+
+    Attributes:
+        name: what configs write at `objective.name`.
+        summary: one line, e.g. "Predict the class of a row".
+        section: title of the task's section in the report.
+        headline: names of its measures, the one that stands for a run first.
+        measures: measures of its own, by name; those that many tasks share are in `record.measures`.
+        loss_unit: the unit of its loss, e.g. "nats per token".
+        sentences: the result in a sentence, by measure. Placeholders: {name} of the run, {value}, {size} (the
+            value without its sign), {of} (what it was measured on), {target}, {perplexity}.
+        verbs: by measure, what a baseline does in such a sentence, e.g. {"mae": "is off by"}; else "gets".
+        compare_with: the baseline that a sentence names first; "": the best one.
+        absolute: whether sentences write negative values without their sign.
+        baselines: its baselines in words, by the name they are recorded under.
+        predict_input: what `pellucid predict RUN` takes, as in a command line.
+        targets: kinds of target (`Dataset.task`) from which this task follows.
+        reads_target: whether the target column is what the model reads or predicts.
+        accuracy_of: what its accuracy counts: rows, tokens or something else (""). A sampling error follows
+            from the number of rows only where it is rows.
+        little_to_learn: whether the best possible answer is only slightly better than guessing.
+        players: whether several networks are trained against each other, so that their losses do not say how
+            good the result is.
+        has_mistakes: whether single rows are right or wrong by more or less, and the report lists the worst.
+        aliases: earlier names, still understood in configs and runs.
+    """
+
+    name: str
+    summary: str = ""
+    section: str = "Results"
+    headline: tuple[str, ...] = ("loss",)
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    loss_unit: str = ""
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    verbs: Mapping[str, str] = field(default_factory=dict)
+    compare_with: str = ""
+    absolute: bool = False
+    baselines: Mapping[str, BaselineSpec] = field(default_factory=dict)
+    predict_input: str = "INPUT"
+    targets: tuple[str, ...] = ()
+    reads_target: bool = False
+    accuracy_of: Literal["rows", "tokens", ""] = ""
+    little_to_learn: bool = False
+    players: bool = False
+    has_mistakes: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskSpec:
+        """Read what `to_dict` wrote; entries that a later version added are passed over."""
+        known = _known(cls, values)
+        known["measures"] = {
+            name: Measure(**_known(Measure, entry)) for name, entry in known.get("measures", {}).items()
+        }
+        known["baselines"] = {
+            name: BaselineSpec(**_known(BaselineSpec, entry))
+            for name, entry in known.get("baselines", {}).items()
+        }
+        for name in ("headline", "targets", "aliases"):
+            known[name] = tuple(known.get(name, getattr(cls, name, ())))
+        return cls(**known)
+
+
+UNKNOWN = TaskSpec(name="")
+"""The spec of a run whose task is not known."""
+
+
+def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {entry.name for entry in fields(cls)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+# ---- finding them ----------------------------------------------------------------------------------
+
+_registered: list[str] = []
+"""Packages registered from outside, in order."""
+
+
+def register(package: str) -> TaskSpec:
+    """Make a package with a `spec.py` and a `task.py` a task.
+
+    Args:
+        package: its importable name, e.g. "my_project.counting".
+
+    Raises:
+        UsageError: there is no such package, it has no `SPEC`, or its name is taken.
+    """
+    spec = _read(package)
+    taken = {name: owner for owner, other in specs().items() for name in (other.name, *other.aliases)}
+    if (owner := taken.get(spec.name, package)) != package:
+        raise UsageError(f"The task {spec.name!r} of {package} exists already, in {owner}.")
+    if package not in _registered:
+        _registered.append(package)
+        specs.cache_clear()
+    return spec
+
+
+@functools.cache
+def specs() -> Mapping[str, TaskSpec]:
+    """Return all specs, by the package that holds them."""
+    return {package: _read(package) for package in dict.fromkeys(_packages())}
+
+
+def _packages() -> Iterator[str]:
+    folders = importlib.import_module(BUILTIN).__path__
+    for module in pkgutil.iter_modules(folders):
+        if module.ispkg and importlib.util.find_spec(f"{BUILTIN}.{module.name}.spec"):
+            yield f"{BUILTIN}.{module.name}"
+    yield from (point.value for point in entry_points(group=GROUP))
+    yield from _registered
+
+
+def _read(package: str) -> TaskSpec:
+    try:
+        module = importlib.import_module(f"{package}.spec")
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{package}.spec".startswith(error.name):
+            raise
+        raise UsageError(
+            f"There is no task in {package!r}: expected an importable package with spec.py and task.py.",
+            remedy="check the name, and that its parent folder is on PYTHONPATH",
+        ) from None
+    spec = getattr(module, "SPEC", None)
+    if not isinstance(spec, TaskSpec):
+        raise UsageError(f"{package}.spec: expected SPEC = TaskSpec(...), found {type(spec).__name__}.")
+    return spec
+
+
+def package_of(name: str) -> str:
+    """Return the package of a task: by its name, by an alias, or by the package's own name.
+
+    Raises:
+        UnknownNameError: there is no such task; suggests the nearest.
+        UsageError: a package was named that holds no task.
+    """
+    for package, spec in specs().items():
+        if name in (spec.name, package, *spec.aliases):
+            return package
+    if "." in name:
+        register(name)
+        return name
+    raise UnknownNameError("task", name, task_names())
+
+
+def find_spec(name: str) -> TaskSpec:
+    """Return the spec of a task; see `package_of`."""
+    return specs()[package_of(name)]
+
+
+def task_names() -> list[str]:
+    """Return the names of all tasks."""
+    return [spec.name for spec in specs().values()]
+
+
+def task_for(target: str | None) -> TaskSpec | None:
+    """Return the task that follows from a kind of target, e.g. "classification"; None if none does."""
+    return next((spec for spec in specs().values() if target in spec.targets), None)

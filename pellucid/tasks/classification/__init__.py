@@ -1,0 +1,1 @@
+"""Predict the class of a row."""

@@ -1,0 +1,1 @@
+"""Train a variational autoencoder on the evidence lower bound."""

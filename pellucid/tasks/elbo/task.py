@@ -1,0 +1,5 @@
+"""The task."""
+
+from pellucid.tasks.reconstruction.task import Elbo
+
+TASK = Elbo()

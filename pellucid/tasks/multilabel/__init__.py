@@ -1,0 +1,1 @@
+"""Predict which of several labels a row has."""

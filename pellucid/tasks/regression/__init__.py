@@ -1,0 +1,1 @@
+"""Predict a number, or several, for a row."""

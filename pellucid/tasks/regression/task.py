@@ -1,0 +1,5 @@
+"""The task."""
+
+from pellucid.tasks.shared.supervised import Regression
+
+TASK = Regression()

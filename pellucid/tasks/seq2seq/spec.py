@@ -1,0 +1,27 @@
+"""What translation says about itself."""
+
+from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
+
+SPEC = TaskSpec(
+    name="seq2seq",
+    summary="Translate one text into another",
+    section="Translations",
+    headline=("bleu", "accuracy", "perplexity", "loss"),
+    measures={"bleu": Measure("BLEU", decimals=1)},
+    loss_unit="nats per token",
+    sentences={
+        "bleu": "{name} translates {of} with a BLEU of {value}",
+        "accuracy": "{name} predicts {value} of the tokens of the translations of {of} correctly",
+        "loss": "{name} predicts the next token of the translations of {of} at {value} nats",
+    },
+    baselines={
+        "copy": BaselineSpec("source as it is", "copying the source", "nothing translated"),
+        "word_by_word": BaselineSpec(
+            "word by word", "translating word by word", "each by its most frequent translation"
+        ),
+    },
+    predict_input='"A text"',
+    targets=("translation",),
+    reads_target=True,
+    accuracy_of="tokens",
+)

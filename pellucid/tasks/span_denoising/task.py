@@ -1,0 +1,5 @@
+"""The task."""
+
+from pellucid.tasks.seq2seq.task import SpanDenoising
+
+TASK = SpanDenoising()

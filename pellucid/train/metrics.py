@@ -1,0 +1,183 @@
+"""What is measured on held-out batches: sums and counts by default, or any metric with a state of its own.
+
+    Accuracy as a sum and a count        {"accuracy": (right.sum(), len(targets))}
+    a function of yours                  def top2(outputs, targets): ...
+    a metric of torchmetrics             torchmetrics.AUROC(task="binary")
+    a class with update and compute      see `Metric`
+
+`as_metric` takes any of these. Everything stays on the device until an epoch is over.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pellucid.batch import as_batch, num_rows
+from pellucid.errors import ConfigError
+
+Measures = dict[str, tuple[Tensor, float]]
+"""Sums and counts by name, kept on the device: the mean over batches is sum / count."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Something that is measured over all batches of a split.
+
+    `update` is called with what the objective's `forward` returned and with the batch; `compute` returns the
+    values by name, which are recorded as `val/<name>` and `test/<name>`.
+    """
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        ...
+
+    def update(self, outputs: Any, batch: Any) -> None:
+        """Take a batch into account."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Return the values over all batches since `reset`."""
+        ...
+
+
+def means(measured: Iterable[Measures]) -> dict[str, float]:
+    """Return the mean of every measure over batches; one that counted nothing is left out.
+
+    Values on the device are read once, after the last batch.
+    """
+    totals: dict[str, list[Tensor]] = defaultdict(list)
+    counts: dict[str, float] = defaultdict(float)
+    for measures in measured:
+        for key, (total, count) in measures.items():
+            totals[key].append(total)
+            counts[key] += count
+    return {
+        key: math.fsum(torch.stack(values).tolist()) / counts[key]
+        for key, values in totals.items()
+        if counts[key]
+    }
+
+
+class FunctionMetric:
+    """The mean over rows of a function (outputs, targets) -> number or one number per row.
+
+    Args:
+        function: called once a batch.
+        name: of the value; the function's own by default.
+    """
+
+    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None):
+        self.function, self.name = function, name or metric_name(function)
+        self.measured: list[Measures] = []
+
+    def reset(self) -> None:
+        self.measured = []
+
+    def update(self, outputs: Any, batch: Any) -> None:
+        value = self.function(outputs, as_batch(batch).targets)
+        value = value.detach().float() if isinstance(value, Tensor) else torch.tensor(float(value))
+        if value.ndim:
+            self.measured.append({self.name: (value.sum(), value.numel())})
+        else:
+            count = max(num_rows(batch), 1)
+            self.measured.append({self.name: (value * count, count)})
+
+    def compute(self) -> dict[str, float]:
+        return means(self.measured)
+
+
+class TorchMetric:
+    """A metric of torchmetrics, or a collection of them, updated with (outputs, targets).
+
+    Args:
+        metric: anything with `update(preds, target)`, `compute()` and `reset()`.
+        name: of the value; the class's own by default.
+    """
+
+    def __init__(self, metric: Any, name: str | None = None):
+        self.metric, self.name, self.seen = metric, name or metric_name(metric), 0
+
+    def reset(self) -> None:
+        self.metric.reset()
+        self.seen = 0
+
+    def update(self, outputs: Any, batch: Any) -> None:
+        targets = as_batch(batch).targets
+        if self.seen == 0 and isinstance(targets, Tensor) and hasattr(self.metric, "to"):
+            self.metric.to(targets.device)
+        self.metric.update(outputs, targets)
+        self.seen += 1
+
+    def compute(self) -> dict[str, float]:
+        if not self.seen:
+            return {}
+        found = self.metric.compute()
+        named = found if isinstance(found, dict) else {self.name: found}
+        return {key: number for name, value in named.items() for key, number in _numbers(name, value)}
+
+
+def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
+    """Return (name, number), or one for each entry of a vector."""
+    values = torch.as_tensor(value).float()
+    if values.ndim == 0:
+        return [(name, values.item())]
+    return [(f"{name}_{index}", number) for index, number in enumerate(values.flatten().tolist())]
+
+
+def as_metric(given: Any) -> Metric:
+    """Take a metric of ours, of torchmetrics, or a function (outputs, targets) -> number.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(given, type):
+        raise ConfigError(
+            f"metrics= expects metrics, received the class {given.__name__}.", remedy=f"{given.__name__}(...)"
+        )
+    if isinstance(given, (FunctionMetric, TorchMetric)):
+        return given
+    if all(hasattr(given, name) for name in ("update", "compute", "reset")):
+        ours = type(given).__module__.split(".")[0] != "torchmetrics" and _takes_batch(given)
+        return given if ours else TorchMetric(given)
+    if callable(given):
+        return FunctionMetric(given)
+    raise ConfigError(
+        f"metrics= expects functions (outputs, targets) -> number, torchmetrics, or objects with reset, "
+        f"update and compute; received {given!r:.80}."
+    )
+
+
+def as_metrics(given: Any) -> tuple[Metric, ...]:
+    """Take one metric, several, or several by name; see `as_metric`."""
+    if given is None:
+        return ()
+    if isinstance(given, dict):
+        return tuple(_renamed(as_metric(metric), name) for name, metric in given.items())
+    return tuple(as_metric(metric) for metric in (given if isinstance(given, Sequence) else [given]))
+
+
+def _renamed(metric: Metric, name: str) -> Metric:
+    if isinstance(metric, (FunctionMetric, TorchMetric)):
+        metric.name = name
+    return metric
+
+
+def _takes_batch(given: Any) -> bool:
+    """Whether `update` names its second parameter "batch", as `Metric` does, and not "target"."""
+    code = getattr(given.update, "__code__", None)
+    names = code.co_varnames[: code.co_argcount] if code else ()
+    return "batch" in names
+
+
+def metric_name(given: Any) -> str:
+    """Return a name for the records: `MulticlassF1Score` becomes "multiclass_f1_score"."""
+    name = getattr(given, "__name__", None) or type(given).__name__
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return "metric" if name == "<lambda>" else name

@@ -1,0 +1,106 @@
+"""One update of one phase, as a textbook writes it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.train.execution import ExecutionMode
+from pellucid.train.objective import Phase
+
+
+class AnyUpdate(Protocol):
+    """What the trainer calls once a phase and step: `Update`, or another way to do the same."""
+
+    def __call__(self, batches: Sequence[Any]) -> Tensor:
+        """Move the weights by the mean gradient over the batches; return the last loss, detached."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values that the next update depends on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Update:
+    """Zero the gradients, forward, backward, clip, step.
+
+    Args:
+        model: in training mode.
+        phase: its loss and the parameters it moves.
+        optimizer: over these parameters.
+        mode: precision and layout of the computation.
+        device: where it runs.
+        clip_grad_norm: largest norm of the gradient; None: not clipped.
+        accept: sees the loss while the gradients are there, and may refuse the step by returning False.
+        freeze_rest: whether the model has parameters of other phases, which must not collect gradients.
+
+    Attributes:
+        gradients_needed: whether a callback looks at the gradients, so that they must be there.
+    """
+
+    gradients_needed = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        phase: Phase,
+        optimizer: torch.optim.Optimizer,
+        mode: ExecutionMode,
+        device: torch.device,
+        *,
+        clip_grad_norm: float | None = None,
+        accept: Callable[[Tensor], bool] = lambda loss: True,
+        freeze_rest: bool = False,
+    ):
+        self.model, self.phase, self.optimizer = model, phase, optimizer
+        self.mode, self.device, self.freeze_rest = mode, device, freeze_rest
+        self.clip_grad_norm, self.accept = clip_grad_norm, accept
+        self.parameters = list(phase.parameters(model))
+
+    def __call__(self, batches: Sequence[Any]) -> Tensor:
+        """Move the weights by the mean gradient over the batches; return the last loss, detached."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros(())
+        with self.rest_frozen():
+            for batch in batches:
+                loss = self.backward(batch, len(batches))
+        if self.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm)
+        if self.accept(loss):
+            self.optimizer.step()
+        return loss
+
+    def backward(self, batch: Any, count: int) -> Tensor:
+        """Add 1 / count of the gradient of a batch's loss to `.grad`; return the loss, detached."""
+        with self.mode.computing(self.device):
+            loss = self.phase.loss(self.model, batch)
+        (loss / count if count > 1 else loss).backward()
+        return loss.detach()
+
+    def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
+        """Keep the parameters of other phases from collecting gradients."""
+        return _frozen_except(self.model, self.parameters) if self.freeze_rest else contextlib.nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@contextlib.contextmanager
+def _frozen_except(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    mine = {id(parameter) for parameter in parameters}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
+    for parameter in rest:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in rest:
+            parameter.requires_grad_(True)
