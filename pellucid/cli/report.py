@@ -1,4 +1,4 @@
-"""`pellucid report RUN`: write report.html again from what the run folder holds."""
+"""`pellucid report RUN`: write report.html again from the run folder, or print what it shows as JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ def report(
         str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")
     ] = "last",
     runs: common.Runs = common.RUNS,
+    as_json: common.Json = False,
 ) -> None:
-    """Write a run's report.html anew."""
+    """Write a run's report.html again; with --json, print everything it shows instead."""
     from pellucid import report as page
     from pellucid.record.run import find_run
 
-    path = page.write(find_run(runs, run).path)
+    found = find_run(runs, run)
+    if as_json:
+        common.print_json(page.view(found))
+        return
+    path = page.write(found.path)
     common.console().print(f"Report: {path}")

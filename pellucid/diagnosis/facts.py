@@ -19,7 +19,7 @@ from pellucid.record.spec import UNKNOWN, TaskSpec
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
 MISSING = {
-    "curves": "no validation loss was recorded",
+    "curves": "it has no validation loss that can be compared with the training loss",
     "losses": "no loss was recorded",
     "series": "it has no losses of its own that can be compared",
     "gan": "it does not train a generator against a discriminator",

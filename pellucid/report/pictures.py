@@ -16,6 +16,10 @@ CRISP = 64
 THUMBNAIL = 112
 LARGEST, HEAVIEST = 1600, 600_000
 """Pictures up to this side and size in bytes are shown as they are; others are made smaller."""
+ROOM, BESIDE, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
+"""Pixels (width, height) a picture may fill: by itself, next to others and on a phone; and half the page."""
+LARGEST_SCALE, FLAT = 8, 2
+"""How many times a picture is enlarged at most; and the ratio of width to height from which it is flat."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -30,6 +34,27 @@ class Picture:
     def scale(self, width: int, height: int) -> int:
         """The largest whole number of times it fits into a room; 0 if it does not fit once."""
         return min(width // self.width, height // self.height)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture, and its width in pixels: by itself, next to others, on a phone; 0 if it is large."""
+
+    uri: str
+    alt: str
+    label: str
+    wide: int
+    beside: int
+    narrow: int
+    flat: bool
+
+
+def fitted(found: Picture, alt: str, label: str = "") -> Shown:
+    """Enlarge a picture by the largest whole number that fits."""
+    wide, beside, narrow = (
+        found.width * min(found.scale(*room), LARGEST_SCALE) for room in (ROOM, BESIDE, NARROW)
+    )
+    return Shown(found.uri, alt, label, wide, beside, narrow, flat=found.width > FLAT * found.height)
 
 
 class Album:

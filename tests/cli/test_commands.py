@@ -100,6 +100,9 @@ def test_a_report_can_be_written_again(pellucid, trained, flowers):
     page.unlink()
     assert pellucid("report", trained["run"]).code == 0
     assert page.is_file()
+    view = pellucid("report", trained["run"], "--json").json
+    assert trained["run"].endswith(view["run"]["id"])
+    assert "learning" in [section["id"] for section in view["sections"]]
 
 
 def test_recipes_are_listed_with_their_targets(pellucid, flowers):

@@ -14,8 +14,11 @@ from PIL import Image
 
 from pellucid import report
 from pellucid.record import Run
+from pellucid.report import block as shelf
 from pellucid.report import blocks as drawing
-from pellucid.report import heat_blocks, plots
+from pellucid.report import plots
+from pellucid.report.evaluation import evaluation
+from pellucid.report.views import heatmap, snapshots, tokens
 from tests.report import shown
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script>"
@@ -56,8 +59,7 @@ def images_of(part: str) -> list[np.ndarray]:
 def alone(run: Run, block) -> drawing.Blocks:
     """Prepare one block of a run by itself."""
     shown.write_evaluation(run, [block])
-    found = report.mistakes.evaluation(run)
-    return drawing.blocks(run, found)
+    return drawing.blocks(run, evaluation(run))
 
 
 def test_every_block_is_there_in_order_with_its_caption(run, page_of):
@@ -104,14 +106,14 @@ def test_a_long_film_is_thinned_and_keeps_its_last_frame(run):
     file = film["frames"][0]["file"]
     film["frames"] = [{"label": f"epoch {i}", "file": file} for i in range(1, 101)]
     [block] = alone(run, film).blocks
-    assert 10 <= len(block.body) <= drawing.FRAMES
+    assert 10 <= len(block.body) <= snapshots.FRAMES
     assert block.body[-1].label == "epoch 100"
 
 
 def test_a_film_of_heavy_frames_is_thinned_to_what_fits(run, monkeypatch):
     film = shown.every_block(run)[BLOCKS["film"]]
     sizes = [(run.path / frame["file"]).stat().st_size * 4 / 3 for frame in film["frames"]]
-    monkeypatch.setattr(drawing, "BUDGET", int(sum(sizes) / 3))
+    monkeypatch.setattr(shelf, "BUDGET", int(sum(sizes) / 3))
     found = alone(run, film)
     assert found.left_out == ()
     assert 2 <= len(found.blocks[0].body) <= 4
@@ -144,7 +146,7 @@ def test_tokens_carry_their_sign_by_line_and_number_as_well_as_by_color(run):
     ],
 )
 def test_tokens_are_put_together_as_they_are_read(pieces, text):
-    [passage] = heat_blocks.tokens([(pieces, [1.0] * len(pieces), None, None)]).passages
+    [passage] = tokens.tokens([(pieces, [1.0] * len(pieces), None, None)]).passages
     assert "".join(f"{'' if token.joined else ' '}{token.text}" for token in passage.tokens) == text
 
 
@@ -170,7 +172,7 @@ def test_a_map_holds_its_numbers_under_their_names(run):
 
 
 def test_a_map_with_negative_values_is_on_the_diverging_scale():
-    found = heat_blocks.heatmap(["a"], ["x", "y", "z"], [[-2.0, 0.0, 1.0]])
+    found = heatmap.heatmap(["a"], ["x", "y", "z"], [[-2.0, 0.0, 1.0]])
     assert found.signed
     assert [cell.mark for cell in found.rows[0][1]] == ["n12", "", "p6"]
     assert (found.low, found.high) == ("−2.00", "2.00")
@@ -178,8 +180,8 @@ def test_a_map_with_negative_values_is_on_the_diverging_scale():
 
 def test_a_large_map_says_what_is_not_drawn():
     names = [str(i) for i in range(100)]
-    found = heat_blocks.heatmap(names, names, np.ones((100, 100)).tolist())
-    assert len(found.rows) == len(found.columns) == heat_blocks.SIDE
+    found = heatmap.heatmap(names, names, np.ones((100, 100)).tolist())
+    assert len(found.rows) == len(found.columns) == heatmap.SIDE
     assert found.left_out == "The first 64 rows and columns of 100 × 100."
 
 
@@ -340,10 +342,10 @@ def test_nothing_is_loaded_from_elsewhere(run, page_of):
 
 
 def test_pictures_stop_where_the_page_is_full(run, monkeypatch):
-    monkeypatch.setattr(drawing, "BUDGET", 3000)
+    monkeypatch.setattr(shelf, "BUDGET", 3000)
     block = shown.every_block(run)[BLOCKS["picture"]]
     shown.write_evaluation(run, [block] * 3)
-    found = drawing.blocks(run, report.mistakes.evaluation(run))
+    found = drawing.blocks(run, evaluation(run))
     assert 0 < len(found.blocks) < 3
     assert "as many pictures as it can" in found.left_out[0]
 

@@ -95,7 +95,7 @@ def test_the_reading_of_the_curves_and_every_epoch_are_there(digits, page_of):
         "Where the time went",
         "Chosen for you, and why",
         "The data",
-        "Do it again",
+        "Repeat this run",
     ):
         assert heading in page.text
     assert "no accelerator was found" in page.text
@@ -196,14 +196,14 @@ def test_a_missing_piece_leaves_out_its_section_alone(digits, missing, says, pag
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     page = page_of(digits)
     assert says in page.text
-    assert "Do it again" in page.text
+    assert "Repeat this run" in page.text
 
 
 @pytest.mark.parametrize("name", ["test.json", "test-examples.parquet"])
 def test_a_damaged_evaluation_does_not_break_the_page(digits, name, page_of):
     path = digits.path / "evaluation" / name
     path.write_bytes(path.read_bytes()[:40])
-    assert "Do it again" in page_of(digits).text
+    assert "Repeat this run" in page_of(digits).text
 
 
 def test_a_damaged_checkpoint_leaves_out_the_weights(digits, page_of):
@@ -256,7 +256,7 @@ def test_many_classes_show_the_most_confused(digits, page_of):
     rewrite(digits, classes=names, confusion=confusion, per_class=per_class)
     page = page_of(digits)
     assert "10 others are not drawn" in page.text
-    assert "class 4 taken for class 29" in page.text
+    assert "class 4 predicted as class 29" in page.text
 
 
 def test_large_images_are_made_small_and_the_page_stays_small(digits, page_of, replace_examples):

@@ -1,22 +1,25 @@
-"""Words and cells marked by a number: texts with the weight of every token, and maps of values.
+"""Texts with a weight for every token.
 
-A color is told by a second means wherever it bears a sign: a solid line under what is positive, a dotted
-one under what is negative, and the number itself in a table.
+    {"kind": "tokens", "rows": [{"tokens": [...], "weights": [...], "label", "note"}]}
+
+Wherever a color has a sign, it is shown in a second way: a solid line under positive tokens, a dotted line
+under negative ones, and the number itself in a table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pellucid.report import words
-from pellucid.report.scales import magnitude_class, signed_class
+from pellucid.report.block import Shelf, View
+from pellucid.report.scales import signed_class
+from pellucid.report.tables import number
 
 ROWS, TOKENS, STRONGEST = 24, 320, 8
-SIDE, NUMBERED = 64, 12
-"""Rows and columns of a map that are drawn; and columns up to which the numbers stand in the cells."""
+"""Texts, tokens of each, and tokens in the table, that are shown."""
 LINED = 0.2
 """The share of the largest weight from which on a token is lined by its sign."""
 STARTS = "▁Ġ"
@@ -58,25 +61,11 @@ class Marked:
     left_out: int
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a map: its class and its number."""
-
-    mark: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """A map; `low` and `high` are the ends of its scale, which is diverging where it is `signed`."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    signed: bool
-    low: str
-    high: str
-    numbered: bool
-    left_out: str
+def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Marked:
+    """Color each token by its weight."""
+    return tokens(
+        [(r["tokens"], list(map(number, r["weights"])), r.get("label"), r.get("note")) for r in facts["rows"]]
+    )
 
 
 def tokens(rows: Sequence[tuple[Sequence[str], Sequence[float], Any, Any]]) -> Marked:
@@ -134,39 +123,4 @@ def _size(weight: float) -> float:
     return abs(weight) if math.isfinite(weight) else -1.0
 
 
-def heatmap(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]]) -> Heatmap:
-    """Prepare a map of values, (rows, columns).
-
-    Raises:
-        ValueError: there are not as many values as rows and columns, or none that is finite.
-    """
-    if len(values) != len(rows) or any(len(row) != len(columns) for row in values):
-        raise ValueError(f"its values are not {len(rows)} rows of {len(columns)}")
-    finite = [value for row in values for value in row if math.isfinite(value)]
-    if not finite:
-        raise ValueError("it has no values")
-    signed = min(finite) < 0
-    largest = max(map(abs, finite)) or 1.0
-    numbered = len(columns) <= NUMBERED
-
-    def cell(value: float) -> Cell:
-        if not math.isfinite(value):
-            return Cell("", words.NOTHING)
-        share = value / largest
-        return Cell(signed_class(share) if signed else magnitude_class(share), words.plain(round(value, 3)))
-
-    drawn = tuple(
-        (name, tuple(cell(value) for value in row[:SIDE]))
-        for name, row in zip(rows[:SIDE], values[:SIDE], strict=True)
-    )
-    cut = len(rows) > SIDE or len(columns) > SIDE
-    whole = f"{words.count(len(rows))} × {words.count(len(columns))}"
-    return Heatmap(
-        columns=tuple(columns[:SIDE]),
-        rows=drawn,
-        signed=signed,
-        low=words.number(-largest) if signed else "0",
-        high=words.number(largest),
-        numbered=numbered,
-        left_out=f"The first {SIDE} rows and columns of {whole}." if cut else "",
-    )
+VIEW = View("tokens", prepare)

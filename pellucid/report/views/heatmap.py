@@ -1,0 +1,84 @@
+"""A map of values: `{"kind": "heatmap", "rows": [names], "columns": [names], "values": [[...]]}`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pellucid.report import words
+from pellucid.report.block import Shelf, View
+from pellucid.report.scales import magnitude_class, signed_class
+from pellucid.report.tables import number
+
+SIDE, NUMBERED = 64, 12
+"""Rows and columns that are drawn; and the number of columns up to which cells show their numbers."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a map: its class and its number."""
+
+    mark: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A map; `low` and `high` are the ends of its scale, which is diverging where it is `signed`."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    signed: bool
+    low: str
+    high: str
+    numbered: bool
+    left_out: str
+
+
+def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Heatmap:
+    """Color each cell by its value."""
+    values = [[number(value) for value in row] for row in facts["values"]]
+    return heatmap([str(name) for name in facts["rows"]], [str(name) for name in facts["columns"]], values)
+
+
+def heatmap(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]]) -> Heatmap:
+    """Prepare a map of values, (rows, columns).
+
+    Raises:
+        ValueError: there are not as many values as rows and columns, or none that is finite.
+    """
+    if len(values) != len(rows) or any(len(row) != len(columns) for row in values):
+        raise ValueError(f"its values are not {len(rows)} rows of {len(columns)}")
+    finite = [value for row in values for value in row if math.isfinite(value)]
+    if not finite:
+        raise ValueError("it has no values")
+    signed = min(finite) < 0
+    largest = max(map(abs, finite)) or 1.0
+    numbered = len(columns) <= NUMBERED
+
+    def cell(value: float) -> Cell:
+        if not math.isfinite(value):
+            return Cell("", words.NOTHING)
+        share = value / largest
+        return Cell(signed_class(share) if signed else magnitude_class(share), words.plain(round(value, 3)))
+
+    drawn = tuple(
+        (name, tuple(cell(value) for value in row[:SIDE]))
+        for name, row in zip(rows[:SIDE], values[:SIDE], strict=True)
+    )
+    cut = len(rows) > SIDE or len(columns) > SIDE
+    whole = f"{words.count(len(rows))} × {words.count(len(columns))}"
+    return Heatmap(
+        columns=tuple(columns[:SIDE]),
+        rows=drawn,
+        signed=signed,
+        low=words.number(-largest) if signed else "0",
+        high=words.number(largest),
+        numbered=numbered,
+        left_out=f"The first {SIDE} rows and columns of {whole}." if cut else "",
+    )
+
+
+VIEW = View("heatmap", prepare)
