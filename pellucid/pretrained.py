@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from pellucid.data.inputs import ImageInputs
+from pellucid.data.kinds.image import ImageInputs
 from pellucid.data.sources.model_files import CONFIG, IMAGES, POOLING, STEPS, WEIGHTS, find, read_json
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import text_inputs

@@ -95,7 +95,7 @@ def test_special_tokens_stand_where_all_vocabularies_have_them(minilm: Pretraine
     assert tokenizer.encode(["[PAD]"]).ids.min() > MASK  # letters of a text are no padding
     assert tokenizer.encode(["a [MASK] b"], masks=True).ids.tolist().count(MASK) == 1
     assert tokenizer.decode(tokenizer.encode(["A cat, sitting."]).ids) == "a cat, sitting."
-    restored = type(tokenizer).restore(json.loads(json.dumps(tokenizer.state())))
+    restored = type(tokenizer).from_state(json.loads(json.dumps(tokenizer.state())))
     assert restored.encode(TEXTS).ids.tolist() == tokenizer.encode(TEXTS).ids.tolist()
 
 

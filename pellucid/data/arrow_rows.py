@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pellucid.data import schema
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.tensor_column import is_contiguous, torch_values
 
 BLOCK_BYTES, GROUP_BYTES = 2**22, 2**28
 """Of rows that are read in one go, and of those that are shuffled among each other."""
@@ -143,9 +143,9 @@ class Chunks:
         self._mapped = _mapped(self.batches)
         self._read = 0  # bytes, since the pages of the table were let go
         self._cells = {
-            field.name: [schema.torch_values(batch.column(number)).flatten(1) for batch in self.batches]
+            field.name: [torch_values(batch.column(number)).flatten(1) for batch in self.batches]
             for number, field in enumerate(table.schema)
-            if isinstance(field.type, pa.FixedShapeTensorType) and schema.lies_in_order(field.type)
+            if isinstance(field.type, pa.FixedShapeTensorType) and is_contiguous(field.type)
         }
 
     def take(self, indices: np.ndarray) -> pa.Table:

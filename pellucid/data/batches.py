@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from pellucid.data.arrow_rows import ArrowRows
-from pellucid.data.inputs import TensorInputs, TextInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.token_rows import RaggedRows
 
@@ -74,19 +73,18 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
 
     Texts are kept as tokens, a byte or a few for each, and so always in memory.
     """
-    if isinstance(preprocess.encoded, TextInputs):
-        tokens = preprocess.encoded.rows(table)
+    tokens = preprocess.encoded.rows(table)
+    if tokens is not None:
         words = f"in memory, {len(tokens.ids):,} tokens ({tokens.ids.nbytes / 2**20:,.1f} MiB)"
-        texts = preprocess.target_tokens is not None
-        return RaggedRows(tokens, (preprocess.target_rows if texts else preprocess.targets)(table)), words
+        return RaggedRows(tokens, preprocess.target_rows(table)), words
     size = len(table) * int(np.prod(preprocess.input_shape)) * 4
     limit = int(share * psutil.virtual_memory().total)
     words = f"{size / 2**20:,.0f} MiB of {limit / 2**20:,.0f} MiB allowed"
     if size <= limit:
         return MemoryRows(preprocess.inputs(table), preprocess.targets(table)), f"in memory, {words}"
     cores = os.cpu_count() or 1
-    copied = isinstance(preprocess.encoded, TensorInputs) and cores <= 2  # a worker takes more than it gives
-    workers = max(1, cores - 1) if os.name == "posix" and not copied else 0
+    alone = preprocess.encoded.light and cores <= 2  # a worker would cost more time than it saves
+    workers = max(1, cores - 1) if os.name == "posix" and not alone else 0
     by = f"by {workers} processes" if workers else "as they are asked for"
     return ArrowRows(table, preprocess, workers), f"streamed {by}, {words}"
 

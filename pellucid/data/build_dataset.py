@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.config import ColumnKind
-from pellucid.data import images, parse, schema
+from pellucid.data import kinds, schema
 from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset, Source, Task
-from pellucid.data.target import Target, choose, read_target
+from pellucid.data.kinds.kind import Reading
+from pellucid.data.targets.choose import choose, read_target
+from pellucid.data.targets.target import TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
 
 Locate = Callable[[Sequence[int]], list[str]]
@@ -98,6 +100,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
         columns=(*columns, *([target.column] if target else [])),
         target=target.column.name if target else None,
         task=target.task if target else None,
+        encoding=target.encoding if target else None,
         source=raw.source,
         skipped=(*raw.skipped, *rows.skipped()),
         notes=(*raw.notes, *notes, *([note] if note and target else []), *left_out),
@@ -112,15 +115,14 @@ def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple
 
 def _target(
     raw: RawTables, options: DataOptions, table: pa.Table, targets: Sequence[str], rows: _Rows
-) -> Target | None:
+) -> TargetColumn | None:
     """Read what is to be predicted; where no target is needed, one that lacks values is no target."""
     if not targets:
         return None
     read = [table[name] for name in targets]
-    kinds = [options.columns.get(name) for name in targets]
-    classes = raw.classes.get(targets[0])
+    kind, classes = options.columns.get(targets[0]), raw.classes.get(targets[0])
     try:
-        target = read_target(targets, read, kinds=kinds, classes=classes, task=options.task)
+        target = read_target(targets, read, kind=kind, classes=classes, task=options.task)
     except BadDataError:
         if options.labelled:
             raise
@@ -175,13 +177,13 @@ def _inputs(
         column = table[name]
         if name in raw.classes and not pa.types.is_list(column.type):
             names = tuple(raw.classes[name])
-            reading = schema.Reading("category", column.cast(pa.int64()), "declared as class labels")
+            reading = Reading(column.cast(pa.int64()), "declared as class labels", kind="category")
         else:
             if raw.documents:
-                reading = schema.Reading("text", column, "whole texts")
+                reading = Reading(column, "whole texts", kind="text")
             else:
                 reading = schema.read_column(name, column, options.columns.get(name), raw.folder)
-            names = _categories(reading)
+            names = kinds.find(reading.kind).categories(reading.values) if reading.kind else ()
         useless = schema.nothing_to_learn(name, reading)
         if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
             notes.append(f"left out {name!r}: {useless}")
@@ -200,14 +202,6 @@ def _inputs(
     return columns, values, notes
 
 
-def _categories(reading: schema.Reading) -> tuple[str, ...]:
-    """The values of a category, where they are few enough to be listed."""
-    if reading.kind != "category":
-        return ()
-    found = parse.distinct(reading.values).to_pylist()
-    return tuple(sorted(found, key=images.natural)) if len(found) <= schema.MANY else ()
-
-
 class _Rows:
     """The rows of all splits on end: which are bad, where they are, and which remain."""
 
@@ -222,7 +216,7 @@ class _Rows:
         return np.repeat([split != UNLABELED for split in self.sizes], list(self.sizes.values()))
 
     def check(
-        self, name: str, cells_before: Sequence[pa.ChunkedArray], reading: schema.Reading | Target
+        self, name: str, cells_before: Sequence[pa.ChunkedArray], reading: Reading | TargetColumn
     ) -> None:
         """Take note of the cells of a column that do not fit."""
         if reading.bad is None or not reading.bad.any():

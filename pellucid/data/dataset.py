@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
 import xxhash
@@ -19,7 +19,8 @@ from pellucid.config import ColumnKind
 from pellucid.data import hashing
 from pellucid.errors import BadDataError, UnknownNameError
 
-Task = Literal["classification", "multilabel", "regression", "translation"]
+Task = str
+"""What is predicted: classification, multilabel, regression, translation, or the task of another target."""
 SPLITS = ("train", "validation", "test")
 UNLABELED = "unsupervised"
 """A split that some sources have beside the others: more inputs, without targets."""
@@ -31,7 +32,7 @@ class Column:
 
     Attributes:
         name: its name.
-        kind: image, number, boolean, category, date, text or tensor.
+        kind: a file of `pellucid/data/kinds`: image, number, boolean, category, date, text, tensor.
         categories: the values of a category, in class order; a category column holds the indices of
             these as integers, or the values themselves as text.
         reason: why this kind was inferred, in a few words.
@@ -41,6 +42,11 @@ class Column:
     kind: ColumnKind
     categories: tuple[str, ...] = ()
     reason: str = ""
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Column:
+        """Restore from plain JSON values."""
+        return cls(state["name"], state["kind"], tuple(state["categories"]), state["reason"])
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,20 @@ class Source:
 
 
 @dataclass(frozen=True)
+class SplitOptions:
+    """What decides which rows are in which split; see `DataConfig`."""
+
+    fraction: float
+    validation: float
+    test: float
+    seed: int
+    training_rows: int | None
+    stack: int | None
+    image_size: int | None
+    labelled: bool
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Named splits of typed columns.
 
@@ -75,7 +95,9 @@ class Dataset:
         task: classification, multilabel, regression or translation (text to text); None without a target.
         source: where it came from.
         skipped: what was left out as unreadable, one line each.
-        notes: what was changed or decided on the way in, one line each (resized, converted, split ...).
+        notes: what was changed or decided while reading, one line each (resized, converted, split ...).
+        encoding: how the target is encoded, a file of `pellucid/data/targets`; None: as usual for its task.
+        prepared_with: the options of the splits that it has; see `make_splits`.
     """
 
     name: str
@@ -86,6 +108,8 @@ class Dataset:
     source: Source
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    encoding: str | None = None
+    prepared_with: SplitOptions | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(table):,}" for name, table in self.splits.items())

@@ -14,12 +14,13 @@ import pyarrow as pa
 from sklearn.tree import DecisionTreeClassifier
 
 from pellucid.config import Config, DataConfig
-from pellucid.data import hashing, images, parse, schema
+from pellucid.data import hashing, images, kinds, parse, targets
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.sources.open_source import make_splits, open_source
-from pellucid.data.split import class_codes, is_document
+from pellucid.data.split import is_document
 from pellucid.data.suggest import suggest
+from pellucid.data.targets.classes import class_codes
 
 SAMPLE = 200_000
 """Rows that copies, leaks and distinct values are looked for in."""
@@ -179,36 +180,8 @@ def describe(found: Inspection) -> list[str]:
 
 def _column_facts(column: Column, table: pa.Table) -> ColumnFacts:
     values = table[column.name]
-    facts = {"name": column.name, "kind": column.kind, "reason": column.reason, "missing": values.null_count}
-    if column.kind == "image":
-        seen = images.shapes(values)
-        sizes = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:LISTED])
-        more = f" and {len(seen.sizes) - LISTED} more sizes" if len(seen.sizes) > LISTED else ""
-        return ColumnFacts(**facts, note=f"{sizes}{more}; {', '.join(seen.modes)}")
-    if column.kind == "tensor":
-        numbers = schema.tensor_values(values.slice(0, SAMPLE))
-        ends = (f"{numbers.min():g}", f"{numbers.max():g}") if numbers.size else ()
-        return ColumnFacts(**facts, range=ends, note=f"shape {tuple(values.type.shape)}")
-    sample = _sampled(values)
-    counts = sample.drop_null().value_counts()
-    order = np.argsort(-counts.field("counts").to_numpy(), kind="stable")[:LISTED]
-    common = tuple(
-        (_name(column, counts[int(i)]["values"].as_py()), counts[int(i)]["counts"].as_py()) for i in order
-    )
-    ends = ()
-    if column.kind in ("number", "date") and len(counts):
-        ends = tuple(_short(value) for value in pc.min_max(values).as_py().values())
-    repeats = common if column.kind in ("category", "boolean") else ()
-    return ColumnFacts(**facts, distinct=len(counts), range=ends, common=repeats)
-
-
-def _name(column: Column, value: Any) -> str:
-    known = column.kind == "category" and isinstance(value, int) and 0 <= value < len(column.categories)
-    return column.categories[value] if known else _short(value)
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
+    seen = kinds.find(column.kind).describe(column, values, _sampled(values))
+    return ColumnFacts(column.name, column.kind, column.reason, values.null_count, **vars(seen))
 
 
 def _sampled(values: Any, most: int | None = None) -> Any:
@@ -224,16 +197,12 @@ def _sampled(values: Any, most: int | None = None) -> Any:
 
 def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Rows of each class by split; with several labels a row, rows that have each."""
-    if dataset.task not in ("classification", "multilabel") or dataset.target is None:
+    target = targets.of(dataset)
+    if target is None or dataset.target is None:
         return {}
-    target, found = dataset.column(dataset.target), {}
-    for split, table in dataset.splits.items():
-        if dataset.task == "multilabel":
-            counts = schema.tensor_values(table[target.name]).sum(axis=0).astype(np.int64)
-        else:
-            counts = np.bincount(class_codes(target, table[target.name]), minlength=len(target.categories))
-        found[split] = dict(zip(target.categories, counts.tolist(), strict=True))
-    return found
+    column = dataset.column(dataset.target)
+    counts = {split: target.counts(column, table[column.name]) for split, table in dataset.splits.items()}
+    return {split: found for split, found in counts.items() if found}
 
 
 def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int], int | None]:
@@ -331,12 +300,18 @@ def _telling(dataset: Dataset) -> list[tuple[str, float]]:
     codes, found = class_codes(target, table[target.name]), []
     base = np.bincount(codes).max() / len(codes)
     for column in dataset.inputs:
-        if column.kind not in ("number", "boolean", "category") or base > 0.98:
+        if base > 0.98 or not _has_rule(table[column.name].type):
             continue
         share = _explained(table[column.name], codes)
         if share >= TELLING:
             found.append((column.name, share))
     return found
+
+
+def _has_rule(kind: pa.DataType) -> bool:
+    """Whether a column has cuts or values that a rule can be made of: numbers, booleans and text."""
+    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return plain or parse.is_text(kind)
 
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
@@ -358,7 +333,7 @@ def _correlated(dataset: Dataset, table: pa.Table) -> list[tuple[str, float]]:
     target, found = table[dataset.target].cast(pa.float64()).to_numpy(), []
     for column in dataset.inputs:
         values = table[column.name]
-        if column.kind != "number" or values.null_count:
+        if not kinds.find(column.kind).numeric or values.null_count:
             continue
         numbers = values.cast(pa.float64()).to_numpy()
         if numbers.std() > 0 and target.std() > 0:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pyarrow as pa
 
 from pellucid.data.dataset import Dataset
-from pellucid.data.split import class_codes
+from pellucid.data.targets.classes import class_codes
 from pellucid.errors import BadDataError
 
 

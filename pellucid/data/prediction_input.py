@@ -1,4 +1,4 @@
-"""Whatever a person wants a prediction for, as a table with the columns a model was trained on."""
+"""Prediction inputs as a table with the columns that a model was trained on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pellucid.config import ColumnKind
-from pellucid.data import images, parse, schema
+from pellucid.data import images, kinds, schema
 from pellucid.data.dataset import Column
+from pellucid.data.kinds.kind import Kind
+from pellucid.data.kinds.tensor import batched
 from pellucid.data.sources import arrays, tables, textfiles
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
-
-SHOWN = 5
 
 
 def table_from(source: Any, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
     """Turn `source` into a table with `columns`; see `Preprocess.table_from`."""
-    if [column.kind for column in columns] == ["text"] and (texts := _texts(source)) is not None:
+    only = _only_kind(columns)
+    if only is not None and only.takes_text and (texts := _texts(source)) is not None:
         return pa.table({columns[0].name: pa.array([_valid(text) for text in texts], pa.large_string())})
     if isinstance(source, (str, os.PathLike)):
         return _from_path(Path(source), columns, input_shape)
@@ -43,7 +43,7 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
     Raises:
         ModelError: naming the column, what was expected and what came.
     """
-    if not _FITS[column.kind](found):
+    if not kinds.find(column.kind).fits(found):
         raise ModelError(f"Column {column.name!r}: expected {column.kind}, received {found}.")
     if isinstance(found, pa.FixedShapeTensorType) and len(input_shape) > 1:
         received = tuple(found.shape)
@@ -53,15 +53,9 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
             )
 
 
-_FITS = {
-    "image": pa.types.is_struct,
-    "number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind),
-    "boolean": lambda kind: pa.types.is_boolean(kind) or pa.types.is_null(kind),
-    "category": lambda kind: parse.is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind),
-    "date": lambda kind: pa.types.is_timestamp(kind) or pa.types.is_null(kind),
-    "text": lambda kind: parse.is_text(kind) or pa.types.is_null(kind),
-    "tensor": lambda kind: isinstance(kind, pa.FixedShapeTensorType),
-}
+def _only_kind(columns: Sequence[Column]) -> Kind | None:
+    """The kind of the only column; None where there are several."""
+    return kinds.find(columns[0].kind) if len(columns) == 1 else None
 
 
 # ---- texts -----
@@ -105,42 +99,16 @@ def _from_path(path: Path, columns: Sequence[Column], input_shape: tuple[int, ..
     if path.is_file() and tables.is_table_file(path):
         raw = tables.raw_tables(path)
         return _typed(raw.splits["train"], columns, path.parent, path.name)
+    only = _only_kind(columns)
+    values = only.from_path(path) if only is not None and only.from_path is not None else None
+    if values is not None:
+        return pa.table({columns[0].name: values})
     if path.is_file() and not images.is_image_file(path):
         raise ModelError(
             f"{path} cannot be predicted: expected an image, .csv, .parquet or .npy, not {path.suffix!r}."
         )
-    if columns[0].kind != "image":
-        raise ModelError(
-            f"{path} holds images: expected the columns {_names(columns)}.", remedy="give a CSV file"
-        )
-    return _from_images(path, columns[0].name)
-
-
-def _from_images(path: Path, name: str) -> pa.Table:
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(
-            (
-                file
-                for file in path.rglob("*")
-                if images.is_image_file(file) and not file.name.startswith(".")
-            ),
-            key=lambda file: images.natural(str(file)),
-        )
-    )
-    if not files:
-        raise DataNotFoundError(f"{path} holds no images to predict.")
-    checked = images.spread(images.check_file, [str(file) for file in files])
-    bad = [
-        f"{file}: expected an image, but {fault}"
-        for file, (_, fault) in zip(files, checked, strict=True)
-        if fault
-    ]
-    if bad:
-        raise BadDataError("\n".join(bad[:SHOWN]), remedy="replace or remove it")
-    return pa.table(
-        {name: images.from_files([str(file) for file in files], [digest for digest, _ in checked])}
+    raise ModelError(
+        f"{path} holds images: expected the columns {_names(columns)}.", remedy="pass a CSV file"
     )
 
 
@@ -155,57 +123,21 @@ def _load(path: Path) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
-    """An array of one example or of several; its last dimensions are those of the model's input."""
-    kinds = {column.kind for column in columns}
-    if kinds == {"image"}:
-        return pa.table({columns[0].name: images.from_pixels(_pixels(array, input_shape))})
-    if kinds == {"tensor"} and len(columns) == 1:
-        return pa.table({columns[0].name: schema.tensor(_batch(array, input_shape))})
-    if not kinds <= {"number", "boolean"}:
+    """Make a table of one example or of several; the last dimensions are those of the model's input."""
+    only = _only_kind(columns)
+    if only is not None and only.from_array is not None:
+        return pa.table({columns[0].name: only.from_array(array, input_shape)})
+    if not all(kinds.find(column.kind).numeric for column in columns):
         raise ModelError(
             f"An array cannot stand for the columns {_names(columns)}: they are not all numbers.",
-            remedy="give a data frame, a CSV file or a mapping of names to values",
+            remedy="pass a data frame, a CSV file or a mapping of names to values",
         )
-    rows = _batch(array, (len(columns),))
+    rows = batched(array, (len(columns),))
     table = pa.table(
         [pa.array(np.ascontiguousarray(rows[:, i])) for i in range(len(columns))],
         names=[c.name for c in columns],
     )
     return _typed(table, columns, None, "the array")
-
-
-def _batch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Bring an array to (N, *shape); a single example and a channel of one may be left out."""
-    shapes = {shape, shape[1:]} if len(shape) == 3 and shape[0] == 1 else {shape}
-    for one in shapes:
-        if array.shape == one:
-            return array.reshape(1, *shape)
-        if array.shape[1:] == one:
-            return array.reshape(-1, *shape)
-    raise ModelError(f"Expected input of shape {('N', *shape)}, received {array.shape}.")
-
-
-def _pixels(array: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
-    """Pixels as (N, H, W) or (N, H, W, 3) uint8 of any height and width; fractions are of full brightness."""
-    channels = input_shape[0]
-    if array.ndim >= 3 and array.shape[-3] == channels:
-        array = np.moveaxis(array, -3, -1)
-    if channels == 1 and array.ndim >= 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    single = 2 if channels == 1 else 3
-    if array.ndim not in (single, single + 1) or (channels == 3 and array.shape[-1] != 3):
-        raise ModelError(f"Expected images of shape {('N', *input_shape)}, received {array.shape}.")
-    if array.dtype.kind in "fb":
-        if array.min() < 0 or array.max() > 1:
-            raise ModelError(
-                f"Expected pixels between 0 and 1, or bytes between 0 and 255; "
-                f"received {array.dtype} from {array.min():g} to {array.max():g}.",
-                remedy="give the image before it was normalized",
-            )
-        array = np.rint(array.astype(np.float64) * 255)
-    elif array.min() < 0 or array.max() > 255:
-        raise ModelError(f"Expected bytes between 0 and 255, received {array.min()} to {array.max()}.")
-    return array.astype(np.uint8).reshape(-1, *array.shape[-single:])
 
 
 def _from_mapping(source: Mapping[str, Any]) -> pa.Table:
@@ -238,7 +170,8 @@ def _typed(raw: pa.Table, columns: Sequence[Column], folder: Path | None, origin
 
 def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, origin: str) -> pa.ChunkedArray:
     if pa.types.is_null(raw.type):
-        return raw.cast(_EMPTY[column.kind]) if column.kind in _EMPTY else raw
+        empty = kinds.find(column.kind).empty
+        return raw.cast(empty) if empty is not None else raw
     reading = schema.read_column(column.name, raw, column.kind, folder or Path())
     if reading.bad is not None and reading.bad.any():
         row = int(np.flatnonzero(reading.bad)[0])
@@ -248,15 +181,6 @@ def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, origin: str
             f"received {raw[row].as_py()!r:.60}{more}."
         )
     return reading.values
-
-
-_EMPTY: dict[ColumnKind, pa.DataType] = {
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "category": pa.string(),
-    "date": pa.timestamp("us"),
-    "text": pa.string(),
-}
 
 
 def _names(columns: Sequence[Column]) -> str:

@@ -19,13 +19,14 @@ import pyarrow as pa
 import torch
 
 from pellucid.config import SeriesConfig
-from pellucid.data import encoders
 from pellucid.data.dataset import SPLITS, Column, Dataset
+from pellucid.data.encoder import Inputs, with_tuples
+from pellucid.data.scaling import scale
 from pellucid.errors import BadDataError, ConfigError, ModelError
 
 
 @dataclass(frozen=True)
-class SeriesInputs:
+class SeriesInputs(Inputs):
     """The last L rows of C channels, each channel standardized by its training rows.
 
     Attributes:
@@ -37,6 +38,8 @@ class SeriesInputs:
         time: the column of time; None: rows are evenly spaced as they stand.
         step: seconds from one row to the next, where time is a date.
     """
+
+    stored_as = "series"
 
     names: tuple[str, ...]
     window: int
@@ -57,9 +60,9 @@ class SeriesInputs:
     ) -> SeriesInputs:
         """Measure the channels on the training rows."""
         names = tuple(column.name for column in channels)
-        mean, std = encoders.scale(numbers(train, names), True, axis=0)
-        scale = tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
-        return cls(names, config.window, config.horizon, *scale, time, step)
+        mean, std = scale(numbers(train, names), True, axis=0)
+        measured = tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
+        return cls(names, config.window, config.horizon, *measured, time, step)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,7 +94,12 @@ class SeriesInputs:
         return values * np.asarray(self.std) + np.asarray(self.mean)
 
     def state(self) -> dict[str, Any]:
-        return {"kind": "series", **asdict(self)}
+        return {"kind": self.stored_as, **asdict(self)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> SeriesInputs:
+        """Restore from `state()`."""
+        return cls(**with_tuples(state))
 
 
 def windows(values: torch.Tensor, window: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:

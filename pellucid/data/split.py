@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import hashing, parse
-from pellucid.data.compute import pc
-from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset
+from pellucid.data import hashing, targets
+from pellucid.data.dataset import SPLITS, UNLABELED, Dataset
+from pellucid.data.targets.classes import class_codes
 from pellucid.errors import BadDataError
 
 SMALLEST = 3
-BINS = 10
 
 
 def split(
@@ -229,8 +228,8 @@ def _notes(
     small: list[str],
     seed: int,
 ) -> list[str]:
-    how = "stratified by class" if dataset.task == "classification" else "stratified by tenths of the target"
-    how = "at random" if dataset.task in ("multilabel", "translation", None) else how
+    target = targets.of(dataset)
+    how = target.stratified if target else "at random"
     sizes = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in wanted)
     notes = [f"{sizes} taken from the training rows, {how}, seed {seed}"]
     if copies:
@@ -251,41 +250,18 @@ def _groups(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strata(dataset: Dataset, table: pa.Table) -> tuple[np.ndarray, list[str]]:
-    """A number for every row that says what it must be balanced by; and the classes with very few rows."""
-    if dataset.target is None or dataset.task in ("multilabel", "translation"):
+    """Return a number for every row that says what it is balanced by, and the classes with very few rows."""
+    target = targets.of(dataset)
+    column = table[dataset.target] if dataset.target is not None else None
+    if target is None or column is None or column.null_count:  # some splits have no labels
         return np.zeros(len(table), np.int64), []
-    column = table[dataset.target]
-    if column.null_count:  # of a split without labels
-        return np.zeros(len(table), np.int64), []
-    if dataset.task == "regression":
-        if isinstance(column.type, pa.FixedShapeTensorType):
-            return np.zeros(len(table), np.int64), []
-        numbers = column.to_numpy()
-        edges = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
-        return np.searchsorted(edges, numbers), []
-    codes = class_codes(dataset.column(dataset.target), column)
-    counts = np.bincount(codes, minlength=len(dataset.classes))
+    assert dataset.target is not None
+    strata = target.strata(dataset.column(dataset.target), column)
+    if dataset.task != "classification":
+        return strata, []
+    counts = np.bincount(strata, minlength=len(dataset.classes))
     small = [name for name, count in zip(dataset.classes, counts, strict=False) if 0 < count < SMALLEST]
-    return codes, small
-
-
-def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
-    """The class of every row as an index into the categories of the target: (N,) int64.
-
-    Raises:
-        BadDataError: a value is none of the classes.
-    """
-    shown = column
-    if parse.is_text(column.type):
-        column = pc.index_in(column, value_set=pa.array(target.categories, column.type))
-    codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
-    outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))
-    if len(outside):
-        raise BadDataError(
-            f"The target {target.name!r} in row {outside[0] + 1:,}: expected one of {len(target.categories)} "
-            f"classes, received {shown[int(outside[0])].as_py()!r}."
-        )
-    return codes
+    return strata, small
 
 
 def _present(dataset: Dataset, table: pa.Table) -> set[str]:

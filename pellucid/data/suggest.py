@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.config import Augment, Config, DataConfig
+from pellucid.data import inputs
 from pellucid.data.dataset import Dataset
 from pellucid.data.split import is_document
 
@@ -131,12 +132,10 @@ def _epochs(rows: int, batch: int) -> int:
 
 
 def _is_spatial(dataset: Dataset) -> bool:
-    """True for arrays of two or three dimensions a row."""
-    train = dataset.splits["train"]
-    return any(
-        column.kind == "tensor" and len(train.schema.field(column.name).type.shape) > 1
-        for column in dataset.inputs
-    )
+    """True where the input is one column of arrays of two or three dimensions."""
+    schema = dataset.splits["train"].schema
+    found = inputs.whole_column(dataset.inputs, schema)
+    return found is not None and len(getattr(schema.field(found[0].name).type, "shape", ())) > 1
 
 
 def _words(dataset: Dataset) -> str:

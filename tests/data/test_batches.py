@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from pellucid.config import Augment
-from pellucid.data import arrow_rows, schema
+from pellucid.data import arrow_rows, tensor_column
 from pellucid.data.arrow_rows import ArrowRows, Chunks
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, rows
 from pellucid.data.dataset import Column
-from pellucid.data.inputs import TensorInputs
+from pellucid.data.encoder import FitOptions
+from pellucid.data.kinds.tensor import TensorInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.arrays import arrays
 from pellucid.data.sources.toy import moons
@@ -112,7 +113,7 @@ def test_take_gathers_what_numpy_would_gather():
         assert found.schema == table.schema
         assert found["x"].to_pylist() == values[wanted].tolist()
         assert found["t"].to_pylist() == values[wanted].astype(str).tolist()
-        np.testing.assert_array_equal(schema.tensor_values(found["a"]), arrays[wanted])
+        np.testing.assert_array_equal(tensor_column.tensor_values(found["a"]), arrays[wanted])
 
 
 def tensors(values):
@@ -124,9 +125,9 @@ def test_arrays_whose_axes_lie_in_another_order_are_the_same_arrays():
     turned = pa.FixedShapeTensorArray.from_numpy_ndarray(np.moveaxis(values, 1, 2).copy().transpose(0, 2, 1))
     assert turned.type.permutation is not None
     np.testing.assert_array_equal(turned.to_numpy_ndarray(), values)
-    np.testing.assert_array_equal(schema.torch_values(turned).numpy(), values)
+    np.testing.assert_array_equal(tensor_column.torch_values(turned).numpy(), values)
     found = Chunks(pa.table({"a": turned})).take(np.array([1, 0]))
-    np.testing.assert_array_equal(schema.tensor_values(found["a"]), values[::-1])
+    np.testing.assert_array_equal(tensor_column.tensor_values(found["a"]), values[::-1])
 
 
 def test_a_streamed_training_is_the_same_training(runs):
@@ -175,8 +176,10 @@ def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
     monkeypatch.setattr(
         arrow_rows, "_advise", lambda start, size, advice: asked.append((start, start + size))
     )
-    images = next(name for name in table.column_names if table[name].type == schema.tensor(values).type)
-    rows_there = [row for chunk in table[images].chunks for row in schema.torch_values(chunk)]
+    images = next(
+        name for name in table.column_names if table[name].type == tensor_column.tensor(values).type
+    )
+    rows_there = [row for chunk in table[images].chunks for row in tensor_column.torch_values(chunk)]
     plan = learned.plan(8, torch.Generator())
     assert not torch.equal(torch.cat(plan).sort().values, torch.cat(plan))
     for order, _ in zip(plan, learned.batches(plan), strict=True):
@@ -190,10 +193,10 @@ def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are let go on Linux alone")
 def test_pages_that_were_read_are_let_go(tmp_path):
     values = np.random.default_rng(0).random((256, 2**15))  # 64 MiB
-    fields = pa.schema([("x", schema.tensor(values[:1]).type)])
+    fields = pa.schema([("x", tensor_column.tensor(values[:1]).type)])
     with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file, pa.ipc.new_file(file, fields) as writer:
         for part in np.split(values.astype(np.float32), 4):
-            writer.write_batch(pa.record_batch([schema.tensor(part).chunk(0)], schema=fields))
+            writer.write_batch(pa.record_batch([tensor_column.tensor(part).chunk(0)], schema=fields))
     table = pa.ipc.open_file(pa.memory_map(str(tmp_path / "x.arrow"))).read_all()
     process = psutil.Process()
 
@@ -201,21 +204,21 @@ def test_pages_that_were_read_are_let_go(tmp_path):
         return process.memory_info().rss / 2**20
 
     before = held()
-    expected = schema.tensor_values(table["x"]).sum()
+    expected = tensor_column.tensor_values(table["x"]).sum()
     read = held()
     Chunks(table).let_go()
     assert read - before > 25  # 32 MiB of float32
     assert held() < before + 5
-    assert schema.tensor_values(table["x"]).sum() == expected  # still there
+    assert tensor_column.tensor_values(table["x"]).sum() == expected  # still there
 
 
 def test_arrays_are_scaled_by_all_of_their_chunks():
     values = np.random.default_rng(0).normal(1000, [1, 2, 3], (5000, 3)).astype(np.float32)
     values[:, 2] = 7
-    column, whole = Column("x", "tensor"), pa.table({"x": schema.tensor(values)})
+    column, whole = Column("x", "tensor"), pa.table({"x": tensor_column.tensor(values)})
     parts = pa.concat_tables([whole.slice(0, 10), whole.slice(10, 2000), whole.slice(2010)])
     for table in (whole, parts):
-        scaled = TensorInputs.fit(column, table, normalize=True).apply(table)
+        scaled = TensorInputs.fit(column, table, FitOptions()).apply(table)
         np.testing.assert_allclose(scaled[:, :2].mean(0), 0, atol=1e-4)
         np.testing.assert_allclose(scaled[:, :2].std(0), 1, atol=1e-4)
         np.testing.assert_allclose(scaled[:, 2], 0, atol=1e-4)

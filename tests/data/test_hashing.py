@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pellucid.data import hashing, schema
+from pellucid.data import hashing, tensor_column
 from pellucid.data.dataset import fingerprint
 
 COLUMNS = {
@@ -20,7 +20,7 @@ COLUMNS = {
         [pa.array([datetime(2020, 1, 1), None, datetime(1960, 1, 1), datetime(2021, 1, 1)])]
     ),
     "image": pa.chunked_array([pa.array([{"bytes": bytes([i]), "path": None} for i in range(4)])]),
-    "tensor": schema.tensor(np.arange(24.0).reshape(4, 2, 3)),
+    "tensor": tensor_column.tensor(np.arange(24.0).reshape(4, 2, 3)),
     "list": pa.chunked_array([pa.array([[1], None, [], [1, 2]])]),
 }
 

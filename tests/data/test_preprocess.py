@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from pellucid.config import DataConfig
-from pellucid.data import cache, images, inputs
+from pellucid.data import cache, images
 from pellucid.data.dataset import Column, Dataset, Source
+from pellucid.data.kinds import image as image_kind
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.arrays import arrays
 from pellucid.data.sources.folder import image_folder
@@ -196,7 +197,7 @@ def test_mixed_sizes_and_modes_are_said():
 )
 def test_modes(image, mode, value):
     fitted = Preprocess.fit(pictures(image), normalize=False)
-    assert isinstance(fitted.encoded, inputs.ImageInputs)
+    assert isinstance(fitted.encoded, image_kind.ImageInputs)
     assert fitted.encoded.mode == mode
     made = fitted.inputs(pictures(image).splits["train"])
     assert float(made[0, 0, 0, 0]) * 255 == pytest.approx(value, abs=1e-3)
@@ -237,13 +238,13 @@ def test_other_columns_are_left_out_aloud():
         dataset.source,
     )
     fitted = Preprocess.fit(wide)
-    assert fitted.notes[0] == "learns from 'image' alone; left out: 'age'"
+    assert fitted.notes[0] == "learns only from 'image'; left out: 'age'"
     assert [column.name for column in fitted.columns] == ["image"]
 
 
 def test_decoded_images_are_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr(inputs, "KEPT_ROWS", 2)
+    monkeypatch.setattr(image_kind, "KEPT_ROWS", 2)
     dataset = pictures(flat("L", 9), flat("L", 2))
     first = Preprocess.fit(dataset).inputs(dataset.splits["train"])
     assert len(list((tmp_path / "kept" / "arrays").glob("*.npy"))) == 1
@@ -254,7 +255,7 @@ def test_decoded_images_are_kept(monkeypatch, tmp_path):
 def test_a_cache_that_cannot_be_used_is_no_error(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(inputs, "KEPT_ROWS", 2)
+    monkeypatch.setattr(image_kind, "KEPT_ROWS", 2)
     dataset = pictures(flat("L", 9))
     assert tuple(Preprocess.fit(dataset).inputs(dataset.splits["train"]).shape) == (2, 1, 4, 6)
 

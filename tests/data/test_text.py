@@ -144,7 +144,7 @@ def test_gaps_are_read_where_they_are_asked_for():
 def test_the_state_is_json_and_restores_it(kind):
     inputs = fitted(kind, max_seq_len=7, truncation="start")
     state = json.loads(json.dumps(inputs.state()))
-    again = TextInputs.restore(state)
+    again = TextInputs.from_state(state)
     assert state["kind"] == "text"
     assert np.array_equal(again.apply(table(TEXTS)), inputs.apply(table(TEXTS)))
     assert again.decode(again.encode(TEXTS).ids) == inputs.decode(inputs.encode(TEXTS).ids)
@@ -165,7 +165,7 @@ def test_a_long_document_is_tokenized_once_also_by_a_tokenizer_that_was_restored
     inputs = TextInputs.fit(Column("text", "text"), document, TextConfig())
     first = inputs.column(document)
     monkeypatch.setattr(TextInputs, "encode", lambda *args: pytest.fail("tokenized again"))
-    again = TextInputs.restore(json.loads(json.dumps(inputs.state())))
+    again = TextInputs.from_state(json.loads(json.dumps(inputs.state())))
     assert np.array_equal(first.ids, again.column(document).ids)
 
 

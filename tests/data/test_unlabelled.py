@@ -15,6 +15,7 @@ from pellucid.data.inspect import describe, inspect_data
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources import hub
 from pellucid.data.sources.open_source import load, open_data
+from pellucid.data.targets.tokens import Tokens
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError, UsageError
 
 PLAY = "".join(f"SPEAKER {number}:\nLine {number} of the play.\n\n" for number in range(200))
@@ -193,7 +194,7 @@ def test_texts_are_translated_into_texts(pairs):
     assert (pairs.task, pairs.target) == ("translation", "en")
     assert [column.name for column in pairs.inputs] == ["de"]
     preprocess = Preprocess.fit(pairs, text=TextConfig(tokenizer="bpe", vocab_size=500))
-    assert preprocess.target_tokens is not None
+    assert isinstance(preprocess.target, Tokens)
     table = pairs.splits["test"]
     targets = preprocess.targets(table)
     assert (targets[:, 0] == 2).all()  # BOS
@@ -201,7 +202,7 @@ def test_texts_are_translated_into_texts(pairs):
     held, _ = rows(table, preprocess, 0.25)
     _, wanted = next(iter(Batches(held, 4)))
     order = Batches(held, 4).row_order()[:4]
-    said = [preprocess.target_tokens.decode(row) for row in wanted.numpy()]
+    said = [preprocess.target.tokens.decode(row) for row in wanted.numpy()]
     assert said == [texts(pairs, "test", "en")[row].lower() for row in order]
     again = Preprocess.from_state(json.loads(json.dumps(preprocess.state())))
     assert (again.targets(table) == targets).all()
@@ -211,9 +212,9 @@ def test_two_languages_may_share_their_tokens(pairs):
     config = TextConfig(tokenizer="bpe", vocab_size=500)
     shared = Preprocess.fit(pairs, text=config, shared_tokens=True)
     apart = Preprocess.fit(pairs, text=config)
-    assert shared.encoded.tokenizer == shared.target_tokens.tokenizer
-    assert apart.encoded.tokenizer != apart.target_tokens.tokenizer
-    assert (shared.encoded.name, shared.target_tokens.name) == ("de", "en")
+    assert shared.encoded.tokenizer == shared.target.tokens.tokenizer
+    assert apart.encoded.tokenizer != apart.target.tokens.tokenizer
+    assert (shared.encoded.name, shared.target.tokens.name) == ("de", "en")
 
 
 def test_a_text_is_not_predicted_by_a_model_of_numbers(pairs):

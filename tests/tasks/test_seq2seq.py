@@ -111,7 +111,7 @@ def test_batches_are_pairs_of_sequences(prepared):
     assert (sources.dtype, targets.dtype) == (torch.int64, torch.int64)
     assert (targets[:, 0] == 2).all()
     assert torch.equal((sources != 0).sum(1) + 2, (targets != 0).sum(1))  # a word for a word, BOS and EOS
-    assert PAIRS.num_outputs(prepared.preprocess) == prepared.preprocess.target_tokens.vocab_size == 15
+    assert PAIRS.num_outputs(prepared.preprocess) == prepared.preprocess.target.tokens.vocab_size == 15
 
 
 def test_counting_finds_which_words_translate_which(prepared):
@@ -139,7 +139,7 @@ def test_it_learns_to_translate_and_shows_how(prepared, translator):
 
 
 def test_of_a_translation_without_an_end_what_there_is_room_for_is_shown(prepared):
-    model, outputs = built(PAIRS, prepared), prepared.preprocess.target_tokens
+    model, outputs = built(PAIRS, prepared), prepared.preprocess.target.tokens
     endless = [5] * (model.max_target_len + 3)
     shown = translation.alignment(model, [5, 6, 7], endless, outputs, outputs)
     assert (len(shown["values"]), len(shown["columns"])) == (model.max_target_len, 3)

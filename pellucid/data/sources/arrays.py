@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import schema
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
-from pellucid.data.target import read_target
+from pellucid.data.targets.choose import read_target
+from pellucid.data.tensor_column import tensor
 from pellucid.errors import BadDataError, UsageError
 
 MOST_COLUMNS = 64
@@ -192,7 +192,7 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
     try:
         values = np.asarray(given) if not hasattr(given, "array") else given
         if getattr(values, "ndim", 1) > 1:
-            return schema.tensor(numbers(values, "y"))
+            return tensor(numbers(values, "y"))
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise BadDataError(f"y mixes types: {error}.", remedy="give it one dtype") from None
@@ -233,7 +233,7 @@ def _features(
     shape = given["train"].shape[1:]
     width = int(np.prod(shape))
     if len(shape) > 1 or (names is None and width > MOST_COLUMNS):
-        tables = {split: pa.table({"x": schema.tensor(array)}) for split, array in given.items()}
+        tables = {split: pa.table({"x": tensor(array)}) for split, array in given.items()}
         return (Column("x", "tensor", reason=f"an array of shape {shape} a row"),), tables
     names = [str(name) for name in names] if names is not None else [f"x{index}" for index in range(width)]
     tables = {
@@ -271,7 +271,15 @@ def _with_target(
     for split, table in tables.items():
         made[split] = table.append_column(name, target.values.slice(start, len(table)))
         start += len(table)
-    return Dataset("arrays", made, (*columns, target.column), name, target.task, Source("arrays", "arrays"))
+    return Dataset(
+        name="arrays",
+        splits=made,
+        columns=(*columns, target.column),
+        target=name,
+        task=target.task,
+        source=Source("arrays", "arrays"),
+        encoding=target.encoding,
+    )
 
 
 def _part(split: str, given: Any, y: Any) -> _Part:

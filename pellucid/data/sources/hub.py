@@ -11,8 +11,7 @@ import contextlib
 import logging
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,9 @@ from typing import Any
 import pyarrow as pa
 
 from pellucid.data.dataset import UNLABELED
+from pellucid.data.sources.network import MIRROR, PATIENCE, first_line, within
 from pellucid.data.sources.tables import SPLIT_NAMES
 from pellucid.errors import UnknownNameError
-
-PATIENCE = 3.0
-"""Seconds the hub has to answer, name look-up included."""
-
-MIRROR = "PELLUCID_MIRROR"
 
 
 @dataclass(frozen=True)
@@ -119,24 +114,6 @@ def probe(name: str) -> str | None:
     if isinstance(error, RepositoryNotFoundError):
         return f"no such dataset, or it is private ({constants.ENDPOINT})"
     return f"not reachable ({constants.ENDPOINT}: {first_line(error)})"
-
-
-def within(seconds: float, work: Callable[[], None]) -> Exception | None:
-    """Run `work` in a thread of its own for at most so long; return what it raised, if it did."""
-    raised: list[Exception] = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        return TimeoutError()
-    return raised[0] if raised else None
 
 
 # ---- loading -------------------------------------------------------------------------------------
@@ -262,8 +239,3 @@ def _offline() -> Iterator[None]:
         yield
     finally:
         config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
-
-
-def first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pellucid.data.sources.hub import MIRROR, PATIENCE, first_line, within
+from pellucid.data.sources.network import MIRROR, PATIENCE, first_line, within
 from pellucid.errors import ModelError
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"

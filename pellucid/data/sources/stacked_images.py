@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset
-from pellucid.data.inputs import ImageInputs
+from pellucid.data.encoder import FitOptions
+from pellucid.data.kinds.image import ImageInputs
 from pellucid.errors import BadDataError
 
 _REMEDY = "--set data.stack=null leaves images as they are"
@@ -43,7 +44,8 @@ def stack(dataset: Dataset, *, image_size: int | None = None, seed: int = 0) -> 
         raise BadDataError(
             f"data.stack expected a column of gray images; {dataset.name} has {kinds}.", remedy=_REMEDY
         )
-    gray, notes = ImageInputs.fit(column, dataset.splits["train"], image_size=image_size, normalize=False)
+    options = FitOptions(image_size=image_size, normalize=False)
+    gray, notes = ImageInputs.fit(column, dataset.splits["train"], options)
     if gray.mode != "L":
         raise BadDataError(
             f"data.stack expected gray images, one for each channel; those of {dataset.name} have color.",

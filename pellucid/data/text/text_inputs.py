@@ -23,6 +23,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from pellucid.config import TextConfig
 from pellucid.data import cache, hashing
 from pellucid.data.dataset import Column
+from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.text import ragged
 from pellucid.data.text.ragged import Ragged
 from pellucid.errors import BadDataError
@@ -46,7 +47,7 @@ _PIECES = re.compile(r"(?<=\S)(?=\n)")
 
 
 @dataclass(frozen=True)
-class TextInputs:
+class TextInputs(Inputs):
     """One column of text as tokens.
 
     Attributes:
@@ -57,6 +58,8 @@ class TextInputs:
         truncation: which part of a longer text is left out; without the middle, a review keeps its
             beginning and its end (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
     """
+
+    stored_as = "text"
 
     name: str
     kind: Kind
@@ -100,8 +103,12 @@ class TextInputs:
         """The shape of the longest example: (T,)."""
         return (self.max_seq_len,)
 
-    @functools.cached_property
+    @property
     def vocab_size(self) -> int:
+        return self._size
+
+    @functools.cached_property
+    def _size(self) -> int:
         return self._plain.get_vocab_size()
 
     @property
@@ -161,6 +168,9 @@ class TextInputs:
         """`rows` as (N, T) int64, padded with 0 to the longest of them."""
         return self.rows(table).padded()
 
+    def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
+        return notes(self, splits, origin=_origin(options.text), whole=options.whole_texts)
+
     # ---- tokens to text ----------------------------------------------------------------------------
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -195,11 +205,11 @@ class TextInputs:
 
     def state(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        own = {"kind": "text", "cutting": self.kind, "tokenizer": json.loads(self.tokenizer)}
+        own = {"kind": self.stored_as, "cutting": self.kind, "tokenizer": json.loads(self.tokenizer)}
         return {**self.__getstate__(), **own}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> TextInputs:
+    def from_state(cls, state: Mapping[str, Any]) -> TextInputs:
         """Make it again from `state()`."""
         return cls(
             name=state["name"],
@@ -211,6 +221,10 @@ class TextInputs:
 
 
 LEARNED = "learned from the training texts"
+
+
+def _origin(text: TextConfig | None) -> str:
+    return LEARNED if text is None or text.pretrained is None else f"those of {text.pretrained}"
 
 
 def notes(

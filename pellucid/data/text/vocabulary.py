@@ -170,4 +170,4 @@ def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
 def run_inputs(folder: Path) -> TextInputs | None:
     """Return how the model of a run reads texts; None where it reads none, or the folder is of no run."""
     state = (read_json(folder, PREPROCESS) or {}).get("inputs", {})
-    return TextInputs.restore(state) if state.get("kind") == "text" else None
+    return TextInputs.from_state(state) if state.get("kind") == "text" else None

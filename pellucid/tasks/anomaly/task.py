@@ -25,7 +25,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.one_class import of_class
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.split import class_codes
+from pellucid.data.targets.classes import class_codes
 from pellucid.errors import BadDataError, ConfigError
 from pellucid.evaluation import EVALUATION, Outcome, Trained, measure
 from pellucid.nn.modes import evaluating

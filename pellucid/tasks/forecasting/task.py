@@ -87,7 +87,7 @@ class Forecasting(Task):
         if preprocess is None:
             train = table.slice(0, sizes["train"])
             when = (time.name, step if time.kind == "date" else None) if time else (None, None)
-            preprocess = Preprocess(channels, None, None, SeriesInputs.fit(channels, train, settings, *when))
+            preprocess = Preprocess(channels, SeriesInputs.fit(channels, train, settings, *when))
         encoded = inputs_of(preprocess)
         values = torch.from_numpy(encoded.values(table))
         parts = series.cut(values, sizes, encoded.window)

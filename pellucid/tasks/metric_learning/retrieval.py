@@ -14,7 +14,7 @@ from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 
 from pellucid.data.batches import MemoryRows
-from pellucid.data.inputs import ImageInputs
+from pellucid.data.kinds.image import ImageInputs
 from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.shared import image_grid
 from pellucid.tasks.shared.image_grid import grid

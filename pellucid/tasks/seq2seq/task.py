@@ -18,6 +18,7 @@ from pellucid.config import Config
 from pellucid.data.batches import Batches, Rows, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.targets.tokens import Tokens
 from pellucid.data.text.masking import MaskSpans
 from pellucid.data.text.ragged import Ragged, join
 from pellucid.data.text.text_inputs import BOS, MASK, TextInputs
@@ -258,8 +259,8 @@ def _objective(function: Any, config: Config, name: str) -> Objective:
 
 
 def _outputs(preprocess: Preprocess) -> TextInputs:
-    assert preprocess.target_tokens is not None
-    return preprocess.target_tokens
+    assert isinstance(preprocess.target, Tokens)
+    return preprocess.target.tokens
 
 
 def _first_gap(preprocess: Preprocess) -> int:

@@ -159,7 +159,9 @@ class Supervised(Task):
             if split in sources
         }
         found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, self.kind)
-        return {name: in_own_units(values, prepared.preprocess.std) for name, values in found.items()}
+        target = prepared.preprocess.target
+        unit = target.unit if target is not None else None
+        return {name: in_own_units(values, unit) for name, values in found.items()}
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
         table = prepared.dataset.splits[split]
@@ -254,9 +256,9 @@ def _class_weights(prepared: Prepared) -> Tensor:
     return counts.sum() / (len(counts) * counts.clamp(min=1))
 
 
-def in_own_units(values: Mapping[str, float], stds: tuple[float, ...]) -> dict[str, float]:
-    """Bring errors on standardized targets to the target's own units; left out for several targets."""
+def in_own_units(values: Mapping[str, float], unit: float | None) -> dict[str, float]:
+    """Bring errors on encoded targets to the units of the data; leave them out where there is no one unit."""
     errors = [key for key in values if key.endswith(("/mae", "/rmse"))]
-    if len(stds) > 1:
+    if unit is None:
         return {key: value for key, value in values.items() if key not in errors}
-    return {key: value * sum(stds) if key in errors else value for key, value in values.items()}
+    return {key: value * unit if key in errors else value for key, value in values.items()}

@@ -1,0 +1,274 @@
+"""Images: encoded bytes or the paths of files, decoded only when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from PIL import Image
+
+from pellucid.data import cache, hashing, images
+from pellucid.data.dataset import Column
+from pellucid.data.encoder import FitOptions, Inputs, with_tuples
+from pellucid.data.kinds.kind import LISTED, Cells, Description, Kind, Reading, WholeInput, all_bad
+from pellucid.data.scaling import BLOCK, channel_scale
+from pellucid.errors import BadDataError, DataNotFoundError, ModelError
+
+KEPT_ROWS = 2000
+"""Decoded images of at least this many rows are cached on disk; fewer are decoded when needed."""
+
+
+def infer(cells: Cells) -> Reading | None:
+    if not cells.is_text:
+        return read(cells) if _holds_images(cells.raw) else None
+    if cells.folder is None or not _are_paths(cells.sample.slice(0, 20).to_pylist(), cells.folder):
+        return None
+    return replace(read(cells), reason="paths of image files")
+
+
+def read(cells: Cells) -> Reading:
+    raw = cells.cleaned
+    if cells.is_text:
+        return _read_paths(raw, cells.folder or Path())
+    if hashing.is_binary(raw.type):
+        return Reading(_as_structs(raw), "encoded images")
+    good = pa.types.is_struct(raw.type) and {"bytes", "path"} <= set(raw.type.names)
+    return Reading(raw, "images") if good else all_bad(raw)
+
+
+def _read_paths(raw: pa.ChunkedArray, folder: Path) -> Reading:
+    paths = [str(folder / text) if text else "" for text in raw.to_pylist()]
+    checked = images.spread(lambda path: images.check_file(path) if path else ("", "it is missing"), paths)
+    why = {index: fault for index, (_, fault) in enumerate(checked) if fault}
+    values = pa.chunked_array([images.from_files(paths, [digest for digest, _ in checked])], images.FILES)
+    bad = np.array([fault is not None for _, fault in checked], bool)
+    return Reading(values, "paths of image files", bad if bad.any() else None, why)
+
+
+def _as_structs(raw: pa.ChunkedArray) -> pa.ChunkedArray:
+    field = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    chunks = [
+        pa.StructArray.from_arrays(
+            [chunk.cast(pa.binary()), pa.nulls(len(chunk), pa.string())], fields=list(field)
+        )
+        for chunk in raw.chunks
+    ]
+    return pa.chunked_array(chunks, field)
+
+
+def _are_paths(texts: list[str], folder: Path) -> bool:
+    return all(map(images.is_image_file, texts)) and any((folder / text).is_file() for text in texts)
+
+
+def _holds_images(raw: pa.ChunkedArray) -> bool:
+    """True for structs {bytes, path} and for bytes, if the first value is an image."""
+    kind = raw.type
+    if pa.types.is_struct(kind):
+        if not {"bytes", "path"} <= set(kind.names):
+            return False
+    elif not hashing.is_binary(kind):
+        return False
+    first = raw.slice(0, 100).drop_null().slice(0, 1).to_pylist()
+    if not first:
+        return False
+    value = first[0] if isinstance(first[0], bytes) else first[0]["bytes"]
+    if value is not None:
+        return not value or images.looks_like_image(value)
+    return bool(first[0]["path"]) and images.is_image_file(first[0]["path"])
+
+
+def describe(column: Column, values: pa.ChunkedArray, sample: pa.ChunkedArray) -> Description:
+    seen = images.shapes(values)
+    sizes = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:LISTED])
+    more = f" and {len(seen.sizes) - LISTED} more sizes" if len(seen.sizes) > LISTED else ""
+    return Description(note=f"{sizes}{more}; {', '.join(seen.modes)}")
+
+
+# ---- encoding ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImageInputs(Inputs):
+    """Images of one size and mode, normalized by the mean and deviation of each channel.
+
+    Attributes:
+        name: of the column.
+        size: (width, height) in pixels.
+        mode: "L" (gray) or "RGB".
+        mean: of each channel, of pixels in [0, 1].
+        std: of each channel.
+    """
+
+    stored_as = "image"
+
+    name: str
+    size: tuple[int, int]
+    mode: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[ImageInputs, list[str]]:
+        """Decide size and mode from the headers, then measure the channels; notes say what is changed."""
+        seen = images.shapes(table[column.name])
+        side = options.image_size
+        size = (side, side) if side else next(iter(seen.sizes))
+        mode = "RGB" if seen.colored else "L"
+        channels = len(mode)
+        made = cls(column.name, size, mode, (0.0,) * channels, (1.0,) * channels)
+        if options.normalize:
+            mean, std = channel_scale([made.pixels(table)], 255.0)
+            made = cls(column.name, size, mode, mean, std)
+        return made, _notes(seen, size, mode, len(table))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.mode), self.size[1], self.size[0])
+
+    def pixels(self, table: pa.Table) -> np.ndarray:
+        """Decode images: (N, C, H, W) uint8, mapped from disk where they were decoded before."""
+        column, shape = table[self.name], (len(table), *self.shape)
+        if len(table) < KEPT_ROWS:
+            decoded = np.zeros(shape, np.uint8)
+            images.decode(column, self.size, self.mode, decoded)
+            return decoded
+        key = (
+            f"images 1 {xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())} {self.size} {self.mode}"
+        )
+        return cache.array(key, shape, lambda out: images.decode(column, self.size, self.mode, out))
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Bring uint8 pixels (N, C, H, W) to float32 of mean 0 and deviation 1."""
+        mean = (255 * np.asarray(self.mean, np.float32))[:, None, None]
+        factor = (1 / (255 * np.asarray(self.std, np.float32)))[:, None, None]
+        made = np.empty(pixels.shape, np.float32)
+        for start in range(0, len(pixels), BLOCK):
+            block = made[start : start + BLOCK]
+            np.subtract(pixels[start : start + BLOCK], mean, out=block)
+            block *= factor
+        return made
+
+    def apply(self, table: pa.Table) -> np.ndarray:
+        return self.scaled(self.pixels(table))
+
+    def state(self) -> dict[str, Any]:
+        return {"kind": self.stored_as, **asdict(self)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> ImageInputs:
+        """Restore from `state()`."""
+        return cls(**with_tuples(state))
+
+
+def _notes(seen: images.Shapes, size: tuple[int, int], mode: str, rows: int) -> list[str]:
+    notes = []
+    among = f"of {seen.sampled:,} images" if seen.sampled == rows else f"of {seen.sampled:,} sampled images"
+    other = seen.sampled - seen.sizes.get(size, 0)
+    if other:
+        shown = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:3] if (w, h) != size)
+        notes.append(f"{other:,} {among} are not {size[0]} x {size[1]} ({shown}) and are resized to it")
+    converted = seen.sampled - seen.modes.get(mode, 0)
+    if converted:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in seen.modes.items() if kind != mode)
+        notes.append(
+            f"{converted:,} {among} are converted to {'color' if mode == 'RGB' else 'gray'} ({kinds})"
+        )
+    if seen.alpha:
+        notes.append(f"{seen.alpha:,} {among} are transparent in places, which become white")
+    return notes
+
+
+# ---- prediction ----------------------------------------------------------------------------------
+
+
+def from_path(path: Path) -> pa.Array | None:
+    """Make a column of the image at a path, or of all images in a folder; None for other files.
+
+    Raises:
+        DataNotFoundError: the folder holds no images.
+        BadDataError: naming the files that are not images.
+    """
+    if path.is_file():
+        return _from_files([path]) if images.is_image_file(path) else None
+    found = [file for file in path.rglob("*") if images.is_image_file(file) and not file.name.startswith(".")]
+    if not found:
+        raise DataNotFoundError(f"{path} holds no images to predict.")
+    return _from_files(sorted(found, key=lambda file: images.natural(str(file))))
+
+
+def _from_files(files: list[Path]) -> pa.Array:
+    checked = images.spread(images.check_file, [str(file) for file in files])
+    bad = [
+        f"{file}: expected an image, but {fault}"
+        for file, (_, fault) in zip(files, checked, strict=True)
+        if fault
+    ]
+    if bad:
+        raise BadDataError("\n".join(bad[:LISTED]), remedy="replace or remove it")
+    return images.from_files([str(file) for file in files], [digest for digest, _ in checked])
+
+
+def from_array(array: np.ndarray, input_shape: tuple[int, ...]) -> pa.Array:
+    """Make a column from pixels of one image, or of several.
+
+    Args:
+        array: (H, W), (H, W, 3) or (3, H, W), or N of these; bytes, or fractions of full brightness.
+        input_shape: (C, H, W) of the model.
+
+    Raises:
+        ModelError: it has another shape, or values out of range.
+    """
+    return images.from_pixels(_as_bytes(_channels_last(array, input_shape)))
+
+
+def _channels_last(array: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
+    """Bring pixels to (N, H, W) or (N, H, W, 3) of any height and width."""
+    channels, given = input_shape[0], array
+    if array.ndim >= 3 and array.shape[-3] == channels:
+        array = np.moveaxis(array, -3, -1)
+    if channels == 1 and array.ndim >= 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    single = 2 if channels == 1 else 3
+    if array.ndim not in (single, single + 1) or (channels == 3 and array.shape[-1] != 3):
+        raise ModelError(f"Expected images of shape {('N', *input_shape)}, received {given.shape}.")
+    return array.reshape(-1, *array.shape[-single:])
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    low, high = array.min(), array.max()
+    if array.dtype.kind not in "fb":
+        if low < 0 or high > 255:
+            raise ModelError(f"Expected bytes between 0 and 255, received {low} to {high}.")
+        return array.astype(np.uint8)
+    if low < 0 or high > 1:
+        raise ModelError(
+            f"Expected pixels between 0 and 1, or bytes between 0 and 255; "
+            f"received {array.dtype} from {low:g} to {high:g}.",
+            remedy="pass the image before it was normalized",
+        )
+    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+
+
+def picture(cell: pa.Scalar) -> Image.Image:
+    """Open the image of a cell."""
+    return images.open_row(cell.as_py())
+
+
+KIND = Kind(
+    name="image",
+    order=20,
+    expected="an image",
+    infer=infer,
+    read=read,
+    fits=pa.types.is_struct,
+    describe=describe,
+    picture=picture,
+    whole=WholeInput(fit=ImageInputs.fit, restore=ImageInputs.from_state),
+    from_array=from_array,
+    from_path=from_path,
+)

@@ -1,0 +1,193 @@
+"""Arrays of numbers, of one shape for all rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column
+from pellucid.data.encoder import Encoder, FitOptions, Inputs, with_tuples
+from pellucid.data.kinds.kind import Cells, Description, Kind, Reading, WholeInput, all_bad
+from pellucid.data.scaling import channel_scale, scale
+from pellucid.data.tensor_column import tensor, tensor_values, torch_values
+from pellucid.errors import ModelError
+
+
+def infer(cells: Cells) -> Reading | None:
+    if not isinstance(cells.type, pa.FixedShapeTensorType) and not is_list(cells.type):
+        return None
+    reading = read(cells)
+    if reading.bad is None:
+        return reading
+    return Reading(cells.raw, "its lists differ in length or hold no numbers", usable=False)
+
+
+def read(cells: Cells) -> Reading:
+    """Read lists of one length, of numbers or of such lists, as arrays of float32."""
+    raw = cells.cleaned
+    if isinstance(raw.type, pa.FixedShapeTensorType):
+        return Reading(raw, f"arrays of shape {tuple(raw.type.shape)}")
+    flat, shape = raw.combine_chunks(), []
+    while is_list(flat.type):
+        lengths = pc.unique(pc.list_value_length(flat))
+        if len(lengths) != 1 or not lengths[0].as_py() or flat.null_count:
+            return all_bad(raw)
+        shape.append(lengths[0].as_py())
+        flat = pc.list_flatten(flat)
+    numbers = pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)
+    if not shape or not numbers or flat.null_count:
+        return all_bad(raw)
+    return Reading(tensor(flat.to_numpy().reshape(-1, *shape)), f"lists of shape {tuple(shape)}")
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """True for the Arrow types of lists."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def describe(column: Column, values: pa.ChunkedArray, sample: pa.ChunkedArray) -> Description:
+    numbers = tensor_values(sample)
+    ends = (f"{numbers.min():g}", f"{numbers.max():g}") if numbers.size else ()
+    return Description(range=ends, note=f"shape {tuple(values.type.shape)}")
+
+
+def picture(cell: pa.Scalar) -> Image.Image | None:
+    """Draw an array (H, W), (C, H, W) or (H, W, C); None for other shapes."""
+    array = np.asarray(cell.to_numpy())
+    return Image.fromarray(_pixels(array)) if array.ndim in (2, 3) else None
+
+
+def _pixels(array: np.ndarray) -> np.ndarray:
+    """Bring numbers of any range to bytes, and channels to the end."""
+    if array.ndim == 3:
+        array = np.moveaxis(array, 0, -1) if array.shape[0] in (1, 3) else array
+        array = array[..., 0] if array.shape[-1] not in (3,) else array
+    if array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        array = (255 * (array - low) / ((high - low) or 1)).astype(np.uint8)
+    return array
+
+
+# ---- encoding ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TensorEncoder(Encoder):
+    """Every number of an array, each with its own scale."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, column: Column, values: pa.ChunkedArray, normalize: bool) -> TensorEncoder:
+        mean, std = scale(tensor_values(values), normalize, axis=0)
+        names = tuple(f"{column.name}[{index}]" for index in range(len(mean)))
+        return cls(names, tuple(mean.tolist()), tuple(std.tolist()))
+
+    def apply(self, column: pa.ChunkedArray) -> np.ndarray:
+        values = tensor_values(column)
+        return ((values - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TensorInputs(Inputs):
+    """Arrays of one shape: (F,) scaled by feature, (C, H, W) by channel; (H, W) becomes (1, H, W).
+
+    Attributes:
+        name: of the column.
+        row_shape: the shape of one row as it is stored.
+        mean: of each feature or channel.
+        std: of each feature or channel.
+    """
+
+    stored_as = "tensor"
+    light = True
+
+    name: str
+    row_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> TensorInputs:
+        """Measure the scale on the training rows."""
+        values = table[column.name]
+        made = cls(column.name, tuple(values.type.shape), (0.0,), (1.0,))
+        if not options.normalize:
+            return made
+        parts = (tensor_values(pa.chunked_array([part])).reshape(-1, *made.shape) for part in values.chunks)
+        return cls(column.name, made.row_shape, *channel_scale(parts, 1.0))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, *self.row_shape) if len(self.row_shape) == 2 else self.row_shape
+
+    def apply(self, table: pa.Table) -> np.ndarray:
+        made = torch.empty(len(table), *self.shape)
+        (mean, std), start = self._scale, 0
+        for chunk in table[self.name].chunks:
+            values = torch_values(chunk).view(-1, *self.shape).to(torch.float32)
+            torch.sub(values, mean, out=made[start : start + len(chunk)]).div_(std)
+            start += len(chunk)
+        return made.numpy()
+
+    @functools.cached_property
+    def _scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        ones = (1,) * (len(self.shape) - 1)
+        return torch.tensor(self.mean).view(-1, *ones), torch.tensor(self.std).view(-1, *ones)
+
+    def state(self) -> dict[str, Any]:
+        return {"kind": self.stored_as, **asdict(self)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> TensorInputs:
+        """Restore from `state()`."""
+        return cls(**with_tuples(state))
+
+
+def from_array(array: np.ndarray, input_shape: tuple[int, ...]) -> pa.ChunkedArray:
+    """Make a column from one array of the input shape, or from several."""
+    return tensor(batched(array, input_shape))
+
+
+def batched(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Bring an array to (N, *shape); a single example and a single channel may lack their dimension.
+
+    Raises:
+        ModelError: it has another shape.
+    """
+    shapes = {shape, shape[1:]} if len(shape) == 3 and shape[0] == 1 else {shape}
+    for one in shapes:
+        if array.shape == one:
+            return array.reshape(1, *shape)
+        if array.shape[1:] == one:
+            return array.reshape(-1, *shape)
+    raise ModelError(f"Expected input of shape {('N', *shape)}, received {array.shape}.")
+
+
+KIND = Kind(
+    name="tensor",
+    order=70,
+    expected="numbers of one shape",
+    infer=infer,
+    read=read,
+    fits=lambda kind: isinstance(kind, pa.FixedShapeTensorType),
+    encoder=TensorEncoder,
+    describe=describe,
+    picture=picture,
+    whole=WholeInput(
+        fit=lambda column, table, options: (TensorInputs.fit(column, table, options), []),
+        restore=TensorInputs.from_state,
+        leads=lambda kind, only: only or len(kind.shape) > 1,
+    ),
+    from_array=from_array,
+)

@@ -1,0 +1,146 @@
+"""One class out of K, as its index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pellucid.data import images, parse, schema
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column
+from pellucid.data.encoder import FitOptions, Inputs
+from pellucid.data.kinds.kind import FEW, MANY
+from pellucid.data.targets.target import Target, TargetCells, TargetColumn, missing
+from pellucid.errors import BadDataError
+
+CLASS_NAMES = frozenset(
+    ("label", "labels", "class", "classes", "category", "species", "diagnosis", "sentiment")
+)
+"""Names of columns whose whole numbers are classes, even if there are many."""
+
+
+@dataclass(frozen=True)
+class Classes(Target):
+    """One class out of K: (N,) int64 indices of the categories of the column."""
+
+    name = "classes"
+    task = "classification"
+    order = 30
+    stratified = "stratified by class"
+
+    column: Column
+
+    @classmethod
+    def read(cls, cells: TargetCells) -> TargetColumn | None:
+        raw = cells.raw
+        if raw is None:
+            return None
+        if cells.classes is not None:
+            return _declared(cells.name, raw, tuple(cells.classes))
+        if cells.vector is not None or cells.kind == "number" or cells.task == "regression":
+            return None
+        if cells.kind in ("category", "classes") or (cells.task == cls.task and cells.kind is None):
+            return _values(cells.name, raw, "set by the user")
+        reading = cells.reading
+        if reading.kind in ("boolean", "category", "text"):
+            return _values(cells.name, raw, reading.reason)
+        if reading.kind == "number" and parse.whole(reading.values):
+            count = pc.count_distinct(reading.values).as_py()
+            if count <= FEW or (cells.name.lower() in CLASS_NAMES and count <= MANY):
+                return _whole(cells.name, reading.values, f"{count} different whole numbers")
+        return None
+
+    @classmethod
+    def strata(cls, column: Column, values: pa.ChunkedArray) -> np.ndarray:
+        return class_codes(column, values)
+
+    @classmethod
+    def counts(cls, column: Column, values: pa.ChunkedArray) -> dict[str, int]:
+        counts = np.bincount(class_codes(column, values), minlength=len(column.categories))
+        return dict(zip(column.categories, counts.tolist(), strict=True))
+
+    @classmethod
+    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Classes:
+        return cls(column)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.column.categories
+
+    def apply(self, table: pa.Table) -> Tensor:
+        return torch.from_numpy(class_codes(self.column, self.values(table)).copy())
+
+    def invert(self, encoded: Tensor) -> list[str]:
+        """Return the class names of indices (N,)."""
+        return [self.classes[index] for index in encoded.tolist()]
+
+
+def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
+    """Return the class of every row as an index of the categories of the target: (N,) int64.
+
+    Raises:
+        BadDataError: a value is none of the classes.
+    """
+    shown = column
+    if parse.is_text(column.type):
+        column = pc.index_in(column, value_set=pa.array(target.categories, column.type))
+    codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
+    outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))
+    if len(outside):
+        raise BadDataError(
+            f"The target {target.name!r} in row {outside[0] + 1:,}: expected one of {len(target.categories)} "
+            f"classes, received {shown[int(outside[0])].as_py()!r}."
+        )
+    return codes
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def _declared(name: str, raw: pa.ChunkedArray, classes: tuple[str, ...]) -> TargetColumn:
+    """Read indices of declared class names; one out of range (often -1) means that there is no label."""
+    values = raw.cast(pa.int64())
+    outside = pc.or_(pc.less(values, 0), pc.greater_equal(values, len(classes)))
+    values = pc.if_else(outside, pa.scalar(None, pa.int64()), values)
+    return _column(Column(name, "category", classes, "declared as class labels"), values)
+
+
+def _values(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:
+    if pa.types.is_boolean(raw.type):
+        return _column(Column(name, "category", ("false", "true"), reason), raw.cast(pa.int64()))
+    if pa.types.is_integer(raw.type) or (pa.types.is_floating(raw.type) and parse.whole(raw)):
+        return _whole(name, raw, reason)
+    values = schema.read_column(name, raw, "category").values
+    found = parse.distinct(values).to_pylist()
+    if len(found) > max(2, min(MANY, (len(values) - values.null_count) // 2)):
+        raise BadDataError(
+            f"The target column {name!r} has {len(found):,} different texts in {len(values):,} rows: "
+            "expected numbers, or classes with several rows each.",
+            remedy="--target names another column",
+        )
+    return _column(Column(name, "category", tuple(sorted(found, key=images.natural)), reason), values)
+
+
+def _whole(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:
+    """Read whole numbers as classes, in their order."""
+    values = raw.cast(pa.int64())
+    distinct = parse.distinct(values)
+    ordered = distinct.take(pc.sort_indices(distinct))
+    column = Column(name, "category", tuple(map(str, ordered.to_pylist())), reason)
+    codes = pc.index_in(values, value_set=ordered).cast(pa.int64())
+    return TargetColumn(column, codes, missing(raw), "a class")
+
+
+def _column(column: Column, values: pa.ChunkedArray) -> TargetColumn:
+    return TargetColumn(column, values, missing(values), "a class")
+
+
+TARGET = Classes
