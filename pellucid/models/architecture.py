@@ -4,8 +4,8 @@
     gpt2         tokens (B, T) -> causal blocks -> logits (B, T, V)            PretrainedGPT
     vit, timm    images (B, 3, H, W) -> blocks -> class token -> vectors (B, C), or logits with a head
 
-`make` builds a model with new weights. `pellucid.models.conversion` copies the published weights into it; its
-outputs are then equal to those of the original.
+`build_model` builds a model with new weights. `pellucid.models.conversion` copies the published weights into
+it; its outputs are then equal to those of the original.
 
 Shapes: B batch, T tokens, S = T + 2 tokens with [CLS] and [SEP], C embed_dim, V vocab_size, K classes.
 """
@@ -97,7 +97,7 @@ class Architecture:
             block.mlp[1] = activation()
         return nn.ModuleList(made)
 
-    def finish(self, model: nn.Module) -> None:
+    def set_eps(self, model: nn.Module) -> None:
         """Set the epsilon of all layer norms of a model."""
         for layer in model.modules():
             if isinstance(layer, nn.LayerNorm):
@@ -229,22 +229,22 @@ class PretrainedClassifier(nn.Module):
         return self.encoder.encode(inputs)
 
 
-def make(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
-    """Build a model with new weights; `pellucid.models.conversion.fill` copies the published ones into it."""
-    model = _MAKERS[architecture.family](architecture, dropout)
-    architecture.finish(model)
+def build_model(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
+    """Build a model with new weights; see `pellucid.models.conversion.copy_weights` for the published ones."""
+    model = _BUILDERS[architecture.family](architecture, dropout)
+    architecture.set_eps(model)
     return model
 
 
-def make_classifier(
+def build_classifier(
     architecture: Architecture, num_classes: int, dropout: float = 0.1
 ) -> PretrainedClassifier:
-    """Build a classifier with a new model as its `encoder`; see `make`.
+    """Build a classifier with a new model as its `encoder`; see `build_model`.
 
     Raises:
         ValueError: the model is not an encoder.
     """
-    encoder = make(replace(architecture, num_classes=0, unit_length=False), dropout)
+    encoder = build_model(replace(architecture, num_classes=0, unit_length=False), dropout)
     if isinstance(encoder, PretrainedGPT):
         raise ValueError(
             "A classifier expects an encoder, received a GPT-2, which generates texts. "
@@ -269,7 +269,7 @@ def _vit(architecture: Architecture, dropout: float) -> ViT:
     return model
 
 
-_MAKERS: dict[str, Callable[[Architecture, float], TextEncoder | PretrainedGPT | ViT]] = {
+_BUILDERS: dict[str, Callable[[Architecture, float], TextEncoder | PretrainedGPT | ViT]] = {
     "bert": TextEncoder,
     "gpt2": PretrainedGPT,
     "vit": _vit,

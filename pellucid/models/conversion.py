@@ -1,8 +1,8 @@
 """Conversion of published weights: copy each tensor to its place in our models.
 
-`fill` copies the tensors into a model that `pellucid.models.architecture` has made. A tensor that is missing,
-left over or of another shape is an error, because a model with only some of its weights would run and give
-useless outputs.
+`copy_weights` copies the tensors into a model that `pellucid.models.architecture` has made. A tensor that is
+missing, left over or of another shape is an error, because a model with only some of its weights would run
+and give useless outputs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LISTED = 5
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
-def fill(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] | None = None) -> None:
+def copy_weights(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] | None = None) -> None:
     """Copy published tensors into a model.
 
     Images may have another size or be gray. The positions are then resized, and the weights of the color
@@ -41,19 +41,19 @@ def fill(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] |
         ValueError: tensors are missing, left over or of another shape; the message names them.
     """
     spec = FAMILIES[family]
-    theirs = _plain(tensors, spec)
+    theirs = _normalize(tensors, spec)
     used, problems = set(), []
     for name, mine in model.state_dict().items():
         if name == "embedding.never":
             if order is not None:
                 mine.masked_fill_(torch.tensor(order) < 0, NEVER)
             continue
-        source, _, third = _source(name, spec.names).partition("#")
+        source, _, third = _published_name(name, spec.names).partition("#")
         if source not in theirs:
             problems.append(f"{source} is missing")
             continue
         used.add(source)
-        found = _fitted(model, name, _part(theirs[source], third), order)
+        found = _adapt(model, name, _third(theirs[source], third), order)
         if found.shape == mine.shape:
             mine.copy_(found)
         else:
@@ -65,7 +65,7 @@ def fill(model: nn.Module, family: str, tensors: Tensors, order: Sequence[int] |
         raise ValueError(f"The weights do not match config.json: {'; '.join(problems[:LISTED])}{more}.")
 
 
-def _plain(tensors: Tensors, family: Family) -> dict[str, Tensor]:
+def _normalize(tensors: Tensors, family: Family) -> dict[str, Tensor]:
     """Normalize published tensors: one spelling of names, and weights as (out, in).
 
     BERT's first token type is added to the positions, because both are added to every token.
@@ -82,7 +82,7 @@ def _plain(tensors: Tensors, family: Family) -> dict[str, Tensor]:
     return plain
 
 
-def _source(name: str, names: Mapping[str, str]) -> str:
+def _published_name(name: str, names: Mapping[str, str]) -> str:
     """Return the published name of one of our tensors, with `#n` if it is the n-th third of that tensor."""
     block = _BLOCK.match(name)
     name = _BLOCK.sub("blocks.*.", name, count=1)
@@ -94,14 +94,14 @@ def _source(name: str, names: Mapping[str, str]) -> str:
     return template.replace("*", block.group(1)) if block else template
 
 
-def _part(tensor: Tensor, third: str) -> Tensor:
+def _third(tensor: Tensor, third: str) -> Tensor:
     return tensor.chunk(3)[int(third)] if third else tensor
 
 
-def _fitted(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | None) -> Tensor:
+def _adapt(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | None) -> Tensor:
     """Adapt a tensor to the vocabulary or the image shape of a model."""
     if name == "embedding.weight" and order is not None:
-        return rearranged(tensor, order)
+        return reorder_rows(tensor, order)
     if not isinstance(model, ViT):
         return tensor
     if name in ("class_token", "positions.weight"):
@@ -109,13 +109,13 @@ def _fitted(model: nn.Module, name: str, tensor: Tensor, order: Sequence[int] | 
     if name == "class_token":
         return tensor[0]
     if name == "positions.weight":
-        return resized(tensor, model.grid)
+        return resize_positions(tensor, model.grid)
     if name == "stem.weight" and model.image_shape[0] == 1:
         return tensor.sum(1, keepdim=True)
     return tensor
 
 
-def rearranged(embedding: Tensor, order: Sequence[int]) -> Tensor:
+def reorder_rows(embedding: Tensor, order: Sequence[int]) -> Tensor:
     """Return the rows of an embedding (V, C) in our order; a token without a published id gets zeros.
 
     Args:
@@ -134,7 +134,7 @@ def rearranged(embedding: Tensor, order: Sequence[int]) -> Tensor:
     return found.masked_fill(rows[:, None] < 0, 0.0)
 
 
-def resized(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     """Resize the positions (1 + N, C) of a class token and a square grid of N patches to another grid.
 
     Bicubic interpolation, as in Dosovitskiy et al. (2021, section 3.2) for images of another size.

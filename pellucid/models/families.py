@@ -1,6 +1,6 @@
 """Supported families of published models: their configs and the names of their tensors.
 
-`read` converts a config.json to an `Architecture`; `FAMILIES` holds the names of the tensors.
+`read_architecture` converts a config.json to an `Architecture`; `FAMILIES` holds the names of the tensors.
 
 Sources: the checkpoints of Hugging Face transformers (bert, gpt2, vit) and of timm (vit_*).
 """
@@ -19,7 +19,7 @@ from pellucid.models.architecture import Architecture
 Tensors = Mapping[str, Tensor]
 
 
-def read(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
+def read_architecture(config: Mapping[str, Any], tensors: Tensors) -> Architecture:
     """Return the architecture of a published model.
 
     Args:

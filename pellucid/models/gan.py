@@ -78,7 +78,7 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "B C H W"]:
         check_shape("Generator", "noise", (self.latent_dim,), z)
         if self.embedding is not None:
-            z = torch.cat([z, self.embedding(_given("Generator", labels))], dim=1)
+            z = torch.cat([z, self.embedding(_require_labels("Generator", labels))], dim=1)
         return (self.layers(z) + 1) / 2
 
 
@@ -138,16 +138,16 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Float[Tensor, "B C H W"], labels: Int[Tensor, "B"] | None = None
     ) -> Float[Tensor, "N"]:
-        maps = self.layers(2 * self._packed(images) - 1)  # (B / m, 2 D, h, w)
+        maps = self.layers(2 * self._pack(images) - 1)  # (B / m, 2 D, h, w)
         if self.minibatch_std:
-            maps = torch.cat([maps, _deviation(maps)], dim=1)
+            maps = torch.cat([maps, _batch_std(maps)], dim=1)
         features = maps.flatten(1)
         logits = self.output(features).squeeze(1)  # (B / m,)
         if self.embedding is None:
             return logits
-        return logits + (self.embedding(_given("Discriminator", labels)) * features).sum(1)
+        return logits + (self.embedding(_require_labels("Discriminator", labels)) * features).sum(1)
 
-    def _packed(self, images: Tensor) -> Tensor:
+    def _pack(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (ceil(B / m), m C, H, W); the last pack is filled up with the first images."""
         check_shape("Discriminator", "images", self.image_shape, images)
         if len(images) % self.pack:
@@ -180,13 +180,13 @@ class GAN(nn.Module):
         return self.generator(z, labels)
 
 
-def _deviation(maps: Tensor) -> Tensor:
+def _batch_std(maps: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, 1, H, W): the standard deviation over the batch, averaged over all features."""
     deviation = (maps.var(dim=0, correction=0) + 1e-8).sqrt().mean()
     return deviation.expand(len(maps), 1, *maps.shape[2:])
 
 
-def _given(model: str, labels: Tensor | None) -> Tensor:
+def _require_labels(model: str, labels: Tensor | None) -> Tensor:
     if labels is None:
         raise ValueError(f"{model} expects labels (B,), because it is conditional; received None.")
     return labels

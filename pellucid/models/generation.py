@@ -13,19 +13,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pellucid.nn import PAD
-from pellucid.nn.modes import Switched, evaluating
+from pellucid.nn.modes import HasTrainingMode, evaluating
 
 BOS, EOS = 2, 3
 NEVER = -float("inf")
 
 
-class Module(Switched, Protocol):
+class CachedModel(HasTrainingMode, Protocol):
     """A model that generates token by token with a cache."""
 
     def new_cache(self) -> Any: ...
 
 
-class LanguageModel(Module, Protocol):
+class LanguageModel(CachedModel, Protocol):
     """A causal model of text: `GPT`, `RNNLanguageModel`."""
 
     @property
@@ -34,7 +34,7 @@ class LanguageModel(Module, Protocol):
     def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
 
 
-class EncoderDecoder(Module, Protocol):
+class EncoderDecoder(CachedModel, Protocol):
     """A model of one text given another: `Seq2Seq`."""
 
     @property
@@ -187,7 +187,7 @@ def beam_search(
     limit = min(max_new_tokens or model.max_target_len, model.max_target_len)
     with evaluating(model):
         memory, mask = (part.repeat_interleave(beams, 0) for part in model.encode(source))  # (B N, ...)
-        search = _Search(len(source), beams, limit, length_penalty, source.device)
+        search = _BeamSearch(len(source), beams, limit, length_penalty, source.device)
         cache = model.new_cache()
         last = source.new_full((len(source) * beams, 1), BOS)
         for step in range(limit):
@@ -200,7 +200,7 @@ def beam_search(
         return search.result()
 
 
-class _Search:
+class _BeamSearch:
     """Prefixes and ended texts of a batch.
 
     Attributes:

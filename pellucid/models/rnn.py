@@ -21,7 +21,7 @@ from pellucid.nn import (
     LockedDropout,
     RecurrentLayer,
     concat_pool,
-    embedded,
+    embed_inputs,
     init_embedding,
     input_layer,
     last_pool,
@@ -127,7 +127,7 @@ class RNN(nn.Module):
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T DH"]:
         """Return the outputs of the last layer at every step."""
-        x = embedded(self.embedding, inputs, self.dropout)  # (B, T, C)
+        x = embed_inputs(self.embedding, inputs, self.dropout)  # (B, T, C)
         lengths = self.embedding.content(inputs).sum(1)  # (B,)
         for layer in self.layers:
             x, _ = layer(self.locked_dropout(x), lengths)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.models.rnn import SIZES, RNNPlan, recurrent_layers, rnn_plan
-from pellucid.nn import LockedDropout, TokenEmbedding, embedded, init_embedding
+from pellucid.nn import LockedDropout, TokenEmbedding, embed_inputs, init_embedding
 from pellucid.nn.recurrent import State
 
 
@@ -92,7 +92,7 @@ class RNNLanguageModel(nn.Module):
 
     def hidden(self, tokens: Int[Tensor, "B T"], cache: StateCache | None = None) -> Float[Tensor, "B T H"]:
         """Return the inputs of the output layer; see `forward`."""
-        x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
+        x = embed_inputs(self.embedding, tokens, self.dropout)  # (B, T, C)
         before = cache.states if cache is not None else []
         after = []
         for number, layer in enumerate(self.layers):
@@ -141,7 +141,7 @@ class RNNMaskedModel(nn.Module):
 
     def hidden(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         """Return the inputs of the output layer."""
-        x = embedded(self.embedding, tokens, self.dropout)  # (B, T, C)
+        x = embed_inputs(self.embedding, tokens, self.dropout)  # (B, T, C)
         lengths = self.embedding.content(tokens).sum(1)  # (B,)
         for layer in self.layers:
             x, _ = layer(self.locked_dropout(x), lengths)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from pellucid.nn import (
     BayesNgrams,
     TokenEmbedding,
-    embedded,
+    embed_inputs,
     init_embedding,
     init_output,
     max_pool,
@@ -176,7 +176,7 @@ class TextCNN(nn.Module):
 
     def regions(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"]:
         """Return the features of the region around each word."""
-        x = embedded(self.embedding, tokens, self.word_dropout)  # (B, T, C)
+        x = embed_inputs(self.embedding, tokens, self.word_dropout)  # (B, T, C)
         found = self.conv(x.transpose(1, 2)).transpose(1, 2)  # (B, T, F)
         if self.phrases is not None and self.from_phrases is not None:
             whole = self.phrases(F.pad(tokens, (0, PHRASE // 2)))[:, PHRASE // 2 :]  # centered, (B, T, H)

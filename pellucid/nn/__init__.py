@@ -17,7 +17,7 @@ from pellucid.nn.embedding import (
     PAD,
     SeriesProjection,
     TokenEmbedding,
-    embedded,
+    embed_inputs,
     init_embedding,
     input_layer,
 )
@@ -59,7 +59,7 @@ __all__ = [
     "TransformerBlock",
     "activation",
     "concat_pool",
-    "embedded",
+    "embed_inputs",
     "explicit_attention",
     "gain",
     "init_embedding",

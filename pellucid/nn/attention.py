@@ -30,14 +30,14 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 @dataclass
-class _Seen:
+class _LayerCache:
     """Keys and values of one layer, (B, nh, capacity, hd) each; the first `length` of them are in use."""
 
     keys: Tensor
     values: Tensor
     length: int
 
-    def room_for(self, more: int) -> None:
+    def reserve(self, more: int) -> None:
         """Double the capacity when it is used up, so that reallocation is rare."""
         needed = self.length + more
         if needed > self.keys.shape[2]:
@@ -45,7 +45,7 @@ class _Seen:
             self.keys, self.values = (F.pad(whole, (0, 0, 0, size)) for whole in (self.keys, self.values))
 
     def add(self, keys: Tensor, values: Tensor) -> KeysAndValues:
-        self.room_for(keys.shape[2])
+        self.reserve(keys.shape[2])
         start, self.length = self.length, self.length + keys.shape[2]
         self.keys[:, :, start : self.length] = keys
         self.values[:, :, start : self.length] = values
@@ -63,14 +63,14 @@ class KVCache:
 
     def __init__(self) -> None:
         self.length = 0
-        self._seen: dict[nn.Module, _Seen] = {}
+        self._seen: dict[nn.Module, _LayerCache] = {}
         self._memory: dict[nn.Module, KeysAndValues] = {}
 
     def extend(self, layer: nn.Module, keys: Tensor, values: Tensor) -> KeysAndValues:
         """Append the keys and values (B, nh, T, hd) of new tokens to those of `layer`; return all of them."""
         keys, values = keys.detach(), values.detach()
         if layer not in self._seen:
-            self._seen[layer] = _Seen(keys[:, :, :0], values[:, :, :0], 0)
+            self._seen[layer] = _LayerCache(keys[:, :, :0], values[:, :, :0], 0)
         return self._seen[layer].add(keys, values)
 
     def once(self, layer: nn.Module, make: Callable[[], KeysAndValues]) -> KeysAndValues:

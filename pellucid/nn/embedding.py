@@ -32,7 +32,7 @@ class TokenEmbedding(nn.Embedding):
     def forward(self, input: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         if input.ndim != 2 or input.is_floating_point():
             raise ValueError(
-                f"TokenEmbedding expects token ids (B, T) as integers, received {_seen(input)}. "
+                f"TokenEmbedding expects token ids (B, T) as integers, received {_describe(input)}. "
                 "Try the model without vocab_size, which reads series (B, T, features)."
             )
         try:
@@ -60,7 +60,7 @@ def init_embedding(embedding: nn.Module, std: float = EMBEDDING_STD) -> None:
         nn.init.zeros_(embedding.weight[PAD].detach())
 
 
-def embedded(
+def embed_inputs(
     embedding: nn.Module, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"], dropout: nn.Dropout
 ) -> Float[Tensor, "B T C"]:
     """Embed inputs; in training, drop words, each everywhere in the batch (Gal and Ghahramani 2016)."""
@@ -78,7 +78,7 @@ class SeriesProjection(nn.Linear):
         if input.ndim != 3 or input.shape[2] != self.in_features or not input.is_floating_point():
             raise ValueError(
                 f"SeriesProjection expects series (B, T, {self.in_features}) of floats, received "
-                f"{_seen(input)}. For token ids, give the model its vocab_size."
+                f"{_describe(input)}. For token ids, give the model its vocab_size."
             )
         return super().forward(input)
 
@@ -87,7 +87,7 @@ class SeriesProjection(nn.Linear):
         return torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
 
 
-def _seen(inputs: Tensor) -> str:
+def _describe(inputs: Tensor) -> str:
     return f"{tuple(inputs.shape)} of {str(inputs.dtype).removeprefix('torch.')}"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 
-class Switched(Protocol):
+class HasTrainingMode(Protocol):
     """An object with a training and an evaluation mode: any `nn.Module`."""
 
     training: bool
@@ -18,7 +18,7 @@ class Switched(Protocol):
 
 
 @contextmanager
-def evaluating(model: Switched) -> Iterator[None]:
+def evaluating(model: HasTrainingMode) -> Iterator[None]:
     """Switch a model to evaluation mode and disable gradients; restore its mode on exit.
 
     Example:

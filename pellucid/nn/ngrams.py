@@ -85,7 +85,7 @@ class BayesNgrams(nn.Module):
         return SCALE * F.embedding_bag(codes, self.ratio, mode="sum", per_sample_weights=strength)
 
     @torch.no_grad()
-    def by_token(self, tokens: Int[Tensor, "B T"], output: int) -> Float[Tensor, "B T"]:
+    def token_contributions(self, tokens: Int[Tensor, "B T"], output: int) -> Float[Tensor, "B T"]:
         """Return the contribution of each token to the logit of a class.
 
         The contribution of an n-gram is divided equally among its tokens.

@@ -18,7 +18,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.token_rows import RaggedRows
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import BUILDERS
-from pellucid.pretrained import pretrained, reads, rebuild
+from pellucid.pretrained import input_type, pretrained, rebuild
 from pellucid.record import Run, measures
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
@@ -94,7 +94,7 @@ def builder_of(config: Config) -> Callable[..., nn.Module]:
 def reads_tokens(config: Config) -> bool:
     """Whether the model of a config takes token ids; of a module of the caller's own it is not known."""
     if config.model.name == PRETRAINED:
-        return reads(_weights(config)) == "text"
+        return input_type(_weights(config)) == "text"
     own = config.model.name == OWN_MODEL
     return not own and "vocab_size" in inspect.signature(builder_of(config)).parameters
 

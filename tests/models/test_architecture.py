@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pellucid.models.architecture import Architecture, TextEncoder, make, make_classifier
-from pellucid.models.conversion import fill, resized
-from pellucid.models.families import FAMILIES, read
+from pellucid.models.architecture import Architecture, TextEncoder, build_classifier, build_model
+from pellucid.models.conversion import copy_weights, resize_positions
+from pellucid.models.families import FAMILIES
 from pellucid.models.generation import BOS, EOS
 from pellucid.nn import explicit_attention
 
@@ -68,9 +68,9 @@ def vit(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[An
 
 
 def filled(config: dict, tensors: dict[str, Tensor], **changes: Any) -> Any:
-    architecture = replace(read(config, tensors), **changes)
-    model = make(architecture).eval()
-    fill(model, architecture.family, tensors)
+    architecture = replace(read_architecture(config, tensors), **changes)
+    model = build_model(architecture).eval()
+    copy_weights(model, architecture.family, tensors)
     return model
 
 
@@ -137,9 +137,9 @@ def test_gpt2_gives_what_gpt2_gives(gpt2: tuple[Any, dict, dict[str, Tensor]]) -
 def test_tokens_of_ours_alone_change_no_probability(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     theirs, config, tensors = gpt2
     order = [-1, -1, -1, 49, -1, *range(49)]
-    architecture = replace(read(config, tensors), vocab_size=len(order))
-    model = make(architecture).eval()
-    fill(model, "gpt2", tensors, order)
+    architecture = replace(read_architecture(config, tensors), vocab_size=len(order))
+    model = build_model(architecture).eval()
+    copy_weights(model, "gpt2", tensors, order)
     ours = torch.tensor([[5, 8, 3, 30]])
     expected = theirs(torch.tensor(order)[ours]).logits.softmax(-1)
     got = model(ours).softmax(-1)
@@ -152,9 +152,9 @@ def test_tokens_of_ours_alone_change_no_probability(gpt2: tuple[Any, dict, dict[
 
 def test_a_tokenizer_larger_than_the_embedding_is_refused(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = gpt2
-    model = make(replace(read(config, tensors), vocab_size=51))
+    model = build_model(replace(read_architecture(config, tensors), vocab_size=51))
     with pytest.raises(ValueError, match="tokenizer has 51 tokens, but the embedding has 50 rows"):
-        fill(model, "gpt2", tensors, range(51))
+        copy_weights(model, "gpt2", tensors, range(51))
 
 
 # ---- images --------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_timm_is_the_same_by_other_names(vit: tuple[Any, dict, dict[str, Tensor]
     theirs = {"architecture": "vit_tiny_patch8_32", "global_pool": "token"}
     theirs["pretrained_cfg"] = {"input_size": [3, 32, 32]}
     renamed = timm_names(tensors)
-    assert read(theirs, renamed).num_layers == 3
+    assert read_architecture(theirs, renamed).num_layers == 3
     changes = {"num_heads": 4, "eps": 1e-12}  # this one is too narrow for heads of 64
     got = filled(theirs, renamed, **changes)(IMAGES)
     assert torch.equal(got, filled(config, tensors)(IMAGES))
@@ -242,13 +242,13 @@ def test_heads_of_timm_are_those_of_the_size(width: int, heads: int) -> None:
         "patch_embed.proj.weight": torch.zeros(width, 3, 16, 16),
         "blocks.0.mlp.fc1.weight": torch.zeros(4 * width, 1),
     }
-    assert read(config, tensors).num_heads == heads
+    assert read_architecture(config, tensors).num_heads == heads
 
 
 def test_resized_positions_stay_where_they_are() -> None:
     positions = torch.arange(10.0)[:, None].expand(10, 2)
-    assert resized(positions, (3, 3)) is positions
-    larger = resized(positions, (6, 6))
+    assert resize_positions(positions, (3, 3)) is positions
+    larger = resize_positions(positions, (6, 6))
     assert larger.shape == (37, 2)
     assert torch.equal(larger[0], positions[0])
     assert larger[1:, 0].diff().sum() > 0  # the first patch still comes before the last
@@ -262,9 +262,9 @@ def test_a_classifier_holds_its_encoder_and_all_of_it_learns(
     family: str, request: pytest.FixtureRequest
 ) -> None:
     _, config, tensors = request.getfixturevalue(family)
-    architecture = read(config, tensors)
-    model = make_classifier(architecture, 5, dropout=0.0)
-    fill(model.encoder, family, tensors)
+    architecture = read_architecture(config, tensors)
+    model = build_classifier(architecture, 5, dropout=0.0)
+    copy_weights(model.encoder, family, tensors)
     logits = model(TOKENS if family == "bert" else IMAGES)
     assert logits.shape == (len(logits), 5)
     logits.square().sum().backward()
@@ -274,11 +274,11 @@ def test_a_classifier_holds_its_encoder_and_all_of_it_learns(
 
 def test_gpt2_is_no_classifier(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="expects an encoder, received a GPT-2"):
-        make_classifier(read(*gpt2[1:]), 2)
+        build_classifier(read_architecture(*gpt2[1:]), 2)
 
 
 def test_an_architecture_comes_back_from_json(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
-    architecture = read(*vit[1:])
+    architecture = read_architecture(*vit[1:])
     assert Architecture.restore(json.loads(json.dumps(architecture.state()))) == architecture
 
 
@@ -301,17 +301,17 @@ def test_weights_of_another_model_name_the_tensors(bert: tuple[Any, dict, dict[s
 @pytest.mark.parametrize("config", [{"model_type": "llama"}, {"architecture": "resnet50"}, {}])
 def test_an_unknown_type_says_which_are_known(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="supported are bert, gpt2, vit, and timm's"):
-        read(config, {})
+        read_architecture(config, {})
 
 
 def test_what_would_need_something_else_is_refused(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = bert
     with pytest.raises(ValueError, match="position_embedding_type is 'relative_key'"):
-        read({**config, "position_embedding_type": "relative_key"}, tensors)
+        read_architecture({**config, "position_embedding_type": "relative_key"}, tensors)
     with pytest.raises(ValueError, match="swish"):
-        make(read({**config, "hidden_act": "swish"}, tensors))
+        build_model(read_architecture({**config, "hidden_act": "swish"}, tensors))
     with pytest.raises(ValueError, match="expected a key 'hidden_size'"):
-        read({"model_type": "bert"}, {})
+        read_architecture({"model_type": "bert"}, {})
     assert set(FAMILIES) == {"bert", "gpt2", "vit", "timm"}
 
 

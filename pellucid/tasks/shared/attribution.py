@@ -96,7 +96,7 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: i
     added = torch.stack(each).sum(0).unflatten(0, (len(tokens), steps)).mean(1)  # (B, T)
     for module in model.modules():
         if isinstance(module, BayesNgrams):
-            added = added + module.by_token(tokens, output)
+            added = added + module.token_contributions(tokens, output)
     return added * (tokens != 0)
 
 
