@@ -230,7 +230,7 @@ class PretrainedClassifier(nn.Module):
 
 
 def build_model(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
-    """Build a model with new weights; see `pellucid.models.conversion.copy_weights` for the published ones."""
+    """Build a model with new weights; `pellucid.models.conversion.copy_weights` loads the published ones."""
     model = _BUILDERS[architecture.family](architecture, dropout)
     architecture.set_eps(model)
     return model

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.models.architecture import Architecture, TextEncoder, build_classifier, build_model
 from pellucid.models.conversion import copy_weights, resize_positions
-from pellucid.models.families import FAMILIES
+from pellucid.models.families import FAMILIES, read_architecture
 from pellucid.models.generation import BOS, EOS
 from pellucid.nn import explicit_attention
 
