@@ -1,0 +1,76 @@
+"""Reports, commands, pages and docstrings say things as an engineer would."""
+
+from collections import Counter
+
+import pytest
+
+from tests.docs import phrases
+
+ALLOWED: dict[str, int] = {
+    "ARCHITECTURE.md": 14,
+    "CHANGELOG.md": 10,
+    "README.md": 4,
+    "pellucid/api.py": 1,
+    "pellucid/cli": 14,
+    "pellucid/config.py": 5,
+    "pellucid/data": 51,
+    "pellucid/diagnosis": 9,
+    "pellucid/estimators.py": 1,
+    "pellucid/evaluation.py": 2,
+    "pellucid/models": 22,
+    "pellucid/nn": 3,
+    "pellucid/pretrained.py": 2,
+    "pellucid/recipes": 13,
+    "pellucid/record": 5,
+    "pellucid/report": 49,
+    "pellucid/runner": 29,
+    "pellucid/tasks": 90,
+    "pellucid/train": 22,
+}
+"""Occurrences that are left, by area: a number here may only fall."""
+
+
+def area(file):
+    parts = file.split("/")
+    return "/".join(parts[:2]) if parts[0] == "pellucid" else parts[0] if parts[0] == "docs" else file
+
+
+def test_no_phrase_of_the_list_comes_back():
+    seen = Counter(area(file) for file, *_ in phrases.found())
+    more = {name: count for name, count in seen.items() if count > ALLOWED.get(name, 0)}
+    assert not more, "run: python tests/docs/phrases.py FOLDER"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Whatever a person wants a prediction for, as a table",
+        "each token is to be told from those before it",
+        "for which torch has slow ways alone",
+        "The rows of all splits on end",
+        "Go on with: --resume ID",
+        "Models others have trained come through load_model",
+        "Numbers stand beside others",
+        "Words it takes for alike",
+        "What it gives back",
+        "Memory that a training keeps while it lasts",
+    ],
+)
+def test_a_phrase_that_was_there_is_found(text):
+    assert list(phrases.matches(phrases.ROOT / "README.md", 1, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Keep freed memory in the process during training.",
+        "Number of classes to condition on, or None.",
+        "Each token is predicted from the previous ones.",
+        "All splits, concatenated.",
+        "Resume with: --resume ID",
+        "Nearest words, reconstructions and pretrained models.",
+        "a training run, a training step and a training split",
+    ],
+)
+def test_plain_words_are_not(text):
+    assert not list(phrases.matches(phrases.ROOT / "README.md", 1, text))
