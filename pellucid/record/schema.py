@@ -1,0 +1,159 @@
+"""The run folder described as data: its files, and the JSON schema of run.json.
+
+docs/run-folder.md is written from this and from `database.TABLES`, and a test compares both with a fresh run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pellucid.record.run import SCHEMA
+
+FILES = {
+    "run.json": "what was trained, how and with what result; its JSON schema is below",
+    "config.yaml": "every setting, so that `pellucid train config.yaml` repeats the run",
+    "run.sqlite": "metrics, events, findings, spans and artifacts by step; its tables are below",
+    "run.sqlite-wal": "the write-ahead log of SQLite: the newest rows, while the run is being written",
+    "run.sqlite-shm": "the index of that log",
+    "preprocess.json": "what was fitted on the training split: classes, vocabulary, means, ...",
+    "report.html": "the report, one self-contained page",
+    "checkpoints/step-*/model.safetensors": "weights after so many updates",
+    "checkpoints/step-*/optimizer.safetensors": "state of the optimizers",
+    "checkpoints/step-*/ema.safetensors": "averaged weights, where they are averaged",
+    "checkpoints/step-*/state.json": "what else the next update depends on, and the sha256 of each file",
+    "checkpoints/last": "name of the newest checkpoint",
+    "checkpoints/best": "name of the best checkpoint by the monitored measure",
+    "evaluation/*.json": "measures of a split and the views of it; `training.json`: views by epoch",
+    "evaluation/*.parquet": "a prediction for each row of a split, and examples with their inputs",
+    "samples/*": "pictures and texts that `evaluation/*.json` refers to",
+    "artifacts/*/*": "files by name and step, listed in the table `artifacts`",
+    "tensorboard/*": "the same metrics for TensorBoard, where asked for",
+    ".lock": "held by the process that writes the run; readers never take it",
+    ".writer": "machine, process id and start of that process; readers look whether it is alive",
+}
+"""Every file of a run folder, as a pattern, and what it holds."""
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _number(description: str) -> dict[str, Any]:
+    return {"type": "number", "description": description}
+
+
+def _object(description: str, *, required: bool = True, **properties: Any) -> dict[str, Any]:
+    names = {"required": list(properties)} if required and properties else {}
+    return {"type": "object", "description": description, "properties": properties, **names}
+
+
+def _list(of: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"type": "array", "items": of, "description": description}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+MEASURES = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
+
+SCORE = {
+    "metric": _text("measure with its split, e.g. test/accuracy"),
+    "value": _number("the score"),
+    "on": _or_null(_text("data set the score is stated for; null for any")),
+}
+
+FACTS: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "run.json",
+    "type": "object",
+    "required": ["id", "name", "schema", "kind", "status", "started", "seconds", "choices", "notes"],
+    "properties": {
+        "schema": {"const": SCHEMA, "description": "version of this schema; version 0.1 wrote none"},
+        "kind": {"enum": ["run", "study"], "description": "a study is the result of several runs"},
+        "id": _text("name of the folder when it was made: time and name"),
+        "name": _text("what was trained, e.g. the name of a recipe"),
+        "summary": _text("the same in words"),
+        "status": {
+            "enum": ["running", "finished", "interrupted", "failed"],
+            "description": "running although no process writes it: it was killed",
+        },
+        "stop_reason": _text("why training ended"),
+        "started": _text("time with its zone, ISO 8601"),
+        "ended": _text("time with its zone, ISO 8601"),
+        "task": _text("name of the task, e.g. classification"),
+        "spec": _object("the task's own description: measures, units, baselines in words"),
+        "seed": {"type": "integer", "description": "seed of weights, order and augmentation"},
+        "seconds": _object(
+            "durations in seconds", required=False, training=_number("all updates"), total=_number("all work")
+        ),
+        "dataset": _object(
+            "the data",
+            required=False,
+            name=_text("name"),
+            task=_text("what it is for"),
+            target=_or_null(_text("the column to predict")),
+            classes=_list({"type": "string"}, "names of the classes"),
+            input_shape=_list({"type": "integer"}, "shape of one input"),
+            inputs=_list(_object("a column", name=_text("name"), kind=_text("kind")), "columns learned from"),
+            splits={
+                "type": "object",
+                "description": "rows and fingerprint of each split",
+                "additionalProperties": _object(
+                    "a split",
+                    rows={"type": "integer", "description": "number of rows"},
+                    fingerprint=_text("hash of their content"),
+                ),
+            },
+            source=_object(
+                "where it was found", name=_text("name"), kind=_text("kind"), licence=_text("licence")
+            ),
+            skipped=_list({"type": "string"}, "rows that were left out, with the reason"),
+            notes=_list({"type": "string"}, "what a reader must know of it"),
+        ),
+        "model": _object(
+            "the network",
+            name=_text("name in configs, or class of your own module"),
+            size=_or_null(_text("tiny, small or base")),
+            options={"type": "object", "description": "arguments of its builder"},
+            parameters={"type": "integer", "description": "number of parameters"},
+            layers=_list({"type": "object"}, "name, type and parameters of each layer"),
+        ),
+        "choices": _list(
+            _object("a choice", what=_text("what was chosen"), value={}, reason=_text("why")),
+            "what was decided automatically",
+        ),
+        "notes": _list({"type": "string"}, "what a reader of the run must know"),
+        "environment": _object(
+            "machine and software",
+            python=_text("version"),
+            platform=_text("operating system"),
+            machine=_text("architecture"),
+            cores={"type": ["integer", "null"], "description": "processor cores"},
+            command=_list({"type": "string"}, "the command line"),
+            packages={"type": "object", "description": "versions by package"},
+        ),
+        "baselines": {
+            "type": "object",
+            "description": "measures of what needs no network, by name",
+            "additionalProperties": MEASURES,
+        },
+        "metrics": {**MEASURES, "description": "final measures with their split, e.g. test/accuracy"},
+        "best": _object(
+            "the best epoch by the monitored measure", required=False, metric=_text("the measure")
+        ),
+        "target": _or_null(_object("the score to reach", required=True, **SCORE)),
+        "target_met": {"type": ["boolean", "null"], "description": "null where the target does not apply"},
+        "published": _or_null(
+            _object("a published score", required=True, **SCORE, source=_text("where it is stated"))
+        ),
+        "study": _object(
+            "of a study: what its runs are compared by",
+            metric=_text("the measure"),
+            along=_or_null(_text("setting on the horizontal axis")),
+            lines=_or_null(_text("setting that names the lines")),
+        ),
+        "parts": {"type": "object", "description": "of a study: its runs by label, with their measure"},
+    },
+}
+"""The JSON schema of run.json. Further entries are allowed: readers ignore what they do not know."""
