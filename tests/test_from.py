@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pellucid import inference, recipes, runner
-from pellucid.cli.train import _train_needed
 from pellucid.config import Config
 from pellucid.data.sources import toy
 from pellucid.errors import ConfigError, ModelError, UnknownNameError
 from pellucid.record import Run
+from pellucid.record.run import list_runs
 from pellucid.runner import components
+from pellucid.runner.needs import needed_recipes
+from pellucid.study import Study
 from pellucid.train.callbacks import SignalHandler
 from pellucid.train.checkpoint import begin_from
 from pellucid.train.trainer import Trainer
@@ -226,16 +229,42 @@ def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, besid
     torch.testing.assert_close(embedding(run), embedding(newest), atol=1e-6, rtol=0)
 
 
-def test_a_recipe_trains_first_what_it_begins_from(
-    reviews: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def pages(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe "pages", from which the classifier starts."""
     monkeypatch.setattr(recipes, "names", lambda: ["pages", "verdicts"])
     monkeypatch.setattr(recipes, "find", lambda name: language_model(reviews))
-    begun = classifier(reviews)
-    _train_needed(begun, runs, False, begins=False)
-    assert not runs.exists()
-    _train_needed(begun, runs, False, begins=True)
-    assert "pages is what verdicts begins from, and is trained first." in capsys.readouterr().out
-    assert [run.name for run in runner.finished_runs("pages", runs)] == ["pages"]
-    _train_needed(begun, runs, False, begins=True)
-    assert capsys.readouterr().out == ""
+
+
+def test_training_trains_first_the_recipe_that_a_config_starts_from(
+    reviews: Path, runs: Path, pages: None
+) -> None:
+    console = Console(record=True, quiet=False, width=200)
+    config = classifier(reviews, **{"train.max_steps": 1})
+    assert runner.train(config, runs=runs, console=console).name == "verdicts"
+    assert "pages is what verdicts starts from, so it is trained first." in console.export_text()
+    runner.train(config, runs=runs)
+    assert sorted(run.name for run in list_runs(runs)) == ["pages", "verdicts", "verdicts"]
+
+
+def test_a_resumed_run_needs_no_weights_but_its_own(reviews: Path, runs: Path, pages: None) -> None:
+    assert [recipe.name for recipe, _ in needed_recipes(classifier(reviews), runs, starts=True)] == ["pages"]
+    assert list(needed_recipes(classifier(reviews), runs, starts=False)) == []
+
+
+def test_an_interrupted_recipe_ends_the_training_that_needs_it(
+    reviews: Path, runs: Path, pages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(components, "SignalHandler", StopsAtOnce)
+    stopped = runner.train(classifier(reviews), runs=runs)
+    assert (stopped.name, stopped.status) == ("pages", "interrupted")
+    study = Study(name="both", base=classifier(reviews), parts={"one": {}}, metric="test/accuracy")
+    assert runner.train_study(study, runs=runs).name == "pages"
+    assert {run.name for run in list_runs(runs)} == {"pages"}
+
+
+class StopsAtOnce(SignalHandler):
+    """Stops after the first update, as Ctrl-C does."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        trainer.interrupt("interrupted by the test")

@@ -367,7 +367,7 @@ def test_a_study_file_trains_is_interrupted_and_goes_on(
     stopped = typed("train", path, "--runs", runs)
     monkeypatch.undo()
     assert stopped.exit_code == 130
-    assert "Go on with: --resume" in stopped.output
+    assert "Resume with: --resume" in stopped.output
     resumed = typed("train", path, "--runs", runs, "--resume", "last", "--json")
     assert resumed.exit_code == 0, resumed.output
     assert json.loads(resumed.stdout)["metrics"] == finished.metrics

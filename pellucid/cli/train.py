@@ -37,7 +37,6 @@ def run(
     as_json: common.Json = False,
 ) -> None:
     """Train a recipe: real data, a network, and the score it must reach."""
-    from pellucid.config import Config
     from pellucid.recipes import find
 
     flags = {
@@ -49,35 +48,7 @@ def run(
     }
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
     config = common.patched(started, flags, settings)
-    for part in [config] if isinstance(config, Config) else config.configs().values():
-        _train_needed(part, runs, as_json, begins=resume is None)
     _train(config, runs, resume, allow_changes, as_json)
-
-
-def _train_needed(config: Config, runs: Path, as_json: bool, *, begins: bool) -> None:
-    """Train the recipes that this one needs, where they have not been trained yet.
-
-    Args:
-        config: of the recipe; `judge` and, if it begins rather than goes on, `model.weights` may name others.
-        runs: the folder of runs.
-        as_json: whether standard output is kept for JSON.
-        begins: whether its weights are still to be had from elsewhere.
-    """
-    from pellucid import runner
-    from pellucid.config import Config
-    from pellucid.recipes import find, names
-
-    console = common.console(as_json)
-    weights = config.model.weights if begins else None
-    for name, role in ((config.judge, "judges what {} makes"), (weights, "is what {} begins from")):
-        needed = find(name) if name in names() else None
-        if isinstance(needed, Config) and not runner.finished_runs(needed.name, runs):
-            _train_needed(needed, runs, as_json, begins=True)
-            console.print(f"{name} {role.format(config.name)}, and is trained first.")
-            first = runner.train(needed, runs=runs, console=console)
-            if first.status == "interrupted":
-                _leave(first, console, as_json)
-            console.print()
 
 
 def train(
@@ -174,7 +145,7 @@ def _train(
 
 def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
     """Say how an interrupted run goes on, and exit with the code of what interrupted it."""
-    console.print(f"Saved. Go on with: --resume {run.id}")
+    console.print(f"Saved. Resume with: --resume {run.id}")
     if as_json:
         common.print_json(common.result(run))
     sys.exit(TERMINATED if "SIGTERM" in run.facts["stop_reason"] else INTERRUPTED)

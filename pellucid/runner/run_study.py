@@ -22,7 +22,7 @@ from pellucid.runner.load import find_judge
 from pellucid.runner.resume import Resume, changed, settle
 from pellucid.runner.run_facts import reached
 from pellucid.runner.setup import make_ready
-from pellucid.runner.training import outcome, train
+from pellucid.runner.training import outcome, train, train_needed
 from pellucid.study import Study
 
 
@@ -58,6 +58,9 @@ def train_study(
         part = facts["parts"][label]
         if "value" not in part:
             with _named(study, label):
+                stopped = train_needed(config, runs, console, starts="run" not in part)
+                if stopped is not None:
+                    return stopped
                 make_ready(config, runs, begins="run" not in part)
                 find_judge(config, runs)
     run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run

@@ -30,6 +30,7 @@ from pellucid.runner.components import (
 )
 from pellucid.runner.data import kept
 from pellucid.runner.load import find_judge
+from pellucid.runner.needs import needed_recipes
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import make_ready
@@ -57,6 +58,8 @@ def train(
 ) -> Run:
     """Train what a config says and return the finished run.
 
+    Recipes that the config needs and that have no finished run are trained first.
+
     Args:
         config: everything there is to know.
         runs: the folder that holds run folders.
@@ -72,6 +75,9 @@ def train(
     """
     began = time.perf_counter()
     console = console or Console(quiet=True)
+    stopped = train_needed(config, runs, console, starts=resume is None)
+    if stopped is not None:
+        return stopped
     run = find_run(runs, resume.reference, config.name) if resume else None
     fitted = kept(run, config) if run else None
     ready = make_ready(config, runs, dataset=dataset, fitted=fitted, model=model, begins=run is None)
@@ -103,6 +109,17 @@ def train(
             return run
         _finish(work, trainer, began)
     return run
+
+
+def train_needed(config: Config, runs: str | Path, console: Console, *, starts: bool) -> Run | None:
+    """Train the recipes that a config needs; return the first that was interrupted, else None."""
+    for recipe, reason in needed_recipes(config, runs, starts=starts):
+        console.print(reason, markup=False, highlight=False)
+        run = train(recipe, runs=runs, console=console)
+        if run.status == "interrupted":
+            return run
+        console.print()
+    return None
 
 
 @dataclass(frozen=True)
