@@ -240,7 +240,7 @@ class Target(Section):
 
 
 class Published(Section):
-    """A score somebody published for the same task, with its source. `on` as in `Target`."""
+    """A published score for the same task, with its source. `on` as in `Target`."""
 
     metric: str = "test/accuracy"
     value: float
@@ -296,6 +296,7 @@ class Config(Document):
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
     target: Target | None = None
     published: Published | None = None
+    published_note: str = Field(default="", description="why there is no published score, if there is none")
     judge: str | None = Field(
         default=None, description="a finished run, by id or name, whose classifier judges generated images"
     )

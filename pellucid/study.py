@@ -41,7 +41,8 @@ class Study(Document):
     along: str | None = Field(default=None, description="the setting the chart is drawn along, a number")
     lines: str | None = Field(default=None, description="the setting that names the line a part is on")
     target: Target | None = Field(default=None, description="the mean that must be reached")
-    published: Published | None = Field(default=None, description="a mean that was published")
+    published: Published | None = Field(default=None, description="a published mean")
+    published_note: str = Field(default="", description="why there is no published score, if there is none")
 
     @model_validator(mode="after")
     def _one_metric(self) -> Study:

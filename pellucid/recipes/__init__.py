@@ -1,8 +1,8 @@
-"""Recipes: leaves, each a file with a docstring and a `CONFIG` or `STUDY`, found by name, imported by nobody.
+"""Recipes: files with a docstring and a `CONFIG` or `STUDY`, found by name.
 
-In: nothing. Out: configs, and studies of several runs, with the score they must reach and the published one
-beside it. A recipe is not a place for code: what two recipes share belongs in the library. Imports `config`
-and `study` alone.
+In: nothing. Out: configs, and studies of several runs, with the score they must reach and a published score
+to compare with, or the reason why there is none. A recipe holds no code: what two recipes share belongs in
+the library. Imports only `config` and `study`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Config | Study:
-    """Return the config of a recipe, or the study it is.
+    """Return the config or the study of a recipe.
 
     Raises:
-        UnknownNameError: there is no such recipe; names the nearest.
+        UnknownNameError: there is no such recipe; suggests the nearest name.
     """
     if name not in names():
         raise UnknownNameError("recipe", name, names())

@@ -1,7 +1,7 @@
-"""What does not belong, found by a network that has seen one digit alone: ten denoising autoencoders.
+"""Anomaly detection with a network that has seen only one digit: ten denoising autoencoders.
 
-Lukas Ruff et al., "Deep One-Class Classification", ICML 2018: on MNIST, with each digit in turn as the
-normal class, Deep SVDD has a mean AUROC of 0.948. Pramuditha Perera et al., "OCGAN", CVPR 2019: 0.975.
+Lukas Ruff et al., "Deep One-Class Classification", ICML 2018: on MNIST, with each digit in turn as the normal
+class, Deep SVDD has a mean AUROC of 0.948. Pramuditha Perera et al., "OCGAN", CVPR 2019: 0.975.
 """
 
 from pellucid.study import Study
@@ -9,7 +9,7 @@ from pellucid.study import Study
 STUDY = Study.parse(
     {
         "name": "anomaly",
-        "summary": "what is not the one digit that was learned, each of ten in turn, a denoising autoencoder",
+        "summary": "digits other than the one that was learned, for each of ten, a denoising autoencoder",
         "base": {
             "data": {"source": "digits", "normalize": False},
             "model": {"name": "autoencoder", "size": "small", "options": {"latent_dim": 16, "norm": "batch"}},

@@ -1,4 +1,4 @@
-"""Handwritten digits with the network of every first lesson: 784 inputs, 128 and 64 hidden units, 10 logits.
+"""Handwritten digits with the network of most first lessons: 784 inputs, 128 and 64 hidden units, 10 logits.
 
 LeCun et al. 1998 report 96.95 % for 784-300-100-10 and 97.5 % with distorted training images (figure 9).
 """

@@ -1,4 +1,4 @@
-"""Clothes in small gray pictures, with a small residual network.
+"""Clothes in small grayscale images, with a small residual network.
 
 Han Xiao, Kashif Rasul and Roland Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
 Learning Algorithms", arXiv:1708.07747, 2017: the best classifier of table 3 reaches 89.7 %.

@@ -1,9 +1,9 @@
-"""The next four days of an electricity transformer, from the last four: a Transformer on patches.
+"""The next four days of an electricity transformer from the last four: a Transformer on patches.
 
 Ailing Zeng et al., "Are Transformers Effective for Time Series Forecasting?", AAAI 2023: DLinear reaches a
 test error of 0.375 on ETTh1 and NLinear 0.374, both from 336 rows (table 2). Yuqi Nie et al., "A Time Series
-is Worth 64 Words", ICLR 2023: PatchTST reaches 0.370 from 512 rows (table 3). Here it is 96 rows. The months
-of validation differ from those of the test, so the last weights are kept, not those that suited them best.
+is Worth 64 Words", ICLR 2023: PatchTST reaches 0.370 from 512 rows (table 3). Here it is 96 rows. The
+validation months differ from the test months, so the last weights are used, not the best on validation.
 """
 
 from pellucid.config import Config
@@ -11,7 +11,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "forecast-transformer",
-        "summary": "the next 96 hours of a transformer station, a Transformer on patches",
+        "summary": "the next 96 hours of an electricity transformer, a Transformer on patches",
         "data": {"source": "etth1", "series": {"rows": [8640, 2880, 2880]}},
         "model": {"name": "patch_transformer"},
         "objective": {"name": "forecasting"},

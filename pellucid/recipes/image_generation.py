@@ -1,9 +1,9 @@
-"""Handwritten digits out of noise, drawn by a deep convolutional GAN.
+"""Handwritten digits generated from noise by a deep convolutional GAN.
 
 Alec Radford, Luke Metz and Soumith Chintala, "Unsupervised Representation Learning with Deep Convolutional
-Generative Adversarial Networks", ICLR 2016, whose code for MNIST tells both networks which digit it is to be,
-as Mehdi Mirza and Simon Osindero do, arXiv:1411.1784, 2014. The `digits` network judges what is drawn: all
-ten digits must be there, and be clear.
+Generative Adversarial Networks", ICLR 2016. Both networks are given the digit to generate, as in Mehdi Mirza
+and Simon Osindero, "Conditional Generative Adversarial Nets", arXiv:1411.1784, 2014. The `digits` network
+evaluates the generated images: all ten digits must appear, and be clear.
 """
 
 from pellucid.config import Config
@@ -20,5 +20,7 @@ CONFIG = Config.parse(
         "train": {"epochs": 8, "batch_size": 128, "ema": 0.999, "restore_best": False},
         "judge": "digits",
         "target": {"metric": "test/confidence", "value": 0.93, "on": "ylecun/mnist"},
+        "published_note": "all measures depend on the network that evaluates the images, here `digits`; "
+        "papers use other networks, so their numbers do not compare",
     }
 )

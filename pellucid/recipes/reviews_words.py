@@ -1,8 +1,9 @@
-"""Which words come soon in film reviews: where `sentiment-best` begins.
+"""The next words of film reviews: phrases to start `sentiment-best` from.
 
-75,000 reviews of IMDB without their labels, after Rie Johnson and Tong Zhang, "Semi-supervised Convolutional
-Neural Networks for Text Categorization via Region Embedding", NIPS 2015: from five words a network says which
-are among the next twenty, and so learns what praise and blame look like. The test reviews are never read.
+75,000 reviews of IMDB without their labels, as in Rie Johnson and Tong Zhang, "Semi-supervised Convolutional
+Neural Networks for Text Categorization via Region Embedding", NIPS 2015: from five words a network predicts
+which are among the next twenty, and so learns which phrases have similar meanings. The test reviews are never
+read.
 """
 
 from pellucid.config import Config
@@ -10,7 +11,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "reviews-words",
-        "summary": "which words come soon in film reviews, phrases to begin from",
+        "summary": "predicts the next words of film reviews, phrases to start from",
         "data": {
             "source": "imdb",
             "test": 0,
@@ -21,5 +22,6 @@ CONFIG = Config.parse(
         "optimizer": {"name": "adamw", "lr": 5e-3},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.05}},
         "train": {"epochs": 1, "batch_size": 32, "checkpoint_seconds": 120},
+        "published_note": "Johnson and Zhang report the classification afterwards; see `sentiment-best`",
     }
 )

@@ -1,7 +1,7 @@
-"""Film reviews, for or against, read by a bidirectional LSTM.
+"""Film reviews classified as positive or negative by a bidirectional LSTM.
 
 Andrew Maas et al., "Learning Word Vectors for Sentiment Analysis", ACL 2011, made the data and report
-88.89 %; a bidirectional LSTM from scratch in the Keras examples reaches about 87 %.
+88.89 %. A bidirectional LSTM trained from scratch in the Keras examples reaches about 87 %.
 """
 
 from pellucid.config import Config
@@ -9,7 +9,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "sentiment",
-        "summary": "film reviews for or against, a bidirectional LSTM",
+        "summary": "film reviews, positive or negative, a bidirectional LSTM",
         "data": {
             "source": "imdb",
             "text": {"vocab_size": 30_000, "max_seq_len": 400, "truncation": "middle"},

@@ -1,9 +1,9 @@
-"""Film reviews, for or against, by a network that has read 75,000 of them before it saw a label.
+"""Film reviews classified by a network that has read 75,000 of them without labels first.
 
-Its convolutions begin with the phrases of `reviews-words`, as in Rie Johnson and Tong Zhang, "Semi-supervised
+Its convolutions start from the phrases of `reviews-words`, as in Rie Johnson and Tong Zhang, "Semi-supervised
 Convolutional Neural Networks for Text Categorization via Region Embedding", NIPS 2015 (93.49 % with three
-kinds of phrases); beside it n-grams are counted, as in Grégoire Mesnil et al., "Ensemble of Generative and
-Discriminative Techniques for Sentiment Analysis of Movie Reviews", ICLR 2015 workshop: 92.57 % by a
+kinds of phrases). It also counts n-grams, as in Grégoire Mesnil et al., "Ensemble of Generative and
+Discriminative Techniques for Sentiment Analysis of Movie Reviews", ICLR 2015 workshop: 92.57 % with a
 language model, sentence vectors and n-grams together.
 """
 
@@ -12,7 +12,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "sentiment-best",
-        "summary": "film reviews for or against, phrases learned without labels beside n-grams",
+        "summary": "film reviews, positive or negative, phrases learned without labels, and n-grams",
         "data": {"source": "imdb", "text": {"max_seq_len": 1000, "truncation": "middle"}},
         "model": {
             "name": "text_cnn",

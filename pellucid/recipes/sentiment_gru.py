@@ -1,4 +1,4 @@
-"""Film reviews, for or against, read by a bidirectional GRU.
+"""Film reviews classified as positive or negative by a bidirectional GRU.
 
 Andrew Maas et al., "Learning Word Vectors for Sentiment Analysis", ACL 2011, made the data and report
 88.89 %.
@@ -9,7 +9,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "sentiment-gru",
-        "summary": "film reviews for or against, a bidirectional GRU",
+        "summary": "film reviews, positive or negative, a bidirectional GRU",
         "data": {
             "source": "imdb",
             "text": {"vocab_size": 30_000, "max_seq_len": 400, "truncation": "middle"},

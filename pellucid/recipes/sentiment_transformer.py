@@ -1,4 +1,4 @@
-"""Film reviews, for or against, read by a Transformer encoder that is trained on them alone.
+"""Film reviews classified by a Transformer encoder that is trained only on them.
 
 Andrew Maas et al., "Learning Word Vectors for Sentiment Analysis", ACL 2011, made the data and report
 88.89 %. Ashish Vaswani et al., "Attention Is All You Need", NeurIPS 2017.
@@ -9,7 +9,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "sentiment-transformer",
-        "summary": "film reviews for or against, a Transformer encoder",
+        "summary": "film reviews, positive or negative, a Transformer encoder",
         "data": {
             "source": "imdb",
             "text": {"vocab_size": 30_000, "max_seq_len": 400, "truncation": "middle"},

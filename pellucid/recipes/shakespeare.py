@@ -1,7 +1,7 @@
-"""Shakespeare, one letter after the other, by a small GPT.
+"""Shakespeare, character by character, with a small GPT.
 
 Andrej Karpathy's nanoGPT trains a GPT of 10.8 million parameters on these texts to a validation loss of
-1.4697 nats a letter on one A100, and a small one on a CPU to 1.88 (its readme).
+1.4697 nats a character on one A100, and a small one on a CPU to 1.88 (its readme).
 """
 
 from pellucid.config import Config
@@ -9,7 +9,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "shakespeare",
-        "summary": "Shakespeare letter by letter, a small GPT",
+        "summary": "Shakespeare, character by character, a small GPT",
         "data": {
             "source": "shakespeare",
             "test": 0,

@@ -1,10 +1,10 @@
-"""A thousand modes: three digits as the colors of one image, and a GAN that must draw all combinations.
+"""A thousand modes: three digits as the channels of one image, and a GAN that must generate all combinations.
 
 Luke Metz, Ben Poole, David Pfau and Jascha Sohl-Dickstein, "Unrolled Generative Adversarial Networks", ICLR
-2017, section 3.3, count so how much of its data a GAN leaves out. In 26,000 images Zinan Lin, Ashish Khetan,
-Giulia Fanti and Sewoong Oh, "PacGAN", NeurIPS 2018, table 2, find 99 combinations of a DCGAN, 150 of VEEGAN,
-and all 1,000 where the discriminator judges two images at a time (`model.options.pack`). The `digits` network
-says which digits are drawn.
+2017, section 3.3, measure in this way how much of its data a GAN leaves out. Among 26,000 images, Zinan Lin,
+Ashish Khetan, Giulia Fanti and Sewoong Oh, "PacGAN", NeurIPS 2018, table 2, find 99 combinations with a
+DCGAN, 150 with VEEGAN, and all 1,000 when the discriminator sees two images at a time
+(`model.options.pack`). The `digits` network classifies the generated digits.
 """
 
 from pellucid.config import Config
@@ -12,7 +12,7 @@ from pellucid.config import Config
 CONFIG = Config.parse(
     {
         "name": "stacked-mnist",
-        "summary": "1,000 combinations of three digits from noise, a GAN that leaves none out",
+        "summary": "1,000 combinations of three digits from noise, a GAN that must find all of them",
         "data": {"source": "mnist", "stack": 3, "normalize": False},
         "model": {"name": "dcgan", "size": "small"},
         "objective": {"name": "adversarial"},

@@ -1,8 +1,8 @@
-"""Clothes in small gray pictures, cut into patches and read by a Vision Transformer.
+"""Clothes in small grayscale images, with a Vision Transformer on patches.
 
 Alexey Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021. Convolutions make the patches, as in
-Tete Xiao et al., "Early Convolutions Help Transformers See Better", NeurIPS 2021: it learns sooner so. Han
-Xiao et al., arXiv:1708.07747, 2017: the best classifier of their table 3 reaches 89.7 %.
+Tete Xiao et al., "Early Convolutions Help Transformers See Better", NeurIPS 2021, so that it learns faster.
+Han Xiao et al., arXiv:1708.07747, 2017: the best classifier of their table 3 reaches 89.7 %.
 """
 
 from pellucid.config import Config
