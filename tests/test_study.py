@@ -134,17 +134,17 @@ def test_where_runs_lie_along_a_setting_they_are_drawn_along_it(drawn: Run) -> N
     [
         (
             {"a": [0.9, 0.8], "b": [0.1, 0.2]},
-            "a is ahead everywhere; accuracy at 100 is 80.0 % for a and 20.0 %",
+            "a is best everywhere; accuracy at 100 is 80.0 % for a and 20.0 %",
         ),
         (
             {"a": [0.1, 0.8], "b": [0.2, 0.2]},
-            "b is ahead at 10, a at 100 rows; accuracy at 100 is 80.0 % for a",
+            "b is best at 10, a at 100 rows; accuracy at 100 is 80.0 % for a",
         ),
-        ({"": [0.1, 0.8]}, "accuracy rises along rows; accuracy at 100 is 80.0 %."),
-        ({"": [0.8, 0.1]}, "accuracy falls along rows"),
+        ({"": [0.1, 0.8]}, "accuracy increases with rows; accuracy at 100 is 80.0 %."),
+        ({"": [0.8, 0.1]}, "accuracy decreases with rows"),
     ],
 )
-def test_the_sentence_says_who_is_ahead_where(
+def test_the_sentence_says_which_line_is_best_where(
     tmp_path: Path, lines: dict[str, list[float]], says: str
 ) -> None:
     run = Run.create(tmp_path, "race", "")

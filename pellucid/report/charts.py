@@ -1,4 +1,4 @@
-"""Charts as SVG text: drawn in Python, so that they are there without JavaScript.
+"""Charts as SVG text, drawn in Python, so that they need no JavaScript.
 
 A chart is drawn twice, for a wide and for a narrow page, so that its text keeps its size; the style sheet
 shows one. Colors are classes of the style sheet, so charts follow the theme. What is under the pointer has
@@ -86,7 +86,7 @@ def curves(
         names: of the x and the y axis, with units.
         write: writes a y value for labels and tooltips.
         width: of the drawing, in pixels.
-        raw: a finer curve, drawn thin beneath.
+        raw: a finer curve, drawn thin behind the others.
         best: (x, label) of the best step.
         shares: y values are shares of 1, ticked in percent.
     """
@@ -142,16 +142,16 @@ def _end_labels(
 
 
 def reliability(bins: Sequence[dict], *, width: int) -> ET.Element:
-    """Draw accuracy against confidence with 95 % intervals, and the number of rows beneath."""
+    """Draw accuracy against confidence with 95 % intervals, and the number of rows below."""
     plot, strip = 220, 34
     base = TOP + plot + 26 + strip
     height = base + 28
     x = Axis(0, 1, LEFT, width - 16, shares=True)
     y = Axis(0, 1, TOP + plot, TOP, shares=True)
     svg = canvas(width, height)
-    grid(svg, x, y, "", "right, % of rows")
+    grid(svg, x, y, "", "accuracy")
     node(svg, "line", class_="ideal", x1=x(0), y1=y(0), x2=x(1), y2=y(1))
-    node(svg, "text", "as sure as right", class_="mark", x=x(0.02), y=y(0.34))
+    node(svg, "text", "perfectly calibrated", class_="mark", x=x(0.02), y=y(0.34))
     most = max((entry["count"] for entry in bins), default=1) or 1
     for entry in bins:
         if not entry["count"]:
@@ -164,7 +164,7 @@ def reliability(bins: Sequence[dict], *, width: int) -> ET.Element:
         left, right = x(entry["low"]) + 1, x(entry["high"]) - 1
         node(svg, "rect", class_="bar test", x=left, width=right - left, y=base - tall, height=max(tall, 0.8))
         hit = node(svg, "rect", class_="hit", x=left, width=right - left, y=TOP, height=base - TOP)
-        text = f"{count(rows)} rows at {percent(confidence)} confidence: {percent(accuracy)} right"
+        text = f"{count(rows)} rows at {percent(confidence)} confidence: {percent(accuracy)} correct"
         node(hit, "title", f"{text} (95 % interval {percent(low)} to {percent(high)})")
     node(svg, "line", class_="axis", x1=LEFT, x2=width - 16, y1=base, y2=base)
     node(svg, "text", "rows", class_="tick", x=LEFT - 8, y=base - 2, text_anchor="end")
@@ -214,7 +214,7 @@ def histogram(bins: Sequence[tuple[float, float, int]], name: str, *, width: int
 def columns(
     svg: ET.Element, lines: Sequence[Line], x: Axis, y: Axis, name: str, write: Callable[[float], str]
 ) -> None:
-    """Lay an invisible column over every x value, which tells the numbers there."""
+    """Lay an invisible column over every x value, with the numbers there as its title."""
     found: dict[float, list[tuple[str, float]]] = {}
     for line in lines:
         for a, b in line.points:

@@ -12,7 +12,7 @@ from pellucid.report import words
 
 
 @dataclass(frozen=True)
-class Rival:
+class Baseline:
     """One baseline: its name in the records, its value, its name in a table and in a sentence, a note."""
 
     key: str
@@ -23,15 +23,15 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One row of the comparison: ours, or somebody else's.
+class Compared:
+    """One row of the comparison: this run, a baseline, or a published result.
 
     Attributes:
-        name: whose.
+        name: what it is called.
         value: the number, written.
         share: the length of its bar, 0..1.
         note: what it is, or where it was published.
-        ours: this run.
+        ours: whether it is this run.
     """
 
     name: str
@@ -41,37 +41,37 @@ class Standing:
     ours: bool = False
 
 
-def rivals(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> list[Rival]:
+def baselines(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> list[Baseline]:
     """Return the baselines that have a metric, in the order they were measured in."""
     found = []
     for name, values in (facts.get("baselines") or {}).items():
         if values.get(key) is None:
             continue
         known = measures.baseline(name, spec)
-        found.append(Rival(name, values[key], known.label, known.called, known.note))
+        found.append(Baseline(name, values[key], known.label, known.called, known.note))
     return found
 
 
-def standings(
+def comparison(
     facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | None
-) -> tuple[tuple[Standing, ...], float]:
+) -> tuple[tuple[Compared, ...], float]:
     """Return the comparison, best first, and the value of a full bar."""
     published = facts.get("published") or {}
     ours = "this study" if "parts" in facts else "this run"
-    entries: list[tuple[str, float, str]] = [(ours, facts["metrics"][key], _model_words(facts))]
-    entries += [(r.label, r.value, r.note) for r in rivals(facts, spec, key)]
+    entries: list[tuple[str, float, str]] = [(ours, facts["metrics"][key], _described(facts))]
+    entries += [(one.label, one.value, one.note) for one in baselines(facts, spec, key)]
     if published.get("metric") == key and published.get("value") is not None:
         entries.append(("published", published["value"], str(published.get("source") or "")))
     full = 1.0 if words.is_share(key) else max(abs(value) for _, value, _ in entries) or 1.0
     entries.sort(key=lambda entry: entry[1], reverse=not measures.lower_is_better(key, spec))
     return tuple(
-        Standing(name, words.measure(key, value, rows), bar(value, full), note, ours=name == ours)
+        Compared(name, words.measure(key, value, rows), bar(value, full), note, ours=name == ours)
         for name, value, note in entries
     ), full
 
 
 def bar(value: float, full: float) -> float:
-    """Return the length of a bar, 0..1; that of a number below zero is its distance from it."""
+    """Return the length of a bar, 0..1; for a negative number, that of its absolute value."""
     return min(abs(value) / full, 1.0)
 
 
@@ -84,10 +84,10 @@ def beaten_by(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | No
     ours = facts["metrics"][key]
     if key.endswith("/accuracy") and rows and spec.accuracy_of == "rows":
         ours = words.interval(ours, rows)[1]
-    return next((r.subject for r in rivals(facts, spec, key) if sign * r.value > sign * ours), "")
+    return next((one.subject for one in baselines(facts, spec, key) if sign * one.value > sign * ours), "")
 
 
-def _model_words(facts: Mapping[str, Any]) -> str:
+def _described(facts: Mapping[str, Any]) -> str:
     if parts := facts.get("parts"):
         return f"mean of {words.plural(len(parts), 'run')}"
     model = facts.get("model") or {}

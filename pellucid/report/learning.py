@@ -1,4 +1,4 @@
-"""How it learned: curves whose titles are what they show, and the findings."""
+"""The learning section: curves whose titles are what they show, and the findings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pellucid.report import charts, plots, words
 from pellucid.report.charts import Chart, Line, Points
 
 USUAL = ("accuracy", "f1", "mae")
-"""Measures that are drawn beside the loss where the task does not say which."""
+"""Measures that are drawn next to the loss where the task names none."""
 TOGETHER = (("d_real", "d_fake"), ("recon", "kl"))
-"""Measures of validation that say something beside each other alone."""
-TOLD = ("loss", "active_units", *itertools.chain(*TOGETHER))
-"""Measures that have a chart already."""
+"""Validation measures that are only meaningful together."""
+CHARTED = ("loss", "active_units", *itertools.chain(*TOGETHER))
+"""Measures that have a chart of their own."""
 RAW_POINTS, MORE_POINTS, MORE_CHARTS = 500, 240, 12
 SPLITS = (("training", "train"), ("validation", "val"))
 GOOD = {"healthy": "Healthy", "balanced": "Balanced"}
-"""Rules that find nothing to change, and what the page says of them."""
+"""Rules that find nothing to change, and what the page calls their findings."""
 TITLES = {
     "overfitting": "Validation turns up after {best}",
     "overconfident": "Validation loss turns up after {best}; accuracy holds",
     "diverging": "Training and validation loss both turn up",
     "memorizing": "Validation levels off above training",
-    "still-improving": "Still falling when training stopped",
+    "still-improving": "The loss was still falling when training stopped",
     "underfitting": "The loss fell only a little",
     "healthy": "Validation loss levels off",
     "too-short": "Too few epochs to judge",
@@ -40,7 +40,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Told:
+class Verdict:
     """A finding, what the page calls it (Healthy, Warning ...), and whether it is good news."""
 
     finding: Finding
@@ -50,17 +50,17 @@ class Told:
 
 @dataclass(frozen=True)
 class Learning:
-    """The section of learning curves; `columns` and `table` are their twin, one row an epoch.
+    """The section of learning curves; `columns` and `table` hold the same numbers, one row an epoch.
 
     Attributes:
         findings: what the rules found, the most important first.
         charts: the curves.
-        by_split: whether they are drawn by split, so that their colors are to be explained.
+        by_split: whether they are drawn by split, so that the page explains their colors.
         columns, table, best_row: the numbers of every epoch.
         more, more_left_out: all other measurements.
     """
 
-    findings: tuple[Told, ...]
+    findings: tuple[Verdict, ...]
     charts: tuple[Chart, ...]
     by_split: bool
     columns: tuple[str, ...]
@@ -79,21 +79,21 @@ class _Curves:
         self.epochs = run.store.series("epoch")
         self.phases = [key for key in self.keys if is_phase_loss(key)]
         self.several = len(self.phases) > 1
-        self.measure = next((name for name in self._names() if self._is_told_apart(name)), None)
+        self.measure = next((name for name in self._names() if self._differs_from_loss(name)), None)
 
     def _names(self) -> tuple[str, ...]:
         """The measures to choose from, by task."""
         spec = self.run.spec
         first = spec.headline if spec.name else USUAL
-        return tuple(name for name in first if name not in TOLD)
+        return tuple(name for name in first if name not in CHARTED)
 
-    def _is_told_apart(self, name: str) -> bool:
-        """Whether a measure was recorded, and is not the loss under another name."""
+    def _differs_from_loss(self, name: str) -> bool:
+        """Whether a measure was recorded and is not the loss under another name."""
         found = self.run.store.series(f"val/{name}") or self.run.store.series(f"train/{name}")
         return bool(found) and found != self.run.store.series("val/loss")
 
     def at(self, step: int) -> float:
-        """The epoch of a step; between two epochs it lies between them."""
+        """The epoch of a step, interpolated between two epochs."""
         steps = [0, *(step for step, _ in self.epochs)]
         numbers = [0.0, *(epoch for _, epoch in self.epochs)]
         return round(float(np.interp(step, steps, numbers)), 3)
@@ -102,7 +102,7 @@ class _Curves:
         return [(self.at(step), value) for step, value in self.run.store.series(key)]
 
     def lines(self, name: str) -> list[Line]:
-        """One line a split, measured alike: without augmentation and dropout where that was recorded."""
+        """One line a split, measured the same way: without augmentation and dropout where recorded."""
         lines = [
             Line(label, split, self.series(f"{split}/{name}_clean") or self.series(f"{split}/{name}"))
             for label, split in SPLITS
@@ -121,29 +121,29 @@ class _Curves:
 
 
 def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
-    """Gather the curves of a run; None if no epoch was done.
+    """Gather the curves of a run; None if no epoch was completed.
 
     Args:
         run: the run.
-        by_epoch: charts of what else was seen after every epoch.
+        by_epoch: charts that the task wrote after every epoch.
     """
     curves = _Curves(run)
     if not curves.epochs:
         return None
     found = findings(run)
-    told = curves.several and bool(by_epoch)  # by the task itself, better than records can
+    own = curves.several and bool(by_epoch)  # the charts of the task itself say more
     by_split = [
         None if curves.several else _loss(curves, found),
-        None if told else _measure(curves),
+        None if own else _measure(curves),
     ]
-    others = [] if told else _together(curves)
+    others = [] if own else _together(curves)
     drawn = set() if curves.several else {"loss", curves.measure}
     more = [key for key in curves.keys if key not in ("epoch", "step/loss") and not _is_drawn(key, drawn)]
     keys = [key for key in curves.keys if key.partition("/")[0] in ("train", "val", "epoch_seconds")]
     steps, best = [step for step, _ in curves.epochs], (run.facts.get("best") or {}).get("step")
     return Learning(
         findings=tuple(
-            Told(one, GOOD.get(one.rule, one.level.capitalize()), one.rule in GOOD) for one in found
+            Verdict(one, GOOD.get(one.rule, one.level.capitalize()), one.rule in GOOD) for one in found
         ),
         charts=(*(chart for chart in by_split if chart), *others, *by_epoch),
         by_split=any(by_split),
@@ -177,14 +177,14 @@ def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
             f"The thin line is the loss of {words.count(len(raw))} single steps; nothing is smoothed."
         )
     if clean:
-        notes.append("Both lines are measured alike, without augmentation and dropout.")
+        notes.append("Both lines are measured the same way, without augmentation and dropout.")
     unit = measures.unit("loss", curves.run.spec)
     name = f"loss, {unit}" if " per " in unit else "loss"
     return _chart(curves, title, lines, name, words.number, note=" ".join(notes), raw=raw)
 
 
 def _measure(curves: _Curves) -> Chart | None:
-    """The first measure beside the loss that was recorded."""
+    """The first recorded measure other than the loss."""
     if curves.measure is None:
         return None
     lines, name = curves.lines(curves.measure), words.measure_name(curves.measure)
@@ -216,7 +216,7 @@ def _chart(
 
 
 def _together(curves: _Curves) -> list[Chart]:
-    """The losses of several phases, and measures that belong together, each line under its own name."""
+    """The losses of several phases, and measures that belong together, one line each."""
     groups = [(curves.phases, "loss", phase)] if curves.several else []
     for pair in TOGETHER:
         keys = [f"val/{name}" for name in pair if f"val/{name}" in curves.keys]
@@ -231,7 +231,7 @@ def _side_by_side(curves: _Curves, keys: Sequence[str], axis: str, name: Callabl
     def draw(width: int) -> Element:
         return plots.lines(lines, (curves.axis, axis), width=width)
 
-    return charts.chart(f"At the end: {ends}", draw)
+    return charts.chart(f"Final values: {ends}", draw)
 
 
 def _small(run: Run, key: str) -> Chart:

@@ -1,4 +1,4 @@
-"""Images inside the page: samples as they are, large ones made small, and weights on the diverging scale."""
+"""Images inside the page: samples, reduced where they are large, and weights on the diverging scale."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 from pellucid.report.scales import NEGATIVE, POSITIVE
 
 CRISP = 64
-"""Images up to this side are shown pixel by pixel; larger ones are made smaller and smooth."""
+"""Images up to this side are shown pixel by pixel; larger ones are reduced and smoothed."""
 THUMBNAIL = 112
 LARGEST, HEAVIEST = 1600, 600_000
-"""Pictures up to this side and size in bytes are shown as they are; others are made smaller."""
+"""Pictures up to this side and size in bytes are shown unchanged; others are reduced."""
 ROOM, BESIDE, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
 """Pixels (width, height) a picture may fill: by itself, next to others and on a phone; and half the page."""
 LARGEST_SCALE, FLAT = 8, 2
@@ -32,7 +32,7 @@ class Picture:
     height: int
 
     def scale(self, width: int, height: int) -> int:
-        """The largest whole number of times it fits into a room; 0 if it does not fit once."""
+        """Return the largest whole factor by which it fits into a box; 0 if it does not fit at all."""
         return min(width // self.width, height // self.height)
 
 
@@ -61,8 +61,8 @@ class Album:
     """Turns image bytes into data URIs until `budget` characters of them are on the page, then no more.
 
     Attributes:
-        left_out: how many images no longer fitted.
-        unreadable: how many could not be decoded.
+        left_out: number of images that did not fit.
+        unreadable: number of images that could not be decoded.
     """
 
     def __init__(self, budget: int = 2_000_000):

@@ -1,6 +1,6 @@
-"""Charts of any number of named groups: lines with bands, and clouds of points.
+"""Charts of any number of named groups: lines with bands, and groups of points.
 
-A group is told by its color, by its dash or the form of its points, and by its name.
+A group is identified by its color, by its dash or the shape of its points, and by its name.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from pellucid.report.scales import Axis
 from pellucid.report.words import count, number
 
 HUES = 6
-"""Colors in the style sheet, `g0` to `g5`; the next groups have them again, dashed or with square points."""
+"""Colors in the style sheet, `g0` to `g5`; further groups repeat them, dashed or with square points."""
 MEANING = {"known": "g5", "truth": "ink", "forecast": "g2"}
 """The classes of lines that mean the same in every chart."""
 DOTTED = 30
-"""Where no line has more points than this, they are marked."""
+"""Points are marked if no line has more of them than this."""
 PICKED = 24
-"""Groups that can be picked out of a cloud; of more, all are shown."""
+"""Groups that can be selected; if there are more, all are always shown."""
 PICKS = "\n".join(
     f".picked:has(.pick-{i}:checked) :is(.cloud, .center):not(.of-{i}){{opacity:0.06}}" for i in range(PICKED)
 )
-"""The style rules by which a choice of one group fades all others."""
+"""The style rules that fade all groups but the selected one."""
 NAME, ROW, LETTER = 26, 18, 6.7
 """Pixels of a name's swatch, of a row of names, and of a letter on average."""
 
 
 def role(index: int) -> str:
-    """The classes of a group in the style sheet."""
+    """Return the classes of a group in the style sheet."""
     return f"g{index % HUES}" + (" second" if index // HUES % 2 else "")
 
 
 def roles(names: Sequence[str]) -> list[str]:
-    """The classes of lines: of those with a meaning always the same, of others one after the other."""
+    """Return the classes of lines: fixed for those with a meaning, the next free one for others."""
     taken = {MEANING[name] for name in names if name in MEANING}
     free = (role(i) for i in itertools.count() if role(i) not in taken)
     return [MEANING[name] if name in MEANING else next(free) for name in names]
@@ -112,7 +112,7 @@ def clouds(groups: Sequence[Line], names: tuple[str, str], *, width: int) -> ET.
 
 
 def middle(points: Points) -> tuple[float, float]:
-    """The median of points, by axis."""
+    """Return the median of points, by axis."""
     return statistics.median(a for a, _ in points), statistics.median(b for _, b in points)
 
 
@@ -148,7 +148,7 @@ def _names_height(series: Sequence[Line], width: int) -> int:
 
 
 def _name(svg: ET.Element, series: Sequence[Line], width: int) -> None:
-    """Name the lines, each beside a piece of it."""
+    """Write the names of the lines, each next to a sample of it."""
     for line, (name, row, left) in zip(series, _laid_out(series, width), strict=True):
         y = 12 + ROW * row
         node(svg, "path", class_=f"line {line.role}", d=f"M{left:.1f} {y - 4}h18")

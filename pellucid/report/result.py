@@ -1,4 +1,4 @@
-"""The answer: one sentence, the number, and what stands beside it."""
+"""The result: one sentence, the number, and its comparison with others."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from pellucid.record import Run, measures
 from pellucid.record.spec import TaskSpec
 from pellucid.report import study_blocks, words
-from pellucid.report.comparison import Standing, bar, beaten_by, rivals, standings
+from pellucid.report.comparison import Compared, bar, baselines, beaten_by, comparison
 from pellucid.report.sentences import SPLITS, sentence
 
-BESIDE = 3
-"""Other measures that are told beside the number."""
+OTHERS = 3
+"""Other measures that are shown with the number."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the top of the page says. `standings` is empty where nothing was measured.
+    """What the top of the page says. `comparison` is empty where nothing was measured.
 
     Attributes:
-        sentence: the answer.
-        number, measure, unit: the headline number, what it is and what it is counted in.
-        context: lines beneath it, each a (term, rest).
-        standings: the comparison, best first.
-        reading: how its bars are read, where longer is not better.
-        target, target_met, target_share: the score that was to be reached, and its place in the bars.
+        sentence: the result.
+        number, measure, unit: the headline number, its name and its unit.
+        context: lines below it, each a (term, rest).
+        comparison: this run and others, best first.
+        note: how its bars are read, where longer is not better.
+        target, target_met, target_share: the target score, whether it was met, and its place in the bars.
         beaten_by: a baseline that does better, or "".
     """
 
@@ -35,8 +35,8 @@ class Result:
     measure: str = ""
     unit: str = ""
     context: tuple[tuple[str, str], ...] = ()
-    standings: tuple[Standing, ...] = ()
-    reading: str = ""
+    comparison: tuple[Compared, ...] = ()
+    note: str = ""
     target: str = ""
     target_met: bool | None = None
     target_share: float | None = None
@@ -44,7 +44,7 @@ class Result:
 
 
 def result(run: Run) -> Result:
-    """Gather the answer from a run's facts."""
+    """Gather the result from a run's facts."""
     facts, spec = run.facts, run.spec
     key = next(iter(run.headline), None)
     if key is None:
@@ -52,7 +52,7 @@ def result(run: Run) -> Result:
     if (parts := facts.get("parts")) and study_blocks.is_drawn(facts) and not facts.get("target"):
         return Result(study_blocks.sentence(run))
     value, rows = run.metrics[key], _rows(facts, key)
-    rows_of_it, full = standings(facts, spec, key, rows)
+    compared, full = comparison(facts, spec, key, rows)
     target = facts.get("target") or {}
     return Result(
         sentence=study_blocks.sentence(run) if parts else sentence(run, key, rows, things(facts)),
@@ -60,8 +60,8 @@ def result(run: Run) -> Result:
         measure=words.measure_name(key),
         unit=_unit(key, spec),
         context=tuple(study_blocks.context(facts) if parts else _context(facts, spec, key, rows)),
-        standings=rows_of_it,
-        reading=_reading(facts, spec, key),
+        comparison=compared,
+        note=_note(facts, spec, key),
         target=_target(run),
         target_met=facts.get("target_met"),
         target_share=bar(target["value"], full) if target.get("metric") == key else None,
@@ -70,7 +70,7 @@ def result(run: Run) -> Result:
 
 
 def things(facts: Mapping[str, Any]) -> str:
-    """What the rows are: images, texts or rows."""
+    """Return what the rows are: "images", "texts" or "rows"."""
     kinds = {entry.get("kind") for entry in (facts.get("dataset") or {}).get("inputs", [])}
     return {"image": "images", "text": "texts"}.get(next(iter(kinds)) if len(kinds) == 1 else "", "rows")
 
@@ -86,10 +86,10 @@ def _unit(key: str, spec: TaskSpec) -> str:
     return unit if unit.startswith("nats") else ""
 
 
-def _reading(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> str:
+def _note(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> str:
     if measures.lower_is_better(key, spec):
         return "Smaller is better."
-    values = [facts["metrics"][key], *(rival.value for rival in rivals(facts, spec, key))]
+    values = [facts["metrics"][key], *(one.value for one in baselines(facts, spec, key))]
     return "Nearer zero is better." if max(values) < 0 else ""
 
 
@@ -101,8 +101,8 @@ def _unfinished(run: Run) -> str:
     return {
         "running": f"{run.name} is still training; this page was written {done}.",
         "failed": f"{run.name} failed {done}{why}.",
-        "killed": f"{run.name} was killed {done}; it can go on from its last checkpoint.",
-        "interrupted": f"{run.name} was interrupted {done}; it can go on from its last checkpoint.",
+        "killed": f"{run.name} was killed {done}; it can be resumed from its last checkpoint.",
+        "interrupted": f"{run.name} was interrupted {done}; it can be resumed from its last checkpoint.",
     }.get(run.status, f"{run.name} has no measured result{why}.")
 
 
@@ -112,20 +112,20 @@ def _done(run: Run) -> str:
         return study_blocks.unfinished(run.facts)
     epochs = run.store.series("epoch")
     if not epochs:
-        return "before its first epoch was done"
+        return "before its first epoch was complete"
     return f"after {words.plural(round(epochs[-1][1]), 'epoch')}"
 
 
 def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | None) -> list[tuple[str, str]]:
-    """How sure the number is and what it amounts to in mistakes; for other tasks, their other measures."""
+    """The interval of an accuracy and its mistakes; for other tasks, their other measures."""
     metrics = facts["metrics"]
     if spec.accuracy_of != "rows":
         split = key.partition("/")[0]
-        beside = [f"{split}/{name}" for name in spec.headline]
-        others = [other for other in beside if other != key and metrics.get(other) is not None]
+        names = [f"{split}/{name}" for name in spec.headline]
+        others = [other for other in names if other != key and metrics.get(other) is not None]
         if metrics.get(f"{split}/loss") == metrics[key]:
             others = [other for other in others if other != f"{split}/loss"]  # the same by another name
-        return [(words.measure_name(k), words.measure(k, metrics[k], rows)) for k in others[:BESIDE]]
+        return [(words.measure_name(k), words.measure(k, metrics[k], rows)) for k in others[:OTHERS]]
     if key.rpartition("/")[2] != "accuracy" or not rows:
         return []
     low, high = (
@@ -139,12 +139,12 @@ def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | Non
     linear = (facts.get("baselines") or {}).get("linear", {}).get(key)
     if linear is not None and wrong:
         times = (1 - linear) * rows / wrong
-        lines.append(("", f"the linear model makes {words.number(times, 2)} times as many"))
+        lines.append(("", f"the linear model makes {words.number(times, 2)} times as many mistakes"))
     return lines
 
 
 def _target(run: Run) -> str:
-    """The score that was to be reached, and whether it was."""
+    """The target score, and whether it was met."""
     target = run.facts.get("target")
     if not target:
         return ""

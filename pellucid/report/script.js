@@ -152,11 +152,11 @@
     });
   }
 
-  // ---- films: a button that runs through the frames, once, where somebody asks for it ----
-  for (const film of all(".film")) {
-    const controls = film.querySelector(".controls");
+  // ---- snapshots: a button that runs through the frames, once, where somebody asks for it ----
+  for (const snapshots of all(".snapshots")) {
+    const controls = snapshots.querySelector(".controls");
     if (!controls) continue;
-    const frames = all(".frame input", film);
+    const frames = all(".frame input", snapshots);
     const button = document.createElement("button");
     let timer = 0;
     const stop = () => {

@@ -9,7 +9,7 @@ from typing import Any
 from pellucid.record import Run, measures
 from pellucid.record.spec import TaskSpec
 from pellucid.report import words
-from pellucid.report.comparison import rivals
+from pellucid.report.comparison import baselines
 
 SPLITS = {"test": "test", "val": "validation"}
 
@@ -39,11 +39,11 @@ def sentence(run: Run, key: str, rows: int | None, things: str) -> str:
     template = run.spec.sentences.get(name, OTHER)
     measure = words.measure_name(key)
     said = template.format(**known, measure=measure, article=an(measure))
-    return f"{said}{beside(run.facts, run.spec, key, rows)}."
+    return f"{said}{compared(run.facts, run.spec, key, rows)}."
 
 
 def an(measure: str) -> str:
-    """The article of a measure: "an" AUROC, "a" BLEU."""
+    """Return the article of a measure: "an" AUROC, "a" BLEU."""
     return "an" if measure[0] in "aeiouAFR" else "a"
 
 
@@ -58,14 +58,14 @@ def _of(rows: int | None, split: str, things: str) -> str:
     return f"{words.count(rows)} {split} {things}" if rows else f"the {split} {things}"
 
 
-def beside(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | None) -> str:
+def compared(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | None) -> str:
     """Return the end of the sentence: a baseline and its value, or ""."""
-    found = rivals(facts, spec, key)
+    found = baselines(facts, spec, key)
     if not found:
         return ""
     sign = -1 if measures.lower_is_better(key, spec) else 1
-    best = max(found, key=lambda rival: sign * rival.value)
-    rival = next((rival for rival in found if rival.key == spec.compare_with), best)
-    value = abs(rival.value) if spec.absolute else rival.value
+    best = max(found, key=lambda one: sign * one.value)
+    other = next((one for one in found if one.key == spec.compare_with), best)
+    value = abs(other.value) if spec.absolute else other.value
     verb = spec.verbs.get(key.rpartition("/")[2], "gets")
-    return f"; {rival.subject} {verb} {words.measure(key, value, rows)}"
+    return f"; {other.subject} {verb} {words.measure(key, value, rows)}"

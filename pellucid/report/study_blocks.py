@@ -1,4 +1,4 @@
-"""A study on its page: one sentence, its runs as a table, and their measure along a setting as a chart."""
+"""The page of a study: one sentence, its runs as a table, and a chart of their measure over a setting."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from urllib.parse import quote
 from pellucid.record import Run, measures
 from pellucid.record.run import REPORT
 from pellucid.report import words
-from pellucid.report.sentences import an, beside
+from pellucid.report.sentences import an, compared
 
 Curves = dict[str, dict[float, float]]
-"""By the name of a line, the measure at every place along the setting."""
+"""By the name of a line, the measure at every value of the setting."""
 LOG_FROM = 10
-"""Times the smallest place that the largest must be for a logarithmic axis."""
+"""Ratio of the largest to the smallest value from which the axis is logarithmic."""
 
 
 def sentence(run: Run) -> str:
-    """Say what the runs of a finished study reached: the mean, or which line is ahead where."""
+    """Return what the runs of a finished study reached: the mean, or which line is best where."""
     facts, key = run.facts, run.facts["study"]["metric"]
     if curves := _curves(facts):
         return f"{run.name}: {_lead(curves, facts)}; {_end(curves, facts)}."
     name, value = words.measure_name(key), words.measure(key, run.metrics[key])
     said = f"{run.name} reaches {an(name)} {name} of {value} on average over {_runs(facts)}"
-    return f"{said}{beside(facts, run.spec, key, None)}."
+    return f"{said}{compared(facts, run.spec, key, None)}."
 
 
 def unfinished(facts: Mapping[str, Any]) -> str:
-    """How far a study is that has no result yet."""
+    """Return how far an unfinished study is."""
     done = sum("value" in part for part in facts["parts"].values())
     return f"after {done} of {_runs(facts)}"
 
 
 def context(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How far the runs are apart, as (term, rest)."""
+    """Return how much the runs differ, as (term, rest)."""
     key, metrics = facts["study"]["metric"], facts["metrics"]
     low, high, spread = (metrics.get(f"{key}_{ending}") for ending in ("min", "max", "std"))
     if spread is None:
@@ -47,7 +47,7 @@ def context(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def blocks(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What there is to show, as the facts of blocks."""
+    """Return what there is to show, as the facts of blocks."""
     curves = _curves(facts)
     return [*([_chart(curves, facts)] if curves else []), _table(facts)]
 
@@ -71,7 +71,7 @@ def _table(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "table",
         "title": "The runs",
-        "caption": "Each has a folder and a report of its own, which its name leads to.",
+        "caption": "Each run has a folder and a report of its own; its name links to it.",
         "columns": ["run", words.measure_name(key), "best epoch", "training time"],
         "rows": rows,
     }
@@ -81,7 +81,7 @@ def _table(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _curves(facts: Mapping[str, Any]) -> Curves:
-    """The lines of a chart; {} where there is nothing to draw along, or not yet two places."""
+    """The lines of a chart; {} where no setting varies, or there are fewer than two values yet."""
     curves: Curves = {}
     for part in facts["parts"].values():
         if part.get("x") is not None and "value" in part:
@@ -94,7 +94,7 @@ def _chart(curves: Curves, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "lines",
         "title": _lead(curves, facts),
-        "caption": "One run a point: with another seed, each would lie a little higher or lower.",
+        "caption": "Each point is one run; with another seed it would be a little higher or lower.",
         "x_label": _along(facts).replace(" ", words.SPACE),
         "y_label": words.measure_name(key),
         "x_log": min(places) > 0 and max(places) > LOG_FROM * min(places),
@@ -107,20 +107,20 @@ def _chart(curves: Curves, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lead(curves: Curves, facts: Mapping[str, Any]) -> str:
-    """Which line is ahead where; of a single line, which way it goes."""
+    """Which line is best where; for a single line, whether it rises or falls."""
     along, key = _along(facts), facts["study"]["metric"]
     if len(curves) == 1:
         (line,) = curves.values()
         first, *_, last = (line[x] for x in sorted(line))
-        verb = "rises" if last > first else "falls" if last < first else "stays the same"
-        return f"{words.measure_name(key)} {verb} along {along}"
+        verb = "increases" if last > first else "decreases" if last < first else "does not change"
+        return f"{words.measure_name(key)} {verb} with {along}"
     rankings = [(x, _ranked(curves, x, key)) for x in _places(curves)]
     winners = [(x, ranking[0][0]) for x, ranking in rankings if len(ranking) > 1]
     groups = [(name, [x for x, _ in some]) for name, some in itertools.groupby(winners, lambda w: w[1])]
     if len(groups) < 2:
-        return f"{groups[0][0]} is ahead everywhere" if groups else f"{words.measure_name(key)} by {along}"
+        return f"{groups[0][0]} is best everywhere" if groups else f"{words.measure_name(key)} by {along}"
     (first, places), *others = groups
-    said = [f"{first} is ahead at {_listed(places)}", *(f"{name} at {_listed(xs)}" for name, xs in others)]
+    said = [f"{first} is best at {_listed(places)}", *(f"{name} at {_listed(xs)}" for name, xs in others)]
     return f"{', '.join(said)} {along}"
 
 
@@ -130,7 +130,7 @@ def _listed(places: list[float]) -> str:
 
 
 def _end(curves: Curves, facts: Mapping[str, Any]) -> str:
-    """What every line has at the last place, the best line first."""
+    """The measure of every line at the last value, the best line first."""
     key, last = facts["study"]["metric"], _places(curves)[-1]
     values = [(name, words.measure(key, value)) for name, value in _ranked(curves, last, key)]
     said = " and ".join(f"{value} for {name}" if name else value for name, value in values)
@@ -147,7 +147,7 @@ def _places(curves: Curves) -> list[float]:
 
 
 def _along(facts: Mapping[str, Any]) -> str:
-    """What is drawn along: data.training_rows is "training rows"."""
+    """The name of the varied setting: data.training_rows is "training rows"."""
     return facts["study"]["along"].rpartition(".")[2].replace("_", " ")
 
 

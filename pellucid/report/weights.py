@@ -1,4 +1,4 @@
-"""What the first layer looks for: its weights as images, or the inputs they weigh most."""
+"""The weights of the first layer: as images, or the inputs with the largest weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TILES, FEATURES = 64, 20
 
 @dataclass(frozen=True)
 class Tile:
-    """One unit's weights: its image and its range in words."""
+    """The weights of one unit: an image and their range."""
 
     picture: str
     label: str
@@ -70,7 +70,7 @@ def first_layer(run: Run) -> FirstLayer | None:
 def _read(path: Path, facts: dict[str, Any]) -> tuple[str, np.ndarray] | None:
     """Return (layer, weight) of the first layer with a matrix of weights, in the order of the model.
 
-    None if that is a table of embeddings: its rows are looked up, not weighed.
+    None if that is an embedding table: its rows are looked up, not multiplied.
     """
     types = {
         layer.get("name", ""): layer.get("type") for layer in (facts.get("model") or {}).get("layers", [])
@@ -95,27 +95,27 @@ def _tiles(layer: str, weight: np.ndarray, kind: str) -> FirstLayer:
     chosen = np.sort(np.argsort(-norms, kind="stable")[:TILES])
     largest = float(np.abs(weight[chosen]).max())
     tiles = tuple(
-        Tile(pictures.weights(_beside(weight[unit]), largest), f"{kind} {unit}: {_range(weight[unit])}")
+        Tile(pictures.weights(_side_by_side(weight[unit]), largest), f"{kind} {unit}: {_range(weight[unit])}")
         for unit in chosen
     )
     which = "all" if len(chosen) == len(weight) else f"the {len(chosen)} strongest of"
     size = f"{weight.shape[2]} × {weight.shape[3]}"
     sentence = f"{_title(layer)}{which} {len(weight)} {kind}s, {size} weights each"
     sentence += f" for each of {weight.shape[1]} channels, side by side." if weight.shape[1] > 1 else "."
-    aspect = _beside(weight[0]).shape[1] / weight.shape[2]
+    aspect = _side_by_side(weight[0]).shape[1] / weight.shape[2]
     return FirstLayer(sentence, kind, tiles=tiles, largest=words.number(largest), aspect=aspect)
 
 
 def _title(layer: str) -> str:
-    """How a sentence on a layer begins; a model that is one layer has no name for it."""
-    return f"Layer {layer}: " if layer else "Its one layer: "
+    """The beginning of a sentence on a layer; in a model of one layer it has no name."""
+    return f"Layer {layer}: " if layer else "The only layer: "
 
 
 def _range(values: np.ndarray) -> str:
     return f"{words.number(float(values.min()))} to {words.number(float(values.max()))}"
 
 
-def _beside(channels: np.ndarray) -> np.ndarray:
+def _side_by_side(channels: np.ndarray) -> np.ndarray:
     """Put channels (C, H, W) side by side with an empty column between."""
     gap = np.zeros((channels.shape[1], 1), channels.dtype)
     parts = [part for channel in channels for part in (channel, gap)]
@@ -138,7 +138,7 @@ def _bars(layer: str, weight: np.ndarray, names: Sequence[str]) -> FirstLayer:
 
 
 def _features(run: Run, size: int) -> list[str]:
-    """The names of the inputs as the model sees them, as far as they are recorded."""
+    """The names of the inputs of the model, as far as they are recorded."""
     inputs = [str(entry.get("name")) for entry in (run.facts.get("dataset") or {}).get("inputs", [])]
     recorded = _recorded_features(run.path / "preprocess.json")
     for names in (recorded, inputs):

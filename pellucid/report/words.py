@@ -1,4 +1,4 @@
-"""How the report writes numbers and explains terms: one place, so that a thing reads the same everywhere."""
+"""How the report writes numbers and explains terms, so that a value reads the same everywhere."""
 
 from __future__ import annotations
 
@@ -13,51 +13,53 @@ SPACE = "\u00a0"
 NOTHING = "–"
 
 GLOSSARY = {
-    "accuracy": "The share of answers that are right: one for each row, or for each token of a text.",
+    "accuracy": "The share of predictions that are correct: one for each row, or for each token of a text.",
     "F1": "The harmonic mean of precision and recall: high only when both are.",
-    "mean absolute error": "How far a prediction is off, on average: in the unit of the target, "
-    "or in its standard deviations where those are forecast.",
-    "root mean squared error": "Like the mean absolute error, but large errors weigh more.",
-    "R²": "The share of the target's variance that is explained: 0 is guessing the mean, 1 is exact.",
-    "perplexity": "How many equally likely tokens it is as unsure as: e to the power of the loss per token.",
-    "BLEU": "How many runs of one to four words are shared with the reference: 0 is none, 100 is identical.",
-    "mean squared error": "The mean of the squared difference from what it should be; 0 is exact.",
-    "peak signal-to-noise ratio": "How small the squared error is against the full range, on a logarithmic "
-    "scale: 10 dB more is a tenth of the error.",
-    "evidence lower bound": "A bound from below on the log-probability of an image; nearer 0 is better.",
-    "KL divergence": "How far one distribution is from another: the code of an image from the noise that new "
-    "images are drawn from, or the generated kinds of image from all kinds equally often. 0 is the same.",
-    "Fréchet distance": "How far the generated images are from real ones as a classifier sees them: the "
-    "distance of two normal distributions of its features. 0 is the same distribution.",
-    "modes": "How many kinds of image turn up among the generated ones, as a classifier sees them.",
-    "coverage": "How much is caught: of classes, those that are drawn often enough; of forecasts, the true "
-    "values within the band.",
-    "diversity": "How much the generated images differ from each other, as a share of how much real ones do.",
-    "mean average precision": "How early rows of the same class come, of all others sorted by distance.",
-    "recall at 1": "The share of rows whose nearest neighbor, by the learned distance, is of their class.",
-    "token": "A piece of text a model reads at once: a word, a part of one, or a character.",
-    "guessing": "The best answer that ignores its input: the most frequent class, or the mean.",
+    "mean absolute error": "How far predictions are off, on average, in the unit of the target; "
+    "for forecasts, in standard deviations of the series.",
+    "root mean squared error": "Like the mean absolute error, but large errors count more.",
+    "R²": "The share of the target's variance that is explained: 0 is predicting the mean, 1 is exact.",
+    "perplexity": "The number of equally likely tokens that would be as hard to predict: e to the power "
+    "of the loss per token.",
+    "BLEU": "How many sequences of one to four words are shared with the reference: 0 is none, 100 is the "
+    "same text.",
+    "mean squared error": "The mean of the squared difference from the true value; 0 is exact.",
+    "peak signal-to-noise ratio": "How small the squared error is compared with the full range, on a "
+    "logarithmic scale: 10 dB more is a tenth of the error.",
+    "evidence lower bound": "A lower bound on the log-probability of an image; closer to 0 is better.",
+    "KL divergence": "How far one distribution is from another: the latent code of an image from the prior, "
+    "or the modes of generated images from a uniform distribution. 0 is the same distribution.",
+    "Fréchet distance": "How far generated images are from real ones: the distance between normal "
+    "distributions fitted to their features in a classifier. 0 is the same distribution.",
+    "modes": "How many kinds of image appear among the generated ones, according to a classifier.",
+    "coverage": "For generated images, the share of classes that appear often enough; for forecasts, the "
+    "share of true values within the band.",
+    "diversity": "How much generated images differ from each other, relative to real ones.",
+    "mean average precision": "How early rows of the same class appear when all rows are sorted by distance.",
+    "recall at 1": "The share of rows whose nearest neighbor has the same class.",
+    "token": "The unit of text a model reads: a word, part of a word, or a character.",
+    "guessing": "The best prediction that ignores the input: the most frequent class, or the mean.",
     "linear model": "The simplest trained model: a weighted sum of its inputs. A network should beat it.",
-    "95 % interval": "Where the true value lies with 95 % certainty, given how many rows it was measured on.",
-    "loss": "The number that training makes smaller: how far off the model is, or how surprised by the "
-    "right answer.",
+    "95 % interval": "The true value lies in it with 95 % confidence, given the number of rows.",
+    "loss": "The number that training minimizes: how far off the predictions are, or how unlikely the model "
+    "considers the correct ones.",
     "epoch": "One pass over all training rows.",
     "step": "One update of the weights, from one batch.",
-    "validation": "Rows held out of training, to watch it and to choose the best weights.",
+    "validation": "Rows held out of training, to monitor it and to choose the best weights.",
     "training": "The rows the weights are fitted to.",
     "test": "Rows used once, at the end; no choice was made with them.",
     "confusion matrix": "Counts of rows by their true class (row) and the class predicted for them (column).",
-    "precision": "Of the rows said to be of this class, the share that are.",
-    "recall": "Of the rows that are of this class, the share that were found.",
-    "confidence": "The probability a classifier gives to its own answer.",
-    "calibration": "Whether answers given with 90 % confidence are right 90 % of the time.",
-    "expected calibration error": "The mean distance between confidence and accuracy; 0 is ideal.",
+    "precision": "Of the rows predicted as this class, the share that belong to it.",
+    "recall": "Of the rows of this class, the share that were predicted as it.",
+    "confidence": "The probability the model gives to its prediction.",
+    "calibration": "Whether predictions with 90 % confidence are correct 90 % of the time.",
+    "expected calibration error": "The mean difference between confidence and accuracy; 0 is ideal.",
     "residual": "Prediction minus true value: positive is too high.",
-    "weight": "A learned number that says how strongly, and with which sign, an input counts.",
-    "filter": "A small pattern of weights that is slid over the image and answers where it fits.",
+    "weight": "A learned number: how strongly, and with which sign, an input counts.",
+    "filter": "A small pattern of weights that slides over the image and responds where it matches.",
     "parameter": "A number in the model that training changes.",
-    "seed": "The number all random choices derive from; the same seed repeats the same run.",
-    "fingerprint": "A hash of a split's content: equal fingerprints mean equal data.",
+    "seed": "The number from which all random choices are derived; the same seed repeats the same run.",
+    "fingerprint": "A hash of the content of a split: equal fingerprints mean equal data.",
 }
 
 
@@ -79,7 +81,7 @@ class Terms:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with `digits` significant digits, without an exponent where it can be helped."""
+    """Write a number with `digits` significant digits, without an exponent where possible."""
     if value is None or not math.isfinite(value):
         return NOTHING if value is None else f"{value:g}".replace("-", "−")
     if value == 0:
@@ -150,7 +152,7 @@ def moment(stamp: str | float | None) -> str:
 
 
 def measure_name(key: str) -> str:
-    """What a metric is called: "test/mae" is "mean absolute error"."""
+    """Return what a metric is called: "test/mae" is "mean absolute error"."""
     return measures.measure(key).name
 
 
@@ -159,7 +161,7 @@ def is_share(key: str) -> bool:
 
 
 def measure(key: str, value: float | None, rows: int | None = None) -> str:
-    """Write a metric in its unit; two decimals of a percentage where the rows can carry them."""
+    """Write a metric in its unit; a percentage with two decimals if there are 2,000 rows or more."""
     known = measures.measure(key)
     if known.share:
         return percent(value, 2 if rows and rows >= 2000 else 1)
@@ -172,7 +174,7 @@ def measure(key: str, value: float | None, rows: int | None = None) -> str:
 
 
 def interval(share: float, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share measured on `rows` (Wilson 1927)."""
+    """Return the 95 % interval of a share measured on `rows` (Wilson 1927)."""
     z = 1.96
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))

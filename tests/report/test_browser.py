@@ -120,22 +120,22 @@ def test_marked_words_and_cells_can_be_read(browser, everything, scheme):
 
 def shown_frames(page) -> list[str]:
     frames = "frames => frames.filter((f) => getComputedStyle(f).visibility === 'visible').map((f) => f.alt)"
-    return page.locator(".film img").evaluate_all(frames)
+    return page.locator(".snapshots img").evaluate_all(frames)
 
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_film_is_stepped_by_the_arrow_keys_and_shown_all_at_once(browser, everything, scripts):
     page, troubles = opened(browser, everything, java_script_enabled=scripts)
     assert shown_frames(page) == ["Images while it learns, epoch 8"]
-    page.locator(".film input[type=radio]").last.focus()
+    page.locator(".snapshots input[type=radio]").last.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     assert shown_frames(page) == ["Images while it learns, epoch 6"]
-    image = page.locator('.film img[alt$="epoch 6"]').bounding_box()
+    image = page.locator('.snapshots img[alt$="epoch 6"]').bounding_box()
     assert image["width"] == 594  # three times 198 pixels
-    page.locator(".film .tick").nth(3).click()
+    page.locator(".snapshots .tick").nth(3).click()
     assert shown_frames(page) == ["Images while it learns, epoch 3"]
-    page.locator(".film .beside input").check()
+    page.locator(".snapshots .beside input").check()
     assert len(shown_frames(page)) == 9
     assert troubles == []
     page.close()
@@ -143,10 +143,10 @@ def test_a_film_is_stepped_by_the_arrow_keys_and_shown_all_at_once(browser, ever
 
 def test_a_film_plays_from_its_first_frame_and_stops_when_asked(browser, everything):
     page, troubles = opened(browser, everything)
-    play = page.locator(".film .play")
+    play = page.locator(".snapshots .play")
     play.click()
     assert shown_frames(page) == ["Images while it learns, untrained"]
-    page.locator(".film .frame:nth-child(3) input:checked").wait_for(state="attached", timeout=5000)
+    page.locator(".snapshots .frame:nth-child(3) input:checked").wait_for(state="attached", timeout=5000)
     play.click()
     before = shown_frames(page)
     page.wait_for_timeout(900)

@@ -163,7 +163,7 @@ def test_a_regression_shows_its_errors_and_its_inputs(diabetes, page_of):
     assert f"diabetes predicts progression to within {mae} on average" in page.text
     assert "The largest errors" in page.text
     assert "prediction minus true progression" in page.text
-    assert "Its one layer: all 10 inputs" in page.text
+    assert "The only layer: all 10 inputs" in page.text
     assert "bmi" in page.text
     assert page.open == []
 
@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_leaves_out_the_weights(digits, page_of):
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        ("failed", "failed before its first epoch was done: the disk was full"),
+        ("failed", "failed before its first epoch was complete: the disk was full"),
         ("running", "was killed before"),
     ],
 )

@@ -147,10 +147,10 @@ def test_every_task_has_its_sentence_and_its_number(
 
 def test_all_baselines_stand_in_order_with_what_they_are(tmp_path):
     run = of(tmp_path, "language_model", {"test/loss": 1.47}, LANGUAGE, kind="text")
-    standings = result(run).standings
-    assert [standing.name for standing in standings] == ["this run", "6-gram", "bigram", "unigram"]
-    assert all(standing.note for standing in standings)
-    assert result(run).reading == "Smaller is better."
+    compared = result(run).comparison
+    assert [one.name for one in compared] == ["this run", "6-gram", "bigram", "unigram"]
+    assert all(one.note for one in compared)
+    assert result(run).note == "Smaller is better."
     assert result(run).unit == "nats per token"
 
 
@@ -161,16 +161,16 @@ def test_any_baseline_that_does_better_is_named(tmp_path, page_of):
 
 def test_a_bound_below_zero_is_better_nearer_zero(tmp_path):
     run = of(tmp_path, "elbo", {"test/elbo": -104.0}, {"pixel_means": {"test/elbo": -206.0}})
-    ours, theirs = result(run).standings
+    ours, theirs = result(run).comparison
     assert ours.ours
     assert 0 < ours.share < theirs.share == 1
-    assert result(run).reading == "Nearer zero is better."
+    assert result(run).note == "Nearer zero is better."
     assert result(run).beaten_by == ""
 
 
 def test_a_single_number_stands_without_bars(tmp_path, page_of):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3})
-    assert "standings" not in [a.get("class") for tag, a in page_of(run).elements if tag == "table"]
+    assert "comparison" not in [a.get("class") for tag, a in page_of(run).elements if tag == "table"]
 
 
 def test_the_target_is_the_headline_where_there_is_one(tmp_path):
@@ -236,8 +236,10 @@ def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, pag
     assert found is not None
     assert found.findings[0].verdict == "Balanced"
     titles = [chart.title for chart in found.charts]
-    assert "At the end: discriminator 0.850, generator 1.15" in titles
-    assert "At the end: discriminator on real images 0.700, discriminator on generated images 0.300" in titles
+    assert "Final values: discriminator 0.850, generator 1.15" in titles
+    assert (
+        "Final values: discriminator on real images 0.700, discriminator on generated images 0.300" in titles
+    )
     assert any(title.startswith("Best validation Fréchet distance 12.5") for title in titles)
     text = page_of(run).text
     assert "neither network has won" in text
@@ -253,7 +255,7 @@ def test_charts_of_the_training_stand_in_for_those_drawn_from_the_records(tmp_pa
     text = page_of(run).text
     assert "Quality by epoch" in text
     assert "Lower is better." in text
-    assert "At the end: discriminator" not in text
+    assert "Final values: discriminator" not in text
 
 
 def test_the_parts_of_a_bound_are_drawn_beside_each_other(tmp_path):
@@ -261,7 +263,7 @@ def test_the_parts_of_a_bound_are_drawn_beside_each_other(tmp_path):
     found = learning(of(tmp_path, "elbo", {"test/elbo": -1.0}, epochs=epochs))
     assert found is not None
     assert found.by_split
-    assert [chart.title for chart in found.charts][1].startswith("At the end: reconstruction loss 0.8")
+    assert [chart.title for chart in found.charts][1].startswith("Final values: reconstruction loss 0.8")
 
 
 def test_a_measure_that_is_the_loss_is_drawn_once(tmp_path):
