@@ -137,9 +137,8 @@ def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | Non
         ("", f"{words.plural(wrong, 'mistake')} in {words.count(rows)}"),
     ]
     linear = (facts.get("baselines") or {}).get("linear", {}).get(key)
-    if linear is not None and wrong:
-        times = (1 - linear) * rows / wrong
-        lines.append(("", f"the linear model makes {words.number(times, 2)} times as many mistakes"))
+    if linear is not None:
+        lines.append(("", f"the linear model makes {words.count(round((1 - linear) * rows))}"))
     return lines
 
 

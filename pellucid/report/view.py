@@ -175,4 +175,4 @@ def _repeat(run: Run) -> dict[str, Any] | None:
         "environment": about.environment(run),
         "config": about.config(run),
     }
-    return _section("repeat", "Repeat it", body, "Repeat this run")
+    return _section("repeat", "Repeat", body, "Repeat this run")
