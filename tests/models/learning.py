@@ -1,4 +1,4 @@
-"""What every contract asks of training: that a network can learn one batch by heart."""
+"""Overfitting of one batch, which every model contract requires."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 def least_error(
     model: nn.Module, error: Callable[[], Tensor], goal: float, *, lr: float = 0.01, steps: int = 300
 ) -> float:
-    """Train with Adam until an error is below a goal, or for so many steps; return the least there was."""
+    """Train with Adam until an error is below a goal, or for n steps; return the smallest error."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     found = []
     for _ in range(steps):

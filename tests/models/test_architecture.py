@@ -1,4 +1,4 @@
-"""Filled with the weights of others, our models compute what theirs compute."""
+"""With published weights, our models compute the same outputs as the original ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def transformers() -> Any:
 
 
 def published(model: Any, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config and weights of a model of theirs with weights far from 0, as they would be downloaded."""
+    """The config and weights of a model of transformers, as they would be downloaded, with large weights."""
     torch.manual_seed(0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -78,7 +78,7 @@ def filled(config: dict, tensors: dict[str, Tensor], **changes: Any) -> Any:
 
 
 def framed(texts: Tensor) -> Tensor:
-    """[CLS] text [SEP] [PAD] ..., written out."""
+    """[CLS] text [SEP] [PAD] ..., as token ids."""
     made = torch.zeros(len(texts), texts.shape[1] + 2, dtype=torch.long)
     for row, text in enumerate(texts):
         content = [BOS, *text[text != 0].tolist(), EOS]
@@ -87,7 +87,7 @@ def framed(texts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def test_bert_gives_what_bert_gives(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_bert_equals_transformers(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     theirs, config, tensors = bert
     seen = framed(TOKENS)
     content = (seen != 0).long()
@@ -105,7 +105,7 @@ def test_bert_gives_what_bert_gives(bert: tuple[Any, dict, dict[str, Tensor]]) -
 
 
 @torch.no_grad()
-def test_attention_can_be_looked_into(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_explicit_attention_does_not_change_outputs(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     model = filled(*bert[1:])
     fused = model(TOKENS)
     with explicit_attention(model) as maps:
@@ -114,7 +114,7 @@ def test_attention_can_be_looked_into(bert: tuple[Any, dict, dict[str, Tensor]])
 
 
 @torch.no_grad()
-def test_old_names_of_layer_norms(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_old_names_of_layer_norms_are_read(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = bert
     old = {f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma"): t for name, t in tensors.items()}
     old = {name.replace("LayerNorm.bias", "LayerNorm.beta"): tensor for name, tensor in old.items()}
@@ -123,7 +123,7 @@ def test_old_names_of_layer_norms(bert: tuple[Any, dict, dict[str, Tensor]]) -> 
 
 
 @torch.no_grad()
-def test_gpt2_gives_what_gpt2_gives(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_gpt2_equals_transformers(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     theirs, config, tensors = gpt2
     model = filled(config, tensors)
     expected = theirs(TOKENS).logits
@@ -134,7 +134,7 @@ def test_gpt2_gives_what_gpt2_gives(gpt2: tuple[Any, dict, dict[str, Tensor]]) -
 
 
 @torch.no_grad()
-def test_tokens_of_ours_alone_change_no_probability(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_added_tokens_do_not_change_probabilities(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     theirs, config, tensors = gpt2
     order = [-1, -1, -1, 49, -1, *range(49)]
     architecture = replace(read_architecture(config, tensors), vocab_size=len(order))
@@ -163,7 +163,7 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
 @torch.no_grad()
-def test_vit_gives_what_vit_gives(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_vit_equals_transformers(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
     theirs, config, tensors = vit
     torch.testing.assert_close(filled(config, tensors)(IMAGES), theirs(IMAGES).logits, atol=1e-5, rtol=0)
     vectors = theirs.vit(IMAGES).last_hidden_state[:, 0]
@@ -171,7 +171,9 @@ def test_vit_gives_what_vit_gives(vit: tuple[Any, dict, dict[str, Tensor]]) -> N
 
 
 @torch.no_grad()
-def test_images_of_another_size(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_images_of_another_size_equal_transformers_with_interpolated_positions(
+    vit: tuple[Any, dict, dict[str, Tensor]],
+) -> None:
     theirs, config, tensors = vit
     images = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(2))
     expected = theirs(images, interpolate_pos_encoding=True).logits
@@ -180,7 +182,7 @@ def test_images_of_another_size(vit: tuple[Any, dict, dict[str, Tensor]]) -> Non
 
 
 @torch.no_grad()
-def test_grey_images_are_three_equal_colors(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_gray_images_equal_three_equal_channels(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = vit
     grey = IMAGES[:, :1]
     expected = filled(config, tensors)(grey.expand(-1, 3, -1, -1))
@@ -189,7 +191,7 @@ def test_grey_images_are_three_equal_colors(vit: tuple[Any, dict, dict[str, Tens
 
 
 def timm_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What timm would call the weights of a ViT of transformers."""
+    """The weights of a ViT of transformers under timm's names."""
     fixed = {
         "vit.embeddings.cls_token": "cls_token",
         "vit.embeddings.position_embeddings": "pos_embed",
@@ -221,7 +223,7 @@ def timm_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_timm_is_the_same_by_other_names(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_timm_weights_give_the_same_model(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = vit
     theirs = {"architecture": "vit_tiny_patch8_32", "global_pool": "token"}
     theirs["pretrained_cfg"] = {"input_size": [3, 32, 32]}
@@ -235,7 +237,7 @@ def test_timm_is_the_same_by_other_names(vit: tuple[Any, dict, dict[str, Tensor]
 @pytest.mark.parametrize(
     ("width", "heads"), [(192, 3), (384, 6), (768, 12), (1024, 16), (1280, 16), (1408, 16)]
 )
-def test_heads_of_timm_are_those_of_the_size(width: int, heads: int) -> None:
+def test_timm_models_have_the_published_number_of_heads(width: int, heads: int) -> None:
     """Tiny, small, base, large, huge and giant, as timm's `vision_transformer.py` makes them."""
     config = {"architecture": "vit_any_patch16_224", "pretrained_cfg": {"input_size": [3, 224, 224]}}
     tensors = {
@@ -245,7 +247,7 @@ def test_heads_of_timm_are_those_of_the_size(width: int, heads: int) -> None:
     assert read_architecture(config, tensors).num_heads == heads
 
 
-def test_resized_positions_stay_where_they_are() -> None:
+def test_resized_positions_keep_their_order() -> None:
     positions = torch.arange(10.0)[:, None].expand(10, 2)
     assert resize_positions(positions, (3, 3)) is positions
     larger = resize_positions(positions, (6, 6))
@@ -254,13 +256,11 @@ def test_resized_positions_stay_where_they_are() -> None:
     assert larger[1:, 0].diff().sum() > 0  # the first patch still comes before the last
 
 
-# ---- trained on ----------------------------------------------------------------------------------
+# ---- fine-tuning ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", ["bert", "vit"])
-def test_a_classifier_holds_its_encoder_and_all_of_it_learns(
-    family: str, request: pytest.FixtureRequest
-) -> None:
+def test_gradients_reach_the_encoder_of_a_classifier(family: str, request: pytest.FixtureRequest) -> None:
     _, config, tensors = request.getfixturevalue(family)
     architecture = read_architecture(config, tensors)
     model = build_classifier(architecture, 5, dropout=0.0)
@@ -272,20 +272,20 @@ def test_a_classifier_holds_its_encoder_and_all_of_it_learns(
     assert silent == []
 
 
-def test_gpt2_is_no_classifier(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_a_gpt2_classifier_is_refused(gpt2: tuple[Any, dict, dict[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="expects an encoder, received a GPT-2"):
         build_classifier(read_architecture(*gpt2[1:]), 2)
 
 
-def test_an_architecture_comes_back_from_json(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_an_architecture_is_restored_from_json(vit: tuple[Any, dict, dict[str, Tensor]]) -> None:
     architecture = read_architecture(*vit[1:])
     assert Architecture.restore(json.loads(json.dumps(architecture.state()))) == architecture
 
 
-# ---- what does not fit ---------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------
 
 
-def test_weights_of_another_model_name_the_tensors(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_weights_of_another_model_are_refused_by_name(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = bert
     wrong = {name: t for name, t in tensors.items() if name != "encoder.layer.1.output.dense.bias"}
     wrong["encoder.layer.0.intermediate.dense.weight"] = torch.zeros(41, 24)
@@ -299,12 +299,12 @@ def test_weights_of_another_model_name_the_tensors(bert: tuple[Any, dict, dict[s
 
 
 @pytest.mark.parametrize("config", [{"model_type": "llama"}, {"architecture": "resnet50"}, {}])
-def test_an_unknown_type_says_which_are_known(config: dict[str, Any]) -> None:
+def test_an_unsupported_type_is_refused_with_the_supported_ones(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="supported are bert, gpt2, vit, and timm's"):
         read_architecture(config, {})
 
 
-def test_what_would_need_something_else_is_refused(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
+def test_unsupported_settings_are_refused(bert: tuple[Any, dict, dict[str, Tensor]]) -> None:
     _, config, tensors = bert
     with pytest.raises(ValueError, match="position_embedding_type is 'relative_key'"):
         read_architecture({**config, "position_embedding_type": "relative_key"}, tensors)

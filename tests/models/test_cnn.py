@@ -1,4 +1,4 @@
-"""Convolutional networks take images of any size from 8 x 8 up."""
+"""Convolutional networks work on images of any size from 8 x 8."""
 
 import pytest
 import torch
@@ -10,17 +10,17 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 224, 224), (4, 40, 72)]
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("size", ["tiny", "small", "base"])
-def test_any_image_size_fits(size: str, shape: tuple[int, int, int]) -> None:
+def test_any_image_size_works(size: str, shape: tuple[int, int, int]) -> None:
     assert cnn(shape, 7, size=size).eval()(torch.zeros(1, *shape)).shape == (1, 7)
 
 
 @pytest.mark.parametrize("size", ["tiny", "small", "base"])
-def test_other_sizes_than_the_one_meant_are_taken(size: str) -> None:
+def test_images_of_other_sizes_work(size: str) -> None:
     model = CNN(size=size, image_size=28).eval()
     assert model(torch.zeros(1, 1, 50, 33)).shape == (1, 10)
 
 
-def test_a_long_first_stride_sees_every_pixel() -> None:
+def test_a_large_first_stride_uses_every_pixel() -> None:
     model = cnn((1, 224, 224), 2).eval()
     x = torch.randn(1, 1, 224, 224, requires_grad=True)
     model(x).square().sum().backward()
@@ -28,7 +28,7 @@ def test_a_long_first_stride_sees_every_pixel() -> None:
     assert (x.grad != 0).float().mean() > 0.9
 
 
-def test_layout_and_precision_of_the_fast_path_agree_with_the_plain_one() -> None:
+def test_fast_layout_and_precision_agree_with_the_plain_model() -> None:
     torch.manual_seed(0)
     model, x = CNN().eval(), torch.randn(16, 1, 28, 28)
     plain = model(x)
@@ -53,6 +53,6 @@ def test_layout_and_precision_of_the_fast_path_agree_with_the_plain_one() -> Non
         (lambda: CNN()(torch.zeros(2, 1, 4, 28)), "at least"),
     ],
 )
-def test_what_cannot_be_is_refused(call, words: str) -> None:
+def test_invalid_options_are_refused(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()

@@ -1,4 +1,4 @@
-"""What every model keeps to, whatever it is made of."""
+"""The contract of all models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.models.learning import least_error
 
 @dataclass(frozen=True)
 class Case:
-    """A model to hold to the contract.
+    """A model to test.
 
     Attributes:
         builder: a name in BUILDERS.
@@ -87,7 +87,7 @@ def typed(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 @each
-def test_logits_have_the_promised_shape(case: Case) -> None:
+def test_logits_have_the_documented_shape(case: Case) -> None:
     inputs, _ = batch(case)
     logits = typed(case.build())(inputs)
     assert logits.shape == (12, 10)
@@ -100,7 +100,7 @@ def test_parameter_count(case: Case) -> None:
 
 
 @each
-def test_untrained_model_says_nothing(case: Case) -> None:
+def test_untrained_model_has_the_loss_of_guessing(case: Case) -> None:
     inputs, targets = batch(case)
     loss = F.cross_entropy(case.build()(inputs), targets).item()
     assert loss == pytest.approx(math.log(10), abs=0.1)
@@ -116,14 +116,14 @@ def test_gradients_reach_every_parameter(case: Case) -> None:
 
 
 @each
-def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
+def test_examples_are_independent_in_evaluation(case: Case) -> None:
     model = case.build().eval()
     inputs, _ = batch(case)
     torch.testing.assert_close(model(inputs)[3:5], model(inputs[3:5]))
 
 
 @each
-def test_training_and_evaluation_differ_only_where_said(case: Case) -> None:
+def test_training_and_evaluation_differ_only_where_documented(case: Case) -> None:
     inputs, _ = batch(case)
     model = case.build()
     same = torch.allclose(model.train()(inputs), model.eval()(inputs), atol=1e-6)
@@ -131,24 +131,24 @@ def test_training_and_evaluation_differ_only_where_said(case: Case) -> None:
 
 
 @each
-def test_seed_decides_the_weights(case: Case) -> None:
+def test_seed_determines_the_weights(case: Case) -> None:
     first, second, other = case.build(0).state_dict(), case.build(0).state_dict(), case.build(1).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 @each
-def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
+def test_saved_weights_are_restored(case: Case, tmp_path: Path) -> None:
     model, other = case.build(0), case.build(1)
     inputs, _ = batch(case)
-    model(inputs)  # moves the running statistics
+    model(inputs)  # updates the running statistics
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert torch.equal(model.eval()(inputs), other.eval()(inputs))
 
 
 @each
-def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
+def test_one_batch_can_be_overfitted(case: Case) -> None:
     model = case.build()
     inputs, targets = batch(case)
     assert least_error(model, lambda: F.cross_entropy(model(inputs), targets), 0.05, steps=200) < 0.05

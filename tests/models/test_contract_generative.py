@@ -1,4 +1,4 @@
-"""What every model that draws, embeds or forecasts keeps to, whatever it is made of."""
+"""The contract of all models that generate, embed or forecast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUILDERS = (autoencoder, vae, vqvae, unet, dcgan, siamese, nlinear, dlinear, pat
 
 @dataclass(frozen=True)
 class Case:
-    """A model to hold to the contract.
+    """A model to test.
 
     Attributes:
         builder: what makes it.
@@ -63,7 +63,7 @@ def dense(*widths: int) -> int:
 
 
 def normed(*widths: int) -> int:
-    """Parameters of linear layers, each followed by a batch norm in place of its bias."""
+    """Parameters of linear layers, each followed by a batch norm instead of a bias."""
     return sum(a * b + 2 * b for a, b in itertools.pairwise(widths))
 
 
@@ -153,7 +153,7 @@ each = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def batch(case: Case, rows: int = 12) -> Tensor:
-    """Numbers in 0..1; images are smooth, as images are."""
+    """Values in 0..1; images are smooth, like real ones."""
     generator = torch.Generator().manual_seed(1)
     if len(case.input_shape) != 3:
         return torch.rand(rows, *case.input_shape, generator=generator)
@@ -162,7 +162,7 @@ def batch(case: Case, rows: int = 12) -> Tensor:
 
 
 def outputs(model: nn.Module, x: Tensor) -> Tensor:
-    """What a model makes of a batch: of a GAN, images from noise that does not depend on the batch."""
+    """The output of a model for a batch; for a GAN, images from noise that does not depend on the batch."""
     if isinstance(model, GAN):
         z = torch.randn(len(x), model.latent_dim, generator=torch.Generator().manual_seed(2))
         return model(z, labels(model, x))
@@ -175,7 +175,7 @@ def labels(model: nn.Module, x: Tensor) -> Tensor | None:
 
 
 def loss(model: nn.Module, x: Tensor) -> Tensor:
-    """Something every parameter has a part in."""
+    """A loss that depends on every parameter."""
     if isinstance(model, GAN):
         known = labels(model, x)
         real, fake = model.discriminator(x, known), model.discriminator(outputs(model, x), known)
@@ -190,7 +190,7 @@ def loss(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @each
-def test_outputs_have_the_promised_shape(case: Case) -> None:
+def test_outputs_have_the_documented_shape(case: Case) -> None:
     made = outputs(case.build(), batch(case))
     assert made.shape == (12, *case.output_shape)
     assert made.dtype == torch.float32
@@ -211,7 +211,7 @@ def test_gradients_reach_every_parameter(case: Case) -> None:
 
 
 @each
-def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
+def test_examples_are_independent_in_evaluation(case: Case) -> None:
     model, x = case.build().eval(), batch(case)
     if isinstance(model, GAN):
         z, known = torch.randn(12, model.latent_dim), labels(model, x)
@@ -222,23 +222,23 @@ def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
 
 
 @each
-def test_training_and_evaluation_differ_only_where_said(case: Case) -> None:
+def test_training_and_evaluation_differ_only_where_documented(case: Case) -> None:
     model, x = case.build(), batch(case)
     same = torch.allclose(outputs(model.train(), x), outputs(model.eval(), x), atol=1e-6)
     assert same is not case.differs
 
 
 @each
-def test_seed_decides_the_weights(case: Case) -> None:
+def test_seed_determines_the_weights(case: Case) -> None:
     first, second, other = case.build(0).state_dict(), case.build(0).state_dict(), case.build(1).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 @each
-def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
+def test_saved_weights_are_restored(case: Case, tmp_path: Path) -> None:
     model, other, x = case.build(0), case.build(1), batch(case)
-    loss(model, x)  # moves the running statistics
+    loss(model, x)  # updates the running statistics
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert torch.equal(outputs(model.eval(), x), outputs(other.eval(), x))
@@ -246,7 +246,7 @@ def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.builder is not dcgan], ids=str)
-def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
+def test_one_batch_can_be_overfitted(case: Case) -> None:
     model, x = case.build(), batch(case, rows=4)
     wanted = x if case.output_shape == case.input_shape else torch.randn(4, *case.output_shape)
     wanted = F.normalize(wanted, dim=1) if case.builder is siamese else wanted
@@ -258,8 +258,8 @@ def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
         )
 
     start = F.mse_loss(wanted.mean(0).expand_as(wanted), wanted).item()
-    share = 0.5 if case.builder is vae else 0.25  # what is drawn is never exact
-    assert least_error(model, error, share * start) < share * start  # of what a constant has
+    share = 0.5 if case.builder is vae else 0.25  # samples are never exact
+    assert least_error(model, error, share * start) < share * start  # relative to a constant
 
 
 @each
@@ -277,7 +277,7 @@ def test_unknown_size_is_refused(builder: Callable[..., nn.Module]) -> None:
         builder(shape, 10, size="enormous")
 
 
-# ---- what is special about each -------------------------------------------------------------------
+# ---- single models --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("builder", [autoencoder, vae, vqvae, unet, dcgan], ids=lambda b: b.__name__)
@@ -287,7 +287,7 @@ def test_tables_are_refused_where_images_are_expected(builder: Callable[..., nn.
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv"])
-def test_autoencoder_is_its_two_halves(kind: str) -> None:
+def test_autoencoder_is_encoder_then_decoder(kind: str) -> None:
     model = autoencoder((2, 10, 7), 10, kind=kind, latent_dim=6).eval()
     x = torch.rand(3, 2, 10, 7)
     assert model.encode(x).shape == (3, 6)
@@ -300,7 +300,7 @@ def test_untrained_vae_starts_at_the_prior() -> None:
     assert logvar.abs().mean() < 0.2
 
 
-def test_vae_draws_in_training_and_not_in_evaluation() -> None:
+def test_vae_samples_only_in_training() -> None:
     model = vae((1, 8, 8), 10, norm=None)
     x = torch.rand(2, 1, 8, 8)
     assert not torch.equal(model(x).recon, model(x).recon)
@@ -312,7 +312,7 @@ def test_vae_draws_in_training_and_not_in_evaluation() -> None:
     assert torch.equal(model(x).recon, model.decode(model.encode(x)[0]))
 
 
-def test_vqvae_takes_the_nearest_code_and_passes_gradients_straight_through() -> None:
+def test_vqvae_uses_the_nearest_code_and_the_straight_through_estimator() -> None:
     torch.manual_seed(0)
     model = vqvae((1, 12, 12), 10).eval()
     x = torch.rand(4, 1, 12, 12)
@@ -333,7 +333,7 @@ def test_untrained_vqvae_uses_many_codes() -> None:
     assert len(codes.unique()) > 64
 
 
-def test_residual_unet_takes_its_output_from_the_input() -> None:
+def test_residual_unet_subtracts_its_output_from_the_input() -> None:
     torch.manual_seed(0)
     plainly = unet((1, 16, 16), 10).eval()
     residual = unet((1, 16, 16), 10, residual=True).eval()
@@ -342,7 +342,7 @@ def test_residual_unet_takes_its_output_from_the_input() -> None:
     torch.testing.assert_close(residual(x), x - plainly(x))
 
 
-def test_unet_does_not_look_at_where_an_image_was_padded_from() -> None:
+def test_unet_pads_by_replication_and_crops_the_output() -> None:
     model = unet((1, 16, 16), 10).eval()
     x = torch.rand(2, 1, 13, 15)
     by_hand = F.pad(x, (0, 1, 0, 3), mode="replicate")
@@ -350,7 +350,7 @@ def test_unet_does_not_look_at_where_an_image_was_padded_from() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 28, 28), (2, 12, 20)], ids=str)
-def test_generated_images_lie_between_0_and_1(shape: tuple[int, int, int]) -> None:
+def test_generated_images_are_between_0_and_1(shape: tuple[int, int, int]) -> None:
     model = dcgan(shape, 10, size="tiny")
     images = model(30 * torch.randn(8, 64))
     assert images.shape == (8, *shape)
@@ -363,7 +363,7 @@ def test_discriminator_norms(norm: str | None) -> None:
     torch.manual_seed(0)
     critic = dcgan((1, 16, 16), 10, size="tiny", norm=norm).discriminator
     images = torch.rand(6, 1, 16, 16, requires_grad=True)
-    critic.train(norm == "batch")  # spectral norm's estimate moves with every pass in training
+    critic.train(norm == "batch")  # spectral norm updates its estimate in every training pass
     alone = torch.stack([critic(image[None])[0] for image in images])
     assert torch.allclose(critic(images), alone, atol=1e-5) is (norm != "batch")
     (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
@@ -371,7 +371,7 @@ def test_discriminator_norms(norm: str | None) -> None:
     assert all(p.grad is not None for name, p in critic.named_parameters() if name.endswith("0.weight"))
 
 
-def test_spectral_norm_keeps_every_layer_to_a_slope_of_one() -> None:
+def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
     torch.manual_seed(0)
     critic = dcgan((1, 16, 16), 10, size="tiny", norm="spectral").discriminator
     with torch.no_grad():
@@ -383,7 +383,7 @@ def test_spectral_norm_keeps_every_layer_to_a_slope_of_one() -> None:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.01)
 
 
-def test_minibatch_deviation_shows_sameness() -> None:
+def test_minibatch_std_detects_identical_images() -> None:
     torch.manual_seed(0)
     critic = dcgan((1, 16, 16), 10, size="tiny", norm=None, minibatch_std=True).discriminator
     images = torch.rand(8, 1, 16, 16)
@@ -395,7 +395,7 @@ def test_minibatch_deviation_shows_sameness() -> None:
     assert maps[0][0, -1, 0, 0] > 10 * maps[1][0, -1, 0, 0]
 
 
-def test_pack_judges_images_together() -> None:
+def test_pack_classifies_images_together() -> None:
     critic = dcgan((1, 16, 16), 10, size="tiny", norm=None, pack=2).discriminator
     images = torch.rand(8, 1, 16, 16)
     logits = critic(images)
@@ -408,7 +408,7 @@ def test_pack_judges_images_together() -> None:
         dcgan((1, 16, 16), 10, pack=2, conditional=True)
 
 
-def test_conditional_gan_listens_to_labels() -> None:
+def test_conditional_gan_depends_on_labels() -> None:
     model = dcgan((1, 16, 16), 10, size="tiny", conditional=True).eval()
     z, first, second = torch.randn(4, 64), torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
     images = model(z, first)
@@ -419,14 +419,14 @@ def test_conditional_gan_listens_to_labels() -> None:
 
 
 @pytest.mark.parametrize("conditional", [False, True])
-def test_untrained_discriminator_says_nothing(conditional: bool) -> None:
+def test_untrained_discriminator_is_undecided(conditional: bool) -> None:
     torch.manual_seed(0)
     model = dcgan((1, 28, 28), 10, conditional=conditional)
     labels = torch.arange(64) % 10 if conditional else None
     assert model.discriminator(torch.rand(64, 1, 28, 28), labels).abs().mean() < 2
 
 
-def test_dcgan_starts_as_the_paper_says() -> None:
+def test_dcgan_is_initialized_as_in_the_paper() -> None:
     torch.manual_seed(0)
     model = dcgan((1, 28, 28), 10, size="base")
     assert model.generator.layers[4].weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -441,7 +441,7 @@ def test_embeddings_have_unit_length(options: dict[str, Any]) -> None:
     torch.testing.assert_close(embedded.norm(dim=1), torch.ones(8))
 
 
-def test_siamese_chooses_its_backbone_by_the_input() -> None:
+def test_siamese_chooses_its_backbone_by_the_input_shape() -> None:
     assert type(siamese((1, 28, 28), 10).backbone).__name__ == "CNN"
     assert type(siamese((13,), 10).backbone).__name__ == "MLP"
     with pytest.raises(ValueError, match=r"no backbone named 'cmn'\. Did you mean 'cnn'"):
@@ -468,7 +468,9 @@ FORECASTERS = [
 @pytest.mark.parametrize(
     ("builder", "options"), FORECASTERS, ids=lambda part: getattr(part, "__name__", str(part))
 )
-def test_channels_are_forecast_apart(builder: Callable[..., nn.Module], options: dict[str, Any]) -> None:
+def test_channels_are_forecast_independently(
+    builder: Callable[..., nn.Module], options: dict[str, Any]
+) -> None:
     model = builder((24, 3), 18, **options).eval()
     x = torch.randn(2, 24, 3)
     other = x.clone()
@@ -487,7 +489,7 @@ def test_moving_average_of_a_line_is_the_line() -> None:
 
 
 @pytest.mark.parametrize("builder", [patch_transformer, patch_lstm])
-def test_what_reads_patches_gives_back_the_scale_it_took(builder: Callable[..., nn.Module]) -> None:
+def test_patch_models_restore_the_scale_of_the_series(builder: Callable[..., nn.Module]) -> None:
     torch.manual_seed(0)
     model = builder((48, 2), 12).eval()
     x = torch.randn(3, 48, 2)

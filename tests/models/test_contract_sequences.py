@@ -1,4 +1,4 @@
-"""What every model of sequences and patches keeps to, whatever it is made of."""
+"""The contract of all models of sequences and patches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ ENCODER = 2 * block(64) + norm(64)
 
 @dataclass(frozen=True)
 class Case:
-    """A model to hold to the contract.
+    """A model to test.
 
     Attributes:
         builder: what makes it.
@@ -182,7 +182,7 @@ each = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def batch(case: Case, rows: int = 12) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return (inputs, targets) as the model's forward and a cross-entropy take them."""
+    """Return (inputs, targets) for the model's forward and a cross-entropy."""
     generator = torch.Generator().manual_seed(1)
     if case.input_shape != TOKENS:
         return (torch.randn(rows, *case.input_shape, generator=generator),), torch.arange(rows) % K
@@ -195,7 +195,7 @@ def batch(case: Case, rows: int = 12) -> tuple[tuple[Tensor, ...], Tensor]:
     if case in PAIRS:
         targets = torch.randint(5, V, (rows, T), generator=generator)
         return (tokens, F.pad(targets[:, :-1], (1, 0), value=2)), targets
-    return (tokens,), tokens.cumsum(1) % V  # what a causal model can know
+    return (tokens,), tokens.cumsum(1) % V  # what a causal model can predict
 
 
 def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @each
-def test_logits_have_the_promised_shape(case: Case) -> None:
+def test_logits_have_the_documented_shape(case: Case) -> None:
     inputs, targets = batch(case)
     model = case.build()
     checked = jaxtyped(typechecker=beartype)(type(model).forward)
@@ -218,9 +218,9 @@ def test_parameter_count(case: Case) -> None:
 
 
 @each
-def test_untrained_model_says_nothing(case: Case) -> None:
-    """Its loss is that of guessing. With tied embeddings logits have variance 1, and a token begins by saying
-    itself, which is left out."""
+def test_untrained_model_has_the_loss_of_guessing(case: Case) -> None:
+    """The loss is that of guessing. With tied embeddings the logits have variance 1, and a token predicts
+    itself at first, which is left out."""
     inputs, targets = batch(case)
     logits = case.build()(*inputs)
     if case.builder not in (bert, gpt, lstm_mlm, seq2seq):
@@ -236,12 +236,12 @@ def test_gradients_reach_every_parameter(case: Case) -> None:
     inputs, targets = batch(case)
     loss_of(model(*inputs), targets).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    # The softmax is blind to what all keys have in common.
+    # The softmax does not depend on what all keys have in common.
     assert [name for name in without if not name.endswith("k_proj.bias")] == []
 
 
 @each
-def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
+def test_examples_are_independent_in_evaluation(case: Case) -> None:
     model = case.build().eval()
     inputs, _ = batch(case)
     alone = model(*(part[3:5] for part in inputs))
@@ -249,7 +249,7 @@ def test_examples_do_not_mix_in_evaluation(case: Case) -> None:
 
 
 @each
-def test_training_differs_from_evaluation_by_dropout_and_batch_norm_alone(case: Case) -> None:
+def test_training_differs_from_evaluation_only_by_dropout_and_batch_norm(case: Case) -> None:
     inputs, _ = batch(case)
     model = case.build()
     assert not torch.allclose(model.train()(*inputs), model.eval()(*inputs), atol=1e-6)
@@ -259,14 +259,14 @@ def test_training_differs_from_evaluation_by_dropout_and_batch_norm_alone(case: 
 
 
 @each
-def test_seed_decides_the_weights(case: Case) -> None:
+def test_seed_determines_the_weights(case: Case) -> None:
     first, second, other = case.build(0).state_dict(), case.build(0).state_dict(), case.build(1).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 @each
-def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
+def test_saved_weights_are_restored(case: Case, tmp_path: Path) -> None:
     model, other = case.build(0), case.build(1)
     inputs, _ = batch(case)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
@@ -275,7 +275,7 @@ def test_saved_weights_come_back(case: Case, tmp_path: Path) -> None:
 
 
 @each
-def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
+def test_one_batch_can_be_overfitted(case: Case) -> None:
     model = case.build(dropout=0.0)
     inputs, targets = batch(case)
     if case in TOKEN_MODELS or case in PAIRS:
@@ -286,7 +286,7 @@ def test_one_batch_can_be_learned_by_heart(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", PADDED, ids=str)
-def test_padding_changes_nothing(case: Case) -> None:
+def test_padding_does_not_change_outputs(case: Case) -> None:
     model = case.build().eval()
     inputs, _ = batch(case)
     text = inputs[0][3:4, :4]  # four tokens
@@ -297,7 +297,7 @@ def test_padding_changes_nothing(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", PADDED, ids=str)
-def test_empty_text_is_no_catastrophe(case: Case) -> None:
+def test_empty_texts_give_finite_outputs(case: Case) -> None:
     model = case.build()
     inputs, targets = batch(case)
     inputs[0][2] = 0
@@ -308,7 +308,7 @@ def test_empty_text_is_no_catastrophe(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", LANGUAGE + PAIRS, ids=str)
-def test_causal_model_does_not_see_what_follows(case: Case) -> None:
+def test_causal_outputs_do_not_depend_on_later_tokens(case: Case) -> None:
     model = case.build().eval()
     inputs, _ = batch(case)
     embedding = model.target_embedding if case in PAIRS else model.embedding
@@ -324,7 +324,7 @@ def test_causal_model_does_not_see_what_follows(case: Case) -> None:
 
 
 @each
-def test_looking_changes_nothing(case: Case) -> None:
+def test_inspection_does_not_change_outputs(case: Case) -> None:
     model = case.build().eval()
     inputs, _ = batch(case)
     expected = model(*inputs)
@@ -382,12 +382,12 @@ def test_wrong_input_is_refused_with_both_shapes(case: Case, wrong: Tensor, rece
         (lambda: vit((1, 28, 28), K, stem="conv", patch_size=7), "patch_size of 2, 4, 8 or 16, received 7"),
     ],
 )
-def test_what_cannot_be_built_is_refused(build: Callable[[], nn.Module], words: str) -> None:
+def test_invalid_options_are_refused(build: Callable[[], nn.Module], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build()
 
 
-def test_what_a_language_model_learned_can_begin_a_classifier() -> None:
+def test_a_classifier_can_start_from_a_language_model() -> None:
     for source, target, prefix in [
         (bert(TOKENS, V, size="tiny"), transformer(TOKENS, K, size="tiny", vocab_size=V), ("encoder.",)),
         (lstm_lm(TOKENS, V), lstm(TOKENS, K, vocab_size=V, bidirectional=False), ("embedding.", "layers.")),
@@ -402,7 +402,7 @@ def test_what_a_language_model_learned_can_begin_a_classifier() -> None:
 
 
 def encode(model: nn.Module, tokens: Tensor) -> Tensor:
-    """What the last layer of a language model says."""
+    """The outputs of the last layer of a language model."""
     if hasattr(model, "encoder"):
         return model.encoder(tokens)[0]
     x, lengths = model.embedding(tokens), model.embedding.content(tokens).sum(1)
@@ -411,7 +411,7 @@ def encode(model: nn.Module, tokens: Tensor) -> Tensor:
     return x
 
 
-def test_phrases_that_were_learned_stay_as_they_are_where_asked() -> None:
+def test_frozen_phrases_do_not_learn() -> None:
     source = phrase_lm(TOKENS, V)
     target = text_cnn(TOKENS, K, vocab_size=V, phrases=True, learn_phrases=False)
     learned = {name: w for name, w in source.state_dict().items() if name.startswith("phrases.")}
@@ -422,7 +422,7 @@ def test_phrases_that_were_learned_stay_as_they_are_where_asked() -> None:
     assert torch.equal(target.phrases(tokens), source.phrases(tokens))
 
 
-def test_dropped_words_are_dropped_everywhere() -> None:
+def test_dropped_words_are_dropped_everywhere_in_the_batch() -> None:
     model = lstm((T,), K, vocab_size=V, dropout=0.5)
     seen: list[Tensor] = []
     model.locked_dropout = nn.Identity()
@@ -437,7 +437,7 @@ def test_dropped_words_are_dropped_everywhere() -> None:
     torch.testing.assert_close(vectors[0, ~dropped], 2 * model.embedding(tokens)[0, ~dropped])
 
 
-def test_vit_sees_patches_row_by_row() -> None:
+def test_vit_patches_are_ordered_row_by_row() -> None:
     model = vit((1, 10, 13), K).eval()  # patches of 2: five rows of seven, the last half empty
     assert model.grid == (5, 7)
     image = torch.randn(1, 1, 10, 13, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The cache changes nothing, sampling draws from what it says it does, beams find what greed misses."""
+"""The cache does not change outputs, sampling has the right distribution, beam search beats greedy search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ each = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 
 
 def bold(model: nn.Module) -> nn.Module:
-    """An untrained model that has opinions: weights far larger than those training begins with."""
+    """An untrained model with confident predictions: weights far larger than the initial ones."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -40,7 +40,7 @@ def prompts(rows: int = 3, length: int = 4) -> Tensor:
 
 
 def greedy(model: nn.Module, tokens: Tensor, new: int) -> Tensor:
-    """The most likely next token, over and over, computing everything anew."""
+    """Repeatedly append the most likely next token, without a cache."""
     for _ in range(new):
         logits = model(tokens)[:, -1]
         logits[:, 0] = -math.inf
@@ -69,7 +69,7 @@ def test_cache_reorders_rows(make) -> None:
 
 
 @each
-def test_greedy_sampling_takes_the_most_likely_token(make) -> None:
+def test_temperature_0_picks_the_most_likely_token(make) -> None:
     model = bold(make())
     texts = sample(model, prompts(), 8, temperature=0, stop=None)
     assert torch.equal(texts, greedy(model, prompts(), 8))
@@ -77,7 +77,7 @@ def test_greedy_sampling_takes_the_most_likely_token(make) -> None:
 
 
 @each
-def test_prompts_of_different_lengths_go_on_as_if_alone(make) -> None:
+def test_prompts_of_different_lengths_do_not_affect_each_other(make) -> None:
     model, ragged = bold(make()), prompts(length=6)
     ragged[0, 2:], ragged[2, 5:] = 0, 0
     together = sample(model, ragged, 5, temperature=0, stop=None)
@@ -86,7 +86,7 @@ def test_prompts_of_different_lengths_go_on_as_if_alone(make) -> None:
         assert together[row].tolist() == alone.tolist() + [0] * (11 - length - 5)
 
 
-def test_text_ends_where_it_stops() -> None:
+def test_text_ends_at_the_stop_token() -> None:
     model = bold(gpt((12,), V, size="tiny"))
     free = sample(model, prompts(), 6, temperature=0, stop=None)
     stop = free[0, 6].item()
@@ -97,15 +97,15 @@ def test_text_ends_where_it_stops() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_text_may_outgrow_what_the_model_sees(rows: int) -> None:
+def test_text_may_exceed_the_context(rows: int) -> None:
     model = bold(gpt((6,), V, size="tiny"))
     texts = sample(model, prompts(rows), 10, temperature=0, stop=None)
     assert texts.shape == (rows, 14)
     assert torch.equal(texts[:, :7], greedy(model, prompts(rows), 3))
-    assert torch.equal(texts[:, 7], greedy(model, texts[:, 4:7], 1)[:, -1])  # sees its last half
+    assert torch.equal(texts[:, 7], greedy(model, texts[:, 4:7], 1)[:, -1])  # the last half of the context
 
 
-def test_generator_decides_the_text_and_mode_is_given_back() -> None:
+def test_generator_determines_the_text_and_the_mode_is_restored() -> None:
     model = bold(gpt((12,), V, size="tiny")).train()
 
     def draw(seed: int) -> Tensor:
@@ -116,7 +116,7 @@ def test_generator_decides_the_text_and_mode_is_given_back() -> None:
     assert model.training
 
 
-PROBS = torch.tensor([0.3, 0.1, 0.32, 0.2, 0.08])  # the first is padding, which is never chosen
+PROBS = torch.tensor([0.3, 0.1, 0.32, 0.2, 0.08])  # the first is padding, which is never sampled
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ PROBS = torch.tensor([0.3, 0.1, 0.32, 0.2, 0.08])  # the first is padding, which
         ({"temperature": 0}, [0, 0, 1, 0, 0]),
     ],
 )
-def test_tokens_are_drawn_as_often_as_they_should(options: dict, expected: list[float]) -> None:
+def test_tokens_are_sampled_with_their_probabilities(options: dict, expected: list[float]) -> None:
     generator = torch.Generator().manual_seed(0)
     chosen = choose(PROBS.log().expand(20_000, 5), **options, generator=generator)
     shares = torch.bincount(chosen, minlength=5) / 20_000
@@ -144,7 +144,7 @@ def test_tokens_are_drawn_as_often_as_they_should(options: dict, expected: list[
     ("prompt", "options"),
     [([[5], [0]], {}), ([[5]], {"temperature": -1}), ([[5]], {"top_k": 0}), ([[5]], {"top_p": 1.5})],
 )
-def test_what_cannot_be_sampled_is_refused(prompt: list, options: dict) -> None:
+def test_invalid_sampling_is_refused(prompt: list, options: dict) -> None:
     with pytest.raises(ValueError, match=r"expects .* received"):
         sample(gpt((6,), V, size="tiny"), torch.tensor(prompt), 2, **options)
 
@@ -158,7 +158,7 @@ class KeepsNothing:
 
 
 class Chain(nn.Module):
-    """An encoder-decoder whose next token depends on the last one alone."""
+    """An encoder-decoder whose next token depends only on the last one."""
 
     max_target_len = 4
 
@@ -183,7 +183,7 @@ class Chain(nn.Module):
 GARDEN_PATH = {BOS: {5: 0.6, 6: 0.4}, 5: {EOS: 0.35, 7: 0.33, 5: 0.32}, 6: {EOS: 0.9, 7: 0.1}, 7: {EOS: 1.0}}
 
 
-def test_beams_find_what_greed_misses() -> None:
+def test_beam_search_finds_a_better_text_than_greedy_search() -> None:
     model, source = Chain(GARDEN_PATH), torch.tensor([[5], [6]])
     one = beam_search(model, source, beams=1, length_penalty=0)
     assert one.tokens.tolist() == [[[5, EOS]]] * 2  # 0.6 * 0.35
@@ -192,7 +192,7 @@ def test_beams_find_what_greed_misses() -> None:
     torch.testing.assert_close(two.scores.exp(), torch.tensor([[0.36, 0.21]] * 2), rtol=1e-4, atol=1e-4)
 
 
-def test_length_penalty_lets_longer_texts_win() -> None:
+def test_length_penalty_favors_longer_texts() -> None:
     follow = {BOS: {EOS: 0.5, 5: 0.5}, 5: {EOS: 0.9, 6: 0.1}}
     short = beam_search(Chain(follow), torch.tensor([[5]]), beams=2, length_penalty=0)
     long = beam_search(Chain(follow), torch.tensor([[5]]), beams=2, length_penalty=2)
@@ -202,7 +202,7 @@ def test_length_penalty_lets_longer_texts_win() -> None:
     assert long.scores[0, 0].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_text_is_cut_at_the_limit() -> None:
+def test_text_is_truncated_at_the_limit() -> None:
     endless = Chain({BOS: {5: 1.0}, 5: {5: 1.0}})
     found = beam_search(endless, torch.tensor([[5]]), beams=2, max_new_tokens=3)
     assert found.tokens[0, 0].tolist() == [5, 5, 5]
@@ -227,7 +227,7 @@ def test_decoder_cache_gives_the_same_logits(position: str) -> None:
     torch.testing.assert_close(torch.cat(parts, 1), model(source, target), rtol=1e-5, atol=1e-5)
 
 
-def test_one_beam_is_greedy() -> None:
+def test_one_beam_is_greedy_search() -> None:
     model, source = translator(), sources()
     found = beam_search(model, source, beams=1).tokens[:, 0]
     for row in range(len(source)):
@@ -239,7 +239,7 @@ def test_one_beam_is_greedy() -> None:
         assert found[row].tolist() == target[1:] + [0] * (found.shape[1] - len(target) + 1)
 
 
-def test_wide_beams_find_the_best_of_all_texts() -> None:
+def test_wide_beam_search_finds_the_best_of_all_texts() -> None:
     model, source, limit = translator(), sources()[:2], 2
     found = beam_search(model, source, beams=V, max_new_tokens=limit, length_penalty=1.0)
     memory, mask = model.encode(source)
@@ -260,7 +260,7 @@ def score_of(model: nn.Module, memory: Tensor, mask: Tensor, text: tuple[int, ..
     return total / ((5 + len(text)) / 6)
 
 
-def test_scores_are_those_of_the_texts_and_rows_do_not_mix() -> None:
+def test_scores_belong_to_the_texts_and_rows_are_independent() -> None:
     model, source = translator(), sources()
     found = beam_search(model, source, beams=3, length_penalty=1.0)
     memory, mask = model.encode(source)
@@ -273,6 +273,6 @@ def test_scores_are_those_of_the_texts_and_rows_do_not_mix() -> None:
             assert score == pytest.approx(score_of(model, memory[row], mask[row], tokens), abs=1e-4)
 
 
-def test_what_cannot_be_searched_is_refused() -> None:
+def test_invalid_beam_search_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expects at least one beam .* received beams=0"):
         beam_search(translator(), sources(), beams=0)

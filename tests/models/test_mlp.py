@@ -1,4 +1,4 @@
-"""The multilayer perceptron beside the same network written out with torch."""
+"""The multilayer perceptron compared with the same network in plain torch."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import nn
 from pellucid.models import MLP, linear, mlp
 
 
-def test_is_the_network_every_course_begins_with() -> None:
+def test_mlp_equals_the_same_network_in_torch() -> None:
     model = MLP([784, 128, 64, 10])
     one, two, out = model.hidden[0], model.hidden[2], model.output
     x = torch.randn(5, 1, 28, 28)
@@ -15,7 +15,7 @@ def test_is_the_network_every_course_begins_with() -> None:
     assert torch.equal(model(x), expected)
 
 
-def test_layers_stand_in_the_order_linear_norm_activation_dropout() -> None:
+def test_layers_are_in_the_order_linear_norm_activation_dropout() -> None:
     kinds = [type(layer) for layer in MLP([4, 3, 2], norm="batch", activation="tanh", dropout=0.5).hidden]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.Tanh, nn.Dropout]
 
@@ -46,6 +46,6 @@ def test_sizes_grow() -> None:
         (lambda: linear((4,), 2, size="base"), "expects no size"),
     ],
 )
-def test_what_cannot_be_is_refused(call, words: str) -> None:
+def test_invalid_options_are_refused(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()

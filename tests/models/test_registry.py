@@ -27,7 +27,7 @@ BUILDERS = {"averages": averages}
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
-    """Leave the registered models as they were."""
+    """Restore the registered models."""
     before = dict(models.BUILDERS)
     yield
     models.BUILDERS.clear()
@@ -36,7 +36,7 @@ def registry() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory; what is imported from it is forgotten afterwards."""
+    """A current directory; modules imported from it are removed afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     before = set(sys.modules)

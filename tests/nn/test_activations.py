@@ -1,4 +1,4 @@
-"""Every entry of the activation catalogue says what it computes: derivative, range, name."""
+"""Every entry of the activation catalogue is correct: function, derivative, range, name."""
 
 import math
 
@@ -9,11 +9,11 @@ from pellucid.nn import ACTIVATIONS, activation
 
 POINTWISE = [name for name, entry in ACTIVATIONS.items() if entry.pointwise]
 OVER_CLASSES = [name for name, entry in ACTIVATIONS.items() if not entry.pointwise]
-GRID = torch.linspace(-6, 6, 241, dtype=torch.float64)  # holds 0 and the kinks at -3 and 3
+GRID = torch.linspace(-6, 6, 241, dtype=torch.float64)  # contains 0 and the kinks at -3 and 3
 
 
 @pytest.mark.parametrize("name", POINTWISE)
-def test_derivative_is_that_of_autograd(name: str) -> None:
+def test_derivative_equals_autograd(name: str) -> None:
     entry = ACTIVATIONS[name]
     kinks = {"hard_sigmoid": 3, "hard_swish": 3}
     x = GRID[GRID.abs() != kinks[name]] if name in kinks else GRID
@@ -23,7 +23,7 @@ def test_derivative_is_that_of_autograd(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OVER_CLASSES)
-def test_jacobian_is_that_of_autograd(name: str) -> None:
+def test_jacobian_equals_autograd(name: str) -> None:
     entry = ACTIVATIONS[name]
     x = torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     jacobian = torch.autograd.functional.jacobian(entry.function, x)
@@ -32,7 +32,7 @@ def test_jacobian_is_that_of_autograd(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POINTWISE)
-def test_range_is_kept_and_nearly_reached(name: str) -> None:
+def test_outputs_stay_in_the_range_and_nearly_reach_its_bounds(name: str) -> None:
     entry = ACTIVATIONS[name]
     y = entry.function(torch.linspace(-1000, 1000, 2_000_001, dtype=torch.float64))
     low, high = entry.range
@@ -41,7 +41,7 @@ def test_range_is_kept_and_nearly_reached(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OVER_CLASSES)
-def test_range_over_classes_is_kept(name: str) -> None:
+def test_outputs_over_classes_stay_in_the_range(name: str) -> None:
     entry = ACTIVATIONS[name]
     y = entry.function(torch.tensor([[-50.0, 0.0, 50.0], [1.0, 1.0, 1.0]]))
     assert entry.range[0] <= y.min()
@@ -64,7 +64,7 @@ def test_entry_is_complete(name: str) -> None:
     assert entry.note.endswith(".")
 
 
-def test_step_is_one_at_zero_and_lets_no_gradient_through() -> None:
+def test_step_is_one_at_zero_and_has_no_gradient() -> None:
     x = torch.tensor([-0.1, 0.0, 0.1], requires_grad=True)
     y = activation("step")(x)
     y.sum().backward()

@@ -1,4 +1,4 @@
-"""Attention beside torch's own, its two paths beside each other, and what a token can and cannot see."""
+"""Attention compared with torch's own, its two paths compared with each other, masks and positions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ each = pytest.mark.parametrize(("options", "call"), CASES.values(), ids=CASES)
 
 
 @each
-def test_both_paths_are_one(options: dict, call: dict) -> None:
+def test_explicit_path_equals_fused_path(options: dict, call: dict) -> None:
     layer = attention(**options)
     results = []
     for explicit in (False, True):
@@ -70,7 +70,7 @@ def test_both_paths_are_one(options: dict, call: dict) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_is_that_of_torch(masked: bool) -> None:
+def test_attention_equals_torch(masked: bool) -> None:
     layer, peer = attention(), nn.MultiheadAttention(C, HEADS, batch_first=True)
     parts = (layer.q_proj, layer.k_proj, layer.v_proj)
     peer.load_state_dict(
@@ -91,7 +91,7 @@ def test_is_that_of_torch(masked: bool) -> None:
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
-def test_block_is_that_of_torch(norm_first: bool) -> None:
+def test_block_equals_torch(norm_first: bool) -> None:
     torch.manual_seed(0)
     block = TransformerBlock(C, HEADS, mlp_dim=24, norm_first=norm_first).eval()
     peer = nn.TransformerEncoderLayer(
@@ -118,7 +118,7 @@ def test_block_is_that_of_torch(norm_first: bool) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_half_precision_is_near_full_and_stays_half(training: bool) -> None:
+def test_half_precision_is_close_to_float32_and_keeps_its_dtype(training: bool) -> None:
     model, x = attention(causal=True), noise(B, T, C)
     full = model(x)
     with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(training):
@@ -127,14 +127,14 @@ def test_half_precision_is_near_full_and_stays_half(training: bool) -> None:
     torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.02)
 
 
-def test_double_precision_stays_double() -> None:
+def test_double_precision_keeps_its_dtype() -> None:
     model, x = attention(causal=True).double(), noise(B, T, C).double()
     fused = model(x)
     model.explicit = True
     torch.testing.assert_close(model(x), fused, rtol=1e-12, atol=1e-12)
 
 
-def test_weights_are_shares_of_what_is_allowed() -> None:
+def test_attention_weights_sum_to_one_over_allowed_keys() -> None:
     layer = attention()
     layer.explicit = True
     layer(noise(B, T, C), mask=content(T))
@@ -144,7 +144,7 @@ def test_weights_are_shares_of_what_is_allowed() -> None:
     assert weights[1, :, :, 0].eq(1).all()
 
 
-def test_causal_token_does_not_see_what_follows() -> None:
+def test_causal_tokens_do_not_depend_on_later_tokens() -> None:
     block = TransformerBlock(C, HEADS, causal=True, rotary=Rotary(T, C // HEADS))
     x = noise(1, T, C).requires_grad_()
     for t in range(T):
@@ -155,7 +155,7 @@ def test_causal_token_does_not_see_what_follows() -> None:
 
 @pytest.mark.parametrize("steps", [[5], [1, 1, 1, 1, 1], [2, 3]])
 @pytest.mark.parametrize("explicit", [False, True])
-def test_cache_changes_nothing(steps: list[int], explicit: bool) -> None:
+def test_cache_does_not_change_outputs(steps: list[int], explicit: bool) -> None:
     torch.manual_seed(0)
     block = TransformerBlock(C, HEADS, causal=True, cross_attention=True, rotary=Rotary(T, C // HEADS))
     block.attention.explicit = block.cross_attention.explicit = explicit
@@ -168,7 +168,7 @@ def test_cache_changes_nothing(steps: list[int], explicit: bool) -> None:
     torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_cache_reorders_what_was_seen() -> None:
+def test_cache_reorders_rows() -> None:
     block, x, cache = TransformerBlock(C, HEADS, causal=True), noise(B, T, C), KVCache()
     block(x[:, :3], cache=cache)
     rows = torch.tensor([2, 0, 0])
@@ -177,7 +177,7 @@ def test_cache_reorders_what_was_seen() -> None:
     torch.testing.assert_close(block(x[:, 3:4], cache=cache), block(mixed)[:, 3:], rtol=1e-5, atol=1e-5)
 
 
-def test_explicit_attention_leaves_all_as_it_was() -> None:
+def test_explicit_attention_restores_the_layers() -> None:
     block, x = TransformerBlock(C, HEADS, cross_attention=True), noise(B, T, C)
     with explicit_attention(block) as maps:
         assert maps() == {}
@@ -192,7 +192,7 @@ def test_explicit_attention_leaves_all_as_it_was() -> None:
     assert block.attention.attn_weights is None
 
 
-def test_rotary_products_depend_on_the_distance_alone() -> None:
+def test_rotary_products_depend_only_on_the_distance() -> None:
     rotary = Rotary(50, 8)
     q, k = noise(1, 1, 1, 8), noise(1, 1, 1, 8, seed=1)
 
@@ -204,13 +204,13 @@ def test_rotary_products_depend_on_the_distance_alone() -> None:
     torch.testing.assert_close(rotary(q, 7).norm(), q.norm())
 
 
-def test_sinusoids_are_those_of_the_paper() -> None:
+def test_sinusoidal_positions_follow_the_paper() -> None:
     added = SinusoidalPositions(20, 8)(torch.zeros(1, 4, 8), start=3)[0]  # positions 3 to 6
     angle = torch.tensor(5 / 10_000 ** (4 / 8))
     torch.testing.assert_close(added[2, 4:6], torch.stack([angle.sin(), angle.cos()]))
 
 
-def test_positions_in_a_plane_tell_row_and_column_apart() -> None:
+def test_plane_positions_encode_row_and_column() -> None:
     added = PlanePositions(2, 3, 8, before=1)(torch.zeros(5, 7, 8))[0]  # a class token, and 2 rows of 3
     row, column = SinusoidalPositions(2, 4), SinusoidalPositions(3, 4)
     assert not added[0].any()
@@ -219,12 +219,12 @@ def test_positions_in_a_plane_tell_row_and_column_apart() -> None:
         PlanePositions(2, 3, 6)
 
 
-def test_learned_positions_begin_where_told() -> None:
+def test_learned_positions_start_at_the_given_position() -> None:
     layer = LearnedPositions(10, 4)
     assert torch.equal(layer(torch.zeros(1, 3, 4), start=5)[0], layer.weight[5:8])
 
 
-def test_ends_of_changes_begin_smaller() -> None:
+def test_last_layers_of_residual_branches_start_smaller() -> None:
     torch.manual_seed(0)
     blocks = nn.Sequential(*(TransformerBlock(128, 4) for _ in range(4)))
     init_transformer(blocks)
@@ -243,6 +243,6 @@ def test_ends_of_changes_begin_smaller() -> None:
         (lambda: positions("rotary", 8, 12, 4), "even number of features, received 3"),
     ],
 )
-def test_what_cannot_be_is_refused(make, words: str) -> None:
+def test_invalid_options_are_refused(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()

@@ -1,4 +1,4 @@
-"""Convolution blocks: shapes, and the sum that a residual block is."""
+"""Convolution blocks: shapes, order of layers, residual sum."""
 
 import pytest
 import torch
@@ -14,14 +14,14 @@ def test_conv_block_rounds_the_side_up(kernel_size: int, stride: int, side: int)
     assert block(torch.zeros(2, 3, 9, 9)).shape == (2, 8, side, side)
 
 
-def test_conv_block_is_its_parts_in_order() -> None:
+def test_conv_block_applies_conv_pool_norm_activation() -> None:
     block = ConvBlock(2, 4, norm="batch", activation="tanh")
     x = torch.randn(3, 2, 8, 8)
     expected = torch.tanh(nn.functional.batch_norm(block.conv(x), None, None, training=True))
     torch.testing.assert_close(block(x), expected)
 
 
-def test_bias_is_there_only_without_a_norm() -> None:
+def test_convolution_has_a_bias_only_without_a_norm() -> None:
     assert ConvBlock(1, 2, norm=None).conv.bias is not None
     assert ConvBlock(1, 2, norm="batch").conv.bias is None
 
@@ -48,7 +48,7 @@ def test_layer_norm_normalizes_each_example(maps: bool) -> None:
     torch.testing.assert_close(y.std(dim=1, correction=0), torch.ones(4), atol=1e-3, rtol=0)
 
 
-def test_no_norm_changes_nothing_and_a_wrong_one_is_named() -> None:
+def test_no_norm_is_the_identity_and_an_unknown_norm_is_refused() -> None:
     x = torch.randn(2, 3)
     assert norm(None, 3)(x) is x
     with pytest.raises(ValueError, match="Did you mean 'batch'"):

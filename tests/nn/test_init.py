@@ -1,4 +1,4 @@
-"""Signals keep their scale on their way through an initialized network."""
+"""Signals keep their scale through an initialized network."""
 
 import math
 
@@ -18,7 +18,7 @@ from pellucid.nn import activation, gain, init_weights
         ("selu", 1.0),  # Klambauer et al. 2017: the fixed point of its own map
     ],
 )
-def test_gain_is_the_published_one(name: str, known: float) -> None:
+def test_gain_equals_the_published_value(name: str, known: float) -> None:
     assert gain(name) == pytest.approx(known, abs=1e-4)
 
 
@@ -34,7 +34,7 @@ def test_gain_is_the_published_one(name: str, known: float) -> None:
         ("mish", 3, 4),
     ],
 )
-def test_signals_neither_fade_nor_explode(name: str, depth: int, most: float) -> None:
+def test_signals_neither_vanish_nor_explode(name: str, depth: int, most: float) -> None:
     torch.manual_seed(0)
     layers = [layer for _ in range(depth) for layer in (nn.Linear(512, 512), activation(name))]
     model = nn.Sequential(*layers)
@@ -43,7 +43,7 @@ def test_signals_neither_fade_nor_explode(name: str, depth: int, most: float) ->
     assert 1 / most < variance < most
 
 
-def test_output_layer_begins_small_and_biases_at_zero() -> None:
+def test_output_layer_starts_small_and_biases_at_zero() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Flatten(), nn.Linear(64, 10))
     init_weights(model, "relu", output=model[2])

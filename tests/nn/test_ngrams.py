@@ -1,4 +1,4 @@
-"""N-grams: which there are, how telling they are, and that padding is none of them."""
+"""N-grams: which are listed, their naive Bayes ratios, and that padding is ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def listed(tokens: list[int]) -> list[int]:
     return codes[first].tolist()
 
 
-def test_every_run_of_up_to_three_tokens_is_listed_once() -> None:
+def test_every_ngram_of_up_to_three_tokens_is_listed_once() -> None:
     assert len(listed([5, 6, 7, 8])) == 4 + 3 + 2
     assert len(listed([5, 6, 5, 6])) == 2 + 2 + 2  # 5, 6; 56, 65; 565, 656
     assert len(listed([5])) == 1
@@ -29,12 +29,12 @@ def test_every_run_of_up_to_three_tokens_is_listed_once() -> None:
     assert set(listed([6, 5])) & set(listed([5, 6])) == set(listed([5])) | set(listed([6]))
 
 
-def test_different_ngrams_seldom_share_a_bucket() -> None:
+def test_different_ngrams_rarely_share_a_bucket() -> None:
     codes, first = ngrams(torch.randperm(2000)[None] + 5)
     assert first.sum() > 0.99 * codes.numel()
 
 
-def test_ratios_are_those_of_naive_bayes() -> None:
+def test_ratios_equal_naive_bayes() -> None:
     layer = BayesNgrams(2, buckets=BUCKETS, dropout=0.0)
     tokens = torch.tensor([[5, 6, 0], [5, 7, 0], [5, 7, 7]])
     layer.count([(tokens[:1], torch.tensor([0])), (tokens[1:], torch.tensor([1, 1]))])
@@ -51,7 +51,7 @@ def test_ratios_are_those_of_naive_bayes() -> None:
     assert layer.weight.grad.count_nonzero() == 2
 
 
-def test_of_more_classes_each_is_compared_with_all_others() -> None:
+def test_each_class_is_compared_with_the_mean_of_the_others() -> None:
     layer = BayesNgrams(3, buckets=BUCKETS, dropout=0.0)
     layer.count([(torch.tensor([[5], [6], [7]]), torch.arange(3))])
     torch.nn.init.ones_(layer.weight)
@@ -59,12 +59,12 @@ def test_of_more_classes_each_is_compared_with_all_others() -> None:
 
 
 @pytest.mark.parametrize("targets", [torch.zeros(1, 2), torch.zeros(1)], ids=["labels", "amounts"])
-def test_what_is_no_class_is_refused(targets: torch.Tensor) -> None:
+def test_targets_that_are_not_classes_are_refused(targets: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"expected classes \(B,\) as integers.*ngrams=False"):
         BayesNgrams(2, buckets=BUCKETS).count([(torch.tensor([[5]]), targets)])
 
 
-def test_in_training_one_of_the_two_judges_a_text_and_in_evaluation_both() -> None:
+def test_one_part_classifies_a_text_in_training_and_both_in_evaluation() -> None:
     model = text_cnn((9,), 2, size="tiny", vocab_size=30, ngrams=True)
     tokens = torch.randint(5, 30, (200, 9), generator=torch.Generator().manual_seed(0))
     classes = torch.arange(200) % 2

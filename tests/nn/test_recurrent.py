@@ -1,4 +1,4 @@
-"""Recurrent layers beside torch's own, with and without padding; pooling; what words are dropped."""
+"""Recurrent layers compared with torch's own, with and without padding; pooling; dropout."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def peer_of(layer: RecurrentLayer, cell: str) -> nn.RNNBase:
 
 @each_cell
 @pytest.mark.parametrize("explicit", [False, True])
-def test_is_that_of_torch_on_packed_sequences(cell: str, explicit: bool) -> None:
+def test_layer_equals_torch_on_packed_sequences(cell: str, explicit: bool) -> None:
     layer = layer_of(cell)
     layer.explicit = explicit
     packed = pack_padded_sequence(noise(B, T, C), LENGTHS, batch_first=True, enforce_sorted=False)
@@ -68,7 +68,7 @@ def test_full_sequences_need_no_lengths(cell: str) -> None:
 
 
 @each_cell
-def test_written_out_it_is_the_engine(cell: str) -> None:
+def test_unrolled_layer_equals_torch(cell: str) -> None:
     engine = CELLS[cell](C, H, batch_first=True)
     x = noise(B, T, C)
     first, state = unroll(engine, x[:, :2])
@@ -79,7 +79,7 @@ def test_written_out_it_is_the_engine(cell: str) -> None:
     torch.testing.assert_close(last, expected_last, rtol=1e-5, atol=1e-6)
 
 
-def test_gates_stand_where_their_steps_do() -> None:
+def test_gates_are_in_the_order_of_the_steps() -> None:
     layer = layer_of("lstm")
     layer.explicit = True
     y, _ = layer(noise(B, T, C), LENGTHS)
@@ -99,14 +99,14 @@ def test_gates_stand_where_their_steps_do() -> None:
 
 
 @each_cell
-def test_state_goes_on(cell: str) -> None:
+def test_state_continues_a_sequence(cell: str) -> None:
     layer, x = layer_of(cell, bidirectional=False), noise(B, T, C)
     first, state = layer(x[:, :4])
     second, _ = layer(x[:, 4:], state=state)
     torch.testing.assert_close(torch.cat([first, second], 1), layer(x)[0])
 
 
-def test_lstm_begins_by_remembering() -> None:
+def test_forget_gate_starts_open() -> None:
     engine = layer_of("lstm").forward_rnn
     assert engine.bias_ih_l0.tolist() == [0] * H + [1] * H + [0] * 2 * H
     assert not engine.bias_hh_l0.any()
