@@ -7,25 +7,18 @@ import pytest
 from tests.docs import phrases
 
 ALLOWED: dict[str, int] = {
-    "ARCHITECTURE.md": 14,
-    "CHANGELOG.md": 10,
-    "README.md": 4,
     "pellucid/api.py": 1,
     "pellucid/cli": 14,
-    "pellucid/config.py": 5,
-    "pellucid/data": 51,
+    "pellucid/config.py": 4,
+    "pellucid/data": 38,
     "pellucid/diagnosis": 9,
-    "pellucid/estimators.py": 1,
-    "pellucid/evaluation.py": 2,
-    "pellucid/models": 22,
-    "pellucid/nn": 3,
-    "pellucid/pretrained.py": 2,
+    "pellucid/nn": 2,
     "pellucid/recipes": 13,
-    "pellucid/record": 5,
-    "pellucid/report": 49,
+    "pellucid/record": 3,
+    "pellucid/report": 25,
     "pellucid/runner": 29,
-    "pellucid/tasks": 90,
-    "pellucid/train": 22,
+    "pellucid/tasks": 89,
+    "pellucid/train": 20,
 }
 """Occurrences that are left, by area: a number here may only fall."""
 
