@@ -24,7 +24,7 @@ from pellucid.config import Augment, TrainConfig
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.models import cnn, generation, gpt, mlp
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.callbacks import Callback
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer

@@ -27,7 +27,7 @@ from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.models import CNN, MLP
 from pellucid.record import Run
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.callbacks import Memory, Monitor, NonFiniteGuard, Recorder, SignalHandler
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import cosine

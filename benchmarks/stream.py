@@ -29,7 +29,7 @@ from pellucid.data.batches import Batches, MemoryRows, Rows, rows
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.preprocess import Preprocess
 from pellucid.models import mlp
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

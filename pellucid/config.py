@@ -25,6 +25,7 @@ ColumnKind = str
 OLD_KEYS = {
     "data.text.cut": "data.text.truncation",
     "data.text.hidden": "data.text.mask_prob",
+    "judge": "objective.options.evaluator",
     "train.path": "train.execution",
 }
 """Keys of earlier versions and what they are called now."""
@@ -158,6 +159,18 @@ class ObjectiveConfig(Section):
         except UsageError as error:
             raise ValueError(error.message) from None
         return name if "." in name else spec.name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_options(cls, values: Any) -> Any:
+        """Rename options of earlier versions, which the task lists in its spec."""
+        if not isinstance(values, Mapping) or not isinstance(options := values.get("options"), Mapping):
+            return values
+        try:
+            renamed = find_spec(str(values.get("name", "classification"))).renamed_options
+        except UsageError:
+            return values
+        return {**values, "options": {renamed.get(key, key): value for key, value in options.items()}}
 
 
 class PhaseOptimizer(Section):
@@ -297,9 +310,6 @@ class Config(Document):
     target: Target | None = None
     published: Published | None = None
     published_note: str = Field(default="", description="why there is no published score, if there is none")
-    judge: str | None = Field(
-        default=None, description="a finished run, by id or name, whose classifier judges generated images"
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -342,16 +352,19 @@ def rename_old_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     renamed = copy.deepcopy(dict(values))
     for old, new in OLD_KEYS.items():
         (*old_path, old_key), (*new_path, new_key) = old.split("."), new.split(".")
-        before, after = _section(renamed, old_path), _section(renamed, new_path)
-        if before is not None and after is not None and old_key in before:
-            after[new_key] = before.pop(old_key)
+        before = _section(renamed, old_path)
+        value = before.pop(old_key, None) if before is not None else None
+        if value is not None:  # None was the default
+            _section(renamed, new_path, make=True)[new_key] = value
     return renamed
 
 
-def _section(values: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
-    """The section at a path of names; None where there is none of plain values."""
+def _section(values: dict[str, Any], path: Sequence[str], *, make: bool = False) -> Any:
+    """The section at a path of names; None where there is none of plain values, unless it is to be made."""
     here: Any = values
     for name in path:
+        if make and isinstance(here, dict) and here.get(name) is None:
+            here[name] = {}
         here = here.get(name) if isinstance(here, dict) else None
     return here if isinstance(here, dict) else None
 

@@ -23,7 +23,8 @@ from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.models.registry import BUILDERS, Builder, find
-from pellucid.tasks.shared.supervised_objectives import classification, regression
+from pellucid.tasks.classification.objective import classification
+from pellucid.tasks.regression.objective import regression
 from pellucid.train.objective import Objective
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import schedule

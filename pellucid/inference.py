@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.evaluation import Outcome
 from pellucid.record import Run
-from pellucid.runner import find_judge, load_trained, prepare
+from pellucid.runner import load_needed, load_trained, prepare
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import EVALUATED
 from pellucid.tasks.shared.supervised import Prediction
@@ -43,7 +44,8 @@ def evaluate(
     prepared = prepare(config, dataset, trained.preprocess)
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))
-    return get_task(trained.task).evaluate(trained, prepared, split, find_judge(config, run.path.parent))
+    prepared = replace(prepared, needed=load_needed(config, run.path.parent))
+    return get_task(trained.task).evaluate(trained, prepared, split)
 
 
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(digits, runs, m
 def test_a_bare_loop_of_ones_own_still_has_the_parts(digits):
     from functools import partial
 
-    from pellucid.tasks.shared.supervised_objectives import classification
+    from pellucid.tasks.classification.objective import classification
     from pellucid.train.optimizers import optimizer
 
     batches = [(torch.randn(16, 8, 8), torch.randint(0, 10, (16,))) for _ in range(4)]

@@ -75,3 +75,18 @@ def test_an_old_config_says_the_same(path: Path) -> None:
     differences = [d for d in old.differences(new) if not d[0].startswith(told)]
     assert type(old) is type(new)
     assert differences == []
+
+
+def test_the_old_name_of_an_evaluator_is_understood() -> None:
+    old = Config.parse({"objective": {"name": "adversarial"}, "judge": "digits"})
+    assert old.objective.options == {"evaluator": "digits"}
+    assert old.patch({"judge": None}).objective.options == {"evaluator": None}
+    assert Config.parse({"judge": None}).objective.options == {}
+
+
+def test_old_names_of_a_task_and_its_options_are_understood() -> None:
+    options = {"reach": 8, "rare": 1e-3, "sampled": 50}
+    old = Config.parse({"objective": {"name": "words_ahead", "options": options}})
+    assert old.objective.name == "next_words"
+    assert old.objective.options == {"window": 8, "subsample": 1e-3, "num_sampled": 50}
+    assert old.patch({"objective.options.reach": 9}).objective.options["window"] == 9

@@ -14,11 +14,10 @@ CONFIG = Config.parse(
         "summary": "handwritten digits from noise, a convolutional GAN",
         "data": {"source": "digits", "normalize": False},
         "model": {"name": "dcgan", "size": "small", "options": {"conditional": True}},
-        "objective": {"name": "adversarial"},
+        "objective": {"name": "adversarial", "options": {"evaluator": "digits"}},
         "optimizer": {"name": "adam", "lr": 5e-4, "options": {"betas": [0.5, 0.999]}},
         "schedule": {"name": "cosine"},
         "train": {"epochs": 8, "batch_size": 128, "ema": 0.999, "restore_best": False},
-        "judge": "digits",
         "target": {"metric": "test/confidence", "value": 0.93, "on": "ylecun/mnist"},
         "published_note": "all measures depend on the network that evaluates the images, here `digits`; "
         "papers use other networks, so their numbers do not compare",

@@ -18,7 +18,7 @@ CONFIG = Config.parse(
             "text": {"tokenizer": "words", "vocab_size": 30_000, "max_seq_len": 256},
         },
         "model": {"name": "phrase_lm", "options": {"dropout": 0.0}},
-        "objective": {"name": "next_words", "options": {"sampled": 1000}},
+        "objective": {"name": "next_words", "options": {"num_sampled": 1000}},
         "optimizer": {"name": "adamw", "lr": 5e-3},
         "schedule": {"name": "one_cycle", "options": {"peak_at": 0.05}},
         "train": {"epochs": 1, "batch_size": 32, "checkpoint_seconds": 120},

@@ -15,7 +15,7 @@ CONFIG = Config.parse(
         "summary": "1,000 combinations of three digits from noise, a GAN that must find all of them",
         "data": {"source": "mnist", "stack": 3, "normalize": False},
         "model": {"name": "dcgan", "size": "small"},
-        "objective": {"name": "adversarial"},
+        "objective": {"name": "adversarial", "options": {"evaluator": "digits"}},
         "optimizer": {
             "name": "adam",
             "lr": 1e-3,
@@ -24,7 +24,6 @@ CONFIG = Config.parse(
         },
         "schedule": {"name": "cosine"},
         "train": {"epochs": 16, "batch_size": 64, "ema": 0.999, "restore_best": False},
-        "judge": "digits",
         "target": {"metric": "test/modes", "value": 950, "on": "ylecun/mnist"},
         "published": {
             "metric": "test/modes",

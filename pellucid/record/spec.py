@@ -91,6 +91,7 @@ class TaskSpec:
             good the result is.
         has_mistakes: whether single rows are right or wrong by more or less, and the report lists the worst.
         aliases: earlier names, still understood in configs and runs.
+        renamed_options: by the earlier name of an option, the present one.
     """
 
     name: str
@@ -112,6 +113,7 @@ class TaskSpec:
     players: bool = False
     has_mistakes: bool = False
     aliases: tuple[str, ...] = ()
+    renamed_options: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

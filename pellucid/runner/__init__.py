@@ -7,7 +7,7 @@ finished run. Imports all that lies below; nothing below imports it.
 
 from pellucid.runner.components import OWN_MODEL, make_model, make_trainer
 from pellucid.runner.data import prepare
-from pellucid.runner.load import find_judge, finished_runs, load_trained
+from pellucid.runner.load import finished_runs, load_needed, load_trained
 from pellucid.runner.profiling import Profiled, profile
 from pellucid.runner.resume import Resume
 from pellucid.runner.run_study import train_study
@@ -17,9 +17,9 @@ __all__ = [
     "OWN_MODEL",
     "Profiled",
     "Resume",
-    "find_judge",
     "find_lr",
     "finished_runs",
+    "load_needed",
     "load_trained",
     "make_model",
     "make_trainer",

@@ -63,15 +63,14 @@ def load_preprocess(run: Run) -> Preprocess:
         raise RunError(f"{path} cannot be read: {error}.", remedy="train again") from None
 
 
-def find_judge(config: Config, runs: str | Path) -> Trained | None:
-    """Load the classifier that judges generated images; None if the config asks for none.
+def load_needed(config: Config, runs: str | Path) -> dict[str, Trained]:
+    """Load the models of other runs that a task uses, by role; see `Task.needs`.
 
     Raises:
         RunError: there is no finished run of that name.
     """
-    if config.judge is None:
-        return None
-    return load_trained(judging_run(config.judge, runs))
+    needs = get_task(config.objective.name).needs(config)
+    return {role: load_trained(needed_run(role, name, runs)) for role, name in needs.items()}
 
 
 def starting_run(config: Config, runs: str | Path) -> Run | None:
@@ -86,18 +85,18 @@ def starting_run(config: Config, runs: str | Path) -> Run | None:
     return named_run(weights, runs)
 
 
-def judging_run(judge: str, runs: str | Path) -> Run:
-    """Return the run of the classifier that judges generated images; see `named_run`.
+def needed_run(role: str, name: str, runs: str | Path) -> Run:
+    """Return the finished run that a task uses in some role; see `named_run`.
 
     Raises:
         RunError: there is none.
     """
     try:
-        return named_run(judge, runs)
+        return named_run(name, runs)
     except (RunError, UnknownNameError):
         raise RunError(
-            f"No finished run {judge!r} in {runs}, which is to judge the images.",
-            remedy=f"`pellucid run {judge}` first, or --set judge=null",
+            f"There is no finished run {name!r} in {runs}, which the task needs as {role}.",
+            remedy=f"`pellucid run {name}` first, or --set objective.options.{role}=null",
         ) from None
 
 

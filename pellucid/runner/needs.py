@@ -1,4 +1,4 @@
-"""Recipes that a config needs trained first: its judge, and the run whose weights it starts from."""
+"""Recipes that a config needs trained first: models its task uses, and the run whose weights it loads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from pellucid import recipes
 from pellucid.config import Config
 from pellucid.runner.load import finished_runs
+from pellucid.tasks import get_task
 
 
 def needed_recipes(config: Config, runs: str | Path, *, starts: bool) -> Iterator[tuple[Config, str]]:
     """Yield the recipes a config names that have no finished run yet, each with the reason it is needed.
 
     Args:
-        config: may name a recipe as `judge` or, if the run starts rather than resumes, as `model.weights`.
+        config: its task may name recipes (see `Task.needs`); so may `model.weights`, unless the run resumes.
         runs: the folder of runs.
         starts: whether the run starts; a resumed run has its own weights.
     """
-    named = {config.judge: f"evaluates the images of {config.name}"}
+    needs = get_task(config.objective.name).needs(config)
+    named: dict[str | None, str] = {name: f"is the {role} of {config.name}" for role, name in needs.items()}
     if starts:
         named[config.model.weights] = f"is what {config.name} starts from"
     for name, reason in named.items():

@@ -18,7 +18,7 @@ from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
 from pellucid.record.spec import find_spec
 from pellucid.runner.components import direction
-from pellucid.runner.load import find_judge
+from pellucid.runner.load import load_needed
 from pellucid.runner.resume import Resume, changed, settle
 from pellucid.runner.run_facts import reached
 from pellucid.runner.setup import make_ready
@@ -62,7 +62,7 @@ def train_study(
                 if stopped is not None:
                     return stopped
                 make_ready(config, runs, begins="run" not in part)
-                find_judge(config, runs)
+                load_needed(config, runs)
     run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run
     with run.writing():
         if run.facts["status"] == "finished":

@@ -16,7 +16,7 @@ from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
-from pellucid.tasks.shared.model_interfaces import Counting
+from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.objective import Objective
@@ -70,7 +70,7 @@ def make_ready(
     model = model if model is not None else make_model(config, prepared.preprocess)
     task.check(model, objective, prepared)
     notes = _begin_from(model, config, runs) if begins else ()
-    if begins and isinstance(model, Counting):
+    if begins and isinstance(model, CountsData):
         try:
             model.count_batches(prepared.training_batches())
         except ValueError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,7 +29,7 @@ from pellucid.runner.components import (
     updates,
 )
 from pellucid.runner.data import kept
-from pellucid.runner.load import find_judge
+from pellucid.runner.load import load_needed
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
@@ -52,7 +52,7 @@ def train(
     resume: Resume | None = None,
     dataset: Dataset | None = None,
     model: nn.Module | None = None,
-    judge: Trained | None = None,
+    needed: Mapping[str, Trained] | None = None,
     console: Console | None = None,
     begun: Callable[[Run], None] | None = None,
 ) -> Run:
@@ -66,7 +66,7 @@ def train(
         resume: an earlier run to go on with.
         dataset: data already loaded, instead of `data.source`.
         model: a module of the caller's own, instead of `model.name`.
-        judge: a trained classifier that judges what a generative model makes, instead of `judge`.
+        needed: models of other runs that the task uses, by role, instead of those the config names.
         console: where progress is shown; None shows nothing.
         begun: is told of the run as soon as it has a folder.
 
@@ -81,7 +81,8 @@ def train(
     run = find_run(runs, resume.reference, config.name) if resume else None
     fitted = kept(run, config) if run else None
     ready = make_ready(config, runs, dataset=dataset, fitted=fitted, model=model, begins=run is None)
-    prepared, judge = ready.prepared, judge or find_judge(config, runs)
+    needed = load_needed(config, runs) if needed is None else needed
+    prepared = replace(ready.prepared, needed=needed)
     if run is None:
         run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, ready.model))
         for note in ready.notes:
@@ -96,7 +97,7 @@ def train(
             return run
         run.update(status="running")
         _announce(run, config, prepared, console)
-        work = _Work(run, config, ready.task, prepared, ready.objective, judge)
+        work = _Work(run, config, ready.task, prepared, ready.objective)
         _measure_baselines(work)
         try:
             trainer = _train(work, ready.model, console, resumed=resume is not None)
@@ -131,7 +132,6 @@ class _Work:
     task: Task
     prepared: Prepared
     objective: Objective
-    judge: Trained | None
 
 
 def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Trainer:
@@ -143,7 +143,7 @@ def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Tr
     execution, threads = _choose_execution(work, model)
     config = work.config.patch({"train.execution": execution})
     seed_everything(config.train.seed)
-    shown = work.task.callbacks(run, prepared, work.judge)
+    shown = work.task.callbacks(run, prepared)
     callbacks = make_callbacks(config, objective, run, console, per_epoch, shown)
     trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks)
     if resumed and checkpoint.restore(run, trainer):
@@ -189,7 +189,7 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
             if split in prepared.rows:
-                outcome = work.task.evaluate(trained, prepared, split, work.judge)
+                outcome = work.task.evaluate(trained, prepared, split)
                 outcome.write(run.path, split)
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
     metric, mode = monitored(config, objective)

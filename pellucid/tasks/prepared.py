@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -11,6 +11,7 @@ from pellucid.config import Config
 from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.evaluation import Trained
 
 TRAIN_SAMPLE_ROWS = 2000
 EVAL_BATCH = 512
@@ -31,6 +32,7 @@ class Prepared:
         augment: random changes to the batches that are learned from.
         corrupt: changes to all batches, also those that are measured, e.g. the masks of a masked model.
         eval_batch: most rows in a batch that is measured.
+        needed: models of other runs that the task uses, by role; see `Task.needs`.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Prepared:
     augment: Augment | None = None
     corrupt: Augment | None = None
     eval_batch: int = EVAL_BATCH
+    needed: Mapping[str, Trained] = field(default_factory=dict)
 
     @property
     def in_memory(self) -> bool:

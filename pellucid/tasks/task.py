@@ -20,6 +20,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ModelError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
+from pellucid.record.spec import TaskSpec
 from pellucid.tasks.prepared import Prepared
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -38,14 +39,27 @@ class Task:
     """Base: what most tasks share. One instance serves all runs; it holds no state.
 
     Attributes:
-        name: the objective it belongs to.
+        spec: what the task says about itself.
         labelled: whether every row needs a target.
         ordered: whether rows stand in the order of time, so that the task must split them itself.
     """
 
-    name: ClassVar[str]
+    spec: ClassVar[TaskSpec]
     labelled: ClassVar[bool] = True
     ordered: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """What configs write at `objective.name`."""
+        return self.spec.name
+
+    def needs(self, config: Config) -> dict[str, str]:
+        """Return the finished runs whose models this task uses, by role; they come back in `Prepared.needed`.
+
+        Raises:
+            ConfigError: an option does not fit the task.
+        """
+        return {}
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -98,11 +112,11 @@ class Task:
         """Measure what needs no network; {} if nothing stands beside this task."""
         return {}
 
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
-        """What is to be seen while it trains, e.g. samples after every epoch."""
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
+        """Make what shows progress during training, e.g. samples after every epoch."""
         return []
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Measure a trained model on a split."""
         raise NotImplementedError
 
@@ -113,17 +127,6 @@ class Task:
             UsageError: this task has no predictions, or not of such inputs.
         """
         raise UsageError(f"A model trained for {self.name.replace('_', ' ')} predicts nothing from an input.")
-
-
-def build_objective(function: Callable[..., Objective], config: Config, **extra: Any) -> Objective:
-    """Call what makes an objective with `objective.options`.
-
-    Raises:
-        UnknownNameError: an option it does not have.
-    """
-    options: Mapping[str, Any] = config.objective.options
-    _check_options(f"option of the objective {config.objective.name!r}", options, function, extra)
-    return function(**{**options, **extra})
 
 
 def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options: Mapping[str, Any]) -> Any:

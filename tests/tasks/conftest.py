@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,8 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.arrays import arrays
 from pellucid.evaluation import Trained
 from pellucid.record import Run
+from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.prepared import Prepared
-from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.tasks.task import Task
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
@@ -49,7 +49,7 @@ def digits() -> Digits:
 
 
 @pytest.fixture(scope="session")
-def judge(digits: Digits) -> Trained:
+def evaluator(digits: Digits) -> Trained:
     """A classifier of digits that is right nine times in ten."""
     preprocess = Preprocess.fit(digits.dataset)
     inputs, targets = preprocess.inputs(digits.dataset.splits["train"]), digits.labels[:1000]
@@ -85,7 +85,7 @@ def learn(digits: Digits, tmp_path: Any) -> Callable[..., Learned]:
         *,
         name: str = "autoencoder",
         model_options: dict[str, Any] | None = None,
-        judge: Trained | None = None,
+        evaluator: Trained | None = None,
         epochs: int = 2,
         lr: float = 1e-2,
         dataset: Dataset | None = None,
@@ -100,10 +100,11 @@ def learn(digits: Digits, tmp_path: Any) -> Callable[..., Learned]:
             }
         )
         prepared = task.prepare(dataset or digits.dataset, config, reads_tokens=False)
+        prepared = replace(prepared, needed={"evaluator": evaluator} if evaluator else {})
         objective = task.objective(config, prepared)
         task.check(model, objective, prepared)
         run = Run.create(tmp_path / "runs", "test", config.to_yaml())
-        shown = task.callbacks(run, prepared, judge) if watched else []
+        shown = task.callbacks(run, prepared) if watched else []
         torch.manual_seed(1)
         trainer = Trainer(model, objective, partial(optimizer, "adamw", lr=lr), config.train, callbacks=shown)
         trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")})

@@ -1,4 +1,4 @@
-"""GANs on small digits: what a judge counts, what is shown, and that looking changes nothing."""
+"""GANs on small digits: what an evaluator counts, what is shown, and that looking changes nothing."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ class Copies(nn.Module):
         return self.images[rows]
 
 
-def outcome(learned: Learned, judge: Trained | None, split: str = "test") -> Outcome:
-    return learned.task.evaluate(learned.trained, learned.prepared, split, judge)
+def outcome(learned: Learned, evaluator: Trained | None, split: str = "test") -> Outcome:
+    needed = {"evaluator": evaluator} if evaluator else {}
+    return learned.task.evaluate(learned.trained, replace(learned.prepared, needed=needed), split)
 
 
 def generating(learned: Learned, images: Tensor) -> Learned:
@@ -59,22 +60,24 @@ def table(found: Outcome, title: str) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def learned(learn: Learn, judge: Trained) -> Learned:
-    return learn(Adversarial(), gan(), name="dcgan", judge=judge, epochs=2, lr=1e-3)
+def learned(learn: Learn, evaluator: Trained) -> Learned:
+    return learn(Adversarial(), gan(), name="dcgan", evaluator=evaluator, epochs=2, lr=1e-3)
 
 
-def test_judge_finds_real_images_good_and_noise_bad(learned: Learned, judge: Trained, digits: Digits) -> None:
-    real = outcome(generating(learned, digits.images[:1300]), judge).metrics
+def test_evaluator_finds_real_images_good_and_noise_bad(
+    learned: Learned, evaluator: Trained, digits: Digits
+) -> None:
+    real = outcome(generating(learned, digits.images[:1300]), evaluator).metrics
     noise = torch.rand(1000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    poor = outcome(generating(learned, noise), judge).metrics
+    poor = outcome(generating(learned, noise), evaluator).metrics
     assert real["coverage"] == 1
     assert real["confidence"] > 0.9 > poor["confidence"]
     assert real["frechet"] < 0.1 * poor["frechet"]
 
 
-def test_missing_classes_are_noticed(learned: Learned, judge: Trained, digits: Digits) -> None:
+def test_missing_classes_are_noticed(learned: Learned, evaluator: Trained, digits: Digits) -> None:
     twos = digits.images[(digits.labels == 2) | (digits.labels == 6)]
-    found = outcome(generating(learned, twos), judge)
+    found = outcome(generating(learned, twos), evaluator)
     assert found.metrics["coverage"] == 0.2
     shares = table(found, "Classes")
     assert shares["2"][0] + shares["6"][0] > 95
@@ -82,20 +85,20 @@ def test_missing_classes_are_noticed(learned: Learned, judge: Trained, digits: D
 
 
 def test_distance_stands_beside_that_of_real_images_and_of_an_untrained_network(
-    learned: Learned, judge: Trained
+    learned: Learned, evaluator: Trained
 ) -> None:
-    found = outcome(learned, judge)
-    rows = table(found, "How far from the test images")
+    found = outcome(learned, evaluator)
+    rows = table(found, "Distance from the test images")
     assert list(rows) == ["generated", "training images", "untrained network"]
     assert rows["training images"][1] < min(rows["generated"][1], rows["untrained network"][1])
     assert rows["generated"][1] == pytest.approx(found.metrics["frechet"], abs=1e-3)
     assert rows["generated"][0] == 10_000
 
 
-def test_what_is_shown(learned: Learned, judge: Trained) -> None:
-    found = outcome(learned, judge)
-    titles = ["Images", "Classes", "How far from the test images", "From one image to another"]
-    assert [block["title"] for block in found.blocks] == [*titles, "The nearest training images"]
+def test_what_is_shown(learned: Learned, evaluator: Trained) -> None:
+    found = outcome(learned, evaluator)
+    titles = ["Images", "Classes", "Distance from the test images", "Interpolations"]
+    assert [block["title"] for block in found.blocks] == [*titles, "Nearest training images"]
     json.dumps(found.blocks)
     named = {block["file"] for block in found.blocks if block["kind"] == "picture"}
     assert named == {f"samples/{name}" for name in found.pictures}
@@ -107,13 +110,13 @@ def test_film_and_lines_are_written_while_it_learns(learned: Learned) -> None:
     blocks = json.loads((learned.run.path / "evaluation" / "training.json").read_text())["blocks"]
     by_title = {block["title"]: block for block in blocks}
     assert list(by_title) == [
-        "Images while it learns",
+        "Images by epoch",
         "Quality by epoch",
-        "What the judge sees by epoch",
+        "Evaluator by epoch",
         "Balance by epoch",
         "Losses by epoch",
     ]
-    frames = by_title["Images while it learns"]["frames"]
+    frames = by_title["Images by epoch"]["frames"]
     assert [frame["label"] for frame in frames] == ["untrained", "epoch 1", "epoch 2"]
     assert len({(learned.run.path / frame["file"]).read_bytes() for frame in frames}) == 3
     assert by_title["Quality by epoch"]["series"][0]["x"] == [0, 1, 2]
@@ -125,8 +128,8 @@ def test_film_and_lines_are_written_while_it_learns(learned: Learned) -> None:
     assert 0 <= measures["val/d_fake_accuracy"] <= 1
 
 
-def test_looking_changes_no_weight(learn: Learn, judge: Trained) -> None:
-    options: dict[str, Any] = {"name": "dcgan", "judge": judge, "epochs": 2, "lr": 1e-3}
+def test_looking_changes_no_weight(learn: Learn, evaluator: Trained) -> None:
+    options: dict[str, Any] = {"name": "dcgan", "evaluator": evaluator, "epochs": 2, "lr": 1e-3}
     watched, alone = (
         learn(Adversarial(), gan(norm="spectral"), watched=watched, **options).trained.model.state_dict()
         for watched in (True, False)
@@ -136,7 +139,7 @@ def test_looking_changes_no_weight(learn: Learn, judge: Trained) -> None:
 
 def test_film_goes_on_after_an_interruption(learned: Learned) -> None:
     film = learned.trainer.callbacks[0]
-    fresh = learned.task.callbacks(learned.run, learned.prepared, None)[0]
+    fresh = learned.task.callbacks(learned.run, learned.prepared)[0]
     fresh.load_state_dict(json.loads(json.dumps(film.state_dict())))
     learned.trainer.epoch = 3
     fresh.on_epoch_end(learned.trainer)
@@ -144,19 +147,19 @@ def test_film_goes_on_after_an_interruption(learned: Learned) -> None:
     assert [frame["label"] for frame in blocks[0]["frames"]] == ["untrained", "epoch 1", "epoch 2", "epoch 3"]
 
 
-def test_measuring_twice_gives_the_same(learned: Learned, judge: Trained) -> None:
+def test_measuring_twice_gives_the_same(learned: Learned, evaluator: Trained) -> None:
     state = torch.get_rng_state()
-    first, second = outcome(learned, judge, "validation"), outcome(learned, judge, "validation")
+    first, second = outcome(learned, evaluator, "validation"), outcome(learned, evaluator, "validation")
     assert first.metrics == second.metrics
     assert first.pictures == second.pictures
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_without_a_judge_pixels_alone_are_measured(learned: Learned, digits: Digits) -> None:
+def test_without_an_evaluator_pixels_alone_are_measured(learned: Learned, digits: Digits) -> None:
     found = outcome(learned, None)
     assert [block["title"] for block in found.blocks][1:] == [
-        "From one image to another",
-        "The nearest training images",
+        "Interpolations",
+        "Nearest training images",
     ]
     assert "frechet" not in found.metrics
     same = outcome(generating(learned, digits.images[:1].expand(2, -1, -1, -1)), None)
@@ -165,17 +168,17 @@ def test_without_a_judge_pixels_alone_are_measured(learned: Learned, digits: Dig
     assert alike.metrics["diversity"] == pytest.approx(1, abs=0.15)
 
 
-def test_conditional_images_are_asked_for_by_class(learn: Learn, judge: Trained) -> None:
+def test_conditional_images_are_asked_for_by_class(learn: Learn, evaluator: Trained) -> None:
     learned = learn(
         Adversarial(),
         gan(conditional=True),
         name="dcgan",
         model_options={"conditional": True},
-        judge=judge,
+        evaluator=evaluator,
         epochs=1,
         lr=1e-3,
     )
-    assert 0 <= outcome(learned, judge, "validation").metrics["accuracy"] <= 1
+    assert 0 <= outcome(learned, evaluator, "validation").metrics["accuracy"] <= 1
     _, asked = generate(learned.trained.model, 40, 10, columns=20)
     assert asked.view(2, 20)[0].tolist() == asked.view(2, 20)[1].tolist() == sorted([*range(10)] * 2)
     _, asked = generate(learned.trained.model, 40, 10)
@@ -183,7 +186,7 @@ def test_conditional_images_are_asked_for_by_class(learn: Learn, judge: Trained)
 
 
 def test_stacked_images_are_counted_by_their_combinations(
-    learn: Learn, judge: Trained, digits: Digits
+    learn: Learn, evaluator: Trained, digits: Digits
 ) -> None:
     order = torch.randperm(1797, generator=torch.Generator().manual_seed(0))
     stacked = digits.images[order, 0].view(599, 3, 8, 8)
@@ -193,16 +196,16 @@ def test_stacked_images_are_counted_by_their_combinations(
         test=(stacked[500:].numpy(), None),
     )
     learned = learn(
-        Adversarial(), gan((3, 8, 8)), name="dcgan", judge=judge, dataset=dataset, epochs=1, lr=1e-3
+        Adversarial(), gan((3, 8, 8)), name="dcgan", evaluator=evaluator, dataset=dataset, epochs=1, lr=1e-3
     )
     model = gan((3, 8, 8))
     model.generator = Copies(stacked)  # type: ignore[assignment]
-    found = outcome(replace(learned, trained=replace(learned.trained, model=model)), judge)
+    found = outcome(replace(learned, trained=replace(learned.trained, model=model)), evaluator)
     labels = digits.labels[order].view(599, 3)
     truly = len({tuple(row) for row in labels.tolist()})
     assert found.metrics["modes"] == pytest.approx(truly, rel=0.1)
     assert found.summary["samples"] == 26_000
-    assert outcome(learned, judge, "validation").summary["samples"] == 2000
+    assert outcome(learned, evaluator, "validation").summary["samples"] == 2000
     assert 0 < found.metrics["kl"] < np.log(1000)
     assert "frechet" not in found.metrics
     assert "val/modes" in learned.trainer.measures

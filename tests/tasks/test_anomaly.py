@@ -40,7 +40,7 @@ def seeded(make: Callable[..., nn.Module], **options: Any) -> nn.Module:
 
 
 def outcome(learned: Learned, split: str = "test") -> Outcome:
-    return learned.task.evaluate(learned.trained, learned.prepared, split, None)
+    return learned.task.evaluate(learned.trained, learned.prepared, split)
 
 
 @pytest.fixture

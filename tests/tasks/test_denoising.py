@@ -13,11 +13,11 @@ from pellucid.tasks.reconstruction.denoising import (
     _gradient,
     best_total_variation,
     measured,
-    pca,
     psnr,
     scores,
     total_variation,
 )
+from pellucid.tasks.shared import pca
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,14 @@ def test_pca_is_exact_where_images_have_so_many_dimensions() -> None:
     images = (torch.randn(50, 3, generator=generator) @ torch.randn(3, 64, generator=generator)).view(
         50, 1, 8, 8
     )
-    torch.testing.assert_close(pca(images, 3)(images), images, rtol=1e-4, atol=1e-4)
-    assert (pca(images, 2)(images) - images).abs().max() > 0.1
-    assert pca(images[:4], 32)(images).shape == images.shape  # fewer images than numbers
+    torch.testing.assert_close(pca.fit(images, 3)(images), images, rtol=1e-4, atol=1e-4)
+    assert (pca.fit(images, 2)(images) - images).abs().max() > 0.1
+    assert pca.fit(images[:4], 32)(images).shape == images.shape  # fewer images than numbers
 
 
 def test_more_components_come_nearer(digits: Tensor) -> None:
     held_out = {"test": (digits[1000:], digits[1000:])}
-    methods = {str(count): pca(digits[:1000], count) for count in (2, 8, 32)}
+    methods = {str(count): pca.fit(digits[:1000], count) for count in (2, 8, 32)}
     found = [measured(methods, held_out)[str(count)]["test/mse"] for count in (2, 8, 32)]
     assert found[0] > 1.5 * found[1] > 2 * found[2]
 

@@ -75,7 +75,7 @@ def test_repeating_the_last_value_scores_as_published(prepared):
 
 
 def test_a_linear_model_beats_them_and_shows_it(prepared, trained):
-    outcome = TASK.evaluate(trained, prepared, "test", None)
+    outcome = TASK.evaluate(trained, prepared, "test")
     assert outcome.metrics["mse"] == outcome.metrics["loss"] < 0.43
     assert outcome.metrics["mae"] < 0.43
     assert 0.85 < outcome.metrics["coverage"] < 1
@@ -103,7 +103,7 @@ def test_a_linear_model_beats_them_and_shows_it(prepared, trained):
 
 
 def test_a_shown_window_is_what_the_table_holds(prepared, trained, ett):
-    window = TASK.evaluate(trained, prepared, "test", None).blocks[2]
+    window = TASK.evaluate(trained, prepared, "test").blocks[2]
     start = window["caption"].split(" from ")[1].split(" on,")[0]
     table = ett.splits["train"]
     row = [str(time) for time in table["date"].to_pylist()].index(start)
@@ -115,7 +115,7 @@ def test_a_shown_window_is_what_the_table_holds(prepared, trained, ett):
 
 
 def test_validation_has_no_interval_measured_on_itself(prepared, trained):
-    outcome = TASK.evaluate(trained, prepared, "validation", None)
+    outcome = TASK.evaluate(trained, prepared, "validation")
     assert "coverage" not in outcome.metrics
     assert "low" not in outcome.blocks[1]["series"][-1]
 

@@ -1,4 +1,4 @@
-"""The numbers a judge gives, against what they are by definition."""
+"""The numbers an evaluator gives, against what they are by definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from torch import Tensor
 
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
-from pellucid.tasks.adversarial.generation_metrics import Gaussian, Judge, coverage, frechet, kl_to_uniform
+from pellucid.tasks.adversarial.generation_metrics import (
+    Evaluator,
+    Gaussian,
+    coverage,
+    frechet,
+    kl_to_uniform,
+)
 from tests.tasks.conftest import Digits
 
 
@@ -46,8 +52,8 @@ def test_coverage_and_distance_from_equal_frequency() -> None:
     assert kl_to_uniform(torch.tensor([1, 1, 0, 0])) == pytest.approx(math.log(2))
 
 
-def test_judge_sees_the_classes_of_real_images(judge: Trained, digits: Digits) -> None:
-    ask = Judge(judge, (1, 8, 8))
+def test_evaluator_sees_the_classes_of_real_images(evaluator: Trained, digits: Digits) -> None:
+    ask = Evaluator(evaluator, (1, 8, 8))
     verdict = ask(digits.images)
     assert (verdict.classes == digits.labels).float().mean() > 0.9
     assert verdict.confidence.min() >= 0.1
@@ -56,21 +62,21 @@ def test_judge_sees_the_classes_of_real_images(judge: Trained, digits: Digits) -
     assert coverage(ask.counts(verdict)) == 1
 
 
-def test_judge_scales_pixels_as_it_was_trained(judge: Trained, digits: Digits) -> None:
+def test_evaluator_scales_pixels_as_it_was_trained(evaluator: Trained, digits: Digits) -> None:
     rows = digits.dataset.splits["test"]
-    inputs = judge.preprocess.inputs(rows)
-    pixels = inputs * torch.tensor(judge.preprocess.encoded.std).view(-1, 1, 1) + torch.tensor(
-        judge.preprocess.encoded.mean
+    inputs = evaluator.preprocess.inputs(rows)
+    pixels = inputs * torch.tensor(evaluator.preprocess.encoded.std).view(-1, 1, 1) + torch.tensor(
+        evaluator.preprocess.encoded.mean
     ).view(-1, 1, 1)
     with torch.no_grad():
-        probs = judge.model.eval()(inputs).softmax(1)
-    verdict = Judge(judge, (1, 8, 8))(pixels)
+        probs = evaluator.model.eval()(inputs).softmax(1)
+    verdict = Evaluator(evaluator, (1, 8, 8))(pixels)
     torch.testing.assert_close(verdict.confidence, probs.max(1).values)
     assert torch.equal(verdict.classes, probs.argmax(1))
 
 
-def test_real_images_are_nearer_to_each_other_than_noise(judge: Trained, digits: Digits) -> None:
-    ask = Judge(judge, (1, 8, 8))
+def test_real_images_are_nearer_to_each_other_than_noise(evaluator: Trained, digits: Digits) -> None:
+    ask = Evaluator(evaluator, (1, 8, 8))
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     real, more, made = (
         Gaussian.fit(ask(x).features) for x in (digits.images[:500], digits.images[500:1000], noise)
@@ -78,8 +84,8 @@ def test_real_images_are_nearer_to_each_other_than_noise(judge: Trained, digits:
     assert frechet(more, real) < 0.1 * frechet(made, real)
 
 
-def test_channels_are_judged_apart_and_their_combinations_counted(judge: Trained, digits: Digits) -> None:
-    ask = Judge(judge, (3, 8, 8))
+def test_channels_are_judged_apart_and_their_combinations_counted(evaluator: Trained, digits: Digits) -> None:
+    ask = Evaluator(evaluator, (3, 8, 8))
     assert ask.per_channel
     rows = [int((digits.labels == label).nonzero()[4]) for label in range(10)]
     by_class = digits.images[rows, 0]  # (10, 8, 8)
@@ -97,23 +103,23 @@ def test_channels_are_judged_apart_and_their_combinations_counted(judge: Trained
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (8, 8), (3, 9, 8)], ids=str)
-def test_judge_of_other_images_is_refused(judge: Trained, shape: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match="Expected a judge that classifies images of shape"):
-        Judge(judge, shape)
+def test_evaluator_of_other_images_is_refused(evaluator: Trained, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="Expected an evaluator of images of shape"):
+        Evaluator(evaluator, shape)
 
 
-def test_judge_without_a_last_layer_is_refused(judge: Trained) -> None:
-    other = dataclasses.replace(judge, model=torch.nn.Flatten())
-    with pytest.raises(UsageError, match="Expected a judge"):
-        Judge(other, (1, 8, 8))
+def test_evaluator_without_a_last_layer_is_refused(evaluator: Trained) -> None:
+    other = dataclasses.replace(evaluator, model=torch.nn.Flatten())
+    with pytest.raises(UsageError, match="Expected an evaluator"):
+        Evaluator(other, (1, 8, 8))
 
 
-def test_asking_changes_nothing(judge: Trained, digits: Digits) -> None:
-    judge.model.train()
-    before = {name: tensor.clone() for name, tensor in judge.model.state_dict().items()}
+def test_asking_changes_nothing(evaluator: Trained, digits: Digits) -> None:
+    evaluator.model.train()
+    before = {name: tensor.clone() for name, tensor in evaluator.model.state_dict().items()}
     state = torch.get_rng_state()
-    Judge(judge, (1, 8, 8))(digits.images[:50])
+    Evaluator(evaluator, (1, 8, 8))(digits.images[:50])
     assert torch.equal(torch.get_rng_state(), state)
-    assert judge.model.training
-    after: dict[str, Tensor] = judge.model.state_dict()
+    assert evaluator.model.training
+    after: dict[str, Tensor] = evaluator.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -24,9 +24,9 @@ from pellucid.evaluation import Trained
 from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
 from pellucid.tasks import get_task
-from pellucid.tasks.language_model.task import with_unlabeled
 from pellucid.tasks.masked_language_model import fill_mask
 from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared.text_task import with_unlabeled
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
@@ -75,7 +75,7 @@ def built(builder, prepared, task):
 def trained_on(task, prepared, model, run=None):
     objective = task.objective(prepared.config, prepared)
     task.check(model, objective, prepared)
-    shown = task.callbacks(run, prepared, None) if run else []
+    shown = task.callbacks(run, prepared) if run else []
     make = partial(optimizer, "adamw", lr=3e-3)
     trainer = Trainer(model, objective, make, prepared.config.train, callbacks=shown)
     trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")}, prepared.train_sample())
@@ -142,7 +142,7 @@ def test_every_token_but_the_first_is_predicted(prepared):
         torch.device("cpu"),
         task="language_model",
     )
-    outcome = CAUSAL.evaluate(trained, prepared, "test", None)
+    outcome = CAUSAL.evaluate(trained, prepared, "test")
     assert outcome.summary["tokens"] == len(text) - 1
     assert outcome.metrics["loss"] == pytest.approx(math.log(vocab), rel=1e-5)
     assert outcome.metrics["perplexity"] == pytest.approx(vocab, rel=1e-4)
@@ -156,7 +156,7 @@ def test_the_objective_measures_what_evaluation_does(prepared):
     model = built(gpt, prepared, CAUSAL).eval()
     objective = CAUSAL.objective(prepared.config)
     trained = Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="language_model")
-    outcome = CAUSAL.evaluate(trained, prepared, "validation", None)
+    outcome = CAUSAL.evaluate(trained, prepared, "validation")
     with torch.no_grad():
         sums = [objective.measure(model, batch) for batch in prepared.batches("validation")]
     for key in ("loss", "accuracy"):
@@ -214,7 +214,7 @@ def writer(prepared, tmp_path_factory):
 
 def test_it_learns_and_shows_what_it_writes(prepared, writer):
     run, trained = writer
-    outcome = CAUSAL.evaluate(trained, prepared, "test", None)
+    outcome = CAUSAL.evaluate(trained, prepared, "test")
     vocab = CAUSAL.num_outputs(prepared.preprocess)
     assert outcome.metrics["loss"] < 0.85 * math.log(vocab)
     blocks = json.loads(json.dumps(outcome.blocks, allow_nan=False))
@@ -286,12 +286,12 @@ def test_every_text_has_a_gap_if_it_can():
 
 def test_more_can_be_hidden_and_told_from_a_sample(play):
     prepared = prepared_for(GAPS, config(play, "masked_language_model"))
-    more = prepared.config.patch({"data.text.mask_prob": 0.5, "objective.options.sampled": 20})
+    more = prepared.config.patch({"data.text.mask_prob": 0.5, "objective.options.num_sampled": 20})
     prepared = prepared_for(GAPS, more)
     _, targets = next(iter(prepared.training_batches()))
     assert (targets != -100).float().mean() == pytest.approx(0.5, abs=0.1)
     trained = trained_on(GAPS, prepared, built(lstm_mlm, prepared, GAPS))
-    loss = GAPS.evaluate(trained, prepared, "test", None).metrics["loss"]
+    loss = GAPS.evaluate(trained, prepared, "test").metrics["loss"]
     assert loss < 0.95 * math.log(GAPS.num_outputs(prepared.preprocess))
 
 
@@ -304,7 +304,7 @@ def test_neighbors_say_more_than_nothing(masked):
 
 def test_gaps_are_measured_the_same_every_time_and_filled(masked):
     trained = trained_on(GAPS, masked, built(bert, masked, GAPS))
-    one, two = (GAPS.evaluate(trained, masked, "test", None) for _ in range(2))
+    one, two = (GAPS.evaluate(trained, masked, "test") for _ in range(2))
     assert one.metrics == two.metrics
     assert one.metrics["loss"] < 0.9 * math.log(GAPS.num_outputs(masked.preprocess))
     (block,) = json.loads(json.dumps(one.blocks, allow_nan=False))

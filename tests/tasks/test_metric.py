@@ -126,7 +126,7 @@ def test_options_that_do_not_fit_are_refused(faces, values, error, words):
 
 
 def test_people_never_seen_are_recognized(prepared, trained):
-    outcome = TASK.evaluate(trained, prepared, "test", None)
+    outcome = TASK.evaluate(trained, prepared, "test")
     found = outcome.metrics
     chance = TASK.baselines(prepared)
     assert chance["prior"]["test/recall_at_1"] == pytest.approx(9 / 79)
@@ -141,7 +141,7 @@ def test_people_never_seen_are_recognized(prepared, trained):
 
 
 def test_it_shows_neighbors_a_curve_and_a_plane(prepared, trained):
-    outcome = TASK.evaluate(trained, prepared, "test", None)
+    outcome = TASK.evaluate(trained, prepared, "test")
     picture, curve, plane = json.loads(json.dumps(outcome.blocks, allow_nan=False))
     assert (picture["kind"], curve["kind"], plane["kind"]) == ("picture", "lines", "scatter")
     image = Image.open(io.BytesIO(outcome.pictures[picture["file"].removeprefix("samples/")]))
@@ -207,7 +207,7 @@ def test_digits_lie_closer_to_their_own_than_their_pixels_do(digits, loss):
     plan = settings.train.model_copy(update={"execution": "eager", "epochs": 8})
     Trainer(model, objective, partial(optimizer, "adam", lr=3e-3), plan).fit(prepared.training_batches())
     trained = Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="metric_learning")
-    found = TASK.evaluate(trained, prepared, "test", None).metrics
+    found = TASK.evaluate(trained, prepared, "test").metrics
     pixels = TASK.baselines(prepared)["inputs"]
     assert found["map"] > pixels["test/map"] + 0.1
     assert found["auroc"] > pixels["test/auroc"]

@@ -15,7 +15,7 @@ from pellucid.errors import ConfigError, ModelError, UsageError
 from pellucid.models import bert, lstm, phrase_lm
 from pellucid.record import Run
 from pellucid.tasks import get_task
-from pellucid.tasks.next_words.objective import MEASURED, STRIDE, importance, words_ahead
+from pellucid.tasks.next_words.objective import MEASURED, STRIDE, importance, next_words
 from tests.tasks.test_language import built, prepared_for, trained_on
 
 AHEAD = get_task("next_words")
@@ -62,9 +62,9 @@ def by_hand(model, targets, counts, reach, stride):
 
 
 @pytest.mark.parametrize("counts", [None, torch.arange(V) * 3.0 + 1], ids=["alike", "counted"])
-def test_the_loss_is_the_mean_over_the_words_ahead(counts):
+def test_the_loss_is_the_mean_over_the_next_words(counts):
     model, (tokens, targets) = Fixed(), batch()
-    objective = words_ahead(reach=4, counts=counts)
+    objective = next_words(window=4, counts=counts)
     loss = objective.phases[0].loss(model, (tokens, targets))
     assert loss.item() == pytest.approx(by_hand(model, targets, counts, 4, STRIDE), rel=1e-4)
     total, count = objective.measure(model, (tokens, targets))["loss"]
@@ -74,8 +74,8 @@ def test_the_loss_is_the_mean_over_the_words_ahead(counts):
 def test_a_sample_of_words_gives_the_same_sum_on_average():
     model, given = Fixed(), batch()
     counts = torch.arange(V) * 3.0 + 1
-    exact = words_ahead(reach=4, counts=counts).phases[0].loss(model, given).item()
-    sampled = words_ahead(reach=4, counts=counts, sampled=8).phases[0].loss
+    exact = next_words(window=4, counts=counts).phases[0].loss(model, given).item()
+    sampled = next_words(window=4, counts=counts, num_sampled=8).phases[0].loss
     torch.manual_seed(0)
     found = torch.stack([sampled(model, given).detach() for _ in range(400)])
     assert found.std() > 0
@@ -89,16 +89,18 @@ def test_of_frequent_words_a_part_is_passed_over():
     assert weights[6].item() == 1
 
 
-@pytest.mark.parametrize("option", [{"reach": 0}, {"sampled": 0}, {"rare": -1.0}, {"rare": 0.0}])
+@pytest.mark.parametrize(
+    "option", [{"window": 0}, {"num_sampled": 0}, {"subsample": -1.0}, {"subsample": 0.0}]
+)
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(ConfigError, match=f"{next(iter(option))}: expected"):
-        words_ahead(**option)
+        next_words(**option)
 
 
 def config(source, **changes):
     values = {
         "data": {"source": str(source), "text": {"tokenizer": "words", "max_seq_len": 32}},
-        "objective": {"name": "next_words", "options": {"reach": 8, "rare": 1e-2}},
+        "objective": {"name": "next_words", "options": {"window": 8, "subsample": 1e-2}},
         "train": {"epochs": 8, "batch_size": 8, "device": "cpu", "execution": "eager"},
     }
     return Config.parse(values).patch(changes)
@@ -127,7 +129,7 @@ def prepared(seasons):
 def test_it_learns_which_words_belong_together(prepared, tmp_path):
     run = Run.create(tmp_path, "words", prepared.config.to_yaml())
     trained = trained_on(AHEAD, prepared, built(phrase_lm, prepared, AHEAD), run)
-    outcome = AHEAD.evaluate(trained, prepared, "test", None)
+    outcome = AHEAD.evaluate(trained, prepared, "test")
     unigram = AHEAD.baselines(prepared)["unigram"]["test/loss"]
     assert unigram == pytest.approx(math.log(16), abs=0.05)
     assert outcome.metrics["loss"] < unigram - 0.2  # 0.69 nats would be to know the season everywhere
@@ -148,7 +150,7 @@ def test_it_learns_which_words_belong_together(prepared, tmp_path):
 def test_it_is_measured_alike_however_it_was_loaded(prepared):
     trained = trained_on(AHEAD, prepared, built(phrase_lm, prepared, AHEAD))
     loaded = replace(trained, objective=AHEAD.objective(prepared.config))  # without the counts of its data
-    one, two = (AHEAD.evaluate(which, prepared, "test", None).metrics for which in (trained, loaded))
+    one, two = (AHEAD.evaluate(which, prepared, "test").metrics for which in (trained, loaded))
     assert one == two
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 from collections.abc import Callable
@@ -22,8 +21,10 @@ from pellucid.models.autoencoder import autoencoder
 from pellucid.models.unet import unet
 from pellucid.models.vae import vae
 from pellucid.models.vqvae import vqvae
-from pellucid.tasks.reconstruction.objective import spoil
-from pellucid.tasks.reconstruction.task import LATENT_DIMS, Elbo, Reconstruction
+from pellucid.tasks.elbo.task import Elbo
+from pellucid.tasks.reconstruction.objective import add_noise
+from pellucid.tasks.reconstruction.task import Reconstruction
+from pellucid.tasks.shared import pca
 from tests.tasks.conftest import Digits, Learned
 
 Learn = Callable[..., Learned]
@@ -36,7 +37,7 @@ def seeded(build: Callable[..., nn.Module], **options: Any) -> nn.Module:
 
 
 def outcome(learned: Learned, split: str = "test") -> Outcome:
-    return learned.task.evaluate(learned.trained, learned.prepared, split, None)
+    return learned.task.evaluate(learned.trained, learned.prepared, split)
 
 
 def check_blocks(found: Outcome, *titles: str) -> None:
@@ -90,11 +91,11 @@ def test_denoiser_is_measured_on_spoiled_images_beside_other_methods(learn: Lear
     found = outcome(learned)
     images = digits.images[1300:]
     with torch.no_grad():
-        by_hand = (learned.trained.model.eval()(spoil(images, 0.3, fixed=True)) - images).square().mean()
+        by_hand = (learned.trained.model.eval()(add_noise(images, 0.3, fixed=True)) - images).square().mean()
     assert found.metrics["mse"] == pytest.approx(by_hand.item(), rel=1e-3)
     assert found.metrics["mse"] < baselines["total_variation"]["test/mse"]
     check_blocks(found, "Reconstructions", "Worst reconstructions")
-    assert "what the network is given" in found.blocks[0]["caption"]
+    assert "noisy input" in found.blocks[0]["caption"]
 
 
 def test_autoencoder_with_masking_noise_is_compared_with_pca_of_spoiled_images(learn: Learn) -> None:
@@ -222,9 +223,10 @@ def test_what_does_not_fit_is_refused(digits: Digits) -> None:
 
 
 def test_baselines_know_the_defaults_of_the_models() -> None:
-    for builder in (autoencoder, vae):
-        default = inspect.signature(builder).parameters["latent_dim"].default
-        assert LATENT_DIMS[builder.__name__] == default
+    assert pca.latent_dim(Config.parse({"model": {"name": "vae"}})) == vae((1, 8, 8), 0).latent_dim
+    assert pca.latent_dim(Config.parse({"model": {"name": "vae", "options": {"latent_dim": 3}}})) == 3
+    assert pca.latent_dim(Config.parse({"model": {"name": "vqvae"}})) is None
+    assert pca.latent_dim(Config.parse({"model": {"name": "unet"}})) is None
 
 
 def test_gaussian_likelihood_draws_means_as_they_are(learn: Learn) -> None:

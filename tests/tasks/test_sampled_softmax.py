@@ -72,7 +72,7 @@ def test_a_language_model_learns_from_a_sample(tied: bool) -> None:
     model = lstm_lm((12,), V, size="tiny", tied=tied, dropout=0.0)
     tokens = torch.randint(5, V, (4, 13))
     batch = (tokens[:, :-1], tokens[:, 1:].masked_fill(tokens[:, 1:] == 5, -100))
-    objective = language_model(sampled=V)
+    objective = language_model(num_sampled=V)
     loss = objective.phases[0].loss(model, batch)
     torch.testing.assert_close(loss, language_model().phases[0].loss(model, batch))
     assert loss.item() == pytest.approx(
@@ -90,9 +90,9 @@ def count(batch: tuple[Tensor, Tensor]) -> int:
 
 def test_what_cannot_be_sampled_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected 1 or more tokens, received 0"):
-        language_model(sampled=0)
+        language_model(num_sampled=0)
     with pytest.raises(ConfigError, match=r"label_smoothing is 0\.1, and it is over all tokens"):
-        language_model(0.1, sampled=5)
+        language_model(0.1, num_sampled=5)
     tokens = torch.ones(1, 3, dtype=torch.long)
     with pytest.raises(ModelError, match="received a Embedding without hidden and output_weights"):
-        language_model(sampled=5).phases[0].loss(nn.Embedding(9, 9), (tokens, tokens))
+        language_model(num_sampled=5).phases[0].loss(nn.Embedding(9, 9), (tokens, tokens))

@@ -86,7 +86,7 @@ def built(task, prepared, **options):
 def learned(task, prepared, model, run=None):
     objective = task.objective(prepared.config, prepared)
     task.check(model, objective, prepared)
-    shown = task.callbacks(run, prepared, None) if run else []
+    shown = task.callbacks(run, prepared) if run else []
     make = partial(optimizer, "adamw", lr=3e-3)
     trainer = Trainer(model, objective, make, prepared.config.train, callbacks=shown)
     trainer.fit(prepared.training_batches(), {"val": prepared.batches("validation")})
@@ -121,7 +121,7 @@ def test_counting_finds_which_words_translate_which(prepared):
 
 
 def test_it_learns_to_translate_and_shows_how(prepared, translator):
-    outcome = PAIRS.evaluate(translator, prepared, "test", None)
+    outcome = PAIRS.evaluate(translator, prepared, "test")
     assert outcome.metrics["accuracy"] > 0.9
     assert outcome.metrics["bleu"] > 80
     assert outcome.metrics["perplexity"] == pytest.approx(math.exp(outcome.metrics["loss"]))
@@ -286,11 +286,11 @@ def test_gaps_are_filled(counting):
     found = FILL.baselines(prepared)
     assert found["bigram"]["test/loss"] < found["unigram"]["test/loss"]
     trained = learned(FILL, prepared, built(FILL, prepared))
-    outcome = FILL.evaluate(trained, prepared, "test", None)
+    outcome = FILL.evaluate(trained, prepared, "test")
     assert outcome.metrics["loss"] < found["bigram"]["test/loss"]
     assert list(found) == ["unigram", "bigram", "trigram", "4-gram"]
     assert outcome.metrics["exact_fill"] > 0.8 > max(said["test/exact_fill"] for said in found.values())
-    assert outcome.metrics == FILL.evaluate(trained, prepared, "test", None).metrics
+    assert outcome.metrics == FILL.evaluate(trained, prepared, "test").metrics
     (block,) = json.loads(json.dumps(outcome.blocks, allow_nan=False))
     assert all("[GAP 1]" in row["label"] for row in block["rows"])
     (row,) = FILL.predict(trained, "zero one two three [MASK] one two three four zero one").rows()

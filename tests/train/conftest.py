@@ -10,7 +10,7 @@ from torch import nn
 
 from pellucid.config import TrainConfig
 from pellucid.data.batches import Batches, MemoryRows
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 

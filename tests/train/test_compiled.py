@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from pellucid.batch import signature
 from pellucid.config import TrainConfig
 from pellucid.errors import ModelError, TrainingError
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.adamw import FusedAdamW
 from pellucid.train.callbacks import Callback, NonFiniteGuard
 from pellucid.train.compiled import Programs

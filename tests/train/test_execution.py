@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from pellucid.config import TrainConfig
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.models import BUILDERS
-from pellucid.tasks.shared.supervised_objectives import classification
+from pellucid.tasks.classification.objective import classification
 from pellucid.train import autotune as tuning
 from pellucid.train.autotune import autotune
 from pellucid.train.compiled import CompiledUpdate, Programs, make_update

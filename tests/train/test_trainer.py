@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pellucid.errors import TrainingError, UnknownNameError, UsageError
-from pellucid.tasks.shared.supervised_objectives import classification, regression
+from pellucid.tasks.classification.objective import classification
+from pellucid.tasks.regression.objective import regression
 from pellucid.train.callbacks import Callback, EarlyStopping, NonFiniteGuard
 from pellucid.train.objective import Objective, Phase
 from pellucid.train.optimizers import optimizer

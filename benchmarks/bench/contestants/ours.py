@@ -19,8 +19,8 @@ from pellucid.data.text.token_rows import RaggedRows
 from pellucid.models import lstm
 from pellucid.record import Run
 from pellucid.tasks.adversarial.objective import adversarial
+from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.language_model.objective import language_model
-from pellucid.tasks.shared.supervised_objectives import classification
 from pellucid.train.autotune import autotune
 from pellucid.train.callbacks import Memory, Monitor, NonFiniteGuard, Recorder, SignalHandler
 from pellucid.train.optimizers import optimizer

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.tasks.shared.image_task import SEED, device_of
-from pellucid.tasks.shared.model_interfaces import adversaries
+from pellucid.tasks.shared.model_interfaces import gan_model
 
 CHUNK = 500
 ROWS, BETWEEN = 8, 10
@@ -30,7 +30,7 @@ def generate(model: nn.Module, count: int, classes: int, columns: int | None = N
         classes: how many a conditional model knows; it is asked for each equally often.
         columns: let each column of a grid this wide show one class.
     """
-    z = torch.randn(count, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED))
+    z = torch.randn(count, gan_model(model).latent_dim, generator=torch.Generator().manual_seed(SEED))
     position = torch.arange(count)
     if columns is not None and classes <= columns:
         position = position % columns * classes // columns
@@ -40,7 +40,7 @@ def generate(model: nn.Module, count: int, classes: int, columns: int | None = N
 @torch.no_grad()
 def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
     """Turn noise (N, latent_dim) into images, on the CPU."""
-    players, device, parts = adversaries(model), device_of(model), []
+    players, device, parts = gan_model(model), device_of(model), []
     for noise, asked in zip(z.split(CHUNK), labels.split(CHUNK), strict=True):
         given = (noise.to(device), asked.to(device)) if players.conditional else (noise.to(device),)
         parts.append(players.generator(*given).float().cpu())
@@ -54,7 +54,7 @@ def between(model: nn.Module, classes: int) -> Tensor:
     Sampling Generative Networks).
     """
     z = torch.randn(
-        2, ROWS, 1, adversaries(model).latent_dim, generator=torch.Generator().manual_seed(SEED + 1)
+        2, ROWS, 1, gan_model(model).latent_dim, generator=torch.Generator().manual_seed(SEED + 1)
     )
     units = z / z.norm(dim=-1, keepdim=True)
     angle = (units[0] * units[1]).sum(-1, keepdim=True).arccos()  # (ROWS, 1, 1)
@@ -76,7 +76,7 @@ def untrained(model: nn.Module) -> nn.Module:
     fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        for layer in adversaries(fresh).generator.modules():
+        for layer in gan_model(fresh).generator.modules():
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
     return fresh
@@ -85,7 +85,7 @@ def untrained(model: nn.Module) -> nn.Module:
 @torch.no_grad()
 def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return what the discriminator says about images, one number for each or for each pack."""
-    players, device, parts = adversaries(model), device_of(model), []
+    players, device, parts = gan_model(model), device_of(model), []
     for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
         given = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)
         parts.append(players.discriminator(*given).float().cpu())

@@ -1,9 +1,9 @@
-"""A classifier judges generated images: which classes they show, how clearly, and how like real ones.
+"""Metrics of generated images by a classifier: classes, confidence and distance from real images.
 
-The distance is that of Fréchet between two normal distributions, fitted to what the judge's last layer is
-given: Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, equation 6, with a classifier of the
-same data in the place of Inception, which has seen photographs alone. It depends on the number of images, so
-it is comparable among equally many.
+The distance is that of Fréchet between two normal distributions, fitted to the inputs of the evaluator's last
+layer: Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, equation 6, with a classifier of the
+same data in place of Inception, which was trained on photographs. It depends on the number of images, so
+compare equal numbers.
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, K classes, F features.
 """
@@ -29,12 +29,12 @@ COVERED = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says about images.
+    """What an evaluator predicts for images.
 
     Attributes:
         classes: the most probable class of each, int64 (N,).
         confidence: its probability, (N,).
-        features: what the judge's last layer is given, (N, F) float32.
+        features: the inputs of the evaluator's last layer, (N, F) float32.
     """
 
     classes: Tensor
@@ -42,20 +42,20 @@ class Verdict:
     features: Tensor
 
 
-class Judge:
-    """A trained classifier, asked about images with pixels in 0..1.
+class Evaluator:
+    """A trained classifier that evaluates images with pixels in 0..1.
 
     Args:
         trained: the classifier.
-        shape: of the images, (C, H, W). If it takes one channel and images have several, it is asked about
-            each channel by itself.
+        shape: of the images, (C, H, W). If it takes one channel and images have several, it evaluates each
+            channel separately.
 
     Attributes:
         names: of the K classes.
-        per_channel: whether it is asked about each channel by itself.
+        per_channel: whether it evaluates each channel separately.
 
     Raises:
-        UsageError: it is no classifier, or of images of another size.
+        UsageError: it is not a classifier, or takes images of another size.
     """
 
     def __init__(self, trained: Trained, shape: tuple[int, ...]):
@@ -67,9 +67,9 @@ class Judge:
         output = _last_linear(self.model)
         if tuple(wanted) != seen or not self.names or output is None:
             raise UsageError(
-                f"Expected a judge that classifies images of shape {seen}, received one that takes {wanted} "
-                f"and knows {len(self.names)} classes.",
-                remedy="--set judge=RUN names a classifier of the same data, or judge=null for none",
+                f"Expected an evaluator of images of shape {seen}, received one that takes {wanted} "
+                f"and has {len(self.names)} classes.",
+                remedy="--set objective.options.evaluator=RUN, a classifier of the same data, or null",
             )
         self.output = output
         encoded: Any = preprocess.encoded
@@ -77,7 +77,7 @@ class Judge:
         self.std = torch.tensor(encoded.std, dtype=torch.float32).view(-1, 1, 1)
 
     def __call__(self, images: Tensor) -> Verdict:
-        """Judge images (N, C, H, W); of N images with C channels that are judged apart, N C."""
+        """Evaluate images (N, C, H, W): N results, or N C where each channel is evaluated separately."""
         images = images.flatten(0, 1)[:, None] if self.per_channel else images
         parts = []
         with evaluating(self.model), _Inputs(self.output) as features:
@@ -144,7 +144,7 @@ def kl_to_uniform(counts: Tensor) -> float:
 
 
 class _Inputs:
-    """Keeps what a layer was given last, while it is watched."""
+    """Capture the last input of a layer."""
 
     def __init__(self, layer: nn.Module):
         self.layer, self.last = layer, torch.zeros(0)

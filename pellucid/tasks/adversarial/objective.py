@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -10,20 +11,37 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
-from pellucid.tasks.shared.model_interfaces import Adversaries, adversaries
+from pellucid.tasks.shared.model_interfaces import GANModel, gan_model
 from pellucid.train.objective import Measures, Objective, Phase, fixed_normal, one_of
 
-GanLoss = Literal["bce", "hinge", "wgan-gp"]
+GANLoss = Literal["bce", "hinge", "wgan-gp"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `adversarial`.
+
+    Attributes:
+        evaluator: a finished run, by id or name, whose classifier evaluates generated images.
+    """
+
+    loss: GANLoss = "bce"
+    label_smoothing: float = 0.0
+    instance_noise: float = 0.0
+    critic_steps: int = 1
+    gp_weight: float = 10.0
+    r1: float = 0.0
+    evaluator: str | None = None
 
 
 def adversarial(
-    loss: GanLoss = "bce",
+    loss: GANLoss = Options.loss,
     *,
-    label_smoothing: float = 0.0,
-    instance_noise: float = 0.0,
-    critic_steps: int = 1,
-    gp_weight: float = 10.0,
-    r1: float = 0.0,
+    label_smoothing: float = Options.label_smoothing,
+    instance_noise: float = Options.instance_noise,
+    critic_steps: int = Options.critic_steps,
+    gp_weight: float = Options.gp_weight,
+    r1: float = Options.r1,
 ) -> Objective:
     r"""Train a generator G and a discriminator D in turn.
 
@@ -38,7 +56,7 @@ def adversarial(
     $\tilde x$ lies at random between x and G(z). Both learn from the same made images, unless the
     discriminator learns several times.
 
-    Batches are (images, labels). Models are those of `interfaces.Adversaries`, whose discriminator gives one
+    Batches are (images, labels). Models are those of `GANModel`, whose discriminator gives one
     logit for each image or for each pack of several (Lin et al. 2018, PacGAN). Measured on noise that is
     always the same are "loss", the discriminator's; "d_real" and "d_fake", its mean verdict on real and made
     images: a probability for "bce", D itself for the others. None of these says how good the images are.
@@ -55,24 +73,24 @@ def adversarial(
     Raises:
         ConfigError: an option is out of range.
     """
-    one_of("loss", loss, get_args(GanLoss))
+    one_of("loss", loss, get_args(GANLoss))
     if critic_steps < 1:
         raise ConfigError(f"objective.options.critic_steps: expected at least 1, received {critic_steps}.")
 
     def made_once(model: nn.Module, batch: Any) -> Any:
-        (images, labels), players = batch, adversaries(model)
+        (images, labels), players = batch, gan_model(model)
         return images, labels, _make(players, _noise(players, images), labels)
 
     def discriminator_loss(model: nn.Module, batch: Any) -> Tensor:
-        players = adversaries(model)
+        players = gan_model(model)
         with torch.no_grad():
             images, labels, made = batch if len(batch) == 3 else made_once(model, batch)
             made = made.detach()
         seen_real, seen_made = _noisy(images, instance_noise), _noisy(made, instance_noise)
         if r1:
             seen_real = seen_real.detach().requires_grad_(True)
-        real = _judge(players, seen_real, labels)
-        value = _discriminator_loss(loss, real, _judge(players, seen_made, labels), label_smoothing)
+        real = _discriminate(players, seen_real, labels)
+        value = _discriminator_loss(loss, real, _discriminate(players, seen_made, labels), label_smoothing)
         if r1:
             value = value + 0.5 * r1 * _slopes(real, seen_real).square().mean()
         if loss == "wgan-gp":
@@ -80,16 +98,16 @@ def adversarial(
         return value
 
     def generator_loss(model: nn.Module, batch: Any) -> Tensor:
-        players = adversaries(model)
+        players = gan_model(model)
         _, labels, made = batch if len(batch) == 3 else made_once(model, batch)
-        verdict = _judge(players, _noisy(made, instance_noise), labels)
+        verdict = _discriminate(players, _noisy(made, instance_noise), labels)
         return F.softplus(-verdict).mean() if loss == "bce" else -verdict.mean()
 
     def measure(model: nn.Module, batch: Any) -> Measures:
-        (images, labels), players = batch, adversaries(model)
+        (images, labels), players = batch, gan_model(model)
         z = fixed_normal(len(images), players.latent_dim, device=images.device)
-        real = _judge(players, images, labels)
-        made = _judge(players, _make(players, z, labels), labels)
+        real = _discriminate(players, images, labels)
+        made = _discriminate(players, _make(players, z, labels), labels)
         shown: Callable[[Tensor], Tensor] = torch.sigmoid if loss == "bce" else (lambda verdict: verdict)
         count = len(real)
         return {
@@ -109,7 +127,7 @@ def _parameters_of(part: str) -> Callable[[nn.Module], Any]:
     return lambda model: getattr(model, part).parameters()
 
 
-def _noise(players: Adversaries, images: Tensor) -> Tensor:
+def _noise(players: GANModel, images: Tensor) -> Tensor:
     return torch.randn(len(images), players.latent_dim, device=images.device)
 
 
@@ -117,14 +135,14 @@ def _noisy(images: Tensor, std: float) -> Tensor:
     return images + std * torch.randn_like(images) if std else images
 
 
-def _make(players: Adversaries, z: Tensor, labels: Tensor) -> Tensor:
+def _make(players: GANModel, z: Tensor, labels: Tensor) -> Tensor:
     return players.generator(z, labels) if players.conditional else players.generator(z)
 
 
-def _judge(players: Adversaries, images: Tensor, labels: Tensor) -> Tensor:
-    """Verdicts in float32, one for each image or pack."""
-    judge = players.discriminator
-    return (judge(images, labels) if players.conditional else judge(images)).float()
+def _discriminate(players: GANModel, images: Tensor, labels: Tensor) -> Tensor:
+    """Outputs of the discriminator in float32, one for each image or pack."""
+    discriminator = players.discriminator
+    return (discriminator(images, labels) if players.conditional else discriminator(images)).float()
 
 
 def _discriminator_loss(loss: str, real: Tensor, made: Tensor, label_smoothing: float) -> Tensor:
@@ -136,10 +154,10 @@ def _discriminator_loss(loss: str, real: Tensor, made: Tensor, label_smoothing: 
     return made.mean() - real.mean()
 
 
-def _gradient_penalty(players: Adversaries, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
+def _gradient_penalty(players: GANModel, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     between = torch.lerp(real, made.to(real.dtype), share).detach().requires_grad_(True)
-    return (_slopes(_judge(players, between, labels), between) - 1).square().mean()
+    return (_slopes(_discriminate(players, between, labels), between) - 1).square().mean()
 
 
 def _slopes(verdict: Tensor, images: Tensor) -> Tensor:

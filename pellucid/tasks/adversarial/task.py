@@ -1,7 +1,7 @@
-"""Generative adversarial networks: whether training stays in balance, and what a judge says of the images.
+"""Generative adversarial networks: whether training stays balanced, and how good the images are.
 
-The losses of a GAN do not say how good its images are, so a classifier of the same data, the judge, counts
-and compares them (`judging`). Without one, only what pixels tell is reported.
+The losses of a GAN do not say how good its images are, so a classifier of the same data, the evaluator,
+counts and compares them (`generation_metrics`). Without one, only pixels are compared.
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
 """
@@ -9,10 +9,11 @@ Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.config import Config
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
@@ -26,13 +27,16 @@ from pellucid.tasks.adversarial.gan_samples import (
     verdicts,
 )
 from pellucid.tasks.adversarial.generation_metrics import (
+    Evaluator,
     Gaussian,
-    Judge,
     Verdict,
     coverage,
     frechet,
     kl_to_uniform,
 )
+from pellucid.tasks.adversarial.objective import Options, adversarial
+from pellucid.tasks.adversarial.spec import SPEC
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
 from pellucid.tasks.shared.image_output import Drawn, generated
@@ -40,45 +44,52 @@ from pellucid.tasks.shared.image_task import ImageTask, few
 from pellucid.tasks.shared.snapshots import Chart, Film
 from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
+from pellucid.train.objective import Objective
 
-SAMPLES_BY_EPOCH, SAMPLES_AT_END, SAMPLES_STACKED = 2000, 10_000, 26_000
-"""Images that are judged: after an epoch, at the end, and at the end where channels are judged apart."""
-NEAREST, COMPARED = 20, 60_000
-"""Generated images whose nearest training image is shown, and training images that are looked through."""
+EVALUATOR = "evaluator"
+SAMPLES_BY_EPOCH = 2000
+"""Images evaluated after an epoch."""
+SAMPLES_AT_END = 10_000
+"""Images evaluated at the end."""
+SAMPLES_STACKED = 26_000
+"""Images evaluated at the end where each channel is evaluated separately."""
+NEAREST = 20
+"""Generated images to show with their nearest training image."""
+COMPARED = 60_000
+"""Training images to search for these."""
 CAPTIONS = (
-    ("Images", "A hundred draws of noise, turned into images; a conditional network shows a class a column."),
-    ("From one image to another", "Each row goes from one draw of noise, on the left, to another."),
+    ("Images", "Images from a hundred noise vectors; of a conditional network, one class a column."),
+    ("Interpolations", "Each row goes from one noise vector, on the left, to another."),
     (
-        "The nearest training images",
-        "On top generated images, below each the training image that differs least from it: copies would be "
-        "the same.",
+        "Nearest training images",
+        "Generated images, and below each the training image with the closest pixels: copies would be equal.",
     ),
 )
 
 QUALITY = Chart(
     "Quality by epoch",
-    f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated and as many held-out images, in the eyes of "
-    "the judge; lower is better.",
+    f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated and as many held-out images, by the features "
+    "of the evaluator; lower is better.",
     "Fréchet distance",
     {"frechet": "generated images"},
 )
 SHARES = Chart(
-    "What the judge sees by epoch",
-    "How sure the judge is of the class of a generated image, and the share of classes that are drawn often "
-    "enough.",
+    "Evaluator by epoch",
+    "Mean confidence of the evaluator in the class of a generated image, and the share of classes generated "
+    "often enough.",
     "share",
     {"confidence": "confidence", "coverage": "classes covered"},
 )
 MODES = Chart(
     "Modes by epoch",
-    f"How many combinations of classes, one a channel, are among {SAMPLES_BY_EPOCH:,} generated images.",
+    f"Combinations of classes, one a channel, among {SAMPLES_BY_EPOCH:,} generated images.",
     "modes",
     {"modes": "generated images"},
 )
 BALANCE = Chart(
     "Balance by epoch",
-    "How often the discriminator is right: at 100 % on both the generator gets no help, at 50 % it has won.",
-    "share right",
+    "Accuracy of the discriminator: at 100 % the generator learns nothing, at 50 % it has won.",
+    "accuracy",
     {"d_real_accuracy": "on real images", "d_fake_accuracy": "on generated images"},
 )
 LOSSES = Chart(
@@ -90,15 +101,23 @@ LOSSES = Chart(
 
 
 class Adversarial(ImageTask):
-    """A generator that learns from a discriminator."""
+    """Train a generator against a discriminator."""
 
-    name: ClassVar[Any] = "adversarial"
+    spec = SPEC
 
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        options = vars(read_options(Options, config))
+        return adversarial(**{name: value for name, value in options.items() if name != EVALUATOR})
+
+    def needs(self, config: Config) -> dict[str, str]:
+        evaluator = read_options(Options, config).evaluator
+        return {EVALUATOR: evaluator} if evaluator else {}
+
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         classes = len(prepared.preprocess.classes)
-        quality = _quality(prepared, judge, prepared.validation, SAMPLES_BY_EPOCH)
+        quality = _quality(prepared, prepared.validation, SAMPLES_BY_EPOCH)
         real = sample(prepared.rows[prepared.validation], SAMPLES_BY_EPOCH)
-        has_threshold = prepared.config.objective.options.get("loss", "bce") != "wgan-gp"
+        has_threshold = read_options(Options, prepared.config).loss != "wgan-gp"
 
         def watched(model: nn.Module) -> dict[str, float]:
             made = generate(model, SAMPLES_BY_EPOCH, classes)
@@ -108,20 +127,20 @@ class Adversarial(ImageTask):
             Film(
                 run,
                 lambda model: _samples(model, classes),
-                title="Images while it learns",
-                caption="The same hundred draws of noise, turned into images after every epoch.",
+                title="Images by epoch",
+                caption="Images generated from the same hundred noise vectors after every epoch.",
                 measure=watched,
                 charts=[QUALITY, SHARES, MODES, BALANCE, LOSSES],
             )
         ]
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         model, classes = trained.model, len(prepared.preprocess.classes)
         metrics = measure(trained, prepared.batches(split))
-        count = SAMPLES_BY_EPOCH
+        evaluator, count = _evaluator(prepared), SAMPLES_BY_EPOCH
         if split == "test":
-            apart = judge is not None and Judge(judge, prepared.preprocess.input_shape).per_channel
-            count = SAMPLES_STACKED if apart else SAMPLES_AT_END
+            stacked_images = evaluator is not None and evaluator.per_channel
+            count = SAMPLES_STACKED if stacked_images else SAMPLES_AT_END
         with evaluating(model):
             made = generate(model, count, classes)
             shown = made[0][:NEAREST]
@@ -130,49 +149,48 @@ class Adversarial(ImageTask):
                 f"{split}-interpolations.png": grid(between(model, classes), BETWEEN),
                 f"{split}-nearest.png": stacked([shown, nearest(shown, few(prepared, "train", COMPARED))]),
             }
-        metrics |= _quality(prepared, judge, split, count)(*made)
+        metrics |= _quality(prepared, split, count)(*made)
         blocks = [
             picture(title, caption, file) for file, (title, caption) in zip(pictures, CAPTIONS, strict=True)
         ]
-        if judge is not None:
-            blocks[1:1] = _tables(model, made, prepared, judge, split)
+        if evaluator is not None:
+            blocks[1:1] = _tables(model, made, prepared, evaluator, split)
         summary = {"rows": len(prepared.rows[split]), "task": self.name, "samples": count}
         return Outcome(metrics, summary, blocks=blocks, pictures=pictures)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
-        """Make as many images as `inputs` says; options are `seed` and `folder`."""
+        """Generate `inputs` images; options are `seed` and `folder`."""
         return answer(generated, trained, inputs, options)
 
 
-# ---- what they are worth -----------------------------------------------------------------------------
+# ---- quality ---------------------------------------------------------------------------------------
 
 
-def _quality(
-    prepared: Prepared, judge: Trained | None, split: str, count: int
-) -> Callable[[Tensor, Tensor], dict[str, float]]:
-    """Return what measures generated images (N, C, H, W), asked to be of some classes (N,).
+def _quality(prepared: Prepared, split: str, count: int) -> Callable[[Tensor, Tensor], dict[str, float]]:
+    """Return a function that measures generated images (N, C, H, W) for requested classes (N,).
+
+    Without an evaluator it compares only pixels.
 
     Args:
         prepared: holds the real images.
-        judge: None measures pixels alone.
         split: whose images they are compared with.
-        count: how many of those.
+        count: the number of those.
     """
     real = few(prepared, split, count)
-    if judge is None:
+    evaluator = _evaluator(prepared)
+    if evaluator is None:
         return lambda made, asked: {"diversity": _spread(made) / _spread(real)}
-    ask = Judge(judge, prepared.preprocess.input_shape)
-    if ask.per_channel:
-        return lambda made, asked: _modes(ask, made)
-    reference = Gaussian.fit(ask(real).features)
+    if evaluator.per_channel:
+        return lambda made, asked: _modes(evaluator, made)
+    reference = Gaussian.fit(evaluator(real).features)
     conditional = prepared.config.model.options.get("conditional", False)
 
     def measured(made: Tensor, asked: Tensor) -> dict[str, float]:
-        verdict = ask(made)
+        verdict = evaluator(made)
         found = {
             "frechet": frechet(Gaussian.fit(verdict.features), reference),
             "confidence": verdict.confidence.mean().item(),
-            "coverage": coverage(ask.counts(verdict)),
+            "coverage": coverage(evaluator.counts(verdict)),
         }
         if conditional:
             found["accuracy"] = (verdict.classes == asked).float().mean().item()
@@ -181,10 +199,16 @@ def _quality(
     return measured
 
 
-def _modes(ask: Judge, made: Tensor) -> dict[str, float]:
+def _evaluator(prepared: Prepared) -> Evaluator | None:
+    """The classifier that evaluates the images, if the config names one."""
+    trained = prepared.needed.get(EVALUATOR)
+    return Evaluator(trained, prepared.preprocess.input_shape) if trained else None
+
+
+def _modes(evaluator: Evaluator, made: Tensor) -> dict[str, float]:
     """Metz et al. 2017, Unrolled GANs, section 3.3: how many combinations of classes there are."""
-    verdict = ask(made)
-    counts = ask.modes(verdict, made.shape[1])
+    verdict = evaluator(made)
+    counts = evaluator.modes(verdict, made.shape[1])
     return {
         "modes": float((counts > 0).sum()),
         "kl": kl_to_uniform(counts),
@@ -209,36 +233,36 @@ def _balance(model: nn.Module, real: Labelled, made: Labelled) -> dict[str, floa
 
 
 def _tables(
-    model: nn.Module, made: Labelled, prepared: Prepared, judge: Trained, split: str
+    model: nn.Module, made: Labelled, prepared: Prepared, evaluator: Evaluator, split: str
 ) -> list[dict[str, Any]]:
-    """How often each class is drawn, and how generated images compare with what should be near and far."""
-    ask, count = Judge(judge, prepared.preprocess.input_shape), len(made[0])
-    seen = {"generated": ask(made[0]), f"{split} images": ask(few(prepared, split, count))}
+    """How often each class is generated, and how far generated images are from real ones."""
+    count = len(made[0])
+    seen = {"generated": evaluator(made[0]), f"{split} images": evaluator(few(prepared, split, count))}
     about_classes = {
         "kind": "table",
         "title": "Classes",
-        "caption": "How often the judge sees each class, and how sure it is of it in generated images.",
+        "caption": "How often the evaluator predicts each class, and its confidence in generated images.",
         "columns": ["class", *(f"% of {name}" for name in seen), "confidence"],
-        "rows": _class_rows(ask, seen["generated"], seen[f"{split} images"]),
+        "rows": _class_rows(evaluator, seen["generated"], seen[f"{split} images"]),
     }
-    if ask.per_channel:
+    if evaluator.per_channel:
         return [about_classes]
     beginner = untrained(model)
     with evaluating(beginner):
         noise = generate(beginner, count, len(prepared.preprocess.classes))[0]
-    far = {"training images": ask(few(prepared, "train", count)), "untrained network": ask(noise)}
+    far = {"training images": evaluator(few(prepared, "train", count)), "untrained network": evaluator(noise)}
     return [about_classes, _distances({**seen, **far}, split)]
 
 
-def _class_rows(ask: Judge, made: Verdict, real: Verdict) -> list[list[str | float]]:
-    shares = [100 * ask.counts(verdict) / len(verdict.classes) for verdict in (made, real)]
+def _class_rows(evaluator: Evaluator, made: Verdict, real: Verdict) -> list[list[str | float]]:
+    shares = [100 * evaluator.counts(verdict) / len(verdict.classes) for verdict in (made, real)]
     return [
         [
             name,
             *(round(share[index].item(), 2) for share in shares),
             round(made.confidence[made.classes == index].mean().nan_to_num().item(), 4),
         ]
-        for index, name in enumerate(ask.names)
+        for index, name in enumerate(evaluator.names)
     ]
 
 
@@ -257,9 +281,9 @@ def _distances(seen: dict[str, Verdict], split: str) -> dict[str, Any]:
     ]
     return {
         "kind": "table",
-        "title": f"How far from the {split} images",
-        "caption": "Fréchet distance in the eyes of the judge: training images show how near real ones come, "
-        "an untrained network how far noise is.",
+        "title": f"Distance from the {split} images",
+        "caption": "Fréchet distance by the features of the evaluator: training images show how close real "
+        "ones are, an untrained network how far noise is.",
         "columns": ["images", "count", "Fréchet distance", "confidence"],
         "rows": rows,
     }

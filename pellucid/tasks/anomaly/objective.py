@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from pellucid.errors import ConfigError
-from pellucid.tasks.reconstruction.objective import NoiseKind, elbo, reconstruction
+from pellucid.tasks.elbo.objective import elbo
+from pellucid.tasks.reconstruction.objective import NoiseKind, reconstruction
 from pellucid.train.objective import Objective, one_of
 
-LOSSES = ("mse", "mae", "bce", "elbo")
+Loss = Literal["mse", "mae", "bce", "elbo"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `anomaly`.
+
+    Attributes:
+        normal: the class to learn.
+    """
+
+    normal: str | int | float | bool | None = None
+    loss: Loss = "mse"
+    noise: float = 0.0
+    noise_kind: NoiseKind = "gaussian"
 
 
 def anomaly(
-    loss: Literal["mse", "mae", "bce", "elbo"] = "mse",
+    loss: Loss = Options.loss,
     *,
-    noise: float = 0.0,
-    noise_kind: NoiseKind = "gaussian",
+    noise: float = Options.noise,
+    noise_kind: NoiseKind = Options.noise_kind,
 ) -> Objective:
     """Learn what is normal, by `reconstruction` or by `elbo`; the batches hold normal rows alone.
 
     Args:
         loss: that of `reconstruction`, or "elbo" for a variational autoencoder.
-        noise: how much of it is to be removed; see `spoil`. None of it with "elbo".
-        noise_kind: "gaussian" or "masking"; see `spoil`.
+        noise: how much of it is to be removed; see `add_noise`. None of it with "elbo".
+        noise_kind: "gaussian" or "masking"; see `add_noise`.
 
     Raises:
         ConfigError: no such loss or kind of noise, or noise where there can be none.
     """
-    one_of("loss", loss, LOSSES)
+    one_of("loss", loss, get_args(Loss))
     if loss == "elbo":
         if noise:
             raise ConfigError(

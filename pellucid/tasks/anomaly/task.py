@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,18 +30,18 @@ from pellucid.errors import BadDataError, ConfigError
 from pellucid.evaluation import EVALUATION, Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
-from pellucid.tasks import objectives
 from pellucid.tasks.anomaly import anomaly_blocks
+from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import threshold, unexplained
+from pellucid.tasks.anomaly.spec import SPEC
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.reconstruction import denoising
-from pellucid.tasks.reconstruction.objective import NoiseKind
-from pellucid.tasks.reconstruction.task import FITTED, LATENT_DIMS, ROWS, SHOWN
-from pellucid.tasks.shared import latents
+from pellucid.tasks.shared import latents, pca
 from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_task import ImageTask, few
+from pellucid.tasks.shared.reconstruction_blocks import FITTED, ROWS, SHOWN
 from pellucid.tasks.shared.snapshots import Film
-from pellucid.tasks.task import Baselines, answer, build_objective
+from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
@@ -80,7 +80,7 @@ class Scores:
 class Anomaly(ImageTask):
     """Know one class, and find what does not belong to it."""
 
-    name: ClassVar[Any] = "anomaly"
+    spec = SPEC
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -97,17 +97,18 @@ class Anomaly(ImageTask):
         return super().prepare(of_class(dataset, normal, learned), config, reads_tokens, fitted)
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        return build_objective(_objective, config)
+        options = read_options(Options, config)
+        return anomaly(options.loss, noise=options.noise, noise_kind=options.noise_kind)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """How far from the mean image; PCA, by its squared error ("pca_pixels") and by the score ("pca")."""
         if "test" not in prepared.rows:
             return {}
-        train, model = few(prepared, "train", FITTED), prepared.config.model
+        train = few(prepared, "train", FITTED)
         mean = train.mean(0)
         methods: dict[str, Score] = {"mean_image": lambda images: _squared(images, mean)}
-        if model.name in LATENT_DIMS:
-            restore = denoising.pca(train, model.options.get("latent_dim", LATENT_DIMS[model.name]))
+        if (latent_dim := pca.latent_dim(prepared.config)) is not None:
+            restore = pca.fit(train, latent_dim)
             methods["pca_pixels"] = lambda images: _squared(images, restore(images))
             methods["pca"] = lambda images: unexplained(images, restore(images))
         found: Baselines = {}
@@ -117,7 +118,7 @@ class Anomaly(ImageTask):
             found[name] = {f"test/{key}": value for key, value in ranks.items()}
         return found
 
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         images = few(prepared, prepared.validation, SHOWN)
         probs = self.objective(prepared.config).probs
 
@@ -126,7 +127,7 @@ class Anomaly(ImageTask):
 
         return [Film(run, draw, title="Reconstructions while it learns", caption=ROWS)]
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Score every image of a split; there is AUROC where it holds more than the normal class."""
         score, index = _score(trained), _index(prepared)
         with evaluating(trained.model):
@@ -164,17 +165,6 @@ class Anomaly(ImageTask):
 # ---- what is normal ----------------------------------------------------------------------------------
 
 
-def _objective(
-    normal: Any = None,
-    loss: Any = "mse",
-    *,
-    noise: float = 0.0,
-    noise_kind: NoiseKind = "gaussian",
-) -> Objective:
-    """`objectives.anomaly`; which class is normal is the task's concern."""
-    return objectives.anomaly(loss, noise=noise, noise_kind=noise_kind)
-
-
 def _normal(dataset: Dataset, config: Config) -> str:
     """Return the name of the normal class."""
     if dataset.task != "classification":
@@ -183,7 +173,7 @@ def _normal(dataset: Dataset, config: Config) -> str:
             f"{f'the target {dataset.target!r} ({dataset.task})' if dataset.target else 'no target'}.",
             remedy="--target names a column of classes, or a folder with a subfolder for each class",
         )
-    asked = config.objective.options.get("normal")
+    asked = read_options(Options, config).normal
     if str(asked) not in dataset.classes:
         received = "none" if asked is None else repr(asked)
         raise ConfigError(
@@ -209,7 +199,7 @@ def _check_test(dataset: Dataset, normal: str) -> None:
 
 
 def _index(prepared: Prepared) -> int:
-    return prepared.preprocess.classes.index(str(prepared.config.objective.options["normal"]))
+    return prepared.preprocess.classes.index(str(read_options(Options, prepared.config).normal))
 
 
 # ---- scores ------------------------------------------------------------------------------------------

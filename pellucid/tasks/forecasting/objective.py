@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -10,8 +11,17 @@ from torch.nn import functional as F
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, Phase, one_of
 
+Loss = Literal["mse", "mae", "huber"]
 
-def forecasting(loss: Literal["mse", "mae", "huber"] = "mse") -> Objective:
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `forecasting`."""
+
+    loss: Loss = "mse"
+
+
+def forecasting(loss: Loss = Options.loss) -> Objective:
     r"""Say the next H rows of C channels from the last L.
 
     The loss is the mean over horizon and channels of $(\hat y - y)^2$, $|\hat y - y|$ or Huber's function of

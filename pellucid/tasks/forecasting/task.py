@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +26,12 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.series import SeriesInputs
 from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.tasks import objectives
 from pellucid.tasks.forecasting import forecast_blocks
+from pellucid.tasks.forecasting.objective import Loss, Options, forecasting
+from pellucid.tasks.forecasting.spec import SPEC
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.task import Baselines, Task, build_objective
+from pellucid.tasks.task import Baselines, Task
 from pellucid.train.objective import Objective
 
 EVAL_BATCH = 256
@@ -63,7 +65,7 @@ class Forecast:
 class Forecasting(Task):
     """The next rows of a series."""
 
-    name: ClassVar[str] = "forecasting"
+    spec = SPEC
     labelled: ClassVar[bool] = False
     ordered: ClassVar[bool] = True
 
@@ -105,8 +107,8 @@ class Forecasting(Task):
         return inputs.horizon * len(inputs.names)
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        chosen = {"loss": config.objective.loss} if config.objective.loss else {}
-        return build_objective(objectives.forecasting, config, **chosen)
+        options = read_options(Options, config)
+        return forecasting(cast(Loss, config.objective.loss) or options.loss)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """The mean ("prior"), the last value ("last") and the last cycle ("season")."""
@@ -125,7 +127,7 @@ class Forecasting(Task):
                 found[name] = {**found.get(name, {}), **measures}
         return found
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         preds, targets = _forecasts(trained, prepared, split)
         errors = preds - targets
         squared = errors.square()

@@ -1,27 +1,34 @@
-"""Objectives over tokens: the next one, the masked ones, or those of another sequence."""
+"""The language modeling objective: predict the next token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
-from pellucid.tasks.shared.model_interfaces import scores, scoring
-from pellucid.tasks.shared.sampled_softmax import chances, chances_of, sampled_cross_entropy
+from pellucid.tasks.shared.token_objective import (
+    IGNORED,
+    logits_at,
+    mean_loss,
+    sampled_loss,
+    token_measures,
+)
 from pellucid.train.objective import Measures, Objective, Phase
 
-PAD = 0
-IGNORED = -100
-"""A target at which nothing is asked."""
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `language_model`."""
+
+    num_sampled: int | None = None
 
 
 def language_model(
     label_smoothing: float = 0.0,
     *,
-    sampled: int | None = None,
+    num_sampled: int | None = Options.num_sampled,
     counts: Tensor | None = None,
     name: str = "language_model",
 ) -> Objective:
@@ -37,23 +44,25 @@ def language_model(
 
     Args:
         label_smoothing: share of the target that is spread over all tokens, 0..1 (Szegedy et al. 2016).
-        sampled: learn from about so many tokens, drawn anew in every step, instead of the whole vocabulary,
-            which costs most of a step where it is large; see `sampled_cross_entropy`. The model must be
-            one of `interfaces.Scoring`. None: from all.
+        num_sampled: learn from about this many tokens, drawn in every step, instead of the whole vocabulary,
+            which takes most of a step where it is large; see `sampled_cross_entropy`. The model must be
+            one of `TiedLanguageModel`. None: from all.
         counts: how often each token is there, (V,), by which they are drawn; None: all alike.
         name: "language_model" or "masked_language_model". A masked one asks at few positions, and
-            of a model of `interfaces.Scoring` only these are scored.
+            of a model of `TiedLanguageModel` only these are scored.
 
     Raises:
         ConfigError: a sample of no tokens, or a sample along with smoothing, which is over all of them.
     """
-    if sampled is not None and sampled < 1:
-        raise ConfigError(f"objective.options.sampled: expected 1 or more tokens, received {sampled}.")
-    if sampled is not None and label_smoothing:
+    if num_sampled is not None and num_sampled < 1:
+        raise ConfigError(
+            f"objective.options.num_sampled: expected 1 or more tokens, received {num_sampled}."
+        )
+    if num_sampled is not None and label_smoothing:
         raise ConfigError(
             f"objective.label_smoothing is {label_smoothing}, and it is over all tokens, of which "
-            f"objective.options.sampled takes {sampled}.",
-            remedy="--set objective.label_smoothing=0, or sampled=null",
+            f"objective.options.num_sampled takes {num_sampled}.",
+            remedy="--set objective.label_smoothing=0, or num_sampled=null",
         )
     sparse = name == "masked_language_model"
 
@@ -65,97 +74,10 @@ def language_model(
         return logits_at(model, tokens, chosen), targets[chosen]
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
-        return _mean_loss(*asked(model, batch), IGNORED, label_smoothing)
+        return mean_loss(*asked(model, batch), IGNORED, label_smoothing)
 
     def measure(model: nn.Module, batch: Any) -> Measures:
-        return _measures(*asked(model, batch), IGNORED)
+        return token_measures(*asked(model, batch), IGNORED)
 
-    train = loss if sampled is None else _sampled_loss(sampled, counts)
+    train = loss if num_sampled is None else sampled_loss(num_sampled, counts)
     return Objective(name, (Phase("train", train),), measure)
-
-
-def logits_at(model: nn.Module, tokens: Tensor, chosen: Tensor) -> Tensor:
-    """Return the logits (N, V) of N chosen places alone, which of `interfaces.Scoring` costs the less for it.
-
-    Args:
-        model: tokens (B, T) -> logits (B, T, V).
-        tokens: what it reads, (B, T).
-        chosen: True at the N places, (B, T).
-    """
-    if not scores(model):
-        return model(tokens)[chosen]
-    scored = scoring(model)
-    return F.linear(scored.hidden(tokens)[chosen], *scored.output_weights())
-
-
-def _sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any], Tensor]:
-    known = None if counts is None else chances(counts, size)
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        tokens, targets = batch
-        scored = scoring(model)
-        chosen = targets != IGNORED
-        hidden = scored.hidden(tokens)[chosen]  # (N, H)
-        weight, bias = scored.output_weights()
-        pi = chances_of(known, size, weight)
-        losses = sampled_cross_entropy(hidden, targets[chosen], weight, bias, pi)
-        return losses.sum() / max(len(losses), 1)
-
-    return loss
-
-
-def masked_language_model(
-    label_smoothing: float = 0.0, *, sampled: int | None = None, counts: Tensor | None = None
-) -> Objective:
-    """Say the tokens that were hidden: `language_model` where most targets are -100."""
-    return language_model(label_smoothing, sampled=sampled, counts=counts, name="masked_language_model")
-
-
-def seq2seq(label_smoothing: float = 0.1, *, name: str = "seq2seq") -> Objective:
-    r"""Write one sequence after reading another.
-
-    The loss is the mean over target tokens of $-\ln p(y_t \mid y_{<t}, x)$, in nats, with the true tokens
-    before t given to the decoder, "teacher forcing" (Sutskever, Vinyals and Le 2014).
-
-    Batches are (source (B, S), target (B, T)) with targets BOS ... EOS, padded with 0, which asks nothing.
-    The model is called as `model(source, target[:, :-1])` and gives logits (B, T - 1, V) for
-    `target[:, 1:]`. Measured are the loss, unsmoothed, and the share of tokens that are right.
-
-    Args:
-        label_smoothing: share of the target that is spread over all tokens, 0..1; 0.1 as in Vaswani et al.
-            2017.
-        name: "seq2seq" or "span_denoising" (Raffel et al. 2020), which differ in their data alone.
-    """
-
-    def answered(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
-        source, target = batch
-        return model(source, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten()
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        return _mean_loss(*answered(model, batch), PAD, label_smoothing)
-
-    def measure(model: nn.Module, batch: Any) -> Measures:
-        return _measures(*answered(model, batch), PAD)
-
-    return Objective(name, (Phase("train", loss),), measure)
-
-
-def span_denoising(label_smoothing: float = 0.0) -> Objective:
-    """Write the spans that were cut out of a text: `seq2seq` on corrupted text."""
-    return seq2seq(label_smoothing, name="span_denoising")
-
-
-def _mean_loss(logits: Tensor, targets: Tensor, ignored: int, label_smoothing: float) -> Tensor:
-    """The mean over targets that ask something; 0 if none does."""
-    total = F.cross_entropy(
-        logits.float(), targets, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing
-    )
-    return total / (targets != ignored).sum().clamp(min=1)
-
-
-def _measures(logits: Tensor, targets: Tensor, ignored: int) -> Measures:
-    count = int((targets != ignored).sum())
-    return {
-        "loss": (F.cross_entropy(logits.float(), targets, ignore_index=ignored, reduction="sum"), count),
-        "accuracy": (((logits.argmax(1) == targets) & (targets != ignored)).sum(), count),
-    }

@@ -20,4 +20,5 @@ SPEC = TaskSpec(
     baselines={"6-gram": BaselineSpec("6-gram", "a 6-gram model", "counts of tokens after five others")},
     predict_input='"The beginning of a text"',
     accuracy_of="tokens",
+    renamed_options={"sampled": "num_sampled"},
 )

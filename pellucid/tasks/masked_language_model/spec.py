@@ -23,4 +23,5 @@ SPEC = TaskSpec(
     },
     predict_input='"A text with a [MASK] in it"',
     accuracy_of="tokens",
+    renamed_options={"sampled": "num_sampled"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -12,12 +13,28 @@ from torch.nn import functional as F
 from pellucid.train.losses import contrastive, triplet
 from pellucid.train.objective import Measures, Objective, Phase, one_of
 
+Loss = Literal["triplet", "contrastive", "supcon"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `metric_learning`.
+
+    Attributes:
+        held_out: what validation and test hold out: "rows", or "classes", which training then never sees.
+    """
+
+    loss: Loss = "triplet"
+    margin: float = 0.5
+    temperature: float = 0.1
+    held_out: Literal["rows", "classes"] = "rows"
+
 
 def metric_learning(
-    loss: Literal["triplet", "contrastive", "supcon"] = "triplet",
+    loss: Loss = Options.loss,
     *,
-    margin: float = 0.5,
-    temperature: float = 0.1,
+    margin: float = Options.margin,
+    temperature: float = Options.temperature,
 ) -> Objective:
     """Learn distances from classes.
 

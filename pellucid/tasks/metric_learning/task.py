@@ -9,7 +9,7 @@ Shapes: N rows, D numbers in an embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,12 @@ from pellucid.data.dataset import SPLITS, Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.tasks import objectives
 from pellucid.tasks.metric_learning import retrieval
+from pellucid.tasks.metric_learning.objective import Loss, Options, metric_learning
+from pellucid.tasks.metric_learning.spec import SPEC
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
-from pellucid.tasks.task import Baselines, Task, build_objective
+from pellucid.tasks.task import Baselines, Task
 from pellucid.train.objective import Objective
 
 EVAL_BATCH = 256
@@ -75,7 +77,7 @@ class ClassRows(MemoryRows):
 class MetricLearning(Task):
     """Distances from classes."""
 
-    name: ClassVar[str] = "metric_learning"
+    spec = SPEC
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -88,7 +90,7 @@ class MetricLearning(Task):
         data = config.data
         if data.augment.mixup or data.augment.cutmix:
             raise ConfigError("data.augment: mixup and cutmix mix classes, which have to stay whole here.")
-        if config.objective.options.get("held_out", "rows") == "classes":
+        if read_options(Options, config).held_out == "classes":
             dataset = apart(dataset, data.validation, data.test, data.split_seed)
         _check_pairs(dataset)
         text = data.text if reads_tokens else None
@@ -111,8 +113,9 @@ class MetricLearning(Task):
         )
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        chosen = {"loss": config.objective.loss} if config.objective.loss else {}
-        return build_objective(_objective, config, **chosen)
+        options = read_options(Options, config)
+        loss = cast(Loss, config.objective.loss) or options.loss
+        return metric_learning(loss, margin=options.margin, temperature=options.temperature)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """By chance ("prior"), and the nearest by the inputs themselves ("inputs")."""
@@ -129,7 +132,7 @@ class MetricLearning(Task):
                 found["inputs"] |= {f"{prefix}/{key}": value for key, value in scores.items()}
         return {name: values for name, values in found.items() if values}
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         batches = prepared.batches(split)
         embeddings, classes = forward(trained, batches)
         found = retrieval.find(embeddings, classes)
@@ -157,19 +160,6 @@ class MetricLearning(Task):
         encoded = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
         outputs, _ = forward(trained, Batches(MemoryRows(encoded, torch.zeros(len(encoded))), EVAL_BATCH))
         return Embeddings(outputs.numpy())
-
-
-def _objective(
-    loss: Any = "triplet",
-    *,
-    margin: float = 0.5,
-    temperature: float = 0.1,
-    held_out: Literal["rows", "classes"] = "rows",
-) -> Objective:
-    """`objectives.metric_learning`, and what the splits hold out, which is the task's concern."""
-    if held_out not in ("rows", "classes"):
-        raise ConfigError(f"objective.options.held_out: expected rows or classes, received {held_out!r}.")
-    return objectives.metric_learning(loss, margin=margin, temperature=temperature)
 
 
 # ---- splits ----------------------------------------------------------------------------------------

@@ -1,5 +1,32 @@
-"""The task."""
+"""The multilabel task."""
 
-from pellucid.tasks.shared.supervised import Multilabel
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.config import Config
+from pellucid.data.preprocess import Preprocess
+from pellucid.tasks.multilabel import scores
+from pellucid.tasks.multilabel.objective import multilabel
+from pellucid.tasks.multilabel.spec import SPEC
+from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.shared.scoring import Measured
+from pellucid.tasks.shared.supervised import Supervised
+from pellucid.train.objective import Objective
+
+
+class Multilabel(Supervised):
+    """Any number of K labels."""
+
+    spec = SPEC
+
+    def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
+        return multilabel(**shared)
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
+        return scores.multilabel(outputs, targets, preprocess)
+
 
 TASK = Multilabel()

@@ -5,6 +5,7 @@ Shapes: B windows, T tokens, P places that are looked at, H features, V vocabula
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,26 +13,37 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ConfigError
-from pellucid.tasks.shared.model_interfaces import scoring
+from pellucid.tasks.shared.model_interfaces import tied_language_model
 from pellucid.tasks.shared.sampled_softmax import chances, chances_of, draw
 from pellucid.train.objective import Measures, Objective, Phase
 
 STRIDE, MEASURED = 2, 8
 """Every so many places one is looked at, in learning and in measuring: its neighbors say nearly the same."""
-RARE = 1e-4
-"""The frequency up to which a word counts in full, where nothing else is asked for."""
 SPECIAL = 5
 """Tokens that are no words: padding, unknown, beginning, end, mask."""
 
 
-def words_ahead(
-    *, reach: int = 20, sampled: int | None = None, rare: float = RARE, counts: Tensor | None = None
+@dataclass(frozen=True)
+class Options:
+    """Options of the task; see `next_words`."""
+
+    window: int = 20
+    num_sampled: int | None = None
+    subsample: float = 1e-4
+
+
+def next_words(
+    *,
+    window: int = Options.window,
+    num_sampled: int | None = Options.num_sampled,
+    subsample: float = Options.subsample,
+    counts: Tensor | None = None,
 ) -> Objective:
     r"""Say at a place which words are among the next ones.
 
     Where the next word alone is asked for, a network learns grammar before anything else; what a passage is
     about, and whether it praises, shows in the words that come soon (Johnson and Zhang 2015, "two-view
-    embedding"; Mikolov et al. 2013). The loss is the mean over the words y of the next `reach` ones of
+    embedding"; Mikolov et al. 2013). The loss is the mean over the words y of the next `window` ones of
 
     $$-\ln \frac{q_y e^{s_y}}{\sum_v q_v e^{s_v}}, \quad q_y \propto \omega_y f_y, \quad
     \omega_y = \min(1, \sqrt{r / f_y}),$$
@@ -39,32 +51,36 @@ def words_ahead(
     in nats, each weighed by $\omega_y$: of words whose frequency f is above r, which come soon everywhere, a
     part is passed over (Mikolov et al., section 2.3). The scores s so tell how many times as likely a word is
     as elsewhere. Batches are (tokens (B, T), targets (B, T)), the tokens that follow, where -100 asks
-    nothing. The model must be one of `interfaces.Scoring`, and see nothing that follows. Measured is the loss
+    nothing. The model must be one of `TiedLanguageModel`, and see nothing that follows. Measured is the loss
     over the whole vocabulary.
 
     Args:
-        reach: words that count as the next ones.
-        sampled: learn from about so many words, drawn anew in every step; see `sampled_cross_entropy`. None:
-            from all.
-        rare: r; words that are rarer count in full.
+        window: words that count as the next ones.
+        num_sampled: learn from about this many words, drawn in every step; see `sampled_cross_entropy`.
+            None: from all.
+        subsample: r; words that are rarer count in full.
         counts: how often each token is there, (V,); None: all words count alike.
 
     Raises:
         ConfigError: an option out of its range.
     """
-    for option, value in (("reach", reach), ("sampled", sampled)):
+    for option, value in (("window", window), ("num_sampled", num_sampled)):
         if value is not None and value < 1:
             raise ConfigError(f"objective.options.{option}: expected 1 or more, received {value}.")
-    if rare <= 0:
-        raise ConfigError(f"objective.options.rare: expected a frequency above 0, received {rare}.")
-    weigh = None if counts is None else importance(counts, rare)
-    pi = None if weigh is None or counts is None or sampled is None else chances(counts * weigh, sampled)
+    if subsample <= 0:
+        raise ConfigError(f"objective.options.subsample: expected a frequency above 0, received {subsample}.")
+    weigh = None if counts is None else importance(counts, subsample)
+    pi = (
+        None
+        if weigh is None or counts is None or num_sampled is None
+        else chances(counts * weigh, num_sampled)
+    )
     prior = None if weigh is None or counts is None else (counts * weigh).clamp(min=1e-3).log()
 
     def bags(model: nn.Module, batch: Any, stride: int, size: int | None) -> tuple[Tensor, Tensor]:
         """The summed losses of the words ahead of every place, (B, P), and their weights."""
         tokens, targets = batch
-        scored = scoring(model)
+        scored = tied_language_model(model)
         hidden = scored.hidden(tokens)[:, ::stride]  # (B, P, H)
         weight, bias = scored.output_weights()
         offset = weight.new_zeros(len(weight)) if prior is None else prior.to(weight.device)  # (V,)
@@ -72,14 +88,14 @@ def words_ahead(
         omega = weight.new_ones(len(weight)) if weigh is None else weigh.to(weight.device)
         told = targets.clamp(min=0)
         weights = omega[told] * (targets >= SPECIAL)  # (B, T)
-        sums = _ahead(F.embedding(told, weight) * weights[..., None], reach, stride)  # (B, P, H)
-        offsets = _ahead((offset[told] * weights)[..., None], reach, stride)[..., 0]  # (B, P)
-        total = _ahead(weights[..., None], reach, stride)[..., 0]  # (B, P)
+        sums = _ahead(F.embedding(told, weight) * weights[..., None], window, stride)  # (B, P, H)
+        offsets = _ahead((offset[told] * weights)[..., None], window, stride)[..., 0]  # (B, P)
+        total = _ahead(weights[..., None], window, stride)[..., 0]  # (B, P)
         own = (hidden.float() * sums).sum(-1) + offsets
         return total * _normalizer(hidden, weight, offset, pi, size) - own, total
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
-        losses, total = bags(model, batch, STRIDE, sampled)
+        losses, total = bags(model, batch, STRIDE, num_sampled)
         return losses.sum() / total.sum().clamp(min=1e-6)
 
     def measure(model: nn.Module, batch: Any) -> Measures:
@@ -89,15 +105,15 @@ def words_ahead(
     return Objective("next_words", (Phase("train", loss),), measure)
 
 
-def importance(counts: Tensor, rare: float) -> Tensor:
-    """Return the weight of every word, (V,): see `words_ahead`; tokens that are no words have none.
+def importance(counts: Tensor, subsample: float) -> Tensor:
+    """Return the weight of every word, (V,): see `next_words`; tokens that are no words have none.
 
     Args:
         counts: how often each is there, (V,).
-        rare: the frequency up to which a word counts in full.
+        subsample: the frequency up to which a word counts in full.
     """
     shares = counts / counts.sum().clamp(min=1)
-    weights = (rare / shares.clamp(min=1e-12)).sqrt().clamp(max=1).float()
+    weights = (subsample / shares.clamp(min=1e-12)).sqrt().clamp(max=1).float()
     weights[:SPECIAL] = 0
     return weights
 
@@ -114,8 +130,8 @@ def _normalizer(
     return (scores + (offset[drawn] - chance[drawn].log())).logsumexp(-1)
 
 
-def _ahead(x: Tensor, reach: int, stride: int) -> Tensor:
-    """Sum x (B, T, C) over every `stride`-th place and the `reach` - 1 places that follow it: (B, P, C)."""
+def _ahead(x: Tensor, window: int, stride: int) -> Tensor:
+    """Sum x (B, T, C) over every `stride`-th place and the `window` - 1 places that follow it: (B, P, C)."""
     sums = F.pad(x.cumsum(1), (0, 0, 1, 0))  # (B, T + 1, C)
     starts = torch.arange(0, x.shape[1], stride, device=x.device)
-    return sums[:, (starts + reach).clamp(max=x.shape[1])] - sums[:, starts]
+    return sums[:, (starts + window).clamp(max=x.shape[1])] - sums[:, starts]

@@ -12,4 +12,5 @@ SPEC = TaskSpec(
     predict_input='"A few words"',
     little_to_learn=True,
     aliases=("words_ahead",),
+    renamed_options={"reach": "window", "rare": "subsample", "sampled": "num_sampled"},
 )

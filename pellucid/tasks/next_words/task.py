@@ -17,13 +17,15 @@ from pellucid.errors import UsageError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
-from pellucid.tasks import objectives
-from pellucid.tasks.language_model.task import LanguageModel, token_counts
-from pellucid.tasks.next_words.objective import RARE, SPECIAL, importance
+from pellucid.tasks.language_model.task import LanguageModel
+from pellucid.tasks.next_words.objective import SPECIAL, Options, importance, next_words
+from pellucid.tasks.next_words.spec import SPEC
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.shared.model_interfaces import scoring
+from pellucid.tasks.shared.model_interfaces import tied_language_model
+from pellucid.tasks.shared.text_task import token_counts
 from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
-from pellucid.tasks.task import Answer, Baselines, build_objective
+from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
@@ -33,20 +35,20 @@ COMMON = 200
 """Words more frequent than this many others are passed over when some are chosen to be shown."""
 
 
-class WordsAhead(LanguageModel):
+class NextWords(LanguageModel):
     """Say which words come soon."""
 
-    name = "next_words"
-    _remedy = "a model such as phrase_lm or lstm_lm"
+    spec = SPEC
+    remedy = "a model such as phrase_lm or lstm_lm"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        counts = token_counts(prepared) if prepared else None
-        return build_objective(objectives.words_ahead, config, counts=counts)
+        options = read_options(Options, config)
+        return next_words(**vars(options), counts=token_counts(prepared) if prepared else None)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """How often each word is there, whatever came before it."""
         counts = token_counts(prepared)
-        weights = importance(counts, prepared.config.objective.options.get("rare", RARE))
+        weights = importance(counts, read_options(Options, prepared.config).subsample)
         logs = (counts * weights).clamp(min=1e-3).log()
         logs = logs - logs.logsumexp(0)
         found = {}
@@ -56,7 +58,7 @@ class WordsAhead(LanguageModel):
                 found[f"{prefix}/loss"] = float(-(there * logs).sum() / there.sum().clamp(min=1e-6))
         return {"unigram": found}
 
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         encoded, words = tokens_of(prepared.preprocess), _words(prepared)
 
         def text(model: nn.Module) -> str:
@@ -65,7 +67,7 @@ class WordsAhead(LanguageModel):
         caption = "For some words those whose vectors are nearest, after every epoch."
         return [Texts(run, text, title="Words it takes for alike, while it learns", caption=caption)]
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         weighed = replace(trained, objective=self.objective(prepared.config, prepared))
         loss = measure(weighed, prepared.batches(split))["loss"]
         metrics = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
@@ -84,7 +86,7 @@ class WordsAhead(LanguageModel):
         """Say which words come soon after texts, those first that are likelier there than elsewhere."""
         if options:
             raise UsageError(f"Telling the words ahead has no options: received {', '.join(options)}.")
-        encoded, model = tokens_of(trained.preprocess), scoring(trained.model)
+        encoded, model = tokens_of(trained.preprocess), tied_language_model(trained.model)
         weight, bias = model.output_weights()
         answers = []
         with evaluating(trained.model):
@@ -106,7 +108,9 @@ def _words(prepared: Prepared) -> list[int]:
 
 def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tuple[str, list[str]]]:
     """The words nearest to each of some, by the vectors that make scores."""
-    vectors = F.normalize(scoring(model).output_weights()[0].detach().float(), dim=1)[SPECIAL:]  # (V - 5, H)
+    vectors = F.normalize(tied_language_model(model).output_weights()[0].detach().float(), dim=1)[
+        SPECIAL:
+    ]  # (V - 5, H)
     close = vectors[torch.tensor(words) - SPECIAL] @ vectors.T
     close[torch.arange(len(words)), torch.tensor(words) - SPECIAL] = -torch.inf
     nearest = close.topk(min(NEAREST, len(vectors) - 1)).indices + SPECIAL
@@ -116,4 +120,4 @@ def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tupl
     ]
 
 
-TASK = WordsAhead()
+TASK = NextWords()

@@ -9,13 +9,13 @@ Shapes: images (N, C, H, W) with pixels in 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.tasks.shared.pca import Restore
 from pellucid.tasks.task import Baselines
 
 STRENGTHS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3)
@@ -23,8 +23,6 @@ STRENGTHS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3)
 STEPS = 60
 STEP_SIZE = 0.25
 """Chambolle proves convergence up to 1/8 and reports that 1/4 works best in practice."""
-
-Restore = Callable[[Tensor], Tensor]
 
 
 def total_variation(spoiled: Tensor, weight: float, steps: int = STEPS) -> Tensor:
@@ -56,26 +54,6 @@ def _divergence(p: Tensor) -> Tensor:
     """Minus the transpose of `_gradient`: (2, N, C, H, W) -> (N, C, H, W)."""
     down, right = p[0, ..., :-1, :], p[1, ..., :, :-1]
     return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
-
-
-def pca(train: Tensor, latent_dim: int) -> Restore:
-    """Fit principal components: the best linear autoencoder there is (Baldi and Hornik 1989).
-
-    Args:
-        train: (N, C, H, W).
-        latent_dim: how many; at most as many as there are images or pixels.
-
-    Returns:
-        images (N, C, H, W) -> their reconstructions.
-    """
-    flat = train.flatten(1).numpy()
-    fitted = PCA(min(latent_dim, *flat.shape), random_state=0).fit(flat)
-
-    def restore(images: Tensor) -> Tensor:
-        numbers = fitted.transform(images.flatten(1).numpy())
-        return torch.from_numpy(fitted.inverse_transform(numbers)).float().view_as(images)
-
-    return restore
 
 
 def best_total_variation(clean: Tensor, spoiled: Tensor, noise: float) -> Restore:

@@ -1,5 +1,32 @@
-"""The task."""
+"""The regression task."""
 
-from pellucid.tasks.shared.supervised import Regression
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.config import Config
+from pellucid.data.preprocess import Preprocess
+from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.regression import scores
+from pellucid.tasks.regression.objective import regression
+from pellucid.tasks.regression.spec import SPEC
+from pellucid.tasks.shared.scoring import Measured
+from pellucid.tasks.shared.supervised import Supervised
+from pellucid.train.objective import Objective
+
+
+class Regression(Supervised):
+    """One amount, or several."""
+
+    spec = SPEC
+
+    def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
+        return regression(**shared)
+
+    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
+        return scores.regression(outputs, targets, preprocess)
+
 
 TASK = Regression()

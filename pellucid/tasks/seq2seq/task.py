@@ -1,54 +1,54 @@
-"""One text from another: translation, and spans cut out of a text.
+"""Translation: write one text after reading another.
 
 Shapes: B texts, S source tokens, T target tokens.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from torch import nn
 
 from pellucid.config import Config
-from pellucid.data.batches import Batches, Rows, rows
+from pellucid.data.batches import rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.tokens import Tokens
-from pellucid.data.text.masking import MaskSpans
-from pellucid.data.text.ragged import Ragged, join
-from pellucid.data.text.text_inputs import BOS, MASK, TextInputs
-from pellucid.data.text.token_rows import StreamRows, stream
-from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
+from pellucid.data.text.ragged import Ragged
+from pellucid.data.text.text_inputs import TextInputs
+from pellucid.errors import ConfigError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.record import Run
-from pellucid.tasks import objectives
-from pellucid.tasks.language_model.task import counted_metrics, measured_batch, with_unlabeled
+from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.seq2seq import translation
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.seq2seq.objective import Options, seq2seq
+from pellucid.tasks.seq2seq.spec import SPEC
+from pellucid.tasks.shared.text_task import (
+    measured_batch,
+    with_perplexity,
+)
 from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
-from pellucid.tasks.span_denoising import spans
-from pellucid.tasks.task import Answer, Baselines, Task, build_objective
+from pellucid.tasks.shared.translate import can_translate, searched, translate
+from pellucid.tasks.task import Answer, Baselines, Task
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
-SHARED = "shared_vocabulary"
-"""The option that says that source and target have one vocabulary."""
-SCORED, SHOWN, FOLLOWED = 2000, 10, 4
-"""Texts that are translated to be scored, are shown, and are translated after every epoch."""
-FILLED, COUNTED = 256, 20_000
-"""Windows whose gaps are filled to be scored, and windows that are counted."""
+SCORED = 2000
+"""Texts translated for BLEU."""
+SHOWN = 10
+"""Translations to show."""
+FOLLOWED = 4
+"""Texts translated after every epoch."""
 
 
 class Seq2Seq(Task):
     """Translate texts."""
 
-    name = "seq2seq"
+    spec = SPEC
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -59,7 +59,7 @@ class Seq2Seq(Task):
                 f"this {dataset.task}.",
                 remedy="--set data.target=COLUMN --set 'data.columns={COLUMN: text}'",
             )
-        shared = bool(config.objective.options.get(SHARED, False))
+        shared = read_options(Options, config).shared_vocabulary
         preprocess = fitted or Preprocess.fit(dataset, text=config.data.text, shared_tokens=shared)
         encoded = {
             name: rows(table, preprocess, config.data.memory) for name, table in dataset.splits.items()
@@ -77,9 +77,8 @@ class Seq2Seq(Task):
         return _outputs(preprocess).vocab_size
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        options = {key: value for key, value in config.objective.options.items() if key != SHARED}
-        section = config.objective.model_copy(update={"options": options})
-        return _objective(objectives.seq2seq, config.model_copy(update={"objective": section}), self.name)
+        read_options(Options, config)
+        return seq2seq(config.objective.label_smoothing)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """The source as it is, and each word by its likeliest translation."""
@@ -96,12 +95,12 @@ class Seq2Seq(Task):
                     found[name][f"{prefix}/bleu"] = _bleu(prepared, translations, references)[0]
         return found
 
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         outputs = _outputs(prepared.preprocess)
         sources, texts, references = _sample(prepared, prepared.validation, FOLLOWED)
 
         def text(model: nn.Module) -> str:
-            said = [outputs.decode(tokens) for tokens, _ in translation.translate(model, sources, beams=1)]
+            said = [outputs.decode(tokens) for tokens, _ in translate(model, sources, beams=1)]
             parts = zip(texts, said, references, strict=True)
             return "\n\n".join(
                 f"{source}\n-> {words}\n   ({reference})" for source, words, reference in parts
@@ -110,14 +109,14 @@ class Seq2Seq(Task):
         caption = "The same texts, translated word by word without a search after every epoch."
         return [Texts(run, text, title="Translations while it learns", caption=caption)]
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
-        metrics = _with_perplexity(measure(trained, prepared.batches(split)))
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
+        metrics = with_perplexity(measure(trained, prepared.batches(split)))
         summary = {"rows": len(prepared.rows[split]), "task": self.name}
-        if not translation.can_translate(trained.model):
+        if not can_translate(trained.model):
             return Outcome(metrics, summary)
         inputs, outputs = tokens_of(trained.preprocess), _outputs(trained.preprocess)
         sources, texts, references = _sample(prepared, split)
-        found = [tokens for tokens, _ in translation.translate(trained.model, sources)]
+        found = [tokens for tokens, _ in translate(trained.model, sources)]
         said = [outputs.decode(tokens) for tokens in found]
         metrics["bleu"], signature = _bleu(prepared, said, references)
         summary |= {"translated": len(said), "bleu": signature}
@@ -142,111 +141,7 @@ class Seq2Seq(Task):
         return Written(
             [
                 {"prompt": text, "prediction": outputs.decode(tokens), "score": score}
-                for text, (tokens, score) in zip(texts, _searched(trained, sources, options), strict=True)
-            ]
-        )
-
-
-class SpanDenoising(Task):
-    """Write the spans that were cut out of a text (T5, Raffel et al. 2020)."""
-
-    name = "span_denoising"
-    labelled: ClassVar[bool] = False
-
-    def prepare(
-        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
-    ) -> Prepared:
-        dataset, window = with_unlabeled(dataset), config.data.text.max_seq_len
-        gaps = spans.gaps_of(window)
-        preprocess = fitted
-        if preprocess is None:
-            preprocess = Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
-            preprocess = replace(preprocess, encoded=tokens_of(preprocess).with_gaps(gaps))
-        encoded = tokens_of(preprocess)
-        streams: dict[str, Rows] = {
-            # EOS ends what is written, so texts are kept apart by BOS
-            name: StreamRows(stream(encoded.column(table), BOS), window)
-            for name, table in dataset.splits.items()
-        }
-        return Prepared(
-            config,
-            dataset,
-            preprocess,
-            streams,
-            "in memory, as tokens",
-            corrupt=MaskSpans(encoded.vocab_size - gaps, gaps, spans.SHARE, spans.LENGTH),
-            eval_batch=measured_batch(config, encoded.vocab_size),
-        )
-
-    def num_outputs(self, preprocess: Preprocess) -> int:
-        return tokens_of(preprocess).vocab_size
-
-    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        return _objective(objectives.seq2seq, config, self.name)
-
-    def baselines(self, prepared: Prepared) -> Baselines:
-        """Count tokens, and tokens after each other; neither sees what stands after a gap."""
-        first_gap = _first_gap(prepared.preprocess)
-        learned, contexts = spans.counted(prepared.training_batches(), first_gap, COUNTED)
-        held_out = {
-            prefix: (
-                spans.counted(prepared.batches(split), first_gap, len(prepared.rows[split])),
-                _to_fill(prepared, split),
-            )
-            for split, prefix in EVALUATED.items()
-            if split in prepared.rows
-        }
-        found: Baselines = {}
-        for levels, name in enumerate(spans.COUNTING):
-            seen = contexts[:levels]
-            model, found[name] = ngrams.NGrams(learned, seen, first_gap + 1), {}
-            for prefix, ((wanted, before), (given, truths)) in held_out.items():
-                found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
-                said = spans.filled_by_counting(learned, seen, given, first_gap)
-                found[name][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
-        return found
-
-    def callbacks(self, run: Run, prepared: Prepared, judge: Trained | None) -> list[Callback]:
-        encoded, first_gap = tokens_of(prepared.preprocess), _first_gap(prepared.preprocess)
-        source, target = (part[0].tolist() for part in next(iter(prepared.batches(prepared.validation))))
-        source = [token for token in source if token]
-
-        def text(model: nn.Module) -> str:
-            said = translation.translate(model, join([source], 2**32), beams=1)[0][0]
-            return encoded.decode(spans.filled(source, spans.parse(said, first_gap), first_gap))
-
-        truth = encoded.decode(spans.filled(source, spans.parse(target, first_gap), first_gap))
-        caption = f"The same text with its gaps filled after every epoch. It was: {truth}"
-        return [Texts(run, text, title="What it fills in while it learns", caption=caption)]
-
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
-        metrics = _with_perplexity(measure(trained, prepared.batches(split)))
-        summary = {"rows": len(prepared.rows[split]), "task": self.name}
-        if not translation.can_translate(trained.model):
-            return Outcome(metrics, summary)
-        encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
-        given, wanted = _to_fill(prepared, split)
-        said = [tokens for tokens, _ in translation.translate(trained.model, join(given, 2**32), beams=1)]
-        metrics["exact_fill"], gaps = spans.exact_fill(said, wanted, first_gap)
-        blocks = [spans.examples(encoded, given[:SHOWN], said[:SHOWN], wanted[:SHOWN])]
-        return Outcome(metrics, {**summary, "gaps": gaps}, blocks=blocks)
-
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Fill the gaps of texts, written [MASK]; options are `beams` and `length_penalty`."""
-        encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
-        texts = asked(trained.preprocess, inputs)
-        sources = [_marked(encoded, text, first_gap) for text in texts]
-        found = _searched(trained, join(sources, 2**32), options)
-        return Written(
-            [
-                {
-                    "prompt": text,
-                    "prediction": encoded.decode(
-                        spans.filled(source, spans.parse(tokens, first_gap), first_gap)
-                    ),
-                    "score": score,
-                }
-                for text, source, (tokens, score) in zip(texts, sources, found, strict=True)
+                for text, (tokens, score) in zip(texts, searched(trained, sources, options), strict=True)
             ]
         )
 
@@ -254,18 +149,9 @@ class SpanDenoising(Task):
 # ---- settings ----------------------------------------------------------------------------------
 
 
-def _objective(function: Any, config: Config, name: str) -> Objective:
-    return build_objective(function, config, label_smoothing=config.objective.label_smoothing, name=name)
-
-
 def _outputs(preprocess: Preprocess) -> TextInputs:
     assert isinstance(preprocess.target, Tokens)
     return preprocess.target.tokens
-
-
-def _first_gap(preprocess: Preprocess) -> int:
-    encoded = tokens_of(preprocess)
-    return encoded.vocab_size - spans.gaps_of(encoded.max_seq_len)
 
 
 # ---- texts -------------------------------------------------------------------------------------
@@ -283,48 +169,6 @@ def _sample(prepared: Prepared, split: str, most: int = SCORED) -> tuple[Ragged,
 
 def _bleu(prepared: Prepared, translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     return translation.bleu(translations, references, prepared.config.data.text.lowercase)
-
-
-def _searched(trained: Trained, sources: Ragged, options: dict[str, Any]) -> list[tuple[list[int], float]]:
-    if not translation.can_translate(trained.model):
-        raise ModelError(
-            "This model cannot be searched for a text: it needs `encode`, `decode`, `new_cache()`."
-        )
-    known = ("beams", "length_penalty")
-    for option in options:
-        if option not in known:
-            raise UnknownNameError("option of the search", option, known)
-    try:
-        return translation.translate(trained.model, sources, **options)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _marked(encoded: TextInputs, text: str, first_gap: int) -> list[int]:
-    """A text as tokens, with its [MASK] numbered as gaps."""
-    ids = encoded.encode([text], masks=True).ids.astype(np.int64)
-    places = np.flatnonzero(ids == MASK)
-    most = encoded.vocab_size - first_gap
-    if not 1 <= len(places) <= most or len(ids) > encoded.max_seq_len:
-        raise UsageError(
-            f"Expected a text of at most {encoded.max_seq_len} tokens with 1 to {most} gaps, each written "
-            f"[MASK]; received {len(ids):,} tokens with {len(places)}: {text!r:.60}."
-        )
-    ids[places] = first_gap + np.arange(len(places))
-    return ids.tolist()
-
-
-def _to_fill(prepared: Prepared, split: str) -> tuple[list[list[int]], list[list[int]]]:
-    """The first texts of a split with gaps, and what stood in them; always the same."""
-    batches = Batches(prepared.rows[split], FILLED, augment=prepared.corrupt, limit=FILLED)
-    given, wanted = (
-        [[token for token in row if token] for row in part.tolist()] for part in next(iter(batches))
-    )
-    return given, wanted
-
-
-def _with_perplexity(metrics: dict[str, float]) -> dict[str, float]:
-    return {**metrics, "perplexity": math.exp(min(metrics["loss"], 700.0))}
 
 
 TASK = Seq2Seq()

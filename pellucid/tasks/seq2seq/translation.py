@@ -10,55 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from pellucid.data.batches import Batches
 from pellucid.data.text.ragged import Ragged, join, spans
-from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
-from pellucid.data.text.token_rows import RaggedRows
-from pellucid.models import generation
+from pellucid.data.text.text_inputs import BOS, TextInputs
 from pellucid.nn import explicit_attention
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared.image_task import device_of
 
-BATCH = 64
 ROUNDS = 5
 """Of the algorithm that finds which words translate which."""
 NULL = 0
 """The word that words without a source come from; it stands in the place of padding."""
-
-
-def can_translate(model: nn.Module) -> bool:
-    """Whether a model can be searched for the likeliest target."""
-    return all(hasattr(model, name) for name in ("encode", "decode", "new_cache", "max_target_len"))
-
-
-def translate(
-    model: Any, sources: Ragged, *, beams: int = 4, length_penalty: float = 0.6
-) -> list[tuple[list[int], float]]:
-    """Find the likeliest target of every source.
-
-    Args:
-        model: an encoder-decoder.
-        sources: N rows of tokens.
-        beams: beginnings that are kept; 1 is greedy.
-        length_penalty: see `pellucid.models.generation.beam_search`.
-
-    Returns:
-        N pairs of the target's tokens, without BOS and EOS, and its score.
-    """
-    device = device_of(model)
-    found: list[tuple[list[int], float]] = [([], 0.0)] * sources.rows
-    for inputs, rows in Batches(RaggedRows(sources, torch.arange(sources.rows)), BATCH):
-        limit = 2 * inputs.shape[1] + 10  # a target that is longer has gone wrong
-        best = generation.beam_search(
-            model, inputs.to(device), beams=beams, max_new_tokens=limit, length_penalty=length_penalty
-        )
-        for row, tokens, score in zip(
-            rows.tolist(), best.tokens[:, 0].tolist(), best.scores[:, 0].tolist(), strict=True
-        ):
-            found[row] = [token for token in tokens if token not in (0, EOS)], score
-    return found
 
 
 def bleu(translations: Sequence[str], references: Sequence[str], lowercase: bool) -> tuple[float, str]:

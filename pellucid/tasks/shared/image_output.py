@@ -15,7 +15,7 @@ from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
 from pellucid.tasks.shared.image_grid import grid
-from pellucid.tasks.shared.model_interfaces import adversaries
+from pellucid.tasks.shared.model_interfaces import gan_model
 
 BATCH = 256
 
@@ -87,7 +87,7 @@ def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None =
             remedy="pellucid predict RUN 16 --set folder=images",
         )
     count = int(inputs)
-    players = adversaries(model)
+    players = gan_model(model)
     noise = torch.randn(count, players.latent_dim, generator=torch.Generator().manual_seed(seed))
     labels = (torch.arange(count) % classes,) if players.conditional else ()
     with evaluating(model):

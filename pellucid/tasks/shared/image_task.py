@@ -14,9 +14,8 @@ from pellucid.data.batches import MemoryRows, Rows, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
-from pellucid.tasks import objectives
 from pellucid.tasks.prepared import Prepared, sample
-from pellucid.tasks.task import Task, build_objective
+from pellucid.tasks.task import Task
 from pellucid.train.objective import Objective
 
 SEED = 0
@@ -26,7 +25,6 @@ SEED = 0
 class ImageTask(Task):
     """Base: batches are (images in 0..1, classes where there are any)."""
 
-    name: ClassVar[Any]
     labelled: ClassVar[bool] = False
 
     def prepare(
@@ -61,9 +59,6 @@ class ImageTask(Task):
             "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
             augment or None,
         )
-
-    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        return build_objective(objectives.BUILDERS[self.name], config)
 
 
 def _encoded(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError
 
 
-class Adversaries(Protocol):
+class GANModel(Protocol):
     """Two networks that learn from each other.
 
     Attributes:
@@ -26,7 +26,7 @@ class Adversaries(Protocol):
     conditional: bool
 
 
-class Scoring(Protocol):
+class TiedLanguageModel(Protocol):
     """A language model whose last layer is linear."""
 
     def hidden(self, tokens: Tensor, /) -> Tensor:
@@ -39,7 +39,7 @@ class Scoring(Protocol):
 
 
 @runtime_checkable
-class Counting(Protocol):
+class CountsData(Protocol):
     """A model of which a part is counted rather than learned."""
 
     def count_batches(self, batches: Iterable[tuple[Tensor, Tensor]], /) -> None:
@@ -77,7 +77,7 @@ class Variational(Autoencoding, Protocol):
         ...
 
 
-def adversaries(model: nn.Module) -> Adversaries:
+def gan_model(model: nn.Module) -> GANModel:
     """Take a model for two networks that learn from each other.
 
     Raises:
@@ -89,22 +89,22 @@ def adversaries(model: nn.Module) -> Adversaries:
         ("generator", "discriminator", "latent_dim", "conditional"),
         "dcgan",
     )
-    return cast(Adversaries, model)
+    return cast(GANModel, model)
 
 
-def scores(model: nn.Module) -> bool:
-    """Whether a model is one of `Scoring`."""
+def is_tied_language_model(model: nn.Module) -> bool:
+    """Whether a model is one of `TiedLanguageModel`."""
     return hasattr(model, "hidden") and hasattr(model, "output_weights")
 
 
-def scoring(model: nn.Module) -> Scoring:
+def tied_language_model(model: nn.Module) -> TiedLanguageModel:
     """Take a model for a language model whose last layer is linear.
 
     Raises:
         ModelError: it is something else.
     """
     _check(model, "a language model that scores some of its tokens", ("hidden", "output_weights"), "lstm_lm")
-    return cast(Scoring, model)
+    return cast(TiedLanguageModel, model)
 
 
 def autoencoding(model: nn.Module) -> Autoencoding:

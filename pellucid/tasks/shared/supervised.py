@@ -1,16 +1,14 @@
-"""Predicting a target: classes, several labels, or amounts."""
+"""What the tasks that predict a target share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
+from typing import Any, Literal, cast
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, rows
@@ -18,19 +16,23 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError, PellucidError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.tasks import objectives
+from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared import attribution, scoring
-from pellucid.tasks.task import Baselines, Task, build_objective
+from pellucid.tasks.task import Baselines, Task
 from pellucid.train.baseline import baselines
 from pellucid.train.catalogue import lookup
 from pellucid.train.losses import LOSSES
 from pellucid.train.objective import Objective
 
+Kind = Literal["classification", "multilabel", "regression"]
+
 EVAL_TOKENS_BATCH = 256
-"""Texts in a batch that is measured: they may be long."""
-TRAIN_SAMPLE, EVAL_SAMPLE = 60_000, 25_000
-"""Most rows that the linear model is fitted on, and measured on."""
+"""Texts in a batch that is measured; they may be long."""
+TRAIN_SAMPLE = 60_000
+"""Most rows that the linear model is fitted on."""
+EVAL_SAMPLE = 25_000
+"""Most rows that the linear model is measured on."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,6 @@ class Prediction:
 class Supervised(Task):
     """What the three tasks with a target share."""
 
-    kind: ClassVar[Literal["classification", "multilabel", "regression"]]
-
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
@@ -106,11 +106,12 @@ class Supervised(Task):
         )
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        read_options(NoOptions, config)
         self._check_loss(config)
-        return build_objective(objectives.BUILDERS[self.name], config, **self._options(config, prepared))
+        return self._objective(config, prepared, **config.objective.model_dump(include={"loss", "l1", "l2"}))
 
-    def _options(self, config: Config, prepared: Prepared | None) -> dict[str, Any]:
-        return config.objective.model_dump(include={"loss", "l1", "l2"})
+    def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
+        raise NotImplementedError
 
     def _check_loss(self, config: Config) -> None:
         """Refuse a loss made for another task, such as a squared error between logits and class ids."""
@@ -158,12 +159,12 @@ class Supervised(Task):
             for split, prefix in EVALUATED.items()
             if split in sources
         }
-        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, self.kind)
+        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, cast(Kind, self.name))
         target = prepared.preprocess.target
         unit = target.unit if target is not None else None
         return {name: in_own_units(values, unit) for name, values in found.items()}
 
-    def evaluate(self, trained: Trained, prepared: Prepared, split: str, judge: Trained | None) -> Outcome:
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         table = prepared.dataset.splits[split]
         outputs, targets = forward(trained, prepared.batches(split))
         preprocess = trained.preprocess
@@ -191,40 +192,6 @@ class Supervised(Task):
         return Prediction(trained.preprocess.untarget(outputs).numpy(), ())
 
 
-class Classification(Supervised):
-    """One class out of K."""
-
-    name = kind = "classification"
-
-    def _options(self, config: Config, prepared: Prepared | None) -> dict[str, Any]:
-        options = super()._options(config, prepared)
-        options["label_smoothing"] = config.objective.label_smoothing
-        if config.objective.class_weights and prepared is not None:
-            options["class_weights"] = _class_weights(prepared)
-        return options
-
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
-        return scoring.classification(outputs, targets, preprocess)
-
-
-class Multilabel(Supervised):
-    """Any number of K labels."""
-
-    name = kind = "multilabel"
-
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
-        return scoring.multilabel(outputs, targets, preprocess)
-
-
-class Regression(Supervised):
-    """One amount, or several."""
-
-    name = kind = "regression"
-
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
-        return scoring.regression(outputs, targets, preprocess)
-
-
 def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:
     """Return what turns at most so many rows of texts into counts of words, and targets."""
     preprocess = Preprocess.fit(dataset)
@@ -247,13 +214,6 @@ class _Stored(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.outputs
-
-
-def _class_weights(prepared: Prepared) -> Tensor:
-    counts = torch.zeros(prepared.preprocess.num_outputs)
-    for _, targets in Batches(prepared.rows["train"], 4096):
-        counts += torch.bincount(targets, minlength=len(counts))
-    return counts.sum() / (len(counts) * counts.clamp(min=1))
 
 
 def in_own_units(values: Mapping[str, float], unit: float | None) -> dict[str, float]:

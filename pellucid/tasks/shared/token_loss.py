@@ -19,7 +19,7 @@ from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.token_rows import IGNORED
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
-from pellucid.tasks.language_model.objective import logits_at
+from pellucid.tasks.shared.token_objective import logits_at
 from pellucid.train.execution import execution_mode
 
 PASSAGE = 120

@@ -1,5 +1,184 @@
-"""The task."""
+"""Span denoising: predict the spans removed from a text (T5, Raffel et al. 2020).
 
-from pellucid.tasks.seq2seq.task import SpanDenoising
+Shapes: B texts, S source tokens, T target tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from pellucid.config import Config
+from pellucid.data.batches import Batches, Rows
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.text.masking import MaskSpans
+from pellucid.data.text.ragged import join
+from pellucid.data.text.text_inputs import BOS, MASK, TextInputs
+from pellucid.data.text.token_rows import StreamRows, stream
+from pellucid.errors import UsageError
+from pellucid.evaluation import Outcome, Trained, measure
+from pellucid.record import Run
+from pellucid.tasks.options import NoOptions, read_options
+from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared.text_task import (
+    counted_metrics,
+    measured_batch,
+    with_perplexity,
+    with_unlabeled,
+)
+from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.shared.translate import can_translate, searched, translate
+from pellucid.tasks.span_denoising import spans
+from pellucid.tasks.span_denoising.objective import span_denoising
+from pellucid.tasks.span_denoising.spec import SPEC
+from pellucid.tasks.task import Answer, Baselines, Task
+from pellucid.train.callbacks import Callback
+from pellucid.train.objective import Objective
+
+FILLED = 256
+"""Windows whose spans are filled, to be scored."""
+COUNTED = 20_000
+"""Windows whose tokens are counted for the baselines."""
+SHOWN = 10
+"""Texts to show."""
+
+
+class SpanDenoising(Task):
+    """Write the spans that were cut out of a text (T5, Raffel et al. 2020)."""
+
+    spec = SPEC
+    labelled: ClassVar[bool] = False
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        dataset, window = with_unlabeled(dataset), config.data.text.max_seq_len
+        gaps = spans.gaps_of(window)
+        preprocess = fitted
+        if preprocess is None:
+            preprocess = Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
+            preprocess = replace(preprocess, encoded=tokens_of(preprocess).with_gaps(gaps))
+        encoded = tokens_of(preprocess)
+        streams: dict[str, Rows] = {
+            # EOS ends what is written, so texts are kept apart by BOS
+            name: StreamRows(stream(encoded.column(table), BOS), window)
+            for name, table in dataset.splits.items()
+        }
+        return Prepared(
+            config,
+            dataset,
+            preprocess,
+            streams,
+            "in memory, as tokens",
+            corrupt=MaskSpans(encoded.vocab_size - gaps, gaps, spans.SHARE, spans.LENGTH),
+            eval_batch=measured_batch(config, encoded.vocab_size),
+        )
+
+    def num_outputs(self, preprocess: Preprocess) -> int:
+        return tokens_of(preprocess).vocab_size
+
+    def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
+        read_options(NoOptions, config)
+        return span_denoising(config.objective.label_smoothing)
+
+    def baselines(self, prepared: Prepared) -> Baselines:
+        """Count tokens, and tokens after each other; neither sees what stands after a gap."""
+        first_gap = _first_gap(prepared.preprocess)
+        learned, contexts = spans.counted(prepared.training_batches(), first_gap, COUNTED)
+        held_out = {
+            prefix: (
+                spans.counted(prepared.batches(split), first_gap, len(prepared.rows[split])),
+                _to_fill(prepared, split),
+            )
+            for split, prefix in EVALUATED.items()
+            if split in prepared.rows
+        }
+        found: Baselines = {}
+        for levels, name in enumerate(spans.COUNTING):
+            seen = contexts[:levels]
+            model, found[name] = ngrams.NGrams(learned, seen, first_gap + 1), {}
+            for prefix, ((wanted, before), (given, truths)) in held_out.items():
+                found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
+                said = spans.filled_by_counting(learned, seen, given, first_gap)
+                found[name][f"{prefix}/exact_fill"] = spans.exact_fill(said, truths, first_gap)[0]
+        return found
+
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
+        encoded, first_gap = tokens_of(prepared.preprocess), _first_gap(prepared.preprocess)
+        source, target = (part[0].tolist() for part in next(iter(prepared.batches(prepared.validation))))
+        source = [token for token in source if token]
+
+        def text(model: nn.Module) -> str:
+            said = translate(model, join([source], 2**32), beams=1)[0][0]
+            return encoded.decode(spans.filled(source, spans.parse(said, first_gap), first_gap))
+
+        truth = encoded.decode(spans.filled(source, spans.parse(target, first_gap), first_gap))
+        caption = f"The same text with its gaps filled after every epoch. It was: {truth}"
+        return [Texts(run, text, title="What it fills in while it learns", caption=caption)]
+
+    def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
+        metrics = with_perplexity(measure(trained, prepared.batches(split)))
+        summary = {"rows": len(prepared.rows[split]), "task": self.name}
+        if not can_translate(trained.model):
+            return Outcome(metrics, summary)
+        encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
+        given, wanted = _to_fill(prepared, split)
+        said = [tokens for tokens, _ in translate(trained.model, join(given, 2**32), beams=1)]
+        metrics["exact_fill"], gaps = spans.exact_fill(said, wanted, first_gap)
+        blocks = [spans.examples(encoded, given[:SHOWN], said[:SHOWN], wanted[:SHOWN])]
+        return Outcome(metrics, {**summary, "gaps": gaps}, blocks=blocks)
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
+        """Fill the gaps of texts, written [MASK]; options are `beams` and `length_penalty`."""
+        encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
+        texts = asked(trained.preprocess, inputs)
+        sources = [_marked(encoded, text, first_gap) for text in texts]
+        found = searched(trained, join(sources, 2**32), options)
+        return Written(
+            [
+                {
+                    "prompt": text,
+                    "prediction": encoded.decode(
+                        spans.filled(source, spans.parse(tokens, first_gap), first_gap)
+                    ),
+                    "score": score,
+                }
+                for text, source, (tokens, score) in zip(texts, sources, found, strict=True)
+            ]
+        )
+
+
+def _first_gap(preprocess: Preprocess) -> int:
+    encoded = tokens_of(preprocess)
+    return encoded.vocab_size - spans.gaps_of(encoded.max_seq_len)
+
+
+def _marked(encoded: TextInputs, text: str, first_gap: int) -> list[int]:
+    """A text as tokens, with its [MASK] numbered as gaps."""
+    ids = encoded.encode([text], masks=True).ids.astype(np.int64)
+    places = np.flatnonzero(ids == MASK)
+    most = encoded.vocab_size - first_gap
+    if not 1 <= len(places) <= most or len(ids) > encoded.max_seq_len:
+        raise UsageError(
+            f"Expected a text of at most {encoded.max_seq_len} tokens with 1 to {most} gaps, each written "
+            f"[MASK]; received {len(ids):,} tokens with {len(places)}: {text!r:.60}."
+        )
+    ids[places] = first_gap + np.arange(len(places))
+    return ids.tolist()
+
+
+def _to_fill(prepared: Prepared, split: str) -> tuple[list[list[int]], list[list[int]]]:
+    """The first texts of a split with gaps, and what stood in them; always the same."""
+    batches = Batches(prepared.rows[split], FILLED, augment=prepared.corrupt, limit=FILLED)
+    given, wanted = (
+        [[token for token in row if token] for row in part.tolist()] for part in next(iter(batches))
+    )
+    return given, wanted
+
 
 TASK = SpanDenoising()

@@ -1,0 +1,57 @@
+"""Options of a task, read once from `objective.options` into its dataclass.
+
+A task with options declares a frozen dataclass, by convention `Options` in its `objective.py`; the fields say
+which options there are, of which type, and what they are by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pellucid.config import Config
+from pellucid.errors import ConfigError, UnknownNameError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a task without options of its own."""
+
+
+def read_options(cls: type[T], config: Config) -> T:
+    """Read `objective.options` of a config.
+
+    Args:
+        cls: the dataclass of the task's options.
+        config: its section `objective` is read.
+
+    Raises:
+        UnknownNameError: the task has no such option.
+        ConfigError: a value is not of the type of its option; says what was expected.
+    """
+    return options_from(cls, config.objective.options, config.objective.name)
+
+
+def options_from(cls: type[T], values: Mapping[str, Any], task: str) -> T:
+    """Make a dataclass of options from values by name; see `read_options`."""
+    known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
+    for option in values:
+        if option not in known:
+            raise UnknownNameError(f"option of the objective {task!r}", option, known)
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        raise ConfigError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _explain(item: Any) -> str:
+    name, value = item["loc"][0], item["input"]
+    if item["type"] == "literal_error":
+        expected = item["ctx"]["expected"].replace("'", "").replace(", ", " or ")
+        return f"objective.options.{name}: expected {expected}, received {value!r}."
+    return f"objective.options.{name}: {item['msg']}; received {value!r}."

@@ -1,0 +1,52 @@
+"""Principal components: the best linear autoencoder.
+
+Shapes: images (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torch.nn import functional as F
+from pellucid.tasks.task import Baselines
+import inspect
+from pellucid.config import Config
+from pellucid import models
+
+Restore = Callable[[Tensor], Tensor]
+
+
+def fit(train: Tensor, latent_dim: int) -> Restore:
+    """Fit principal components: the best linear autoencoder there is (Baldi and Hornik 1989).
+
+    Args:
+        train: (N, C, H, W).
+        latent_dim: how many; at most as many as there are images or pixels.
+
+    Returns:
+        images (N, C, H, W) -> their reconstructions.
+    """
+    flat = train.flatten(1).numpy()
+    fitted = PCA(min(latent_dim, *flat.shape), random_state=0).fit(flat)
+
+    def restore(images: Tensor) -> Tensor:
+        numbers = fitted.transform(images.flatten(1).numpy())
+        return torch.from_numpy(fitted.inverse_transform(numbers)).float().view_as(images)
+
+    return restore
+
+
+def latent_dim(config: Config) -> int | None:
+    """Return how many numbers a model encodes an image in; None if it has no such vector.
+
+    It is the option `latent_dim` of the config, or the default of the model's builder.
+    """
+    name = config.model.name
+    if name not in models.BUILDERS and ":" not in name:
+        return None
+    parameters = inspect.signature(models.find(name)).parameters
+    if "latent_dim" not in parameters or "num_codes" in parameters:  # a codebook has no single vector
+        return None
+    return config.model.options.get("latent_dim", parameters["latent_dim"].default)

@@ -1,0 +1,139 @@
+"""Models of text that learn without labels: what comes next, and what stood in a gap.
+
+Shapes: B windows, T tokens, V vocabulary. Texts are read as one stream, each ended by EOS, in windows of
+`data.text.max_seq_len` tokens; so the first tokens of a window are predicted from few others.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from pellucid.config import Config, TextConfig
+from pellucid.data.batches import Augment, Batches, Rows
+from pellucid.data.compute import pc
+from pellucid.data.dataset import UNLABELED, Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.text.masking import MaskTokens
+from pellucid.data.text.text_inputs import EOS, MASK, TextInputs
+from pellucid.data.text.token_rows import StreamRows, stream
+from pellucid.errors import ModelError, UsageError
+from pellucid.evaluation import Outcome, Trained
+from pellucid.nn.modes import evaluating
+from pellucid.record import Run
+from pellucid.tasks.masked_language_model import fill_mask
+from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared
+from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared.texts import Sampling, Texts, Written, asked, can_write, tokens_of, write
+from pellucid.tasks.shared.token_loss import PASSAGE, Losses
+from pellucid.tasks.task import Answer, Baselines, Task
+from pellucid.train.callbacks import Callback
+from pellucid.train.objective import Objective
+
+LOGITS = 2**25
+"""Most numbers in the logits of a batch that is measured: 128 MiB."""
+
+
+class TextTask(Task):
+    """What the two tasks share: a stream of tokens, read in windows."""
+
+    labelled = False
+
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        dataset = with_unlabeled(dataset)
+        preprocess = fitted or Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
+        encoded = tokens_of(preprocess)
+        window = config.data.text.max_seq_len
+        rows: dict[str, Rows] = {
+            name: StreamRows(stream(encoded.column(table), EOS), window)
+            for name, table in dataset.splits.items()
+        }
+        sizes = ", ".join(f"{name} {len(stream_tokens(part)):,}" for name, part in rows.items())
+        return Prepared(
+            config,
+            dataset,
+            preprocess,
+            rows,
+            f"in memory, tokens: {sizes}",
+            corrupt=self._corrupt(encoded, config.data.text),
+            eval_batch=measured_batch(config, encoded.vocab_size),
+        )
+
+    def _corrupt(self, encoded: TextInputs, text: TextConfig) -> Augment | None:
+        return None
+
+    def num_outputs(self, preprocess: Preprocess) -> int:
+        return tokens_of(preprocess).vocab_size
+
+    def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
+        inputs, _ = next(iter(Batches(prepared.rows["train"], 2)))
+        expected = (*inputs.shape, self.num_outputs(prepared.preprocess))
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        with evaluating(model):
+            try:
+                logits = model(inputs.to(device))
+            except Exception as error:
+                shape = tuple(inputs.shape)
+                raise ModelError(
+                    f"The model cannot read tokens of shape {shape}: {error}", remedy=self.remedy
+                ) from error
+            if tuple(logits.shape) != expected:
+                raise ModelError(
+                    f"Expected logits of shape {expected}, one for every token at every place; "
+                    f"received {tuple(logits.shape)}.",
+                    remedy=self.remedy,
+                )
+            self._check_reading(model, inputs.to(device), logits)
+            objective.phases[0].loss(model, (inputs.to(device), inputs.to(device)))
+
+    remedy: ClassVar[str]
+    """What to try where the model does not fit."""
+
+    def _check_reading(self, model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
+        """Refuse a model that sees what it must not."""
+
+    def _summary(self, prepared: Prepared, split: str, losses: Losses) -> dict[str, Any]:
+        return {"rows": len(prepared.rows[split]), "task": self.name, "tokens": losses.count}
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+def with_unlabeled(dataset: Dataset) -> Dataset:
+    """Read texts without labels along with the training texts, where the source has some."""
+    extra = dataset.splits.get(UNLABELED)
+    if extra is None:
+        return dataset
+    splits = {name: table for name, table in dataset.splits.items() if name != UNLABELED}
+    splits["train"] = pa.concat_tables([splits["train"], extra])
+    return dataset.with_splits(splits, f"train: {len(extra):,} texts without labels are read, too")
+
+
+def measured_batch(config: Config, vocab_size: int) -> int:
+    """Windows in a batch that is measured, so that its logits fit in memory."""
+    return min(EVAL_BATCH, max(1, LOGITS // (config.data.text.max_seq_len * vocab_size)))
+
+
+def stream_tokens(rows: Rows) -> np.ndarray:
+    assert isinstance(rows, StreamRows)
+    return rows.tokens
+
+
+def token_counts(prepared: Prepared, split: str = "train") -> Tensor:
+    """How often each token is there in a split, (V,)."""
+    vocab_size = tokens_of(prepared.preprocess).vocab_size
+    return torch.from_numpy(np.bincount(stream_tokens(prepared.rows[split]), minlength=vocab_size))
+
+
+def counted_metrics(prefix: str, logs: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """The metrics of counting on a split, from what `NGrams.score` says."""
+    return {f"{prefix}/loss": float(-logs.mean()), f"{prefix}/accuracy": float(right.mean())}
+
+
+def with_perplexity(metrics: dict[str, float]) -> dict[str, float]:
+    return {**metrics, "perplexity": math.exp(min(metrics["loss"], 700.0))}
