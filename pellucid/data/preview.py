@@ -26,6 +26,11 @@ def picture(table: pa.Table, column: Column, row: int) -> bytes | None:
     return out.getvalue()
 
 
+def is_drawable(column: Column) -> bool:
+    """Whether a column is shown as pictures rather than as text."""
+    return kinds.find(column.kind).picture is not None
+
+
 def line(table: pa.Table, columns: tuple[Column, ...], row: int) -> str:
     """Return a row as `name=value, ...`, or as its text where that is all there is; shortened."""
     found = [(column, kinds.find(column.kind)) for column in columns]

@@ -23,6 +23,8 @@ NAMES = (
     "read-a-report",
     "own-loop",
     "add-a-model",
+    "add-a-column-kind",
+    "add-a-target",
 )
 
 

@@ -55,7 +55,7 @@ def worth_seeing(columns: dict[str, np.ndarray], classes: bool) -> np.ndarray:
 
 def shown(chosen: dict[str, np.ndarray], table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:
     """Add to each chosen row its picture or its text."""
-    pictured = next((column for column in columns if column.kind in ("image", "tensor")), None)
+    pictured = next(filter(preview.is_drawable, columns), None)
     images = [preview.picture(table, pictured, int(row)) if pictured else None for row in chosen["row"]]
     texts = [
         None if image else preview.line(table, columns, int(row))
