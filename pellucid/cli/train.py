@@ -16,6 +16,7 @@ from pellucid.errors import INTERRUPTED, TERMINATED, ResumeError
 
 if TYPE_CHECKING:
     from pellucid.config import Config
+    from pellucid.data.dataset import Dataset
     from pellucid.record import Run
     from pellucid.study import Study
 
@@ -74,8 +75,9 @@ def train(
         "data.fraction": data_fraction,
         "model.weights": begin_from,
     }
-    config = common.patched(config_of(source, about_data, settings), flags, settings)
-    _train(config, runs, resume, allow_changes, as_json)
+    config, dataset = config_of(source, about_data, settings)
+    config = common.patched(config, flags, settings)
+    _train(config, runs, resume, allow_changes, as_json, dataset)
 
 
 def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
@@ -107,25 +109,33 @@ def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
     for folder in (Path(source), runs / source):
         if (folder / "run.json").exists():
             return common.single(read(folder / "config.yaml"))
-    return common.single(config_of(source, {}, settings))
+    return common.single(config_of(source, {}, settings)[0])
 
 
-def config_of(source: str, flags: Mapping[str, Any], settings: list[str] | None) -> Config | Study:
-    """Read a config file, or look at the data, opened as the flags and settings say, and suggest one."""
+def config_of(
+    source: str, flags: Mapping[str, Any], settings: list[str] | None
+) -> tuple[Config | Study, Dataset | None]:
+    """Read a config file; or open data as the flags and settings say, suggest a config, and return both."""
     from pellucid.config import Config
     from pellucid.study import read
 
     if Path(source).suffix in (".yaml", ".yml"):
-        return read(source)
+        return read(source), None
     from pellucid.data.inspect import suggest_config
     from pellucid.data.sources.open_source import open_data
 
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
-    return suggest_config(open_data(asked.data), asked.data)
+    dataset = open_data(asked.data)
+    return suggest_config(dataset, asked.data), dataset
 
 
 def _train(
-    config: Config | Study, runs: Path, resume: str | None, allow_changes: bool, as_json: bool
+    config: Config | Study,
+    runs: Path,
+    resume: str | None,
+    allow_changes: bool,
+    as_json: bool,
+    dataset: Dataset | None = None,
 ) -> None:
     from pellucid import runner
     from pellucid.config import Config
@@ -133,7 +143,9 @@ def _train(
     console = common.console(as_json)
     again = runner.Resume(resume, allow_changes) if resume else None
     if isinstance(config, Config):
-        finished = runner.train(config, runs=runs, resume=again, console=console)
+        finished = runner.train(
+            config, runs=runs, resume=again, dataset=_usable(dataset, config), console=console
+        )
     else:
         finished = runner.train_study(config, runs=runs, resume=again, console=console)
     if finished.status == "interrupted":
@@ -141,6 +153,18 @@ def _train(
     show(finished, console)
     if as_json:
         common.print_json(common.result(finished))
+
+
+def _usable(dataset: Dataset | None, config: Config) -> Dataset | None:
+    """Return data that was opened to suggest a config, if the final config would open the same."""
+    if dataset is None:
+        return None
+    from pellucid.data.sources.open_source import has_rows_of
+    from pellucid.tasks import get_task
+
+    task = get_task(config.objective.name)
+    same = has_rows_of(dataset, config.data, labelled=task.labelled) and not task.ordered
+    return dataset if same else None
 
 
 def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:

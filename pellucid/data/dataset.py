@@ -69,20 +69,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class SplitOptions:
-    """What decides which rows are in which split; see `DataConfig`."""
-
-    fraction: float
-    validation: float
-    test: float
-    seed: int
-    training_rows: int | None
-    stack: int | None
-    image_size: int | None
-    labelled: bool
-
-
-@dataclass(frozen=True)
 class Dataset:
     """Named splits of typed columns.
 
@@ -97,7 +83,7 @@ class Dataset:
         skipped: what was left out as unreadable, one line each.
         notes: what was changed or decided while reading, one line each (resized, converted, split ...).
         encoding: how the target is encoded, a file of `pellucid/data/targets`; None: as usual for its task.
-        prepared_with: the options of the splits that it has; see `make_splits`.
+        rows_of: the settings that its rows and splits were made with, where `open_data` made them.
     """
 
     name: str
@@ -109,7 +95,7 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     encoding: str | None = None
-    prepared_with: SplitOptions | None = None
+    rows_of: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(table):,}" for name, table in self.splits.items())
@@ -147,7 +133,7 @@ class Dataset:
         """Return the same dataset with other rows."""
         if not len(splits.get("train", ())):
             raise BadDataError(f"{self.name} has no training rows: expected at least 1, received 0.")
-        return replace(self, splits=dict(splits), notes=(*self.notes, *notes))
+        return replace(self, splits=dict(splits), notes=(*self.notes, *notes), rows_of=None)
 
 
 def fingerprint(table: pa.Table) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +80,8 @@ def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
         BadDataError: naming the file, row or column that does not fit.
         UnknownNameError: a short name, subset or column is not there.
     """
-    return make_splits(open_source(config, labelled=labelled), config, labelled=labelled)
+    dataset = make_splits(open_source(config, labelled=labelled), config, labelled=labelled)
+    return replace(dataset, rows_of=_row_settings(config, labelled))
 
 
 def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
@@ -96,6 +98,25 @@ def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
     return _load(config.source, config.subset, options)
 
 
+ROW_SETTINGS = frozenset(
+    [
+        *("source", "subset", "target", "inputs", "columns", "skip_bad"),
+        *("fraction", "validation", "test", "split_seed", "training_rows", "stack"),
+    ]
+)
+"""The settings in `data` that decide which rows there are, and in which split."""
+
+
+def has_rows_of(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> bool:
+    """Whether a dataset is what `open_data` would return."""
+    return dataset.rows_of == _row_settings(config, labelled)
+
+
+def _row_settings(config: DataConfig, labelled: bool) -> dict[str, Any]:
+    size = config.image_size if config.stack else None
+    return {**config.model_dump(include=set(ROW_SETTINGS)), "stacked_size": size, "labelled": labelled}
+
+
 def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
     """Give a loaded dataset the share of rows and the splits a config asks for, and stack its images.
 
@@ -103,6 +124,8 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
         UsageError: it has no target, and one is needed.
         BadDataError: it cannot be split, or not be stacked.
     """
+    if has_rows_of(dataset, config, labelled=labelled):
+        return dataset
     if labelled and dataset.target is None:
         raise UsageError(
             f"{dataset.name} has nothing to predict.",
@@ -124,7 +147,7 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
     if config.training_rows is not None:
         dataset = split.limit_rows(dataset, round(config.training_rows * config.fraction), config.split_seed)
     if config.stack:
-        return stack(dataset, image_size=config.image_size, seed=config.split_seed)
+        dataset = stack(dataset, image_size=config.image_size, seed=config.split_seed)
     return dataset
 
 
