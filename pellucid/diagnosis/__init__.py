@@ -1,4 +1,4 @@
-"""What a run shows, in words: rules that read records and return findings.
+"""Diagnosis of a run: rules that read its records and return findings in words.
 
 In: plain series of numbers from `run.sqlite` and facts from `run.json`, or the figures of a profile. Out:
 `Finding`s, ranked. Of ours it imports only `record`, and never torch: a run can be diagnosed on another
@@ -6,7 +6,7 @@ machine than the one that trained it.
 
     examination  diagnose runs all rules on a run and ranks what they find; findings reads the stored ones
     rule         what a rule is; rules/: the rules themselves, one file a topic
-    facts        what rules are told, read from a run; curves, baselines: questions asked of it
+    facts        the input of rules, read from a run; curves, baselines: questions asked of it
 """
 
 from pellucid.diagnosis.examination import (

@@ -1,4 +1,4 @@
-"""What rules are told: the records of a run, or the figures of a profile, as plain values.
+"""The input of rules: the records of a run, or the figures of a profile, as plain values.
 
 `facts_of` reads them from a run folder. A rule that needs something unknown (None) is not run.
 """
@@ -65,6 +65,8 @@ class GANCurves:
         d_real, d_fake: the discriminator's mean output for real and for generated images.
         probabilities: whether these outputs are probabilities; those of a critic have no fixed scale.
         coverage: share of classes generated often enough at the end, 0..1; None if not measured.
+        diversity: how much generated images differ from each other at the end, as a share of how much real
+            images do; None if not measured.
     """
 
     losses: Mapping[str, Series]
@@ -72,6 +74,7 @@ class GANCurves:
     d_fake: Series = ()
     probabilities: bool = True
     coverage: float | None = None
+    diversity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ def _gan_curves(run: Run) -> GANCurves:
         d_fake=run.store.series("val/d_fake"),
         probabilities=options.get("loss", "bce") == "bce",
         coverage=_final(run, "coverage"),
+        diversity=_final(run, "diversity"),
     )
 
 

@@ -1,4 +1,4 @@
-"""How findings write numbers: plain text, for terminals and pages alike."""
+"""How findings write numbers: plain text, for terminals and pages."""
 
 from __future__ import annotations
 

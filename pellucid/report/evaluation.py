@@ -1,4 +1,4 @@
-"""An evaluated split on disk, and what there is to show of it.
+"""An evaluated split on disk, and its blocks.
 
 `evaluation/<split>.json` lists blocks. Its summary may also hold `confusion`, `per_class`, `calibration` and
 `scatter`, which are shown as blocks of these kinds; `<split>-examples.parquet` holds the rows behind them.

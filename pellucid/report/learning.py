@@ -33,7 +33,7 @@ TITLES = {
     "still-improving": "The loss was still falling when training stopped",
     "underfitting": "The loss fell only a little",
     "healthy": "Validation loss levels off",
-    "too-short": "Too few epochs to judge",
+    "too-short": "Too few epochs to assess",
     "non-finite": "The loss overflowed",
     "no-validation": "Training loss; no validation rows",
 }

@@ -16,7 +16,7 @@ CRISP = 64
 THUMBNAIL = 112
 LARGEST, HEAVIEST = 1600, 600_000
 """Pictures up to this side and size in bytes are shown unchanged; others are reduced."""
-ROOM, BESIDE, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
+ROOM, IN_ROW, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
 """Pixels (width, height) a picture may fill: by itself, next to others and on a phone; and half the page."""
 LARGEST_SCALE, FLAT = 8, 2
 """How many times a picture is enlarged at most; and the ratio of width to height from which it is flat."""
@@ -44,17 +44,17 @@ class Shown:
     alt: str
     label: str
     wide: int
-    beside: int
+    in_row: int
     narrow: int
     flat: bool
 
 
 def fitted(found: Picture, alt: str, label: str = "") -> Shown:
     """Enlarge a picture by the largest whole number that fits."""
-    wide, beside, narrow = (
-        found.width * min(found.scale(*room), LARGEST_SCALE) for room in (ROOM, BESIDE, NARROW)
+    wide, in_row, narrow = (
+        found.width * min(found.scale(*room), LARGEST_SCALE) for room in (ROOM, IN_ROW, NARROW)
     )
-    return Shown(found.uri, alt, label, wide, beside, narrow, flat=found.width > FLAT * found.height)
+    return Shown(found.uri, alt, label, wide, in_row, narrow, flat=found.width > FLAT * found.height)
 
 
 class Album:

@@ -47,7 +47,7 @@ def context(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def blocks(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what there is to show, as the facts of blocks."""
+    """Return the chart and the table of a study, as the facts of blocks."""
     curves = _curves(facts)
     return [*([_chart(curves, facts)] if curves else []), _table(facts)]
 

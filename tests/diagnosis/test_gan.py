@@ -64,6 +64,16 @@ def test_classes_that_are_not_drawn_are_a_collapse_where_the_discriminator_is_fo
     assert finding.seen.startswith("Only 20.0 % of the classes")
 
 
+def test_images_that_hardly_differ_are_a_collapse_without_a_classifier_too(tmp_path):
+    finding = first(gan(diversity=0.1))
+    assert (finding.rule, finding.level) == ("collapsed", "warning")
+    assert finding.seen.startswith("The generated images are only 10.0 % as diverse as real ones")
+    assert first(gan(diversity=0.6)).rule == "balanced"
+    even = {"val/d_real": 0.6, "val/d_fake": 0.4}
+    run = adversarial(tmp_path, {}, {"test/diversity": 0.0003}, **even)
+    assert diagnose(run)[0].rule == "collapsed"
+
+
 @pytest.mark.parametrize(("real", "fake"), [(0.5, 0.5), (0.3, 0.6), (1.0, 1.0)])
 def test_a_discriminator_that_does_not_tell_images_apart_is_not_called_balanced(real, fake):
     finding = first(gan(real=[real] * 6, fake=[fake] * 6))

@@ -135,7 +135,7 @@ def test_a_film_is_stepped_by_the_arrow_keys_and_shown_all_at_once(browser, ever
     assert image["width"] == 594  # three times 198 pixels
     page.locator(".snapshots .tick").nth(3).click()
     assert shown_frames(page) == ["Images while it learns, epoch 3"]
-    page.locator(".snapshots .beside input").check()
+    page.locator(".snapshots .show-all input").check()
     assert len(shown_frames(page)) == 9
     assert troubles == []
     page.close()

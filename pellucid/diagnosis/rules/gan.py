@@ -20,10 +20,12 @@ CERTAIN = 0.95
 """If the mean output is beyond this for both kinds of image, the generator has little to learn from."""
 COVERED = 0.5
 """The smallest share of classes that a generator without mode collapse generates often enough."""
+DIVERSE = 0.25
+"""The smallest diversity, relative to real images, of a generator without mode collapse."""
 
 
 def _on_gan(check: Callable[[GANCurves, int], Finding | None]) -> Check:
-    """Make a check of facts of one that is told the curves of both networks, and their last step."""
+    """Return a check of facts that passes the curves of both networks and their last step."""
 
     def on_facts(facts: Facts) -> Finding | None:
         if facts.gan is None:
@@ -57,13 +59,22 @@ def _winning(gan: GANCurves, step: int) -> Finding | None:
 
 
 def _collapsed(gan: GANCurves, step: int) -> Finding | None:
-    if gan.coverage is None or gan.coverage >= COVERED:
+    if gan.coverage is not None and gan.coverage < COVERED:
+        seen = (
+            f"Only {percent(gan.coverage)} of the classes appear often enough among the generated images: "
+            "the generator has collapsed to a few of them, or its images are too poor to be classified."
+        )
+    elif gan.diversity is not None and gan.diversity < DIVERSE:
+        seen = (
+            f"The generated images are only {percent(gan.diversity)} as diverse as real ones: "
+            "the generator has collapsed to a few images."
+        )
+    else:
         return None
     return Finding(
         "collapsed",
         "warning",
-        f"Only {percent(gan.coverage)} of the classes appear often enough among the generated images: "
-        "the generator has collapsed to a few of them, or its images are too poor to be classified.",
+        seen,
         "A generator can fool the discriminator with a few kinds of image if each one looks real by itself.",
         "minibatch discrimination, so that the discriminator sees how much the images of a batch differ",
         {"model.options.minibatch_std": True},
@@ -93,7 +104,7 @@ def _undecided(gan: GANCurves, step: int) -> Finding | None:
         "undecided",
         "note",
         f"{_outputs(gan)}: it cannot tell them apart.",
-        "Either the images look real or the discriminator is too weak to judge them; its outputs do not "
+        "Either the images look real or the discriminator is too weak to recognize them; its outputs do not "
         f"show which{_coverage(gan)}.",
         step=step,
         confidence=0.7,

@@ -20,7 +20,7 @@ from pellucid.record import Finding
 
 
 def _on_curves(check: Callable[[Curves, Facts], Finding | None]) -> Check:
-    """Make a check of facts of one that is told the curves, which its rule needs."""
+    """Return a check of facts that passes the curves, which its rule needs."""
 
     def on_facts(facts: Facts) -> Finding | None:
         return None if facts.curves is None else check(facts.curves, facts)

@@ -15,7 +15,7 @@ from pellucid.record import Finding
 
 
 def _on_speed(check: Callable[[Speed], Finding | None]) -> Check:
-    """Make a check of facts of one that is told the figures of a profile."""
+    """Return a check of facts that passes the figures of a profile."""
 
     def on_facts(facts: Facts) -> Finding | None:
         return None if facts.speed is None else check(facts.speed)

@@ -1,4 +1,4 @@
-"""Runs with too few epochs to be judged."""
+"""Runs with too few epochs for a diagnosis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check(facts: Facts) -> Finding | None:
     return Finding(
         "too-short",
         "note",
-        f"The run has {has}; at least {ENOUGH} are needed to judge it.",
+        f"The run has {has}; a diagnosis needs at least {ENOUGH}.",
         "It is too early to tell how training goes.",
         "train longer",
         {"train.epochs": 2 * ENOUGH},
