@@ -15,7 +15,7 @@ from pellucid.errors import ModelError, UnknownNameError
 @pytest.mark.parametrize(
     "estimator", [Classifier(epochs=10), Regressor(epochs=10)], ids=lambda e: type(e).__name__
 )
-def test_scikit_learn_accepts_it(estimator):
+def test_scikit_learn_checks_pass(estimator):
     results = check_estimator(estimator, on_skip=None)
     assert len(results) > 40
     assert {result["status"] for result in results} <= {"passed", "skipped"}
@@ -29,7 +29,7 @@ def test_a_grid_search_over_a_pipeline_works():
     assert grid.best_score_ > 0.9
 
 
-def test_a_cnn_sees_rows_as_images():
+def test_a_cnn_reads_rows_as_images():
     X, y = load_digits(return_X_y=True)
     cnn = Classifier("cnn", options={"size": "tiny"}, input_shape=(1, 8, 8), epochs=4, random_state=0)
     assert cnn.fit(X[:1200], y[:1200]).score(X[1200:], y[1200:]) > 0.85
@@ -40,7 +40,7 @@ def test_regression_beats_the_mean():
     assert np.mean(cross_val_score(Regressor(epochs=20, lr=3e-3, random_state=0), X, y, cv=3)) > 0.3
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_inputs_are_refused_with_the_reason():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ModelError, match="expects 9 features, but X has 4"):
         Classifier("cnn", input_shape=(1, 3, 3)).fit(X, y)

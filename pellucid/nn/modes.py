@@ -10,7 +10,7 @@ import torch
 
 
 class HasTrainingMode(Protocol):
-    """An object with a training and an evaluation mode: any `nn.Module`."""
+    """An object with two modes, training and evaluation: any `nn.Module`."""
 
     training: bool
 

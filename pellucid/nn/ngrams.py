@@ -63,7 +63,7 @@ class BayesNgrams(nn.Module):
     Sida Wang and Christopher Manning, "Baselines and Bigrams", ACL 2012: with $p_{fk}$ the share of n-gram f
     among those of the training texts of class k, the logit of k is $c \sum_f w_f r_{fk}$ over the n-grams of
     a text, where $r_{fk} = \ln p_{fk} / p_{f \bar k}$ compares k with the mean of all other classes and stays
-    fixed, $w_f$ is learned and c is `SCALE`. With all w alike this is naive Bayes.
+    fixed, $w_f$ is learned and c is `SCALE`. If all w are equal this is naive Bayes.
 
     Args:
         num_classes: K, 2 or more.

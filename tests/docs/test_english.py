@@ -11,7 +11,6 @@ ALLOWED: dict[str, int] = {
     "pellucid/cli": 14,
     "pellucid/config.py": 4,
     "pellucid/data": 38,
-    "pellucid/nn": 2,
     "pellucid/recipes": 13,
     "pellucid/record": 3,
     "pellucid/runner": 29,
