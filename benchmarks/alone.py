@@ -1,8 +1,9 @@
-"""What is measured within one process, as ratios: batches, generation, and the cost of more rows.
+"""Measurements within one process, as ratios: batches, generation, and the cost of more rows.
 
     .venv/bin/python benchmarks/alone.py
 
-Prints a line for each, and a JSON object: the median ratio and its range over pairs whose order alternates.
+Prints a line per measurement, and a JSON object: the median ratio and its range over pairs in alternating
+order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SHIFT, ROTATE = 0.1, 15.0
 
 
 class Changed(Dataset[tuple[Tensor, Tensor]]):
-    """Images shifted and rotated one by one, as a `DataLoader` asks for them."""
+    """Images that are shifted and rotated one by one, for a `DataLoader`."""
 
     def __init__(self, images: Tensor, labels: Tensor):
         self.images, self.labels = images, labels
@@ -52,7 +53,7 @@ class Changed(Dataset[tuple[Tensor, Tensor]]):
 
 
 def batches() -> tuple[Callable[[], object], Callable[[], object]]:
-    """An epoch of 60,000 images with shift and rotation: a `DataLoader` with two workers, and ours."""
+    """Compare an epoch of 60,000 augmented images: a `DataLoader` with two workers, and ours."""
     images, labels = torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.long)
     loader = DataLoader(Changed(images, labels), 128, shuffle=True, num_workers=2)
     change = Augmenter(Augment(shift=SHIFT, rotate=ROTATE))
@@ -61,7 +62,7 @@ def batches() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def writing() -> tuple[Callable[[], object], Callable[[], object]]:
-    """500 characters from a GPT with a window of 512: all of it anew for each, and from what it remembers."""
+    """Compare generating 500 characters with a GPT of context 512: without a cache, and with it."""
     model = gpt((512,), 65, size="small", dropout=0.0).eval()
     prompt = torch.ones(1, 1, dtype=torch.long)
 
@@ -75,7 +76,7 @@ def writing() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def predicting() -> tuple[Callable[[], object], Callable[[], object]]:
-    """A thousand digits one by one: by a network exported and compiled (.pt2), and by it as it is."""
+    """Compare predicting 1,000 digits one by one: exported and compiled (.pt2), and the module."""
     model, image = cnn((1, 28, 28), 10).eval(), torch.rand(1, 1, 28, 28)
     with tempfile.TemporaryDirectory() as folder:
         program = torch.export.export(model, (image,))
@@ -92,7 +93,7 @@ def predicting() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 class Epochs(Callback):
-    """The seconds of each epoch."""
+    """Record the seconds of each epoch."""
 
     def __init__(self) -> None:
         self.began, self.seconds = 0.0, list[float]()
@@ -105,7 +106,7 @@ class Epochs(Callback):
 
 
 def rows(count: int) -> Callable[[], float]:
-    """An epoch over so many rows, the second of a training."""
+    """Return the seconds of the second epoch of a training run on n rows."""
     inputs, targets = torch.rand(count, 32), torch.zeros(count, dtype=torch.long)
     learned_from = Batches(MemoryRows(inputs, targets), 256, shuffle=True)
 
@@ -120,7 +121,7 @@ def rows(count: int) -> Callable[[], float]:
 
 
 def compared(first: Callable[[], object], second: Callable[[], object], pairs: int) -> dict[str, float]:
-    """How many times as long the first takes as the second; the first pair is the warm-up."""
+    """Return how many times as long the first takes as the second; the first pair is a warm-up."""
     ratios = []
     for pair in range(pairs + 1):
         seconds = {}

@@ -1,11 +1,11 @@
-"""Kill a training with SIGKILL at random moments, resume it, and compare with one that never stopped.
+"""Kill a training run with SIGKILL at random moments, resume it, and compare with an uninterrupted one.
 
     .venv/bin/python benchmarks/kill.py --points 25
 
-Every point: start the recipe, wait for its first checkpoint, kill it at a random moment of its training,
-resume it, and compare every weight, every optimizer moment and every recorded metric, bit for bit.
-Checkpoints are written every 50 ms, so that a good part of the kills falls into the writing of one.
-Prints a line a point, and one JSON object at the end.
+For each point: start the recipe, wait for its first checkpoint, kill it at a random moment, resume it, and
+compare every weight, every optimizer moment and every recorded metric, bit for bit. Checkpoints are written
+every 50 ms, so that many kills happen while one is written. Prints a line per point, and a JSON object at the
+end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def start(recipe: str, runs: Path, *more: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_training(process: subprocess.Popen[bytes], runs: Path) -> Path:
-    """Return the run folder once its first checkpoint is there."""
+    """Return the run folder as soon as its first checkpoint exists."""
     while process.poll() is None:
         for pointer in runs.glob("*/checkpoints/last"):
             return pointer.parent.parent
@@ -47,7 +47,7 @@ def wait_for_training(process: subprocess.Popen[bytes], runs: Path) -> Path:
 
 
 def outcome(run: Path) -> dict[str, str]:
-    """Hash what a run ended with."""
+    """Return hashes of the final state of a run."""
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
     best = run / "checkpoints" / (run / "checkpoints" / "best").read_text().strip()
     files = [last / "model.safetensors", last / "optimizer.safetensors", best / "model.safetensors"]

@@ -1,11 +1,12 @@
-"""The trainer beside a hand-written loop that does the same work: same process, interleaved, as a ratio.
+"""Compare the trainer with a hand-written loop that does the same work: same process, alternating, as a
+ratio.
 
     .venv/bin/python benchmarks/loop.py --pairs 11
 
-Both gather shuffled batches by index, run forward, backward and the same fused AdamW under the same cosine
-schedule, add up the loss, and look at it for NaN. The trainer has the callbacks of every run (guard, memory,
-monitor, recorder, signals) and writes into a run folder; checkpoints are left out of both. The order within a
-pair alternates. Prints a table and a JSON object: the ratio trainer / loop, median and range over the pairs.
+Both gather shuffled batches by index, run forward, backward and the same fused AdamW with the same cosine
+schedule, sum the loss, and check it for NaN. The trainer has the callbacks of every run (guard, memory,
+monitor, recorder, signals) and writes to a run folder; neither writes checkpoints. The order within a pair
+alternates. Prints a table and a JSON object: the ratio trainer / loop, median and range over the pairs.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ WORKLOADS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
 
 
 def by_hand(make: Callable[[], nn.Module], inputs: torch.Tensor, targets: torch.Tensor, size: int) -> float:
-    """The loop of every tutorial, with the data in memory."""
+    """Train with the loop of every tutorial, with the data in memory."""
     model = make().train()
     made = optimizer("adamw", list(model.parameters()), lr=LR)
     steps = math.ceil(len(inputs) / size)
@@ -102,7 +103,7 @@ def main() -> None:
             for pair in range(given.pairs + 1):
                 order = (0, 1) if pair % 2 else (1, 0)
                 seconds = {which: tries[which]() for which in order}
-                if pair:  # the first is the warm-up
+                if pair:  # the first is a warm-up
                     ratios.append(seconds[1] / seconds[0])
                     rates.append(steps / seconds[1])
         found[name] = {

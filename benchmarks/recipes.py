@@ -1,10 +1,10 @@
-"""Train every recipe with several seeds and write what came out into RESULTS.md.
+"""Train every recipe with several seeds and write the results to RESULTS.md.
 
     make recipes                                       all, three seeds each
     .venv/bin/python benchmarks/recipes.py --only fashion --seeds 1
 
-Each training is `pellucid run NAME --seed N --json` in a process of its own, one after the other. The table
-stands between two marks in RESULTS.md; rows of recipes that were not run this time stay as they are.
+Each run is `pellucid run NAME --seed N --json` in its own process, one after the other. The table is between
+two marks in RESULTS.md; rows of recipes that are not run this time do not change.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def train(name: str, seed: int, runs: Path) -> dict[str, Any]:
 
 
 def compared(config: Config | Study, metrics: dict[str, float]) -> str:
-    """The metric a recipe is about: of its target, of what was published, or the first on held-out rows."""
+    """Return the main metric of a recipe: of its target, its published score, or the first held-out one."""
     if isinstance(config, Study):
         return config.metric
     named = [score.metric for score in (config.target, config.published) if score is not None]
@@ -60,7 +60,7 @@ def compared(config: Config | Study, metrics: dict[str, float]) -> str:
 
 
 def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str:
-    """One line of the table."""
+    """Return a line of the table."""
     target = config.target
     metric = compared(config, results[0]["metrics"])
     values = [result["metrics"][metric] for result in results]
@@ -86,18 +86,18 @@ def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str
 
 
 def figure(value: float) -> str:
-    """Four decimals, and none of what is counted."""
+    """Format a number with four decimals, and a count without decimals."""
     return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
 def beside(baselines: dict[str, dict[str, float]], metric: str, sign: int) -> str:
-    """The best of the baselines that were measured by this metric, and its name."""
+    """Return the best baseline measured with this metric, and its name."""
     known = [(sign * values[metric], name) for name, values in baselines.items() if metric in values]
     return f"{sign * max(known)[0]:.4f} ({max(known)[1]})" if known else ""
 
 
 def written(rows: dict[str, str]) -> str:
-    """The page with these rows in its table."""
+    """Return the page with these rows in its table."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     table, _, after = rest.partition(END)
     kept = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}

@@ -1,12 +1,12 @@
-"""An epoch over a table larger than the memory a training may take: how fast, and how flat its memory.
+"""Train an epoch on a table that is larger than memory, and measure speed and memory.
 
     .venv/bin/python benchmarks/stream.py --gigabytes 20 --folder /tmp
 
 Writes rows of 4,096 random numbers and a class as an Arrow file, maps it, and trains an MLP on all of it.
-Before and after it the same on its first rows, held in memory, as many as fit into `--slice` gigabytes; all
-in rows a second. Memory is what this process and its workers hold (resident, their parts of the file
-included), looked at every second; flat means that in the second half of the epoch it is no more than 10 %
-above the first.
+Before and after that it trains on the first rows held in memory, as many as fit into `--slice` gigabytes; all
+in rows per second. Memory is the resident memory of this process and its workers (including their pages of
+the file), measured every second; it is flat if the second half of the epoch needs at most 10 % more than the
+first.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
 
 FEATURES, CLASSES, CHUNK, BATCH = 4096, 10, 4096, 256
-"""Of a row; rows of a record batch, and of a training batch."""
+"""Numbers per row; rows per record batch; rows per training batch."""
 
 
 def written(path: Path, gigabytes: float) -> pa.Table:
-    """Write the file, if it is not there, and map it."""
+    """Write the file if it does not exist, and map it."""
     chunks = max(1, round(gigabytes * 1e9 / (CHUNK * FEATURES * 4)))
     random = np.random.default_rng(0)
     directions = random.standard_normal((FEATURES, CLASSES), np.float32)
@@ -55,7 +55,7 @@ def written(path: Path, gigabytes: float) -> pa.Table:
 
 
 class Watch(threading.Thread):
-    """What a process and its children hold, in MiB, once a second."""
+    """Measure the resident memory of a process and its children in MiB, once per second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -75,7 +75,7 @@ class Watch(threading.Thread):
 
 
 def trained(source: Rows) -> float:
-    """Rows a second of an epoch."""
+    """Return the rows per second of an epoch."""
     torch.manual_seed(0)
     model = mlp((FEATURES,), CLASSES, hidden=(512, 256))
     config = TrainConfig(epochs=1, device="cpu", execution="bf16")

@@ -1,13 +1,13 @@
-"""Pellucid beside its peers: each pair of trainings in turn, in processes of their own, as a ratio of speeds.
+"""Compare the speed of Pellucid with its peers: pairs of training runs in separate processes, as a ratio.
 
     make bench                                 every workload; rewrites benchmarks/RESULTS.md and results.json
-    make bench WORKLOAD=mlp                    one workload; the rows of others stay as they are
+    make bench WORKLOAD=mlp                    one workload; the rows of the others do not change
     .venv/bin/python benchmarks/bench --workload mlp --peer plain --pairs 7
 
-Ours and one peer train the same network on the same rows for the same number of updates, A B A B, after a
-training of each to warm up; while one trains, the other sleeps. A pair has a seed. Both then measure their
-loss on held-out rows: where the losses differ by more than seeds do, the speed does not count. Peers that
-are not PyTorch loops live in an environment of their own, `.venv-peers`.
+Pellucid and one peer train the same network on the same rows for the same number of updates, A B A B, after
+one warm-up run each; while one trains, the other sleeps. Each pair has its own seed. Both then measure their
+loss on held-out rows: if the losses differ by more than the noise of seeds, the speed does not count. Peers
+that are not PyTorch loops have their own environment, `.venv-peers`.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ PEERS = {
     "keras_torch": ("keras_", ".venv-peers", {"KERAS_BACKEND": "torch"}),
     "scan": ("scan", ".venv-peers", {}),
 }
-"""The module of `contestants`, the environment it lives in and the variables it needs, by name."""
+"""By name: the module in `contestants`, its environment, and the environment variables it needs."""
 NOISE = 3.0
-"""Standard deviations between seeds by which mean losses may differ."""
+"""Largest difference of the mean losses, in standard deviations between seeds."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One peer on one workload.
+    """The result of one peer on one workload.
 
     Attributes:
-        ratios: of each pair, how many times faster ours is.
-        ours, theirs: units a second, the median.
-        our_loss, their_loss: on held-out rows, the mean.
-        alike: whether the losses are the same within the noise of seeds.
-        must: the least ratio; 0: none is asked for.
-        path: how ours computed a step.
+        ratios: speed of Pellucid divided by that of the peer, for each pair.
+        ours, theirs: median units per second.
+        our_loss, their_loss: mean loss on held-out rows.
+        alike: whether the losses are equal within the noise of seeds.
+        must: the required ratio; 0 for none.
+        path: the execution mode of Pellucid.
     """
 
     workload: str
@@ -80,14 +80,14 @@ class Comparison:
 
 
 class Ended(Exception):
-    """A contestant ended early; holds what it said last."""
+    """A contestant ended early; the message is the end of its output."""
 
 
 class Process:
-    """A contestant on a workload, that trains when it is told to; ends with its `with`.
+    """A contestant on a workload in its own process, which ends with the `with` block.
 
     Raises:
-        Ended: it could not begin.
+        Ended: it could not start.
     """
 
     def __init__(self, contestant: str, workload: Workload, arrays: Path):
@@ -120,7 +120,7 @@ class Process:
         return self._answer()
 
     def said(self) -> str:
-        """What it has printed on the way."""
+        """Return the output of the process so far."""
         self.log.seek(0)
         return self.log.read()
 
@@ -133,7 +133,7 @@ class Process:
 
 
 def compare(workload: Workload, peer: str, arrays: Path, pairs: int) -> Comparison:
-    """Train in turn; the first pair is the warm-up."""
+    """Train alternately; the first pair is a warm-up."""
     with Process(OURS, workload, arrays) as ours_at_work, Process(peer, workload, arrays) as theirs_at_work:
         sides = [ours_at_work, theirs_at_work]
         results: dict[Process, list[dict[str, Any]]] = {side: [] for side in sides}
@@ -161,7 +161,7 @@ def compare(workload: Workload, peer: str, arrays: Path, pairs: int) -> Comparis
 
 
 def alike(ours: list[float], theirs: list[float]) -> bool:
-    """Whether two lots of losses could come from the same training with other seeds."""
+    """Return whether two samples of losses could come from the same training with different seeds."""
     spread = max(statistics.stdev(ours), statistics.stdev(theirs), 0.01 * statistics.mean(theirs))
     return abs(statistics.mean(ours) - statistics.mean(theirs)) <= NOISE * spread
 

@@ -1,10 +1,10 @@
-"""The arrays of the comparisons, from the same data sets that Pellucid trains on, in one .npz file for each.
+"""Write the data of the comparisons, from the data sets that Pellucid trains on, as one .npz file each.
 
     mnist, fashion: inputs (N, 1, 28, 28) float32 in 0..1, targets (N,) int64
     shakespeare:    tokens (N,) of characters
     imdb:           tokens (total,) of all reviews, lengths and labels (N,)
 
-and the same of the test split, its names beginning with `test_`.
+and the same for the test split, with names that start with `test_`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pellucid.runner.data import prepare
 from pellucid.tasks.prepared import Prepared
 
 HELD_OUT = 5000
-"""Rows that losses are measured on."""
+"""Number of rows on which losses are measured."""
 CONFIGS = {
     "mnist": {"data": {"source": "mnist"}, "model": {"name": "cnn"}},
     "fashion": {"data": {"source": "fashion_mnist"}, "model": {"name": "cnn"}},
@@ -41,7 +41,7 @@ CONFIGS = {
 
 
 def write(name: str, folder: Path) -> Path:
-    """Write the arrays of a data set, if they are not there, and return the file."""
+    """Write the arrays of a data set if they do not exist, and return the file."""
     path = folder / f"{name}.npz"
     if not path.exists():
         prepared = prepare(Config.parse(CONFIGS[name]))
@@ -53,7 +53,7 @@ def write(name: str, folder: Path) -> Path:
 
 
 def of(prepared: Prepared, split: str, limit: int | None = None) -> dict[str, np.ndarray]:
-    """The rows of a split, or so many drawn at random."""
+    """Return the rows of a split, or `limit` random rows."""
     rows = prepared.rows[split]
     if isinstance(rows, StreamRows):
         return {"tokens": rows.tokens}

@@ -1,7 +1,7 @@
 """The networks of the comparisons in plain PyTorch, as a tutorial writes them.
 
-Every contestant on PyTorch trains these, but where Pellucid has the same network as a model of its own; then
-that is trained, and the number of parameters must be equal.
+Every PyTorch contestant trains these. Where Pellucid has the same network as a model, it trains that model,
+and the number of parameters must be equal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def cnn() -> nn.Module:
 
 
 class BiLSTM(nn.Module):
-    """The last states of both directions, over sequences padded to the longest of the batch."""
+    """Max-pooling over both directions of an LSTM, on sequences padded to the longest of the batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class BiLSTM(nn.Module):
 
 
 class Block(nn.Module):
-    """A Transformer block with the norms first."""
+    """A pre-norm Transformer block."""
 
     def __init__(self, width: int, heads: int, *, causal: bool):
         super().__init__()
@@ -86,7 +86,7 @@ class CharGPT(nn.Module):
 
 
 class DCGAN(nn.Module):
-    """As PyTorch's tutorial has it (Radford et al. 2016), for images of 28 pixels in 0..1."""
+    """The DCGAN of PyTorch's tutorial (Radford et al. 2016), for images of 28 x 28 pixels in 0..1."""
 
     latent_dim, conditional = GAN["latent"], False
 
@@ -120,7 +120,7 @@ class DCGAN(nn.Module):
 
 
 class ViT(nn.Module):
-    """Patches through a linear layer, learned positions, the mean of the last layer."""
+    """A ViT with a linear patch embedding, learned positions and mean pooling."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What came out of the comparisons: `results.json` as numbers, and the table in `RESULTS.md` made of it."""
+"""Write the results of the comparisons: numbers in `results.json`, and the table in `RESULTS.md`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = [
 
 
 def keep(folder: Path, one: dict[str, Any], machine: dict[str, Any]) -> None:
-    """Put a comparison in the place of an earlier one of the same two, and write both files anew."""
+    """Replace an earlier comparison of the same two, and rewrite both files."""
     path = folder / "results.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["comparisons"] if path.exists() else []
     others = [other for other in kept if (other["workload"], other["peer"]) != (one["workload"], one["peer"])]
@@ -31,7 +31,7 @@ def _place(one: dict[str, Any]) -> tuple[int, int]:
 
 
 def _rewrite(page: Path, found: list[dict[str, Any]], machine: dict[str, Any]) -> None:
-    """Put the table between its two marks; everything around it stays."""
+    """Put the table between its two marks, and leave the rest unchanged."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     words = (

@@ -1,4 +1,4 @@
-"""What this machine can do: matrix products, the largest share of all arithmetic in deep learning."""
+"""Measure the peak speed of this machine with matrix products, most of the arithmetic in deep learning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIDE, TIMES = 2048, 5
 
 
 def peaks() -> dict[str, float]:
-    """GFLOP/s of a square matrix product, the fastest of five, by type of number."""
+    """Return the GFLOP/s of a square matrix product, the fastest of five, by dtype."""
     return {"fp32": _peak(torch.float32), "bf16": _peak(torch.bfloat16)}
 
 

@@ -1,11 +1,11 @@
-"""One side of a comparison, in a process of its own.
+"""One side of a comparison, in its own process.
 
     python side.py CONTESTANT WORKLOAD ARRAYS.npz
 
-Answers on standard output, one JSON object a line: first that it is there, then, for every seed it reads from
-standard input, how long training took and what came of it. It sleeps while it waits, so that two sides can
-take turns. A contestant is a module of `contestants` with a class `Side`: made of a workload and its
-arrays, it is told to `prepare(seed)` new weights, to `train()`, which is timed, and to `evaluate()`.
+Prints one JSON object per line: first that it is ready, then, for every seed read from standard input, the
+training time and the result. It sleeps while it waits, so that two sides can alternate. A contestant is a
+module of `contestants` with a class `Side(workload, arrays)`, with the methods `prepare(seed)` for new
+weights, `train()`, which is timed, and `evaluate()`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Side(Protocol):
 
 def main(contestant: str, workload: str, arrays: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to standard error
+    os.dup2(2, 1)  # output of libraries goes to standard error
     with np.load(arrays) as file:
         data = dict(file)
     module = importlib.import_module(f"contestants.{contestant}")

@@ -1,6 +1,6 @@
-"""What is trained in the comparisons: sizes, hyperparameters and what each peer must be beaten by.
+"""The workloads of the comparisons: sizes, hyperparameters and the required ratio for each peer.
 
-Plain numbers alone, so that a peer's environment, which has no Pellucid, can read them too.
+Only plain numbers, so that the environment of the peers, which has no Pellucid, can read them too.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing to train.
+    """A training workload.
 
     Attributes:
-        name: on the command line.
-        what: in a sentence.
-        unit: what is counted per second.
+        name: name on the command line.
+        what: description in a sentence.
+        unit: unit of the speed, per second.
         data: the arrays it reads; see `data.py`.
-        batch: rows in a batch.
-        steps: updates that are timed.
-        lr: of Adam.
-        against: peer -> the least ratio of speeds, ours / theirs.
-        flops: of one row's forward and backward pass.
-        per_row: units in a row, e.g. tokens in a window.
+        batch: rows per batch.
+        steps: number of timed updates.
+        lr: learning rate of Adam.
+        against: peer -> required ratio of speeds, ours / theirs.
+        flops: operations of the forward and backward pass of a row.
+        per_row: units per row, e.g. tokens in a window.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Workload:
 
 
 def dense(*widths: int) -> float:
-    """Floating-point operations of one row through linear layers: two a weight forward, four backward."""
+    """Return the operations of a row through linear layers: two per weight forward, four backward."""
     return 6.0 * sum(a * b for a, b in pairwise(widths))
 
 
 def convolution(side: int, inputs: int, outputs: int, kernel: int = 3) -> float:
-    """The same of one image through a convolution that gives side x side pixels."""
+    """Return the operations of an image through a convolution with side x side outputs."""
     return 6.0 * side * side * inputs * outputs * kernel * kernel
 
 

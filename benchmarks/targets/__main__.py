@@ -1,11 +1,11 @@
-"""Seconds until a network is as good as it should be: ours, and the examples that peers themselves publish.
+"""Measure the seconds to a target accuracy: Pellucid, and the examples that peers publish.
 
     .venv/bin/python benchmarks/targets           all of it, about 25 minutes
     .venv/bin/python benchmarks/targets mnist     one data set; --ours: without the examples of peers
 
-Each contestant is a process of its own, and none runs beside another. It says how many seconds of work it
-has done whenever it has measured the test split, which does not count; nor does compiling, or loading images.
-Making tokens of texts counts.
+Each contestant has its own process, and they run one after the other. A contestant reports its seconds of
+work after every evaluation on the test split. Evaluation, compiling and loading images do not count;
+tokenizing texts does.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ CONTESTANTS = {
     },
 }
 GOALS = {"mnist": {0.99: 12.0, 0.995: 90.0}, "imdb": {0.85: 40.0, 0.88: 150.0}}
-"""Share of the test split that is right -> seconds it may take."""
+"""Target accuracy on the test split -> maximum seconds."""
 SEEDS = 3
-"""Of ours; the examples of others take minutes, and are run once."""
+"""Number of seeds of Pellucid; the examples of peers take minutes and run once."""
 
 
 def run(contestant: str, data: str, rows: Path, seed: int) -> list[dict[str, float]]:
-    """(seconds, accuracy) whenever a contestant has measured."""
+    """Return (seconds, accuracy) of every evaluation of a contestant."""
     script, environment, variables = CONTESTANTS[data][contestant]
     process = subprocess.run(
         [
@@ -62,7 +62,7 @@ def run(contestant: str, data: str, rows: Path, seed: int) -> list[dict[str, flo
 
 
 def told(data: str, contestant: str, seed: int, measured: list[dict[str, float]]) -> list[dict[str, Any]]:
-    """When each goal of a data set was reached first; said, and returned."""
+    """Print and return when each target of a data set was first reached."""
     best, found = max(one["accuracy"] for one in measured), []
     for goal, limit in GOALS[data].items():
         first = min((one["seconds"] for one in measured if one["accuracy"] >= goal), default=None)

@@ -1,5 +1,6 @@
-"""Keras' own example for IMDB (keras.io, "Bidirectional LSTM on IMDB"): 20,000 words, 200 of a review, two
-layers both ways, Adam, batches of 32. Its data come as tokens; here texts are cut into words first, as ours.
+"""Keras' own example for IMDB (keras.io, "Bidirectional LSTM on IMDB"): 20,000 words, 200 words per review,
+two bidirectional layers, Adam, batches of 32. Its data is already tokenized; here texts are split into words
+first, as with Pellucid.
 """
 
 from __future__ import annotations

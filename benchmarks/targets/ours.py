@@ -1,4 +1,4 @@
-"""Pellucid: a config, trained as `pellucid train` does it, with the test split measured after every epoch."""
+"""Pellucid: a config trained as with `pellucid train`, evaluated on the test split after every epoch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(data: str, config: Config) -> None:
     per_epoch, steps = updates(config, batches)
     tuned = choose_execution(config, prepared, ready.model, ready.objective)
     if data == "mnist":
-        clock = Clock()  # images are there for the others, too
+        clock = Clock()  # loading images does not count for the others either
     torch.set_num_threads(tuned.threads.value)
     callbacks = [NonFiniteGuard(), Measure(clock, prepared.batches("test"))]
     plan = config.patch({"train.execution": tuned.execution.value})

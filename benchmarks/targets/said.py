@@ -1,4 +1,4 @@
-"""How a contestant says what it has reached."""
+"""How a contestant reports its accuracy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Clock:
-    """Seconds of work; measuring is not counted."""
+    """Seconds of work without evaluation."""
 
     def __init__(self) -> None:
         self.began, self.paused = time.perf_counter(), 0.0
@@ -17,7 +17,7 @@ class Clock:
         return time.perf_counter() - self.began - self.paused
 
     def measured(self, measure) -> None:
-        """Measure, and say the accuracy and the seconds of work before it."""
+        """Evaluate, and print the accuracy and the seconds of work before it."""
         seconds, began = self.seconds, time.perf_counter()
         print(json.dumps({"seconds": seconds, "accuracy": measure()}), flush=True)
         self.paused += time.perf_counter() - began

@@ -1,7 +1,7 @@
-"""What all contestants read: MNIST as arrays, IMDB as texts.
+"""The data of all contestants: MNIST as arrays, IMDB as texts.
 
-mnist: images (N, 28, 28) uint8 and labels (N,), and the same of the test split as test_images, test_labels
-imdb:  texts (N,) and labels (N,), and the same of the test split
+mnist: images (N, 28, 28) uint8 and labels (N,), and the test split as test_images, test_labels
+imdb:  texts (N,) and labels (N,), and the test split likewise
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SOURCES = {"mnist": "mnist", "imdb": "imdb"}
 
 
 def write(data: str, folder: Path) -> Path:
-    """Write both splits into one file, and return it."""
+    """Write both splits to one file, and return it."""
     path, arrays = folder / f"{data}.npz", {}
     dataset = load(SOURCES[data])
     for split, prefix in (("train", ""), ("test", "test_")):

@@ -1,5 +1,6 @@
-"""PyTorch's own example for MNIST (pytorch/examples, mnist/main.py): its network, Adadelta from 1.0, batches
-of 64, 14 epochs whose rate falls by 0.7 each. Images are in memory, where the example decodes them anew.
+"""PyTorch's own example for MNIST (pytorch/examples, mnist/main.py): its network, Adadelta with learning rate
+1.0, batches of 64, 14 epochs, each with 0.7 times the previous rate. Images are in memory; the example
+decodes them in every epoch.
 """
 
 from __future__ import annotations

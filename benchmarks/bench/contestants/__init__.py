@@ -1,1 +1,1 @@
-"""Those who take part: each module has a class `Side`, made and used as `side.py` says."""
+"""The contestants: each module has a class `Side`, see `side.py`."""

@@ -1,4 +1,4 @@
-"""Keras 3 as its examples write it: `compile` and `fit`; the backend is set by the environment."""
+"""Keras 3 as in its examples: `compile` and `fit`; an environment variable selects the backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Side:
         )
 
     def prepare(self, seed: int) -> None:
-        """New weights in the same model, so that nothing is compiled again."""
+        """Set new weights in the same model, so that nothing is compiled again."""
         keras.utils.set_random_seed(seed)
         fresh = MAKE[self.workload.name]()
         self.model.set_weights(fresh.get_weights())
@@ -46,7 +46,7 @@ def examples(workload: Workload, arrays: dict[str, np.ndarray]) -> tuple[np.ndar
 
 
 def like_torch() -> dict[str, keras.initializers.Initializer]:
-    """Weights that begin as those of PyTorch do, so that losses can be compared."""
+    """Initialize weights as PyTorch does, so that losses can be compared."""
     return {
         "kernel_initializer": keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
     }

@@ -34,7 +34,7 @@ OBJECTIVES = {"gpt": language_model, "dcgan": adversarial}
 
 
 class Side(plain.Side):
-    """The networks of `plain`, trained by Pellucid."""
+    """The networks of `plain`, trained with Pellucid."""
 
     def __init__(self, workload: Workload, arrays: dict[str, np.ndarray]):
         super().__init__(workload, arrays)
@@ -43,7 +43,7 @@ class Side(plain.Side):
         self.trainer: Trainer | None = None
 
     def prepare(self, seed: int) -> None:
-        """New weights in the same trainer, so that nothing is compiled again."""
+        """Set new weights in the same trainer, so that nothing is compiled again."""
         torch.manual_seed(seed)
         model = network(self.workload.name)
         self.learned_from = Batches(self.source, self.workload.batch, seed=seed, shuffle=True)
@@ -103,7 +103,7 @@ def network(name: str) -> nn.Module:
 
 
 def rows(workload: Workload, arrays: dict[str, np.ndarray], examples: Any) -> Rows:
-    """The same examples as Pellucid holds them."""
+    """The same examples in Pellucid's data structures."""
     if workload.data != "imdb":
         return MemoryRows(*examples.tensors)
     offsets = np.concatenate([[0], np.cumsum(arrays["lengths"])])

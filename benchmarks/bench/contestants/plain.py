@@ -1,4 +1,4 @@
-"""PyTorch as its tutorials write it: a `DataLoader` and a loop."""
+"""PyTorch as in its tutorials: a `DataLoader` and a loop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workloads import GPT, Workload
 
 MAKE = {"mlp": mlp, "mlp512": mlp, "cnn": cnn, "lstm": BiLSTM, "gpt": CharGPT, "dcgan": DCGAN, "vit": ViT}
 BETAS = {"dcgan": (0.5, 0.999)}
-"""Of Adam, where they are not the usual ones."""
+"""Options of Adam that differ from the defaults."""
 
 
 class Side:
-    """The loop; `losses` and `batches` are what differs between workloads."""
+    """The training loop; workloads differ in `losses` and `batches`."""
 
     def __init__(self, workload: Workload, arrays: dict[str, np.ndarray]):
         self.workload = workload
@@ -52,7 +52,7 @@ class Side:
         return self.workload.name == "dcgan"
 
     def play(self, images: Tensor) -> None:
-        """An update of the discriminator, and one of the generator."""
+        """Update the discriminator, then the generator."""
         judge, generator = self.model.discriminator, self.model.generator
         judges, generates = self.optimizers
         made = generator(torch.randn(len(images), self.model.latent_dim))
@@ -79,7 +79,7 @@ class Side:
         return float(np.mean(losses))
 
     def judged(self) -> float:
-        """The discriminator's loss, with noise that is always the same."""
+        """Return the discriminator's loss with fixed noise."""
         images = self.held_out.tensors[0][:1000]
         noise = torch.randn(1000, self.model.latent_dim, generator=torch.Generator().manual_seed(0))
         judge, made = self.model.discriminator, self.model.generator(noise)
@@ -95,7 +95,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def examples(workload: Workload, arrays: dict[str, np.ndarray]):
-    """What a `DataLoader` draws from."""
+    """The data set of the `DataLoader`."""
     if workload.data == "imdb":
         ends = np.cumsum(arrays["lengths"])
         words = [torch.from_numpy(part.astype(np.int64)) for part in np.split(arrays["tokens"], ends[:-1])]

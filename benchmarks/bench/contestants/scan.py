@@ -1,4 +1,4 @@
-"""JAX by hand: an epoch as one compiled `lax.scan`, about the most that small networks can have here."""
+"""Hand-written JAX: an epoch as one compiled `lax.scan`, close to the upper bound for small networks."""
 
 from __future__ import annotations
 
