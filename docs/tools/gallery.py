@@ -83,7 +83,7 @@ EXHIBITS = {
         "and shows the mistakes.",
         "cnn",
         digits,
-        {"train.epochs": 6, "optimizer.lr": 4e-3, "schedule.name": "one_cycle"},
+        {"name": "digits", "train.epochs": 6, "optimizer.lr": 4e-3, "schedule.name": "one_cycle"},
     ),
     "language-model": Exhibit(
         "A language model, letter by letter",
@@ -92,6 +92,7 @@ EXHIBITS = {
         "gpt",
         prose,
         {
+            "name": "python-help",
             "objective.name": "language_model",
             "model.size": "tiny",
             "data.text.tokenizer": "characters",
@@ -109,6 +110,7 @@ EXHIBITS = {
         "dcgan",
         digits,
         {
+            "name": "digits-gan",
             "objective.name": "adversarial",
             "data.normalize": False,
             "model.size": "tiny",
@@ -128,6 +130,7 @@ EXHIBITS = {
         "nlinear",
         tide,
         {
+            "name": "tide",
             "objective.name": "forecasting",
             "data.series.window": 96,
             "data.series.horizon": 48,
@@ -140,6 +143,7 @@ EXHIBITS = {
         "autoencoder",
         digits,
         {
+            "name": "zeros",
             "objective.name": "anomaly",
             "objective.options": {"normal": "0"},
             "data.normalize": False,
@@ -171,7 +175,7 @@ def report(name: str, folder: Path) -> str:
         exhibit = EXHIBITS[name]
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.chdir(folder):
-            settings = {"name": name, "train.path": "eager", **exhibit.settings}
+            settings = {"train.path": "eager", **exhibit.settings}
             run = pellucid.fit(exhibit.model, exhibit.data(folder), progress=False, settings=settings)
             record.files.write(folder / "report.html", run.report().read_text(encoding="utf-8"))
     return (folder / "report.html").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ import gallery
 import notebooks
 import repository_pages
 import settings_page
-from guide_order import ordered
+from guides import listing, ordered
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -65,6 +65,13 @@ def navigation(uris: set[str]) -> list[Any]:
         {"API": ["api/index.md", *api_pages.tree(uri for uri in uris if uri.startswith("api/"))]},
         {"Project": below("project/")},
     ]
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Complete the list of guides."""
+    if page.file.src_uri == "guides/index.md":
+        return markdown + "\n" + listing(DOCS / "guides")
+    return markdown
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

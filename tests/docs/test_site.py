@@ -1,6 +1,7 @@
 """The documentation site builds without a warning and without a network, and its links lead somewhere."""
 
 import os
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import pytest
 import pellucid
 
 ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src")}
 
 
@@ -105,3 +107,24 @@ def test_the_search_index_is_a_script_so_that_it_works_from_a_folder(site):
     index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
     assert index.startswith("var __index = ")
     assert "pellucid.train.losses" in index
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_search_and_reports_work_from_a_folder_without_any_request(site):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"file://{site}/index.html")
+        page.click("input.md-search__input")
+        page.keyboard.type("plateau")
+        page.wait_for_selector(".md-search-result__link")
+        page.goto(f"file://{site}/gallery/index.html")
+        frame = page.frame_locator(".report iframe").first
+        assert "digits" in frame.locator("h1").inner_text()
+        page.set_viewport_size({"width": 390, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        browser.close()
+    assert all(request.startswith(("file:", "data:", "about:")) for request in requests)
