@@ -8,13 +8,12 @@ from tests.docs import phrases
 
 ALLOWED: dict[str, int] = {
     "pellucid/api.py": 1,
-    "pellucid/cli": 14,
-    "pellucid/config.py": 4,
+    "pellucid/cli": 10,
+    "pellucid/config.py": 3,
     "pellucid/data": 38,
-    "pellucid/recipes": 13,
     "pellucid/record": 3,
-    "pellucid/runner": 29,
-    "pellucid/tasks": 89,
+    "pellucid/runner": 22,
+    "pellucid/tasks": 57,
     "pellucid/train": 20,
 }
 """Occurrences that are left, by area: a number here may only fall."""
