@@ -123,6 +123,6 @@ def fit(
         resume=runner.Resume(resume) if resume else None,
         dataset=dataset,
         model=own,
-        console=Console(highlight=False) if progress else None,
+        console=Console(highlight=False, markup=False) if progress else None,
     )
     return Run(finished.path, own, dataset)

@@ -1,5 +1,6 @@
-"""The command line: one file per verb, each a few lines over `build`, `evaluation`, `report` and `record`.
+"""The command line: one file per command, each a few lines over `runner`, `inference`, `report` and `record`.
 
-In: words a person typed. Out: text, or with `--json` one JSON object on standard output and nothing else.
-`pellucid --help` imports neither torch nor anything of ours but `errors`: a verb imports when it is called.
+In: the arguments a user types. Out: text, or with `--json` one JSON value on standard output and nothing
+else. `pellucid --help` imports neither torch nor anything of ours but `errors`: a command imports what it
+needs when it is called.
 """

@@ -1,4 +1,4 @@
-"""What the verbs share: their flags, and how they print."""
+"""What the commands share: their flags, and how they print."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from pellucid.errors import UsageError
 
@@ -18,41 +20,60 @@ if TYPE_CHECKING:
     from pellucid.record import Run
     from pellucid.study import Study
 
-Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds run folders.", metavar="DIR")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order and augmentation.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, batch order and augmentation.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training data.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change any setting; may be repeated.", metavar="SECTION.KEY=VALUE"),
+    typer.Option("--set", help="Set any setting; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
 Resume = Annotated[
     str | None,
-    typer.Option("--resume", help="Go on with an earlier run: its id, folder, or 'last'.", metavar="RUN"),
+    typer.Option("--resume", help="Resume an earlier run: its id, its folder, or 'last'.", metavar="RUN"),
 ]
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", help="Start from the weights of a finished run, or a .safetensors file.", metavar="RUN"
+        "--from",
+        help="Start from the weights of a finished run or of a .safetensors file.",
+        metavar="RUN|FILE",
     ),
 ]
 AllowChanges = Annotated[
     bool,
-    typer.Option("--allow-changes", help="Resume although data or settings differ from what was started."),
+    typer.Option("--allow-changes", help="Resume even if the data or the settings have changed."),
 ]
 Fraction = Annotated[
     float | None,
-    typer.Option("--data-fraction", help="Use this share of the data, for a quick look.", metavar="F"),
+    typer.Option(
+        "--data-fraction", help="Use only this share of the data, e.g. 0.1, to try quickly.", metavar="F"
+    ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out what cannot be read; count and list it.")
+    bool, typer.Option("--skip-bad", help="Skip rows and files that cannot be read; count and list them.")
 ]
 RUNS = Path("runs")
 
 
+SOURCE_HELP = "A run, a recipe, a config.yaml or a data set."
+RUN_HELP = "The run: its id, the start of its id, its folder, or 'last'."
+
+
 def console(as_json: bool = False) -> Console:
-    """Where a verb talks to the person: standard output, or standard error when that is kept for JSON."""
-    return Console(stderr=as_json, highlight=False, soft_wrap=True)
+    """Return the console for text: standard output, or standard error if standard output is for JSON.
+
+    What is printed is text, never markup, since names and values come from users and their data.
+    """
+    return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table without borders; names of columns are bold."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(Text(column))
+    return made
 
 
 def print_json(value: Any) -> None:
@@ -65,12 +86,12 @@ def patched(config: Config, flags: Mapping[str, Any], settings: list[str] | None
 @overload
 def patched(config: Study, flags: Mapping[str, Any], settings: list[str] | None) -> Study: ...
 def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str] | None) -> Config | Study:
-    """Apply flags to a config, or to every part of a study; `--set` has the last word.
+    """Apply flags to a config, or to every part of a study; `--set` overrides the other flags.
 
     Args:
-        config: where to begin.
-        flags: the value of each by the setting it stands for, as it was typed; None: not given.
-        settings: what was given to `--set`.
+        config: the config or study to change.
+        flags: value of each flag by the setting it sets; None if it was not given.
+        settings: the values of `--set`.
     """
     from pellucid.config import parse_override
 
@@ -80,7 +101,7 @@ def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str
 
 
 def result(run: Run) -> dict[str, Any]:
-    """What `--json` says of a run."""
+    """Return a run as `--json` prints it."""
     return {
         "run": str(run.path),
         "status": run.status,
@@ -94,7 +115,7 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def single(config: Config | Study) -> Config:
-    """Return what is one config; refuse a study where one run is meant.
+    """Return a config as it is; refuse a study where a single run is needed.
 
     Raises:
         UsageError: it is a study.
@@ -104,6 +125,6 @@ def single(config: Config | Study) -> Config:
     if isinstance(config, Config):
         return config
     raise UsageError(
-        f"{config.name} is a study of {len(config.parts)} runs: expected the config of one.",
-        remedy="the config.yaml of one of its runs",
+        f"{config.name} is a study of {len(config.parts)} runs: expected the config of a single run.",
+        remedy="use the config.yaml of one of its runs",
     )

@@ -1,4 +1,4 @@
-"""`pellucid doctor`: checks the installation by using it, in under half a minute."""
+"""`pellucid doctor`: check the installation by using it, in under half a minute."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from pellucid.cli import common
 
 
 def doctor(as_json: common.Json = False) -> None:
-    """Check this installation: libraries, device, disk, data, and a small training that must learn."""
+    """Check that this installation works.
+
+    Uses the libraries, the device, the disk and the data, and trains a small network that must learn.
+    """
     console = common.console(as_json)
     rows = []
     for name, check in checks():
         start = time.perf_counter()
         try:
             good, words = True, check()
-        except Exception as error:  # a doctor reports what is broken, whatever it is
+        except Exception as error:  # report whatever is broken
             good, words = False, f"{type(error).__name__}: {error}"
         rows.append({"check": name, "good": good, "found": words, "seconds": time.perf_counter() - start})
-        console.print(f"{'good' if good else 'BAD ':<5} {name:<10} {words}", markup=False)
+        console.print(f"{'ok' if good else 'FAILED':<7} {name:<10} {words}")
     if as_json:
         common.print_json(rows)
     if not all(row["good"] for row in rows):
@@ -43,7 +46,7 @@ def _torch() -> str:
 
     product = torch.ones(64, 64) @ torch.ones(64, 64)
     if product.sum().item() != 64**3:
-        raise ArithmeticError("a matrix product came out wrong")
+        raise ArithmeticError("a matrix product is wrong")
     return (
         f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     )
@@ -70,7 +73,7 @@ def _disk() -> str:
 
     files.write(Path(".pellucid-doctor"), "written")
     Path(".pellucid-doctor").unlink()
-    return f"this folder can be written, {shutil.disk_usage('.').free / 2**30:.0f} GiB free"
+    return f"this folder is writable, {shutil.disk_usage('.').free / 2**30:.0f} GiB free"
 
 
 def _training() -> str:
@@ -86,6 +89,6 @@ def _training() -> str:
         accuracy = run.metrics["test/accuracy"]
     if accuracy < 0.9:
         raise ArithmeticError(
-            f"a small network learned only {100 * accuracy:.0f} % of two moons, expected 90 %"
+            f"a small network classifies {100 * accuracy:.0f} % of two moons correctly, expected 90 % or more"
         )
-    return f"a small network learned two moons: {100 * accuracy:.0f} %"
+    return f"a small network classifies {100 * accuracy:.0f} % of two moons correctly"

@@ -1,4 +1,4 @@
-"""`pellucid evaluate RUN`: measure a finished run again, on any of its splits."""
+"""`pellucid evaluate RUN`: measure a finished run again on one of its splits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pellucid.cli import common
 
 
 def evaluate(
-    run: Annotated[
-        str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")
-    ] = "last",
+    run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")] = "last",
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Load a run's data and weights again and measure them."""
+    """Measure a finished run again on one of its splits.
+
+    Loads its data and its weights.
+    """
     import time
 
     from pellucid import inference
@@ -33,6 +34,6 @@ def evaluate(
         common.print_json({**common.result(found), "metrics": metrics, "seconds": seconds})
         return
     console = common.console()
-    console.print(f"{found.id}, {split}: {outcome.summary['rows']:,} rows", markup=False)
+    console.print(f"{found.id}, {split}: {outcome.summary['rows']:,} rows")
     for key, value in metrics.items():
-        console.print(f"  {key:<16} {value:.4f}", markup=False)
+        console.print(f"  {key:<16} {value:.4f}")

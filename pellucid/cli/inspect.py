@@ -1,4 +1,4 @@
-"""`pellucid inspect DATA`: what is in it, what is wrong with it, and a config that trains on it."""
+"""`pellucid inspect DATA`: describe a data set, list its problems, and write a config that trains on it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pellucid.cli import common
 def inspect(
     source: Annotated[str, typer.Argument(help="A file, a folder or a hub name.", metavar="DATA")],
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where the config is written.")] = Path("config.yaml"),
+    out: Annotated[Path, typer.Option("--out", help="File to write the config to.")] = Path("config.yaml"),
     settings: common.Set = None,
     skip_bad: common.SkipBad = False,
     as_json: common.Json = False,
 ) -> None:
-    """Look at data before training on it, and write a config.yaml that trains as it is."""
+    """Describe a data set and write a config that trains on it."""
     from pellucid.config import Config
     from pellucid.data.inspect import describe, inspect_data
     from pellucid.record import files
@@ -32,5 +32,5 @@ def inspect(
         return
     console = common.console()
     for line in describe(found):
-        console.print(line, markup=False)
-    console.print(f"\nWrote {out}. Train on it: pellucid train {out}", markup=False)
+        console.print(line)
+    console.print(f"\nWrote {out}. Train with: pellucid train {out}")

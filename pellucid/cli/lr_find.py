@@ -1,4 +1,4 @@
-"""`pellucid lr-find RUN|RECIPE|CONFIG|DATA`: measure which learning rate suits a model and its data."""
+"""`pellucid lr-find RUN|RECIPE|CONFIG|DATA`: suggest a learning rate for a model and its data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from pellucid.cli import common
 
 
 def lr_find(
-    source: Annotated[str, typer.Argument(help="A run, a recipe, a config.yaml, or data.")],
+    source: Annotated[str, typer.Argument(help=common.SOURCE_HELP, metavar="SOURCE")],
     settings: common.Set = None,
     seed: common.Seed = None,
     data_fraction: common.Fraction = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Ramp the learning rate up on the real model and data, and suggest one."""
+    """Suggest a learning rate for a model and its data.
+
+    Trains the real model on the real data with a growing learning rate; nothing is written.
+    """
     from pellucid import runner
     from pellucid.cli.train import named_config
 
@@ -31,5 +34,5 @@ def lr_find(
         return
     console = common.console()
     console.print(f"Suggested learning rate: {found.lr:.2g} (the config has {config.optimizer.lr:.2g})")
-    console.print(found.reason, markup=False)
-    console.print(f"Use it: --set optimizer.lr={found.lr:.2g}", style="dim", markup=False)
+    console.print(found.reason)
+    console.print(f"Use it with: --set optimizer.lr={found.lr:.2g}", style="dim")

@@ -1,4 +1,4 @@
-"""The `pellucid` command: names the verbs, and turns errors into a message and an exit code."""
+"""The `pellucid` command: its commands, and errors as a message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pellucid.cli import doctor, evaluate, inspect, lr_find, predict, profile, r
 from pellucid.errors import INTERRUPTED, PellucidError
 
 app = typer.Typer(
-    help="Train networks you can see through. Start with: pellucid run digits",
+    help="Train neural networks and see what they learned. Start with: pellucid run digits",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 done, 2 wrong call, 3 data, 4 model, 5 run, 6 training, 7 storage, "
-    "8 missing extra, 130 Ctrl-C, 143 SIGTERM (both saved).",
+    epilog="Exit codes: 0 success, 2 usage, 3 data, 4 model, 5 run, 6 training, 7 storage, 8 missing extra, "
+    "130 Ctrl-C, 143 SIGTERM (training is saved first).",
 )
 app.command("recipes")(recipes.recipes)
 app.command("run")(train.run)

@@ -1,4 +1,4 @@
-"""`pellucid predict RUN INPUT`: what a finished run says about something new."""
+"""`pellucid predict RUN INPUT`: predict for new inputs with a finished run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pellucid.cli import common
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")],
+    run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")],
     source: Annotated[
         str,
         typer.Argument(
@@ -21,13 +21,15 @@ def predict(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="How to answer, e.g. temperature=0.5; may be repeated.", metavar="KEY=VALUE"
+            "--set",
+            help="Set an option, e.g. temperature=0.5; may be repeated.",
+            metavar="KEY=VALUE",
         ),
     ] = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Predict for new inputs."""
+    """Predict for new inputs with a finished run."""
     import time
 
     from pellucid import inference
@@ -44,14 +46,14 @@ def predict(
         return
     console = common.console()
     for number, row in enumerate(rows, 1):
-        console.print(line(number, row), markup=False)
+        console.print(line(number, row))
 
 
 def is_text(source: str) -> bool:
-    """Whether an input is a text rather than the name of a file.
+    """Return whether an input is a text and not the name of a file.
 
-    It is, if no such file is there and it does not look like one: it has spaces, or neither a folder nor a
-    suffix.
+    It is a text if there is no such file and it does not look like a path: it contains white space, or has
+    neither a folder nor a suffix.
     """
     try:
         if Path(source).exists():
@@ -64,7 +66,7 @@ def is_text(source: str) -> bool:
 
 
 def line(number: int, row: dict[str, Any]) -> str:
-    """Write one prediction; the further lines of a text stand under its first."""
+    """Format one prediction; further lines of a text are indented below the first."""
     indent = " " * 7
     text = f"\n{indent}".join(written(row["prediction"]).splitlines())
     confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
@@ -72,7 +74,7 @@ def line(number: int, row: dict[str, Any]) -> str:
 
 
 def written(value: Any) -> str:
-    """Write what was predicted: a name or a text as it is, numbers with six digits, several in a row."""
+    """Format a predicted value: names and texts as they are, numbers with six digits, lists in a row."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):

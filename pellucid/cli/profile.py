@@ -1,4 +1,4 @@
-"""`pellucid profile RUN|RECIPE|CONFIG|DATA`: say in words where the time of a training goes."""
+"""`pellucid profile RUN|RECIPE|CONFIG|DATA`: show where training time goes and what would help."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
     from pellucid.runner import Profiled
 
 WORDS = {
-    "data": "making batches",
-    "forward": "the network, forward",
-    "backward": "the network, backward",
-    "optimizer": "moving the weights",
-    "update": "all three, compiled",
+    "data": "preparing batches",
+    "forward": "forward pass",
+    "backward": "backward pass",
+    "optimizer": "optimizer step",
+    "update": "compiled update (forward, backward, optimizer)",
     "saving": "checkpoints",
-    "callbacks": "what watches and records",
-    "rest": "the loop itself",
+    "callbacks": "other callbacks",
+    "rest": "everything else",
 }
-"""What the parts of an update are, for a reader."""
+"""The parts of an update, in words."""
 
 
 def profile(
-    source: Annotated[str, typer.Argument(help="A run, a recipe, a config.yaml, or data.")],
+    source: Annotated[str, typer.Argument(help=common.SOURCE_HELP, metavar="SOURCE")],
     settings: common.Set = None,
     data_fraction: common.Fraction = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Train for some seconds with a stopwatch: where the time goes, and what would help. Keeps nothing."""
+    """Show where training time goes and what would help.
+
+    Trains for a few seconds and measures each part; nothing is written.
+    """
     from pellucid import runner
     from pellucid.cli.train import named_config
 
@@ -51,9 +54,9 @@ def profile(
 def _show(config: Config, found: Profiled, console: Console) -> None:
     profile = found.profile
     console.print(
-        f"{config.name}: {1000 * profile.seconds:.2f} ms an update of {profile.rows} rows, "
-        f"{profile.rows / profile.seconds:,.0f} rows a second; "
-        f"an epoch takes {found.epoch_seconds:,.1f} s ({found.updates:,} updates, and measuring)."
+        f"{config.name}: {1000 * profile.seconds:.2f} ms per update of {profile.rows} rows, "
+        f"{profile.rows / profile.seconds:,.0f} rows per second; "
+        f"an epoch takes {found.epoch_seconds:,.1f} s ({found.updates:,} updates, and evaluation)."
     )
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for _ in range(2):
@@ -61,19 +64,19 @@ def _show(config: Config, found: Profiled, console: Console) -> None:
     for part, seconds in sorted(profile.parts.items(), key=lambda item: -item[1]):
         share = seconds / profile.seconds
         if not seconds:
-            continue  # a compiled update is all of them in one
+            continue  # a compiled update replaces three of them
         table.add_row(f"{100 * share:.1f} %", f"{1000 * seconds:.3f} ms", WORDS[part])
     console.print(table)
     if profile.flops:
         console.print(
-            f"The network computes {profile.flops / 1e9:.3g} GFLOP an update, "
+            f"The network computes {profile.flops / 1e9:.3g} GFLOP per update, "
             f"at {100 * profile.share_of_peak:.0f} % of the {profile.peak / 1e9:,.0f} GFLOP/s "
-            "that matrix products reach here."
+            "that matrix products reach on this machine."
         )
     tuned = found.tuned
-    console.print(f"Path {tuned.execution.value}: {tuned.execution.reason}.", style="dim", markup=False)
-    console.print(f"{tuned.threads.value} threads: {tuned.threads.reason}.", style="dim", markup=False)
+    console.print(f"Execution mode {tuned.execution.value}: {tuned.execution.reason}.", style="dim")
+    console.print(f"{tuned.threads.value} threads: {tuned.threads.reason}.", style="dim")
     console.print()
     for finding in found.findings:
-        console.print(f"- {finding.seen} {finding.means}", markup=False)
-        console.print(f"  Try: {finding.remedy}.", markup=False)
+        console.print(f"- {finding.seen} {finding.means}")
+        console.print(f"  Try: {finding.remedy}.")

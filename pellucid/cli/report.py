@@ -1,7 +1,8 @@
-"""`pellucid report RUN`: write report.html again from the run folder, or print what it shows as JSON."""
+"""`pellucid report RUN`: write the report of a run again from its folder, or print what it shows as JSON."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,17 @@ from pellucid.cli import common
 
 
 def report(
-    run: Annotated[
-        str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.")
-    ] = "last",
+    run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")] = "last",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; by default report.html in the run folder.")
+    ] = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Write a run's report.html again; with --json, print everything it shows instead."""
+    """Write the report of a run again.
+
+    With --json, print everything that it shows instead. With --out, the run folder may be read-only.
+    """
     from pellucid import report as page
     from pellucid.record.run import find_run
 
@@ -24,5 +29,4 @@ def report(
     if as_json:
         common.print_json(page.view(found))
         return
-    path = page.write(found.path)
-    common.console().print(f"Report: {path}")
+    common.console().print(f"Report: {page.write(found.path, out)}")

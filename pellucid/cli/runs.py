@@ -1,21 +1,23 @@
-"""`pellucid runs ls|show|compare|rm|restore|query`: what was trained, and what it says."""
+"""`pellucid runs ls|show|compare|rm|restore|query`: the runs of a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from pellucid.cli import common
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pellucid.record import Run
 
-app = typer.Typer(help="List, show, compare, remove and query runs.", no_args_is_help=True)
-Reference = Annotated[
-    str, typer.Argument(help="A run: its id, the start of it, its folder, or 'last'.", metavar="RUN")
-]
+app = typer.Typer(
+    help="List, show, compare, remove and query runs.", no_args_is_help=True, rich_markup_mode=None
+)
+Reference = Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")]
 
 
 @app.command()
@@ -28,26 +30,19 @@ def ls(runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
         common.print_json([common.result(run) for run in found])
         return
     if not found:
-        common.console().print(f"There is no run in {runs} yet. Start one: pellucid run digits")
+        common.console().print(f"There is no run in {runs} yet. Start one with: pellucid run digits")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "status", "seed", "best", "seconds"):
-        table.add_column(column)
+    table = common.table("run", "status", "seed", "result", "training")
     for run in found:
         seconds = run.facts["seconds"].get("training")
-        table.add_row(
-            run.id,
-            run.status,
-            str(run.facts.get("seed", "")),
-            _best(run),
-            f"{seconds:.1f}" if seconds else "",
-        )
+        trained = f"{seconds:.1f} s" if seconds else ""
+        table.add_row(run.id, run.status, str(run.facts.get("seed", "")), _best(run), trained)
     common.console().print(table)
 
 
 @app.command()
 def show(run: Reference = "last", runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
-    """Show one run: its facts and its result."""
+    """Show the data, the model, the choices and the result of a run."""
     from pellucid.cli.train import show as show_result
     from pellucid.record.run import find_run
 
@@ -56,27 +51,22 @@ def show(run: Reference = "last", runs: common.Runs = common.RUNS, as_json: comm
         common.print_json(found.facts)
         return
     console = common.console()
-    console.print(f"{found.id}: {found.status}", markup=False)
-    if "parts" not in found.facts:
-        dataset, model = found.facts["dataset"], found.facts["model"]
-        console.print(f"data    {dataset['source']['name']} ({dataset['source']['kind']})", markup=False)
-        console.print(f"model   {model['name']}, {model['parameters']:,} parameters", markup=False)
-    for choice in found.facts["choices"]:
-        console.print(f"{choice['what']:<7} {choice['value']}: {choice['reason']}", markup=False)
+    console.print(f"{found.id}: {found.status}")
+    _show_facts(found, console)
     if found.metrics:
         show_result(found, console)
     elif found.facts.get("stop_reason"):
-        console.print(found.facts["stop_reason"], markup=False)
+        console.print(f"Stopped: {found.facts['stop_reason']}")
 
 
 @app.command()
 def compare(
     first: Reference,
-    second: Annotated[str, typer.Argument(help="The run beside it.", metavar="RUN")],
+    second: Annotated[str, typer.Argument(help="The run to compare it with.", metavar="RUN")],
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Set two runs side by side: what differs in settings, and in result."""
+    """Compare two runs: the settings that differ, and the results."""
     from pellucid.record.run import find_run
     from pellucid.study import read
 
@@ -88,54 +78,82 @@ def compare(
     if as_json:
         common.print_json({"runs": [run.id for run in pair], "settings": settings, "metrics": metrics})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", pair[0].id, pair[1].id):
-        table.add_column(column)
+    table = common.table("", pair[0].id, pair[1].id)
     for key, values in {**settings, **metrics}.items():
         table.add_row(key, *(f"{value:.6g}" if isinstance(value, float) else str(value) for value in values))
     common.console().print(table)
 
 
 @app.command()
-def rm(run: Reference, runs: common.Runs = common.RUNS) -> None:
-    """Move a run to the trash; `restore` brings it back."""
+def rm(run: Reference, runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
+    """Move a run to the trash, from where `restore` brings it back."""
     from pellucid.record.run import find_run, trash
 
     found = find_run(runs, run)
-    trash(found)
-    common.console().print(f"Moved {found.id} to the trash. Bring it back: pellucid runs restore {found.id}")
+    place = trash(found)
+    if as_json:
+        common.print_json({"run": found.id, "trash": str(place)})
+        return
+    common.console().print(
+        f"Moved {found.id} to the trash. Restore it with: pellucid runs restore {place.name}"
+    )
 
 
 @app.command()
 def restore(
-    run: Annotated[str, typer.Argument(help="The id of a run in the trash.")], runs: common.Runs = common.RUNS
+    run: Annotated[str, typer.Argument(help="The id of a run in the trash.", metavar="RUN")],
+    runs: common.Runs = common.RUNS,
+    as_json: common.Json = False,
 ) -> None:
-    """Bring a run back from the trash."""
-    from pellucid.record.run import restore as bring_back
+    """Restore a run from the trash."""
+    from pellucid.record.run import restore as from_trash
 
-    common.console().print(f"Restored {bring_back(runs, run).path}")
+    path = from_trash(runs, run).path
+    if as_json:
+        common.print_json({"run": str(path)})
+        return
+    common.console().print(f"Restored {path}")
 
 
 @app.command()
 def query(
     run: Reference,
-    sql: Annotated[str, typer.Argument(help="One SELECT over metrics, events, findings, traces.")],
+    sql: Annotated[
+        str, typer.Argument(help="A SELECT over metrics, events, findings, spans, artifacts.", metavar="SQL")
+    ],
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Ask a run's database: pellucid runs query last "SELECT * FROM metrics"."""
+    """Query the database of a run with SQL.
+
+    For example: pellucid runs query last "SELECT * FROM metrics"
+    """
     from pellucid.record.run import find_run
 
     columns, rows = find_run(runs, run).store.query(sql)
     if as_json:
         common.print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
+    table = common.table(*columns)
     for row in rows:
         table.add_row(*(str(value) for value in row))
     common.console().print(table)
+
+
+def _show_facts(run: Run, console: Console) -> None:
+    """Print what was trained on what, and what was decided automatically."""
+    facts = run.facts
+    parts: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+        ("dataset", lambda data: f"data    {data['source']['name']} ({data['source']['kind']})"),
+        ("model", lambda model: f"model   {model['name']}, {model['parameters']:,} parameters"),
+    )
+    for name, text in parts:
+        if name in facts:
+            console.print(text(facts[name]))
+    for choice in facts["choices"]:
+        console.print(f"{choice['what']:<7} {choice['value']}: {choice['reason']}")
+    for note in facts["notes"]:
+        console.print(f"note    {note}")
 
 
 def _best(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""`pellucid run RECIPE` and `pellucid train CONFIG|DATA`: train, show how it goes, say how it went."""
+"""`pellucid run RECIPE` and `pellucid train CONFIG|DATA`: train, show the progress and the result."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pellucid.study import Study
 
 COLUMNS = 4
-"""Metrics that fit beside each other."""
+"""Measures that fit into the table of results."""
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="The name of a recipe; `pellucid recipes` lists them.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe; `pellucid recipes` lists them.", metavar="RECIPE")],
     seed: common.Seed = None,
     epochs: common.Epochs = None,
     settings: common.Set = None,
@@ -37,7 +37,10 @@ def run(
     begin_from: common.From = None,
     as_json: common.Json = False,
 ) -> None:
-    """Train a recipe: real data, a network, and the score it must reach."""
+    """Train a recipe.
+
+    A recipe is a data set, a network, settings and the score to reach. Recipes that it needs are trained first.
+    """
     from pellucid.recipes import find
 
     flags = {
@@ -53,7 +56,9 @@ def run(
 
 
 def train(
-    source: Annotated[str, typer.Argument(help="A config.yaml, or data: a file, a folder or a hub name.")],
+    source: Annotated[
+        str, typer.Argument(help="A config.yaml, or data: a file, a folder or a hub name.", metavar="SOURCE")
+    ],
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
     seed: common.Seed = None,
     epochs: common.Epochs = None,
@@ -66,7 +71,7 @@ def train(
     begin_from: common.From = None,
     as_json: common.Json = False,
 ) -> None:
-    """Train on your own data, or from a config file."""
+    """Train on your own data or from a config file."""
     about_data = {"data.target": target, "data.skip_bad": skip_bad or None}
     flags = {
         **about_data,
@@ -81,7 +86,7 @@ def train(
 
 
 def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
-    """The settings a run of this recipe was started with, so that its flags need not be repeated."""
+    """Return the settings that a run of this recipe started with, so that flags need not be repeated."""
     from pellucid.recipes import find
     from pellucid.record.run import find_run
     from pellucid.study import read
@@ -90,16 +95,17 @@ def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
     run = find_run(runs, resume, name)
     if run.name != name:
         raise ResumeError(
-            f"Run {run.id} is of {run.name!r}, not of the recipe {recipe!r}.", remedy="`pellucid runs ls`"
+            f"Run {run.id} is a run of {run.name!r}, not of the recipe {recipe!r}.",
+            remedy="`pellucid runs ls`",
         )
     return read(run.path / "config.yaml")
 
 
 def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
-    """Return the config that a run, a recipe, a config file or data stand for.
+    """Return the config of a run, a recipe, a config file or a data set.
 
     Raises:
-        UsageError: it is a study of several.
+        UsageError: it is a study of several runs.
     """
     from pellucid.recipes import find, names
     from pellucid.study import read
@@ -115,7 +121,7 @@ def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
 def config_of(
     source: str, flags: Mapping[str, Any], settings: list[str] | None
 ) -> tuple[Config | Study, Dataset | None]:
-    """Read a config file; or open data as the flags and settings say, suggest a config, and return both."""
+    """Read a config file, or suggest a config for data; return the config, and the data if it was opened."""
     from pellucid.config import Config
     from pellucid.study import read
 
@@ -168,7 +174,7 @@ def _usable(dataset: Dataset | None, config: Config) -> Dataset | None:
 
 
 def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
-    """Say how an interrupted run goes on, and exit with the code of what interrupted it."""
+    """Print how to resume an interrupted run, and exit with the code of the signal."""
     console.print(f"Saved. Resume with: --resume {run.id}")
     if as_json:
         common.print_json(common.result(run))
@@ -176,12 +182,11 @@ def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
 
 
 def show(run: Run, console: Console) -> None:
-    """Say how a run went: the number beside its comparisons, the finding, the report and what to do next."""
+    """Print the result of a run next to its baselines, the findings, the report and the next command."""
     from pellucid.diagnosis import findings
     from pellucid.record import measures
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table = common.table("")
     parts = run.facts.get("parts")
     for name in (shown := run.headline[: COLUMNS if parts is None else 1]):
         table.add_column(name, justify="right")
@@ -194,27 +199,27 @@ def show(run: Run, console: Console) -> None:
         console.print(_parts(run))
     console.print()
     for finding in findings(run):
-        console.print(f"{finding.seen} {finding.means}", markup=False)
+        console.print(f"{finding.seen} {finding.means}")
         if finding.remedy:
-            console.print(f"Try: {finding.remedy}", markup=False)
+            console.print(f"Try: {finding.remedy}")
     target = run.facts.get("target")
     if target is not None:
         goal = measures.written(target["metric"], target["value"], run.spec)
         console.print(f"Target {target['metric']} {goal}: {run.verdict}.")
     seconds = run.facts["seconds"]
-    console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in all.")
+    console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in total.")
     console.print(f"Report: {run.path / 'report.html'}")
-    verb = f"predict {run.path} {run.spec.predict_input}" if parts is None else f"runs show {_best_part(run)}"
-    console.print(f"Next:   pellucid {verb}", style="dim", markup=False)
+    predict = f"predict {run.path} {run.spec.predict_input}"
+    command = predict if parts is None else f"runs show {_best_part(run)}"
+    console.print(f"Next:   pellucid {command}", style="dim")
 
 
 def _parts(run: Run) -> Table:
-    """The runs of a study, each with the measure it is compared by."""
+    """Return the runs of a study with their measures, as a table."""
     from pellucid.record import measures
 
     metric = run.facts["study"]["metric"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("part")
+    table = common.table("part")
     table.add_column(metric, justify="right")
     table.add_column("run")
     for label, part in run.facts["parts"].items():
@@ -227,7 +232,7 @@ def _best_part(run: Run) -> Path:
 
 
 def comparisons(run: Run, shown: list[str]) -> dict[str, dict[str, Any]]:
-    """The run beside every baseline that has one of the shown metrics, and beside what was published."""
+    """Return measures by row: the run, every baseline that has one of the shown ones, the published score."""
     from pellucid.record import measures
 
     parts = run.facts.get("parts")

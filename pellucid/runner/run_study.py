@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from pellucid import report
 from pellucid.config import Config, Published, Target
@@ -82,10 +83,10 @@ def train_study(
 def _train_parts(
     run: Run, study: Study, configs: dict[str, Config], resume: Resume | None, console: Console
 ) -> None:
-    console.print(f"[bold]{run.name}[/]  {run.path}", highlight=False)
+    console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
     done = []
     for number, (label, config) in enumerate(configs.items(), 1):
-        console.print(f"\n[bold]{number} of {len(configs)}: {label}[/]", highlight=False)
+        console.print(Text(f"\n{number} of {len(configs)}: {label}", "bold"))
         with _named(study, label):
             part = _train_part(run, label, config, resume, console)
             if part.status == "interrupted":

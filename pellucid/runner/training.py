@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.text import Text
 from torch import nn
 
 from pellucid import report
@@ -224,7 +225,7 @@ def _announce(run: Run, config: Config, prepared: Prepared, console: Console) ->
     if origin != config.data.text.pretrained:
         run.choose("tokenizer", origin, "the weights the model begins with have a row for each of its tokens")
     sizes = ", ".join(f"{name} {len(table):,}" for name, table in dataset.splits.items())
-    console.print(f"[bold]{run.name}[/]  {run.path}", highlight=False)
+    console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
     console.print(f"data    {dataset.source.name} ({dataset.source.kind}): {sizes}", highlight=False)
     for note in filter(None, [dataset.source.note, *facts["dataset"]["notes"]]):
         console.print(f"        {note}", highlight=False, style="dim", markup=False)

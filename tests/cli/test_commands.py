@@ -93,6 +93,46 @@ def test_a_removed_run_comes_back(pellucid, trained):
     assert name not in pellucid("runs", "ls").out
     assert pellucid("runs", "restore", name).code == 0
     assert name in pellucid("runs", "ls").out
+    assert pellucid("runs", "rm", name, "--json").json["run"] == name
+    assert pellucid("runs", "restore", name, "--json").json["run"].endswith(name)
+
+
+def test_names_from_users_are_printed_as_they_are(pellucid, flowers):
+    lines = ["x,[bold]class[/bold]"] + [f"{row / 10},{'[red]' if row % 2 else '[/red]'}" for row in range(40)]
+    (flowers / "[red].csv").write_text("\n".join(lines) + "\n")
+    done = pellucid(
+        "train", "[red].csv", "--target", "[bold]class[/bold]", "--epochs", "1", "--runs", "marked"
+    )
+    assert done.code == 0, done.err
+    assert "data    [red].csv" in done.out
+    assert "[red]" in pellucid("runs", "show", "last", "--runs", "marked").out
+    rows = pellucid("predict", next((flowers / "marked").iterdir()), "[red].csv").out
+    assert "[red]" in rows or "[/red]" in rows
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs", "ls"),
+        ("runs", "show"),
+        ("recipes",),
+        ("report",),
+        ("evaluate",),
+        ("predict",),
+        ("doctor",),
+        ("inspect",),
+        ("lr-find",),
+        ("profile",),
+        ("runs", "compare"),
+        ("runs", "query"),
+        ("run",),
+        ("train",),
+    ],
+)
+def test_every_command_has_json(pellucid, words):
+    help_text = pellucid(*words, "--help").out
+    assert "--json" in help_text
+    assert "..." not in help_text
 
 
 def test_a_report_can_be_written_again(pellucid, trained, flowers):
@@ -103,12 +143,34 @@ def test_a_report_can_be_written_again(pellucid, trained, flowers):
     view = pellucid("report", trained["run"], "--json").json
     assert trained["run"].endswith(view["run"]["id"])
     assert "learning" in [section["id"] for section in view["sections"]]
+    assert "elsewhere.html" in pellucid("report", trained["run"], "--out", "elsewhere.html").out
+    assert (flowers / "elsewhere.html").read_text() == page.read_text()
+
+
+def test_reading_leaves_the_run_folder_as_it_is(pellucid, trained, flowers):
+    folder = flowers / trained["run"]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    for words in (
+        ("runs", "ls"),
+        ("runs", "show", trained["run"]),
+        ("runs", "query", trained["run"], "SELECT * FROM findings"),
+        ("runs", "compare", trained["run"], trained["run"]),
+        ("report", trained["run"], "--out", "copy.html"),
+        ("evaluate", trained["run"]),
+        ("predict", trained["run"], "iris.csv"),
+    ):
+        done = pellucid(*words)
+        assert done.code == 0, done.err
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_recipes_are_listed_with_their_targets(pellucid, flowers):
     listed = {recipe["name"]: recipe for recipe in pellucid("recipes", "--json").json}
     assert listed["digits"]["target"]["value"] == 0.995
     assert listed["digits-mlp"]["target"]["value"] == 0.982
+    assert listed["digits"]["published"]["value"] == 0.992
+    assert listed["denoise"]["published"] is None
+    assert "PSNR" in listed["denoise"]["published_note"]
     assert pellucid("recipes", "copy", "digits").code == 0
     assert "source: digits" in (flowers / "digits.yaml").read_text()
     assert pellucid("recipes", "copy", "digits").code == 2  # nothing is overwritten
@@ -153,6 +215,10 @@ def test_resuming_with_other_data_says_what_differs(pellucid, trained, flowers, 
         (("train", "iris.csv", "--set", "model={name: cnn}"), 2, "image"),
         (("train", "iris.csv", "--set", "objective.name=regression"), 2, "classification"),
         (("runs", "show", "nothing"), 2, "no run"),
+        (("trian", "iris.csv"), 2, "Did you mean 'train'"),
+        (("recipes", "cpoy"), 2, "Did you mean 'copy'"),
+        (("recipes", "copy", "digts"), 2, "Did you mean 'digits'"),
+        (("train", "iris.csv", "--epcohs", "3"), 2, "--epochs"),
         (("predict", "nothing", "iris.csv"), 2, "no run"),
         (("train", "iris.csv", "--resume", "last", "--runs", "empty"), 5, "no run"),
     ],
@@ -213,8 +279,8 @@ def test_lr_find_suggests_a_rate_and_says_why(pellucid):
 
 def test_profile_says_where_the_time_goes(pellucid, trained):
     said = pellucid("profile", Path(trained["run"]).name).out
-    assert "ms an update of 16 rows" in said
-    assert "making batches" in said
+    assert "ms per update of 16 rows" in said
+    assert "preparing batches" in said
     assert "Try: " in said
     assert (
         "Try: --set train.execution=" in pellucid("profile", "iris.csv", "--set", "train.execution=bf16").out
