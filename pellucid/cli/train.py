@@ -39,7 +39,8 @@ def run(
 ) -> None:
     """Train a recipe.
 
-    A recipe is a data set, a network, settings and the score to reach. Recipes that it needs are trained first.
+    A recipe is a data set, a network, settings and the score to reach. Recipes that it needs are trained
+    first.
     """
     from pellucid.recipes import find
 
