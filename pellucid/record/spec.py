@@ -218,7 +218,8 @@ def package_of(name: str) -> str:
 
 def find_spec(name: str) -> TaskSpec:
     """Return the spec of a task; see `package_of`."""
-    return specs()[package_of(name)]
+    package = package_of(name)  # may register one
+    return specs()[package]
 
 
 def task_names() -> list[str]:
