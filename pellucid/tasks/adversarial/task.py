@@ -41,7 +41,7 @@ from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
 from pellucid.tasks.shared.image_output import Drawn, generated
 from pellucid.tasks.shared.image_task import ImageTask, few
-from pellucid.tasks.shared.snapshots import Chart, Film
+from pellucid.tasks.shared.snapshots import Chart, Snapshots
 from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -124,7 +124,7 @@ class Adversarial(ImageTask):
             return {**quality(*made), **(_balance(model, real, made) if has_threshold else {})}
 
         return [
-            Film(
+            Snapshots(
                 run,
                 lambda model: _samples(model, classes),
                 title="Images by epoch",

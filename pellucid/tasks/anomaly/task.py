@@ -40,7 +40,7 @@ from pellucid.tasks.shared import latents, pca
 from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_task import ImageTask, few
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, ROWS, SHOWN
-from pellucid.tasks.shared.snapshots import Film
+from pellucid.tasks.shared.snapshots import Snapshots
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -125,7 +125,7 @@ class Anomaly(ImageTask):
         def draw(model: nn.Module) -> bytes:
             return stacked([images, latents.restore(model, images, probs)])
 
-        return [Film(run, draw, title="Reconstructions while it learns", caption=ROWS)]
+        return [Snapshots(run, draw, title="Reconstructions while it learns", caption=ROWS)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Score every image of a split; there is AUROC where it holds more than the normal class."""

@@ -25,7 +25,7 @@ from pellucid.tasks.shared.image_output import Drawn, restored
 from pellucid.tasks.shared.image_task import SEED, ImageTask, class_names, few
 from pellucid.tasks.shared.model_interfaces import variational
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after
-from pellucid.tasks.shared.snapshots import Chart, Film
+from pellucid.tasks.shared.snapshots import Chart, Snapshots
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -70,7 +70,7 @@ class Elbo(ImageTask):
             {"active_units": "active units"},
         )
         return [
-            Film(
+            Snapshots(
                 run,
                 lambda model: grid(_from_prior(model, 64, probs), 16),
                 title="New images while it learns",

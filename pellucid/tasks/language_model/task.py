@@ -29,7 +29,7 @@ from pellucid.tasks.shared.text_task import (
     stream_tokens,
     token_counts,
 )
-from pellucid.tasks.shared.texts import Sampling, Texts, Written, asked, can_write, tokens_of, write
+from pellucid.tasks.shared.texts import Sampling, TextSamples, Written, asked, can_write, tokens_of, write
 from pellucid.tasks.shared.token_loss import Losses
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
@@ -87,7 +87,7 @@ class LanguageModel(TextTask):
             return encoded.decode([*prompt, *write(model, encoded, [prompt], how, None)[0]])
 
         caption = f"The same beginning, continued after every epoch at temperature {TEMPERATURE}."
-        example = Texts(run, text, title="What it writes while it learns", caption=caption)
+        example = TextSamples(run, text, title="What it writes while it learns", caption=caption)
         return [example]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:

@@ -30,7 +30,7 @@ from pellucid.tasks.shared.text_task import (
     stream_tokens,
     token_counts,
 )
-from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.token_loss import PASSAGE, Losses
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
@@ -75,7 +75,7 @@ class MaskedLanguageModel(TextTask):
             return encoded.decode(fill_mask.filled(model, inputs, targets)[0, :PASSAGE].numpy())
 
         caption = "The same text with the same gaps, filled after every epoch."
-        return [Texts(run, text, title="What it fills in while it learns", caption=caption)]
+        return [TextSamples(run, text, title="What it fills in while it learns", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         losses = Losses.of(trained, prepared.batches(split))

@@ -24,7 +24,7 @@ from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.model_interfaces import tied_language_model
 from pellucid.tasks.shared.text_task import token_counts
-from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -65,7 +65,7 @@ class NextWords(LanguageModel):
             return "\n".join(f"{word}: {', '.join(near)}" for word, near in _alike(model, encoded, words))
 
         caption = "For some words those whose vectors are nearest, after every epoch."
-        return [Texts(run, text, title="Words it takes for alike, while it learns", caption=caption)]
+        return [TextSamples(run, text, title="Words it takes for alike, while it learns", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         weighed = replace(trained, objective=self.objective(prepared.config, prepared))

@@ -26,7 +26,7 @@ from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_output import Drawn, restored
 from pellucid.tasks.shared.image_task import ImageTask, class_names, few
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after, rows_of
-from pellucid.tasks.shared.snapshots import Film
+from pellucid.tasks.shared.snapshots import Snapshots
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -74,7 +74,7 @@ class Reconstruction(ImageTask):
         def draw(model: nn.Module) -> bytes:
             return stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
 
-        return [Film(run, draw, title="Reconstructions by epoch", caption=rows_of(noise > 0))]
+        return [Snapshots(run, draw, title="Reconstructions by epoch", caption=rows_of(noise > 0))]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         noise, kind = _noise(prepared)

@@ -31,7 +31,7 @@ from pellucid.tasks.shared.text_task import (
     measured_batch,
     with_perplexity,
 )
-from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.translate import can_translate, searched, translate
 from pellucid.tasks.task import Answer, Baselines, Task
 from pellucid.train.callbacks import Callback
@@ -107,7 +107,7 @@ class Seq2Seq(Task):
             )
 
         caption = "The same texts, translated word by word without a search after every epoch."
-        return [Texts(run, text, title="Translations while it learns", caption=caption)]
+        return [TextSamples(run, text, title="Translations while it learns", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         metrics = with_perplexity(measure(trained, prepared.batches(split)))

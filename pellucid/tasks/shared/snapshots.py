@@ -1,11 +1,13 @@
-"""The same thing after every epoch: pictures that become a film, and measures that become lines.
+"""Snapshots after every epoch: pictures, and measures as lines.
 
-What is seen while a model trains is written to `evaluation/training.json`, blocks in the form of those of a
-split, so that an interrupted run shows what there is so far.
+Callbacks write them to `evaluation/training.json` while the model trains, as blocks in the form of those of a
+split, so that the report of an interrupted run shows what there is so far. Each callback keeps its own blocks
+in that file.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +25,12 @@ TRAINING = "training"
 
 @dataclass(frozen=True)
 class Chart:
-    """Measures that are drawn together.
+    """Measures to draw together.
 
     Attributes:
         title: of the chart.
-        caption: what one sees.
-        y_label: of the axis.
+        caption: what it shows.
+        y_label: label of the axis.
         series: measure -> its name in the chart.
     """
 
@@ -38,16 +40,17 @@ class Chart:
     series: dict[str, str]
 
 
-class Film(Callback):
-    """Draws a model before training and after every epoch, and measures it.
+class Snapshots(Callback):
+    """Draw a picture before training and after every epoch, and measure the model.
 
     Args:
-        run: where it is written.
-        draw: model -> PNG bytes; draws no random numbers of torch's own.
-        title: of the film.
-        caption: what one sees.
-        measure: model -> numbers, kept as `val/<name>`, so that they can be monitored.
-        charts: how they are drawn; where a step has several phases, `<phase>_loss` is there too.
+        run: the run to write to.
+        draw: model -> PNG bytes; must not use torch's global random generator.
+        title: of the pictures; no other callback of the run may have it.
+        caption: what they show.
+        measure: model -> numbers, recorded as `val/<name>`, so that they can be monitored.
+        charts: how to draw them; where a step has several phases, `<phase>_loss` is available too.
+        name: start of the names of the picture files.
     """
 
     def __init__(
@@ -59,9 +62,10 @@ class Film(Callback):
         caption: str,
         measure: Callable[[nn.Module], dict[str, float]] = lambda model: {},
         charts: Sequence[Chart] = (),
+        name: str = "epoch",
     ):
         self.run, self.draw, self.measure, self.charts = run, draw, measure, charts
-        self.title, self.caption = title, caption
+        self.title, self.caption, self.name = title, caption, name
         self.history: list[dict[str, float]] = []
         self._losses: dict[str, list[float]] = {}  # sum and count of each phase in this epoch
 
@@ -78,7 +82,7 @@ class Film(Callback):
 
     def _show(self, trainer: Trainer) -> None:
         with torch.no_grad(), trainer.inference() as model:
-            files.write(self.run.path / SAMPLES / frame(trainer.epoch), self.draw(model))
+            files.write(self.run.path / SAMPLES / self._file(trainer.epoch), self.draw(model))
             measured = self.measure(model)
         losses = {f"{phase}_loss": total / count for phase, (total, count) in self._losses.items()}
         self._losses = {}
@@ -86,18 +90,17 @@ class Film(Callback):
         trainer.measures |= {f"train/{name}": value for name, value in losses.items()}
         self.history = [row for row in self.history if row["epoch"] < trainer.epoch]
         self.history.append({"epoch": trainer.epoch, **measured, **losses})
-        facts = {"split": TRAINING, "metrics": {}, "blocks": self.blocks()}
-        files.write_json(self.run.path / EVALUATION / f"{TRAINING}.json", facts)
+        save_blocks(self.run, self.title, self.blocks())
 
     def blocks(self) -> list[dict[str, Any]]:
-        """The film, and a chart for each group of measures that there are."""
+        """Return the pictures, and a chart for each group of measures there is."""
         epochs = [int(row["epoch"]) for row in self.history]
         frames = [
-            {"label": f"epoch {epoch}" if epoch else "untrained", "file": f"{SAMPLES}/{frame(epoch)}"}
+            {"label": f"epoch {epoch}" if epoch else "untrained", "file": f"{SAMPLES}/{self._file(epoch)}"}
             for epoch in epochs
         ]
-        film = {"kind": "film", "title": self.title, "caption": self.caption, "frames": frames}
-        return [film, *(block for chart in self.charts if (block := self._lines(chart)))]
+        pictures = {"kind": "snapshots", "title": self.title, "caption": self.caption, "frames": frames}
+        return [pictures, *(block for chart in self.charts if (block := self._lines(chart)))]
 
     def _lines(self, chart: Chart) -> dict[str, Any] | None:
         series = []
@@ -110,6 +113,9 @@ class Film(Callback):
         about = {"title": chart.title, "caption": chart.caption, "x_label": "epoch", "y_label": chart.y_label}
         return {"kind": "lines", **about, "series": series}
 
+    def _file(self, epoch: int) -> str:
+        return f"{self.name}-{epoch:03d}.png"
+
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "losses": self._losses}
 
@@ -117,6 +123,16 @@ class Film(Callback):
         self.history, self._losses = state["history"], state["losses"]
 
 
-def frame(epoch: int) -> str:
-    """The file of an epoch's picture."""
-    return f"epoch-{epoch:03d}.png"
+def save_blocks(run: Run, title: str, blocks: list[dict[str, Any]]) -> None:
+    """Save what a callback has to show so far; blocks of other callbacks stay.
+
+    Args:
+        run: the run that trains.
+        title: names the callback among those of the run.
+        blocks: replace those it saved before.
+    """
+    path = run.path / EVALUATION / f"{TRAINING}.json"
+    saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    parts = {**saved.get("parts", {}), title: blocks}
+    every = [block for part in parts.values() for block in part]
+    files.write_json(path, {"split": TRAINING, "metrics": {}, "blocks": every, "parts": parts})

@@ -27,7 +27,7 @@ from pellucid.record import Run
 from pellucid.tasks.masked_language_model import fill_mask
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared
 from pellucid.tasks.shared import ngrams
-from pellucid.tasks.shared.texts import Sampling, Texts, Written, asked, can_write, tokens_of, write
+from pellucid.tasks.shared.texts import Sampling, TextSamples, Written, asked, can_write, tokens_of, write
 from pellucid.tasks.shared.token_loss import PASSAGE, Losses
 from pellucid.tasks.task import Answer, Baselines, Task
 from pellucid.train.callbacks import Callback

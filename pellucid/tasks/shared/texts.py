@@ -1,4 +1,4 @@
-"""Text that a model writes, while it learns and when it is asked."""
+"""Generated text: samples during training, and predictions."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import nn
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import UnknownNameError, UsageError
-from pellucid.evaluation import EVALUATION, SAMPLES
+from pellucid.evaluation import SAMPLES
 from pellucid.models import generation
 from pellucid.record import Run, files
-from pellucid.tasks.shared.snapshots import TRAINING
+from pellucid.tasks.shared.snapshots import save_blocks
 from pellucid.train.callbacks import Callback
 from pellucid.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is drawn from a model; see `pellucid.models.generation.sample`.
+    """How to sample text from a model; see `pellucid.models.generation.sample`.
 
     Attributes:
-        max_new_tokens: of each text.
-        temperature: below 1 is safer, above 1 bolder; 0 always takes the most likely token.
-        top_k: choose among the k most likely tokens.
-        top_p: choose among the fewest tokens that have this probability together.
+        max_new_tokens: most tokens of each text.
+        temperature: below 1 is more predictable, above 1 more varied; 0 always takes the most likely token.
+        top_k: sample from the k most likely tokens.
+        top_p: sample from the smallest set of tokens with this total probability.
         samples: texts for each prompt.
-        seed: the same seed draws the same texts.
+        seed: the same seed gives the same texts.
     """
 
     max_new_tokens: int = 200
@@ -46,7 +46,7 @@ class Sampling:
 
         Raises:
             UnknownNameError: there is no such option.
-            UsageError: there would be nothing to write.
+            UsageError: a number is below 1.
         """
         known = [field.name for field in fields(cls)]
         for option in options:
@@ -60,7 +60,7 @@ class Sampling:
 
 
 def can_write(model: nn.Module) -> bool:
-    """Whether a model can go on with a text token by token."""
+    """Whether a model can continue a text token by token."""
     return hasattr(model, "new_cache")
 
 
@@ -71,10 +71,10 @@ def write(
 
     Args:
         model: causal, with a cache.
-        encoded: the tokens' meaning.
-        prompts: of one token or more.
-        how: the settings.
-        stop: the token that ends a text; None: texts go on.
+        encoded: the vocabulary.
+        prompts: token ids, one or more each.
+        how: the sampling settings.
+        stop: the token that ends a text; None: none does.
 
     Raises:
         UsageError: a setting is out of its range.
@@ -103,18 +103,20 @@ def write(
     ]
 
 
-class Texts(Callback):
-    """Keeps what a model writes before training and after every epoch, as `samples/epoch-003.txt`.
+class TextSamples(Callback):
+    """Save a text the model generates before training and after every epoch, as `samples/epoch-003.txt`.
 
     Args:
-        run: where it is written.
-        write: model -> text; draws no random numbers of torch's own.
-        title: of the texts.
-        caption: what one sees.
+        run: the run to write to.
+        write: model -> text; must not use torch's global random generator.
+        title: of the texts; no other callback of the run may have it.
+        caption: what they show.
+        name: start of the names of the text files.
     """
 
-    def __init__(self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str):
-        self.run, self.write, self.title, self.caption = run, write, title, caption
+    def __init__(self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str, name: str = "epoch"
+    ):
+        self.run, self.write, self.title, self.caption, self.name = run, write, title, caption, name
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: Trainer) -> None:
@@ -128,11 +130,10 @@ class Texts(Callback):
         with torch.no_grad(), trainer.inference() as model:
             text = self.write(model)
         epoch = trainer.epoch
-        files.write(self.run.path / SAMPLES / f"epoch-{epoch:03d}.txt", text.encode())
+        files.write(self.run.path / SAMPLES / f"{self.name}-{epoch:03d}.txt", text.encode())
         self.rows = [row for row in self.rows if row["epoch"] < epoch]
         self.rows.append({"label": f"epoch {epoch}" if epoch else "untrained", "text": text, "epoch": epoch})
-        facts = {"split": TRAINING, "metrics": {}, "blocks": [self.block()]}
-        files.write_json(self.run.path / EVALUATION / f"{TRAINING}.json", facts)
+        save_blocks(self.run, self.title, [self.block()])
 
     def block(self) -> dict[str, Any]:
         rows = [{"label": row["label"], "text": row["text"], "note": ""} for row in self.rows]
@@ -147,7 +148,7 @@ class Texts(Callback):
 
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote.
+    """Generated texts.
 
     Attributes:
         answers: one dict for each text, with at least "prediction".
@@ -160,11 +161,11 @@ class Written:
 
 
 def tokens_of(preprocess: Preprocess) -> TextInputs:
-    """The tokens a model of text reads."""
+    """Return the tokenizer of the inputs of a text model."""
     assert isinstance(preprocess.encoded, TextInputs)
     return preprocess.encoded
 
 
 def asked(preprocess: Preprocess, source: Any) -> list[str]:
-    """The texts that something to predict holds."""
+    """Return the texts of a prediction input."""
     return [text or "" for text in preprocess.table_from(source)[tokens_of(preprocess).name].to_pylist()]

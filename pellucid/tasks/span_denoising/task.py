@@ -31,7 +31,7 @@ from pellucid.tasks.shared.text_task import (
     with_perplexity,
     with_unlabeled,
 )
-from pellucid.tasks.shared.texts import Texts, Written, asked, tokens_of
+from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.translate import can_translate, searched, translate
 from pellucid.tasks.span_denoising import spans
 from pellucid.tasks.span_denoising.objective import span_denoising
@@ -119,7 +119,7 @@ class SpanDenoising(Task):
 
         truth = encoded.decode(spans.filled(source, spans.parse(target, first_gap), first_gap))
         caption = f"The same text with its gaps filled after every epoch. It was: {truth}"
-        return [Texts(run, text, title="What it fills in while it learns", caption=caption)]
+        return [TextSamples(run, text, title="What it fills in while it learns", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         metrics = with_perplexity(measure(trained, prepared.batches(split)))
