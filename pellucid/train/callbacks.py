@@ -53,6 +53,9 @@ EVENTS = (
 class Callback:
     """Base: every event does nothing."""
 
+    old_name: ClassVar[str] = ""
+    """Name of the class in checkpoints of an earlier version."""
+
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     """What `on_backward_end` looks at: "gradients", or nothing but the loss."""
 

@@ -301,8 +301,9 @@ class Trainer:
             self.average.updates = state["average_updates"]
         kept = dict(state["callbacks"])
         for name, callback in self._named_callbacks():
-            if name in kept:
-                callback.load_state_dict(kept[name])
+            old_name = type(callback).old_name
+            if name in kept or old_name in kept:
+                callback.load_state_dict(kept[name] if name in kept else kept[old_name])
         set_rng_state(state["rng"])
 
     # ---- the parts of a step -------------------------------------------------------------------

@@ -47,3 +47,18 @@ def test_blocks_of_a_callback_replace_those_it_saved_before(tmp_path: Any) -> No
         save_blocks(run, "other", [{"title": "stays"}])
     facts = json.loads((run.path / "evaluation" / "training.json").read_text())
     assert [block["title"] for block in facts["blocks"]] == ["new", "stays"]
+
+
+def test_the_state_of_an_earlier_version_is_loaded(learn: Any) -> None:
+    learned = learn(Watched(), autoencoder((1, 8, 8), 0, size="tiny"), epochs=1)
+    state = learned.trainer.state_dict()
+    old = {"Snapshots": "Film", "TextSamples": "Texts"}
+    state["callbacks"] = [
+        [old[name], {**values, "rows": [{"label": "old", "text": "", "epoch": 0}], "history": [{"epoch": 9}]}]
+        for name, values in state["callbacks"]
+        if name in old
+    ]
+    learned.trainer.load_state_dict(state)
+    pictures, _, texts = learned.trainer.callbacks
+    assert pictures.history == [{"epoch": 9}]
+    assert texts.rows[0]["label"] == "old"

@@ -53,6 +53,8 @@ class Snapshots(Callback):
         name: start of the names of the picture files.
     """
 
+    old_name = "Film"
+
     def __init__(
         self,
         run: Run,

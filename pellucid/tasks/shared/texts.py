@@ -114,6 +114,8 @@ class TextSamples(Callback):
         name: start of the names of the text files.
     """
 
+    old_name = "Texts"
+
     def __init__(self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str, name: str = "epoch"
     ):
         self.run, self.write, self.title, self.caption, self.name = run, write, title, caption, name
