@@ -22,6 +22,7 @@ _WHERE = {
     "parquet": "pellucid.data.sources.tables",
     "Dataset": "pellucid.data.dataset",
     "Config": "pellucid.config",
+    "Callback": "pellucid.train.callbacks",
     "Trainer": "pellucid.train.trainer",
     "Objective": "pellucid.train.objective",
     "Phase": "pellucid.train.objective",
@@ -37,6 +38,7 @@ _WHERE = {
 _MODULES = {"models": "pellucid.models", "toy": "pellucid.data.sources.toy"}
 
 __all__ = [
+    "Callback",
     "Classifier",
     "Config",
     "Dataset",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.pretrained import load_model
+    from pellucid.train.callbacks import Callback
     from pellucid.train.lr_find import lr_find
     from pellucid.train.objective import Objective, Phase
     from pellucid.train.trainer import Trainer

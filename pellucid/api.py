@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ from torch import nn
 from pellucid import diagnosis, inference, record, report, runner
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.errors import UnknownNameError
+from pellucid.data.loaders import is_loader
+from pellucid.data.sources.arrays import arrays
+from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
+from pellucid.runner.supplied import Supplied
 from pellucid.tasks.task import Answer
+from pellucid.train.objective import Objective
 
 SHORT = {
     "epochs": "train.epochs",
@@ -55,8 +59,12 @@ class Run(record.Run):
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
     def predict(self, inputs: Any, **options: Any) -> Answer:
-        """Predict for an array, a table, images, a CSV, Parquet or .npy file, or a text."""
-        return inference.predict(self, inputs, self.model, **options)
+        """Predict for an array, a table, images, a CSV, Parquet or .npy file, or a text.
+
+        `model=` is a module of the form that was trained, where that was the caller's own.
+        """
+        model = options.pop("model", None) or self.model
+        return inference.predict(self, inputs, model, **options)
 
     def evaluate(self, split: str = "test") -> Outcome:
         """Load the run's own data again and measure its model on a split."""
@@ -78,8 +86,18 @@ class Run(record.Run):
 
 def fit(
     model: nn.Module | str,
-    data: Dataset | str,
+    data: Any,
     *,
+    validation: Any = None,
+    test: Any = None,
+    objective: Objective | str | None = None,
+    loss: Callable[..., Any] | str | None = None,
+    metrics: Any = None,
+    callbacks: Sequence[Any] = (),
+    optimizer: Any = None,
+    schedule: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
     runs: str | Path = "runs",
     resume: str | None = None,
     progress: bool = True,
@@ -88,11 +106,31 @@ def fit(
 ) -> Run:
     """Train a model on data.
 
+    Calling it again with the same module goes on from the weights that it has.
+
     Args:
-        model: any module whose output is one logit for each class (or one number), or a model's name.
-        data: a dataset, or what `pellucid.load` takes.
+        model: any module, or a model's name. For a dataset with a target it returns one logit for each class
+            (or one number), a tuple that begins with them, or a dict with "logits".
+        data: a dataset; what `pellucid.load` takes; (X, y); or batches: a `DataLoader`, a
+            `torch.utils.data.Dataset`, an iterable of batches, a function epoch -> iterable. A batch is a
+            pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`.
+        validation: what to measure on after every epoch, in the form of `data`, where that is batches or (X,
+            y).
+        test: likewise, for the final result.
+        objective: an `Objective`, or the name of a task.
+        loss: (outputs, targets) -> scalar, or a name in the loss catalogue; None: the usual one.
+        metrics: functions (outputs, targets) -> number, metrics of torchmetrics or objects with `reset`,
+            `update` and `compute`: one, several, or several by name.
+        callbacks: `Callback`s, or functions that are called with the trainer after every epoch.
+        optimizer: a name, an optimizer class, a function (parameters) -> optimizer, or an optimizer over
+            `model.parameters()`.
+        schedule: a name, a function step -> factor of the learning rate, or a scheduler of PyTorch (a class,
+            a function (optimizer) -> scheduler, an instance); it is stepped after every epoch, `OneCycleLR`
+            and `CyclicLR` after every update.
+        sample_weight: one weight for each training row, or the name of a column that holds them.
+        class_weight: "balanced", or a weight for each class, by name or in their order.
         runs: the folder that holds run folders.
-        resume: an earlier run to go on with: its id, its folder, or "last".
+        resume: an earlier run to resume: its id, its folder, or "last".
         progress: show a bar and one row an epoch.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
         short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see `SHORT`).
@@ -108,21 +146,102 @@ def fit(
     """
     for name in short:
         if name not in SHORT:
-            raise UnknownNameError("setting", name, SHORT)
-    dataset = data if isinstance(data, Dataset) else None
-    own = model if isinstance(model, nn.Module) else None
-    values: dict[str, Any] = {"model.name": runner.OWN_MODEL if own is not None else model}
-    values["data.source"] = dataset.source.name if dataset is not None else data
-    if dataset is not None and (spec := task_for(dataset.task)):
-        values["objective.name"] = spec.name
+            raise UnknownNameError("setting", name, [*SHORT, *ARGUMENTS])
+    data, validation, test = _datasets(data, validation, test)
+    own_batches = not isinstance(data, (Dataset, str))
+    supplied = Supplied(
+        loss=None if isinstance(loss, str) else loss,
+        objective=objective if isinstance(objective, Objective) else None,
+        metrics=metrics,
+        callbacks=callbacks,
+        optimizer=None if isinstance(optimizer, str) else optimizer,
+        schedule=None if isinstance(schedule, str) else schedule,
+        sample_weight=sample_weight,
+        **({"data": data, "validation": validation, "test": test} if own_batches else {}),
+    )
+    named = {"loss": loss, "objective": objective, "optimizer": optimizer, "schedule": schedule}
+    values = {SHORT[name]: value for name, value in named.items() if isinstance(value, str)}
+    values |= _described(model, data, supplied) | values | _class_weights(class_weight)
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
-    config = Config(name=dataset.name.rsplit("/", 1)[-1] if dataset is not None else str(data)).patch(values)
+    own = model if isinstance(model, nn.Module) else None
+    config = Config(name=_name(data)).patch(values)
     finished = runner.train(
         config,
         runs=runs,
         resume=runner.Resume(resume) if resume else None,
-        dataset=dataset,
+        dataset=data if isinstance(data, Dataset) else None,
         model=own,
         console=Console(highlight=False, markup=False) if progress else None,
+        supplied=supplied,
     )
-    return Run(finished.path, own, dataset)
+    return Run(finished.path, own, data if isinstance(data, Dataset) else None)
+
+
+ARGUMENTS = (
+    "loss",
+    "objective",
+    "metrics",
+    "callbacks",
+    "optimizer",
+    "schedule",
+    "sample_weight",
+    "class_weight",
+)
+
+
+def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
+    """Turn (X, y) into a dataset; refuse what is neither data nor batches.
+
+    Raises:
+        UsageError: saying what was received and what to call.
+    """
+    if isinstance(data, Path):
+        data = str(data)
+    if isinstance(data, tuple) and len(data) == 2:
+        return arrays(*data, validation=validation, test=test), None, None
+    if isinstance(data, (Dataset, str)):
+        if validation is not None or test is not None:
+            raise UsageError(
+                "validation= and test= go with batches or (X, y); a dataset has splits of its own.",
+                remedy="settings={'data.validation': 0.2}, or pellucid.arrays(X, y, validation=(X2, y2))",
+            )
+        return data, None, None
+    if not is_loader(data):
+        raise UsageError(
+            f"Expected a dataset, a name, (X, y) or batches, received {type(data).__name__}.",
+            remedy="pellucid.arrays(X, y) for arrays and data frames, pellucid.csv(path) for a file",
+        )
+    return data, validation, test
+
+
+def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[str, Any]:
+    """What the config says of things that were handed over."""
+    values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
+    if isinstance(data, Dataset):
+        values["data.source"] = data.source.name
+        if spec := task_for(data.task):
+            values["objective.name"] = spec.name
+    else:
+        values["data.source"] = data if isinstance(data, str) else _name(data)
+    if supplied.data is not None or supplied.objective is not None:
+        values["objective.name"] = "custom"
+    for key, part in (("objective.loss", supplied.loss), ("optimizer.name", supplied.optimizer)):
+        if part is not None and (name := runner.reference(part)):
+            values[key] = name
+    if isinstance(supplied.sample_weight, str):
+        values["data.sample_weight"] = supplied.sample_weight
+    return values
+
+
+def _class_weights(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {"objective.class_weights": {str(name): float(value) for name, value in given.items()}}
+    return {"objective.class_weights": True if isinstance(given, (str, bool)) else [float(w) for w in given]}
+
+
+def _name(data: Any) -> str:
+    if isinstance(data, Dataset):
+        return data.name.rsplit("/", 1)[-1]
+    return data if isinstance(data, str) else type(getattr(data, "dataset", data)).__name__

@@ -88,6 +88,9 @@ class DataConfig(Section):
     subset: str | None = Field(default=None, description="the hub configuration, where a dataset has several")
     target: str | None = Field(default=None, description="the column to predict; None: the usual names")
     inputs: list[str] | None = Field(default=None, description="the columns to learn from; None: all others")
+    sample_weight: str | None = Field(
+        default=None, description="the column of weights by which the loss of each training row counts"
+    )
     columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where the guess is wrong")
     validation: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
     test: float = Field(
@@ -144,9 +147,18 @@ class ObjectiveConfig(Section):
         default="classification", description="the task, or the package of one: my_project.my_task"
     )
     options: dict[str, Any] = Field(default={}, description="e.g. {noise: 0.5}, {beta: 1.0}")
-    loss: str | None = None
+    loss: str | None = Field(
+        default=None,
+        description="a name in the loss catalogue, or package.module:function (outputs, targets) -> scalar",
+    )
+    metrics: list[str] = Field(
+        default=[], description="further metrics, each package.module:attribute, e.g. a function"
+    )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    class_weights: bool = Field(default=False, description="weigh classes by their inverse frequency")
+    class_weights: bool | dict[str, float] | list[float] = Field(
+        default=False,
+        description="true: weight classes by their inverse frequency; or one weight each, by name or order",
+    )
     l1: float = Field(default=0, ge=0, description="strength of the L1 penalty on weights")
     l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
 
@@ -185,6 +197,8 @@ class PhaseOptimizer(Section):
 class OptimizerConfig(Section):
     """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}.
 
+    `name` is one of the catalogue, or `package.module:Class` of an optimizer, e.g. "torch.optim:SGD".
+
     `phases` changes any of these for one phase of an objective, e.g. {discriminator: {lr: 1e-4}}.
     """
 
@@ -200,7 +214,11 @@ class OptimizerConfig(Section):
 class ScheduleConfig(Section):
     """How the learning rate changes over training."""
 
-    name: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = "constant"
+    name: str = Field(
+        default="constant",
+        description="constant, step, cosine, one_cycle, plateau, or package.module:attribute of a PyTorch "
+        "scheduler or of a function step -> factor",
+    )
     warmup_steps: int = Field(default=0, ge=0, description="linear rise before the schedule begins")
     options: dict[str, Any] = Field(default={}, description="e.g. {final: 0.01}, {every: 10, factor: 0.1}")
 
@@ -240,6 +258,9 @@ class TrainConfig(Section):
     checkpoint_seconds: float = Field(default=30, gt=0, description="longest time between checkpoints")
     keep: int = Field(default=2, ge=1, description="checkpoints kept beside the best")
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    callbacks: list[str] = Field(
+        default=[], description="further callbacks, each package.module:Class, made without arguments"
+    )
 
 
 class Target(Section):
@@ -390,6 +411,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             remedy="`pellucid inspect DATA` writes a config that trains as it is",
         )
     return values
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name in a config is `package.module:attribute` rather than one of ours."""
+    module, colon, attribute = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
 
 
 def parse_override(text: str) -> tuple[str, Any]:

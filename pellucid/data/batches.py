@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import psutil
@@ -18,12 +18,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from pellucid.batch import Batch
 from pellucid.data.arrow_rows import ArrowRows
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.token_rows import RaggedRows
 
-Batch = tuple[Tensor, Tensor]
-Augment = Callable[[Tensor, Tensor, torch.Generator], Batch]
+Pair = tuple[Tensor, Tensor]
+Augment = Callable[[Tensor, Tensor, torch.Generator], Pair]
 
 
 class Rows(Protocol):
@@ -31,7 +32,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, indices: list[Tensor]) -> Iterator[Batch]:
+    def batches(self, indices: list[Tensor]) -> Iterator[Pair]:
         """Yield (inputs, targets) for each tensor of row numbers."""
         ...
 
@@ -63,7 +64,7 @@ class MemoryRows:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batches(self, indices: list[Tensor]) -> Iterator[Batch]:
+    def batches(self, indices: list[Tensor]) -> Iterator[Pair]:
         for chosen in indices:
             yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
 
@@ -127,17 +128,19 @@ class Batches:
         """Batches in an epoch: as many in every one."""
         return len(self._indices(0))
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self.epoch(0)
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch from batch `start` on."""
         batches = self.rows.batches(self._indices(number)[start:])
         if self.augment is None:
             yield from batches
             return
-        for position, (inputs, targets) in enumerate(batches, start):
-            yield self.augment(inputs, targets, self._generator(number, position + 1))
+        for position, batch in enumerate(batches, start):
+            inputs, targets = batch
+            changed = self.augment(inputs, targets, self._generator(number, position + 1))
+            yield Batch(*changed, batch.extra) if isinstance(batch, Batch) else changed
 
     def row_order(self) -> Tensor | None:
         """The numbers of the rows in the order they are measured; None: as stored."""

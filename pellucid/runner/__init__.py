@@ -11,12 +11,14 @@ from pellucid.runner.load import finished_runs, load_needed, load_trained
 from pellucid.runner.profiling import Profiled, profile
 from pellucid.runner.resume import Resume
 from pellucid.runner.run_study import train_study
+from pellucid.runner.supplied import Supplied, reference
 from pellucid.runner.training import find_lr, train
 
 __all__ = [
     "OWN_MODEL",
     "Profiled",
     "Resume",
+    "Supplied",
     "find_lr",
     "finished_runs",
     "load_needed",
@@ -25,6 +27,7 @@ __all__ = [
     "make_trainer",
     "prepare",
     "profile",
+    "reference",
     "train",
     "train_study",
 ]

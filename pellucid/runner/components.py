@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
-import torch
 from rich.console import Console
 from torch import nn
 
+from pellucid import models
 from pellucid.config import Config
-from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.text.token_rows import RaggedRows
 from pellucid.errors import ConfigError, UnknownNameError
-from pellucid.models import BUILDERS
 from pellucid.pretrained import input_type, pretrained, rebuild
 from pellucid.record import Run, measures
+from pellucid.runner.optimization import make_optimizers, make_schedule
+from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks import get_task
-from pellucid.tasks.prepared import Prepared
-from pellucid.train import optimizers, schedules
-from pellucid.train.autotune import Tuned, autotune
+from pellucid.train import schedules
 from pellucid.train.callbacks import (
     Callback,
     EarlyStopping,
@@ -35,19 +30,17 @@ from pellucid.train.callbacks import (
     SignalHandler,
 )
 from pellucid.train.checkpoint import Checkpointer
-from pellucid.train.device import choose_device
 from pellucid.train.objective import Objective
 from pellucid.train.progress import ProgressBar
 from pellucid.train.trackers import tracker
 from pellucid.train.trainer import Trainer
 
 PRETRAINED = "pretrained"
-"""What `model.name` says of a model that others have trained; `model.weights` names it."""
+"""The `model.name` of a pretrained model; `model.weights` names its weights."""
 OWN_MODEL = "custom"
-"""What `model.name` says of a module that was handed over."""
-MODELS = {**BUILDERS, PRETRAINED: pretrained}
+"""The `model.name` of a module that the user handed over."""
 SET_HERE = ("input_shape", "num_outputs", "vocab_size", "weights")
-"""What a builder is told by the data, or by another key of the config."""
+"""Arguments of a builder that follow from the data, or from another key of the config."""
 
 
 def make_model(
@@ -85,10 +78,20 @@ def make_model(
 
 
 def builder_of(config: Config) -> Callable[..., nn.Module]:
-    """Return the builder of the model a config names."""
-    if config.model.name not in MODELS:
-        raise UnknownNameError("model", config.model.name, MODELS)
-    return MODELS[config.model.name]
+    """Return the builder of the model a config names: one of ours, registered, or `package.module:attribute`.
+
+    Raises:
+        UnknownNameError, ConfigError: there is none.
+    """
+    name = config.model.name
+    if name == PRETRAINED:
+        return pretrained
+    if ":" not in name and name not in models.BUILDERS:
+        raise UnknownNameError("model", name, [*models.BUILDERS, PRETRAINED])
+    try:
+        return models.find(name)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"model.name: {error}") from None
 
 
 def reads_tokens(config: Config) -> bool:
@@ -108,54 +111,6 @@ def _weights(config: Config) -> str:
     return config.model.weights
 
 
-def optimizer_of(
-    config: Config, phase: str | None = None, model: nn.Module | None = None
-) -> Callable[..., torch.optim.Optimizer]:
-    """Return what makes the optimizer of a config, given parameters and, if it should be another, an lr.
-
-    Args:
-        config: all of it.
-        phase: of the objective, whose own settings come before the common ones.
-        model: whose layers these are, for rates that fall with depth.
-    """
-    section = config.optimizer
-    if phase in section.phases:
-        section = section.model_copy(update=section.phases[phase].model_dump(exclude_none=True))
-    options = {"lr": section.lr, "weight_decay": section.weight_decay, **section.options}
-    return partial(optimizers.optimizer, section.name, model=model, **options)
-
-
-def _optimizers(
-    config: Config, objective: Objective, model: nn.Module
-) -> dict[str, Callable[..., torch.optim.Optimizer]]:
-    phases = [phase.name for phase in objective.phases]
-    for name in config.optimizer.phases:
-        if name not in phases:
-            raise UnknownNameError(f"phase of the objective {config.objective.name!r}", name, phases)
-    return {name: optimizer_of(config, name, model) for name in phases}
-
-
-def updates(config: Config, batches: Batches) -> tuple[int, int]:
-    """Return the updates of an epoch, and of the whole training."""
-    per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
-    return per_epoch, int(min(per_epoch * config.train.epochs, config.train.max_steps or math.inf))
-
-
-def choose_execution(config: Config, prepared: Prepared, model: nn.Module, objective: Objective) -> Tuned:
-    """Return how steps are computed: as the config says, or as measured on this model and its data."""
-    batches = prepared.training_batches()
-    alike = not isinstance(prepared.rows["train"], RaggedRows)
-    return autotune(
-        config.train.execution,
-        model,
-        next(iter(batches)),
-        objective.phases[0].loss,
-        choose_device(config.train.device)[0],
-        steps=updates(config, batches)[1] if alike else 0,
-        make_optimizer=optimizer_of(config),
-    )
-
-
 def make_trainer(
     config: Config,
     model: nn.Module,
@@ -163,25 +118,18 @@ def make_trainer(
     steps: int,
     per_epoch: int,
     callbacks: list[Callback],
+    supplied: Supplied = NOTHING,
 ) -> Trainer:
     """Build the trainer: optimizer, schedule and callbacks, for `steps` updates, `per_epoch` in an epoch."""
-    section = config.schedule
-    plateau = section.name == "plateau"
-    if plateau:
-        callbacks = [ReduceOnPlateau("val/loss", schedules.ReduceOnPlateau(**section.options)), *callbacks]
-    schedule = schedules.schedule(
-        section.name,
-        steps,
-        warmup_steps=section.warmup_steps,
-        steps_per_epoch=per_epoch,
-        **({} if plateau else section.options),
-    )
+    if config.schedule.name == "plateau":
+        rule = schedules.ReduceOnPlateau(**config.schedule.options)
+        callbacks = [ReduceOnPlateau("val/loss", rule), *callbacks]
     return Trainer(
         model,
         objective,
-        _optimizers(config, objective, model),
+        make_optimizers(config, objective, model, supplied),
         config.train,
-        schedule=schedule,
+        schedule=make_schedule(config, steps, per_epoch, supplied),
         callbacks=callbacks,
     )
 
@@ -193,12 +141,15 @@ def make_callbacks(
     console: Console,
     per_epoch: int,
     shown: Sequence[Callback] = (),
+    *,
+    validated: bool = True,
 ) -> list[Callback]:
-    """The callbacks of a run; the checkpointer is last, so that it saves what the others have decided.
+    """Return the callbacks of a run; the checkpointer is last, so that it saves what the others have decided.
 
-    Those of the task, `shown`, come before the monitor: what they measure can be monitored.
+    Those of the task and of the user, `shown`, come before the monitor: what they measure can be monitored.
+    `validated` says whether a split is held out, without which the training loss says what is best.
     """
-    metric, mode = monitored(config, objective)
+    metric, mode = monitored(config, objective) if validated else ("train/loss", "min")
     monitor = Monitor(metric, mode)
     callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *shown, monitor]
     stopping = config.train.early_stopping

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pellucid.config import Config, TextConfig
 from pellucid.data.dataset import Dataset
@@ -10,6 +12,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS, run_inputs
+from pellucid.data.weights import COLUMN, weights_of, with_weights
 from pellucid.errors import ConfigError
 from pellucid.record import Run
 from pellucid.runner.components import PRETRAINED, reads_tokens
@@ -24,6 +27,7 @@ def prepare(
     fitted: Preprocess | None = None,
     *,
     runs: str | Path = "runs",
+    weights: Any = None,
 ) -> Prepared:
     """Load, split and encode the data of a config.
 
@@ -37,6 +41,7 @@ def prepare(
         dataset: used instead of `data.source`.
         fitted: how rows were encoded for a model that is trained already; None: fitted on these data.
         runs: the folder of runs, for a model that begins with the weights of one.
+        weights: one for each training row, or the name of the column that holds them.
 
     Raises:
         ConfigError: a vocabulary is asked for that is not the one the weights are of, or fewer rows of a
@@ -54,9 +59,15 @@ def prepare(
         config = _with_tokens(config, runs)
     if dataset is None:
         dataset = open_source(config.data, labelled=task.labelled)
+    column = weights if isinstance(weights, str) else config.data.sample_weight
+    if weights is not None and not isinstance(weights, str):
+        dataset, column = with_weights(dataset, weights), COLUMN
     if not task.ordered:
         dataset = make_splits(dataset, config.data, labelled=task.labelled)
-    return task.prepare(dataset, config, tokens, fitted)
+    if column is None:
+        return task.prepare(dataset, config, tokens, fitted)
+    dataset, counted = weights_of(dataset, column)
+    return replace(task.prepare(dataset, config, tokens, fitted), weights=counted)
 
 
 def kept(run: Run, config: Config) -> Preprocess | None:

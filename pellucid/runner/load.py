@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from pellucid.evaluation import Trained
 from pellucid.record import Run
 from pellucid.record.run import find_run, list_runs
 from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model
+from pellucid.runner.supplied import without_own_loss
 from pellucid.tasks import get_task
 from pellucid.train import checkpoint
 
@@ -38,7 +40,8 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
             remedy="one of its runs: `pellucid runs show` lists them",
         )
     config = Config.read(run.path / "config.yaml")
-    preprocess = load_preprocess(run)
+    own_batches = run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
+    preprocess: Any = None if own_batches else load_preprocess(run)
     if model is None:
         if config.model.name == OWN_MODEL:
             raise ModelError(
@@ -50,7 +53,12 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
     checkpoint.load_weights(model, weights)
     task = get_task(config.objective.name)
     return Trained(
-        model, task.objective(config), preprocess, torch.device("cpu"), task=task.name, folder=run.path
+        model,
+        task.objective(without_own_loss(config)),
+        preprocess,
+        torch.device("cpu"),
+        task=task.name,
+        folder=run.path,
     )
 
 

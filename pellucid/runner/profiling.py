@@ -12,7 +12,8 @@ from rich.console import Console
 from pellucid.config import Config
 from pellucid.diagnosis import Speed, advice
 from pellucid.record import Finding, Run
-from pellucid.runner.components import choose_execution, make_callbacks, make_trainer, updates
+from pellucid.runner.components import make_callbacks, make_trainer
+from pellucid.runner.optimization import choose_execution, updates
 from pellucid.runner.setup import make_ready
 from pellucid.train.autotune import Tuned, ratio
 from pellucid.train.device import choose_device
@@ -74,10 +75,10 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
         trainer = make_trainer(plan, ready.model, objective, per_epoch, per_epoch, [*made, profiler])
         try:
             torch.set_num_threads(tuned.threads.value)
-            found = profiler.profile(trainer, batches, prepared.batches(prepared.validation))
+            found = profiler.profile(trainer, batches, prepared.batches(prepared.validation or "train"))
         finally:
             torch.set_num_threads(every)
-    measuring = found.measuring * len(prepared.batches(prepared.validation))
+    measuring = found.measuring * len(prepared.batches(prepared.validation or "train"))
     epoch = found.seconds * per_epoch + measuring
     speed = Speed(
         parts={part: seconds / found.seconds for part, seconds in found.parts.items()},

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pellucid.config import Config, Document
 from pellucid.errors import ResumeError
 from pellucid.record import Run, files
-from pellucid.runner.run_facts import dataset_facts
-from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.prepared import PreparedData
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Resume:
     allow_changes: bool = False
 
 
-def check_resume(run: Run, config: Config, prepared: Prepared, *, allow_changes: bool) -> None:
+def check_resume(run: Run, config: Config, prepared: PreparedData, *, allow_changes: bool) -> None:
     """Refuse to go on with a run whose config or data are no longer what they were.
 
     Raises:
@@ -32,7 +31,7 @@ def check_resume(run: Run, config: Config, prepared: Prepared, *, allow_changes:
     """
     differences = changed(Config.read(run.path / "config.yaml"), config)
     kept = run.facts["dataset"]["splits"]
-    for split, facts in dataset_facts(prepared)["splits"].items():
+    for split, facts in prepared.facts()["splits"].items():
         if kept.get(split) != facts:
             differences.append(f"the {split} split was {kept.get(split)}, is {facts}")
     settle(run, config, differences, allow_changes=allow_changes)

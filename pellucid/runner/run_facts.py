@@ -8,13 +8,15 @@ from typing import Any
 from torch import nn
 
 from pellucid.config import Config, Published, Target
-from pellucid.data.dataset import Dataset
 from pellucid.record.spec import find_spec
 from pellucid.runner.components import OWN_MODEL, direction
-from pellucid.tasks.prepared import Prepared
+from pellucid.runner.supplied import NOTHING, Supplied
+from pellucid.tasks.prepared import PreparedData
 
 
-def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str, Any]:
+def run_facts(
+    config: Config, prepared: PreparedData, model: nn.Module, supplied: Supplied = NOTHING
+) -> dict[str, Any]:
     """Everything that is known before the first step."""
     spec = find_spec(config.objective.name)
     own, published = config.model.name == OWN_MODEL, config.published
@@ -23,7 +25,8 @@ def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str,
         "task": spec.name,
         "spec": spec.to_dict(),
         "seed": config.train.seed,
-        "dataset": dataset_facts(prepared),
+        "supplied": supplied.described(),
+        "dataset": prepared.facts(),
         "model": {
             "name": type(model).__name__ if own else config.model.name,
             "size": config.model.size,
@@ -32,33 +35,7 @@ def run_facts(config: Config, prepared: Prepared, model: nn.Module) -> dict[str,
             **model_facts(model),
         },
         "target": config.target.model_dump() if config.target else None,
-        "published": published.model_dump() if published and applies(published, prepared.dataset) else None,
-    }
-
-
-def dataset_facts(prepared: Prepared) -> dict[str, Any]:
-    """What `run.json` says of the data."""
-    dataset, source = prepared.dataset, prepared.dataset.source
-    return {
-        "name": dataset.name,
-        "task": dataset.task,
-        "target": dataset.target,
-        "classes": list(prepared.preprocess.classes),
-        "input_shape": list(prepared.preprocess.input_shape),
-        "inputs": [{"name": column.name, "kind": column.kind} for column in dataset.inputs],
-        "splits": {
-            name: {"rows": len(table), "fingerprint": dataset.fingerprint[name]}
-            for name, table in dataset.splits.items()
-        },
-        "source": {
-            "name": source.name,
-            "kind": source.kind,
-            "licence": source.licence,
-            "note": source.note,
-            "looked": list(source.looked),
-        },
-        "skipped": list(dataset.skipped),
-        "notes": [*dataset.notes, *prepared.preprocess.notes],
+        "published": published.model_dump() if published and applies(published, prepared) else None,
     }
 
 
@@ -72,10 +49,10 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
     return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "layers": layers}
 
 
-def target_met(config: Config, dataset: Dataset, metrics: Mapping[str, float]) -> bool | None:
+def target_met(config: Config, prepared: PreparedData, metrics: Mapping[str, float]) -> bool | None:
     """Whether the score was reached; None if none is stated, or it is stated for other data."""
     target = config.target
-    if target is None or target.metric not in metrics or not applies(target, dataset):
+    if target is None or target.metric not in metrics or not applies(target, prepared):
         return None
     return reached(target, metrics)
 
@@ -86,6 +63,6 @@ def reached(target: Target, metrics: Mapping[str, float]) -> bool:
     return value <= target.value if direction(target.metric) == "min" else value >= target.value
 
 
-def applies(score: Target | Published, dataset: Dataset) -> bool:
+def applies(score: Target | Published, prepared: PreparedData) -> bool:
     """Whether a score is stated for this data."""
-    return score.on in (None, dataset.source.name)
+    return score.on in (None, prepared.facts()["source"]["name"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -14,8 +15,9 @@ from pellucid.errors import ConfigError
 from pellucid.runner.components import PRETRAINED, make_model
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
+from pellucid.runner.supplied import NOTHING, Supplied, customized, measurable, without_own_loss
 from pellucid.tasks import get_task
-from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
@@ -29,14 +31,14 @@ class Ready:
 
     Attributes:
         task: what is learned.
-        prepared: the data, encoded.
+        prepared: the data, as `PreparedData`: encoded rows, or batches of the caller's own.
         objective: what is optimized.
         model: with the weights it begins with.
         notes: where those are from, if from elsewhere.
     """
 
     task: Task
-    prepared: Prepared
+    prepared: Any
     objective: Objective
     model: nn.Module
     notes: tuple[str, ...]
@@ -50,6 +52,7 @@ def make_ready(
     fitted: Preprocess | None = None,
     model: nn.Module | None = None,
     begins: bool = True,
+    supplied: Supplied = NOTHING,
 ) -> Ready:
     """Load the data, build objective and model, and refuse what does not fit together.
 
@@ -59,15 +62,32 @@ def make_ready(
         dataset: used instead of `data.source`.
         fitted: how rows were encoded by a run that goes on.
         model: used instead of `model.name`.
+        supplied: what the caller handed over.
         begins: whether the model begins with the weights the config names; a run that goes on has its own.
 
     Raises:
         PellucidError: the data cannot be had, or something does not fit.
     """
-    task, prepared = get_task(config.objective.name), prepare(config, dataset, fitted, runs=runs)
-    objective = task.objective(config, prepared)
+    task = get_task(config.objective.name)
+    if supplied.data is None:
+        prepared: Any = prepare(config, dataset, fitted, runs=runs, weights=supplied.sample_weight)
+    else:
+        prepared = LoaderData(config, supplied.data, supplied.held_out())
+    objective = supplied.objective or task.objective(without_own_loss(config), prepared)
+    objective = customized(objective, config, supplied)
+    if getattr(prepared, "weights", None) is not None and not objective.takes_weights:
+        raise ConfigError(
+            f"The objective {objective.name} takes no weights of rows.", remedy="sample_weight=None"
+        )
     seed_everything(config.train.seed)
-    model = model if model is not None else make_model(config, prepared.preprocess)
+    if model is None:
+        if prepared.preprocess is None:
+            raise ConfigError(
+                f"The shape that the model {config.model.name!r} must have does not follow from a loader.",
+                remedy="a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
+            )
+        model = make_model(config, prepared.preprocess)
+    objective = measurable(objective, model, prepared, supplied)
     task.check(model, objective, prepared)
     notes = _begin_from(model, config, runs) if begins else ()
     if begins and isinstance(model, CountsData):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,24 +19,22 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, TrainingError
-from pellucid.evaluation import Trained
+from pellucid.evaluation import Trained, measure
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
 from pellucid.runner.components import (
-    choose_execution,
     make_callbacks,
     make_trainer,
-    monitored,
-    optimizer_of,
-    updates,
 )
 from pellucid.runner.data import kept
 from pellucid.runner.load import load_needed
 from pellucid.runner.needs import needed_recipes
+from pellucid.runner.optimization import choose_execution, optimizer_of, updates
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import make_ready
-from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks
+from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
@@ -56,6 +55,7 @@ def train(
     needed: Mapping[str, Trained] | None = None,
     console: Console | None = None,
     begun: Callable[[Run], None] | None = None,
+    supplied: Supplied = NOTHING,
 ) -> Run:
     """Train what a config says and return the finished run.
 
@@ -69,7 +69,8 @@ def train(
         model: a module of the caller's own, instead of `model.name`.
         needed: models of other runs that the task uses, by role, instead of those the config names.
         console: where progress is shown; None shows nothing.
-        begun: is told of the run as soon as it has a folder.
+        begun: called with the run as soon as it has a folder.
+        supplied: what the caller hands over instead of naming it in the config.
 
     Raises:
         PellucidError: nothing has been written if the input was at fault.
@@ -81,11 +82,21 @@ def train(
         return stopped
     run = find_run(runs, resume.reference, config.name) if resume else None
     fitted = kept(run, config) if run else None
-    ready = make_ready(config, runs, dataset=dataset, fitted=fitted, model=model, begins=run is None)
+    ready = make_ready(
+        config,
+        runs,
+        dataset=dataset,
+        fitted=fitted,
+        model=model,
+        begins=run is None,
+        supplied=supplied,
+    )
     needed = load_needed(config, runs) if needed is None else needed
-    prepared = replace(ready.prepared, needed=needed)
+    prepared = ready.prepared.with_needed(needed)
     if run is None:
-        run = Run.create(runs, config.name, config.to_yaml(), **run_facts(config, prepared, ready.model))
+        run = Run.create(
+            runs, config.name, config.to_yaml(), **run_facts(config, prepared, ready.model, supplied)
+        )
         for note in ready.notes:
             run.note(note)
         if begun is not None:
@@ -98,7 +109,7 @@ def train(
             return run
         run.update(status="running")
         _announce(run, config, prepared, console)
-        work = _Work(run, config, ready.task, prepared, ready.objective)
+        work = _Work(run, config, ready.task, prepared, ready.objective, supplied)
         _measure_baselines(work)
         try:
             trainer = _train(work, ready.model, console, resumed=resume is not None)
@@ -131,26 +142,30 @@ class _Work:
     run: Run
     config: Config
     task: Task
-    prepared: Prepared
+    prepared: Any  # PreparedData
     objective: Objective
+    supplied: Supplied
 
 
 def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Trainer:
     run, prepared, objective = work.run, work.prepared, work.objective
-    state = {**prepared.preprocess.state(), "features": prepared.preprocess.feature_names}
-    files.write_json(run.path / "preprocess.json", state)
+    if (state := prepared.state()) is not None:
+        files.write_json(run.path / "preprocess.json", state)
     batches = prepared.training_batches()
     per_epoch, steps = updates(work.config, batches)
     execution, threads = _choose_execution(work, model)
     config = work.config.patch({"train.execution": execution})
     seed_everything(config.train.seed)
-    shown = work.task.callbacks(run, prepared)
-    callbacks = make_callbacks(config, objective, run, console, per_epoch, shown)
-    trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks)
+    shown = [*work.task.callbacks(run, prepared), *make_own_callbacks(config, work.supplied)]
+    validation = prepared.validation
+    callbacks = make_callbacks(
+        config, objective, run, console, per_epoch, shown, validated=validation is not None
+    )
+    trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, work.supplied)
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
-    evaluations = {"val": prepared.batches(prepared.validation)}
+    evaluations = {} if validation is None else {"val": prepared.batches(validation)}
     start, every = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(threads)  # sums come out the same only with as many
@@ -173,7 +188,7 @@ def _choose_execution(work: _Work, model: nn.Module) -> tuple[str, int]:
     if execution is not None:
         return execution, kept["threads"]
     with run.timed("choosing the execution mode"):
-        tuned = choose_execution(config, work.prepared, model, work.objective)
+        tuned = choose_execution(config, work.prepared, model, work.objective, work.supplied)
     run.choose("threads", tuned.threads.value, tuned.threads.reason)
     run.choose("execution", tuned.execution.value, tuned.execution.reason)
     return tuned.execution.value, tuned.threads.value
@@ -189,25 +204,37 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
     trained = Trained(trainer.model, objective, preprocess, device, execution, work.task.name)
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
-            if split in prepared.rows:
+            if prepared.has(split):
                 outcome = work.task.evaluate(trained, prepared, split)
+                own = _own_metrics(trained, prepared, split)
+                outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
-    metric, mode = monitored(config, objective)
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
+    for name, update in trainer.updates.items():
+        if reason := getattr(update, "refused", ""):
+            run.note(f"The update of the phase {name} is computed as written, not compiled: {reason}")
     run.update(
         status="finished",
         ended=now(),
         stop_reason=trainer.stop_reason,
         metrics=metrics,
-        best={**(monitor.best or {}), "metric": metric, "mode": mode},
-        target_met=target_met(config, prepared.dataset, metrics),
+        best={**(monitor.best or {}), "metric": monitor.metric, "mode": monitor.mode},
+        target_met=target_met(config, prepared, metrics),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
     for finding in diagnose(run):
         run.find(finding)
     run.store.flush()
     report.write(run.path)
+
+
+def _own_metrics(trained: Trained, prepared: PreparedData, split: str) -> dict[str, float]:
+    """The metrics the caller added, which tasks do not know."""
+    if not trained.objective.metrics:
+        return {}
+    alone = replace(trained.objective, measure=lambda model, batch: {}, score=lambda outputs, batch: {})
+    return measure(replace(trained, objective=alone), prepared.batches(split))
 
 
 def _measure_baselines(work: _Work) -> None:
@@ -218,18 +245,20 @@ def _measure_baselines(work: _Work) -> None:
         work.run.update(baselines=found)
 
 
-def _announce(run: Run, config: Config, prepared: Prepared, console: Console) -> None:
-    dataset, facts = prepared.dataset, run.facts
+def _announce(run: Run, config: Config, prepared: PreparedData, console: Console) -> None:
+    facts = run.facts["dataset"]
     run.choose("data", "in memory" if prepared.in_memory else "streamed", prepared.where)
     origin = prepared.config.data.text.pretrained
     if origin != config.data.text.pretrained:
         run.choose("tokenizer", origin, "the weights the model begins with have a row for each of its tokens")
-    sizes = ", ".join(f"{name} {len(table):,}" for name, table in dataset.splits.items())
+    sizes = ", ".join(
+        name if part["rows"] is None else f"{name} {part['rows']:,}" for name, part in facts["splits"].items()
+    )
     console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
-    console.print(f"data    {dataset.source.name} ({dataset.source.kind}): {sizes}", highlight=False)
-    for note in filter(None, [dataset.source.note, *facts["dataset"]["notes"]]):
+    console.print(f"data    {facts['source']['name']} ({facts['source']['kind']}): {sizes}", highlight=False)
+    for note in filter(None, [facts["source"]["note"], *facts["notes"]]):
         console.print(f"        {note}", highlight=False, style="dim", markup=False)
-    model = facts["model"]
+    model = run.facts["model"]
     console.print(f"model   {model['name']}, {model['parameters']:,} parameters", highlight=False)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import torch
 
@@ -11,12 +12,58 @@ from pellucid.config import Config
 from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.text.token_rows import RaggedRows
+from pellucid.data.weights import weighted_rows
 from pellucid.evaluation import Trained
 
 TRAIN_SAMPLE_ROWS = 2000
 EVAL_BATCH = 512
 EVALUATED = {"validation": "val", "test": "test"}
 """The splits that are measured, and the prefix of their metrics."""
+
+
+class PreparedData(Protocol):
+    """What a training asks of its data: `Prepared` for encoded rows, `LoaderData` for batches of the user's
+    own.
+
+    Attributes:
+        config: what was asked for.
+        preprocess: how rows become tensors; None where batches come as they are.
+        where, in_memory: where the rows are, and why.
+        alike: whether all batches but the last have the same shapes, so that a program can be made of them.
+        augment: random changes to training batches, if any.
+    """
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def preprocess(self) -> Any: ...
+    @property
+    def where(self) -> str: ...
+    @property
+    def in_memory(self) -> bool: ...
+    @property
+    def alike(self) -> bool: ...
+    @property
+    def augment(self) -> Any: ...
+    @property
+    def validation(self) -> str | None: ...
+
+    def with_needed(self, needed: Mapping[str, Trained]) -> Any: ...
+
+    def has(self, split: str) -> bool: ...
+
+    def batches(self, split: str) -> Any: ...
+
+    def training_batches(self) -> Any: ...
+
+    def train_sample(self) -> Iterable[Any] | None: ...
+
+    def size_of(self, split: str) -> dict[str, Any]: ...
+
+    def state(self) -> dict[str, Any] | None: ...
+
+    def facts(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +80,7 @@ class Prepared:
         corrupt: changes to all batches, also those that are measured, e.g. the masks of a masked model.
         eval_batch: most rows in a batch that is measured.
         needed: models of other runs that the task uses, by role; see `Task.needs`.
+        weights: of the training rows, (N,) with a mean of 1; None: all count alike.
     """
 
     config: Config
@@ -44,6 +92,53 @@ class Prepared:
     corrupt: Augment | None = None
     eval_batch: int = EVAL_BATCH
     needed: Mapping[str, Trained] = field(default_factory=dict)
+    weights: torch.Tensor | None = None
+
+    def with_needed(self, needed: Mapping[str, Trained]) -> Prepared:
+        """Return the same data with the models of other runs that the task uses."""
+        return replace(self, needed=needed)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all batches but the last have the same shapes."""
+        return not isinstance(self.rows["train"], RaggedRows)
+
+    def has(self, split: str) -> bool:
+        """Whether there is a split."""
+        return split in self.rows
+
+    def size_of(self, split: str) -> dict[str, Any]:
+        """How many rows a split has, as an entry for its results."""
+        return {"rows": len(self.rows[split])}
+
+    def state(self) -> dict[str, Any]:
+        """What goes into `preprocess.json`."""
+        return {**self.preprocess.state(), "features": self.preprocess.feature_names}
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` records about the data."""
+        dataset, source = self.dataset, self.dataset.source
+        return {
+            "name": dataset.name,
+            "task": dataset.task,
+            "target": dataset.target,
+            "classes": list(self.preprocess.classes),
+            "input_shape": list(self.preprocess.input_shape),
+            "inputs": [{"name": column.name, "kind": column.kind} for column in dataset.inputs],
+            "splits": {
+                name: {"rows": len(table), "fingerprint": dataset.fingerprint[name]}
+                for name, table in dataset.splits.items()
+            },
+            "source": {
+                "name": source.name,
+                "kind": source.kind,
+                "licence": source.licence,
+                "note": source.note,
+                "looked": list(source.looked),
+            },
+            "skipped": list(dataset.skipped),
+            "notes": [*dataset.notes, *self.preprocess.notes],
+        }
 
     @property
     def in_memory(self) -> bool:
@@ -60,9 +155,9 @@ class Prepared:
 
     def training_batches(self) -> Batches:
         """The batches to learn from: shuffled, and augmented or corrupted anew in every epoch."""
-        train = self.config.train
+        train, rows = self.config.train, self.rows["train"]
         return Batches(
-            self.rows["train"],
+            rows if self.weights is None else weighted_rows(rows, self.weights),
             train.batch_size,
             seed=train.seed,
             shuffle=True,

@@ -11,8 +11,10 @@ learns several times per generator update is a phase with `repeat`.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -56,6 +58,8 @@ class Phase:
 
 def forward_inputs(model: nn.Module, batch: Any) -> Any:
     """Call a model on the inputs of a batch and return what it returns."""
+    if type(batch) is tuple and len(batch) == 2 and isinstance(batch[0], Tensor):
+        return model(batch[0])  # the usual pair
     return call_model(model, as_batch(batch).inputs)
 
 
@@ -78,6 +82,7 @@ class Objective:
         forward: (model, batch) -> outputs.
         score: (outputs, batch) -> sums and counts; "loss" is always among them.
         metrics: further metrics, each with a state of its own.
+        takes_weights: whether the loss counts rows by the weights of a batch.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Objective:
     forward: Callable[[nn.Module, Any], Any] = forward_inputs
     score: Callable[[Any, Any], Measures] | None = None
     metrics: tuple[Metric, ...] = ()
+    takes_weights: bool = False
 
     def __post_init__(self) -> None:
         if self.measure is None:
@@ -145,7 +151,7 @@ def supervised(
 
     Args:
         name: of the objective.
-        loss: (outputs, targets) -> scalar; with a batch of row weights, also called with `reduction="none"`.
+        loss: (outputs, targets) -> scalar; see `weighted` for batches with a weight for each row.
         score: (outputs, batch) -> sums and counts; None: the loss is measured.
         forward: (model, batch) -> outputs.
         penalty: model -> a scalar that is added to the training loss.
@@ -161,7 +167,9 @@ def supervised(
         count = count_rows(batch)
         return {"loss": (compare(outputs, batch) * count, count)}
 
-    return Objective(name, (Phase("train", train),), forward=forward, score=score or measured, **more)
+    return Objective(
+        name, (Phase("train", train),), forward=forward, score=score or measured, takes_weights=True, **more
+    )
 
 
 def with_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objective:
@@ -179,43 +187,79 @@ def with_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objec
             f"{names}.",
             remedy="objective=Objective(...) with phases of your own",
         )
-    compare, forward = weighted(loss), objective.forward
+    own = supervised(objective.name, loss, objective.score, forward=objective.forward)
+    return replace(objective, phases=own.phases, takes_weights=True)
 
-    def train(model: nn.Module, batch: Any) -> Tensor:
-        return compare(forward(model, batch), batch)
 
-    phase = next(iter(objective.phases))
-    return replace(objective, phases=(replace(phase, loss=train),))
+def measured_by_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objective:
+    """Return an objective whose only measure is the loss it learns by, and the metrics it has."""
+    own = supervised(objective.name, loss)
+    return replace(own, metrics=objective.metrics)
 
 
 def weighted(loss: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
     """Return (outputs, batch) -> scalar of a loss (outputs, targets) -> scalar.
 
-    Where a batch has weights (B,), the loss of each row is asked for with `reduction="none"`, and the result
-    is the mean of weight times loss.
-
-    Raises (when called):
-        ConfigError: the batch has weights and the loss cannot tell the rows apart.
+    Where a batch has weights (B,), the result is the mean of weight times the loss of each row: asked for
+    with `reduction="none"` where the loss knows that, and computed row by row where it does not.
     """
+    by_row = (_accepts_reduction(loss) and partial(loss, reduction="none")) or each_row(loss)
 
     def compare(outputs: Any, batch: Any) -> Tensor:
+        if type(batch) is tuple and len(batch) == 2:
+            return loss(outputs, batch[1])  # the usual pair
         read = as_batch(batch)
         weights = read.extra.get(WEIGHTS)
         if weights is None:
             return loss(outputs, read.targets)
-        try:
-            each = loss(outputs, read.targets, reduction="none")
-        except TypeError:
-            each = loss(outputs, read.targets)
-        if not isinstance(each, Tensor) or not each.ndim or len(each) != len(weights):
-            raise ConfigError(
-                "sample_weight needs the loss of every row: expected a loss that takes reduction='none' and "
-                f"then returns {len(weights)} values, received {tuple(torch.as_tensor(each).shape)}.",
-                remedy="a loss such as torch.nn.functional.cross_entropy, or weights inside your own loss",
-            )
+        each = by_row(outputs, read.targets)
         return (each.flatten(1).mean(1) if each.ndim > 1 else each).mul(weights).mean()
 
     return compare
+
+
+def _accepts_reduction(loss: Callable[..., Any]) -> bool:
+    try:
+        return "reduction" in inspect.signature(loss).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def each_row(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return (outputs (B, ...), targets (B, ...)) -> the loss of each row, (B,), of a loss that is a mean
+    over rows.
+
+    Raises (when called):
+        ConfigError: the loss cannot be computed for one row at a time.
+    """
+    rows = torch.func.vmap(lambda output, target: loss(output[None], target[None]), randomness="different")
+
+    def compare(outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            return rows(outputs, targets)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ConfigError(
+                "sample_weight needs the loss of every row, and this loss cannot be computed row by row: "
+                f"{error}",
+                remedy="a loss that takes reduction='none', such as torch.nn.functional.cross_entropy",
+            ) from error
+
+    return compare
+
+
+def penalty(l1: float, l2: float) -> Callable[[nn.Module], Tensor] | None:
+    """Return L1 (Tibshirani 1996) and L2 penalties on weights, not biases and norms; None for none."""
+    if not l1 and not l2:
+        return None
+
+    def total(model: nn.Module) -> Tensor:
+        weights = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+        value = weights[0].new_zeros(())
+        for weight in weights:
+            value = value + l1 * weight.abs().sum() + 0.5 * l2 * weight.square().sum()
+        return value
+
+    return total
 
 
 def read_logits(outputs: Any) -> Tensor:
@@ -239,6 +283,11 @@ def read_logits(outputs: Any) -> Tensor:
             remedy="return the logits, or pass loss= and metrics= that read your outputs",
         )
     return found
+
+
+def logits_of(model: nn.Module, batch: Any) -> Tensor:
+    """Return the logits a model gives for the inputs of a batch, in float32."""
+    return read_logits(forward_inputs(model, batch)).float()
 
 
 def count_rows(batch: Any) -> int:

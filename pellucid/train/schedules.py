@@ -8,8 +8,10 @@ depends on how a metric goes: `ReduceOnPlateau` is told the metric and says the 
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -256,6 +258,69 @@ def schedule(
         raise ConfigError(f"the schedule {name} expects every > 0, received {options['every']!r}.")
     factor = entry.build(max(total_steps - warmup_steps, 1), steps_per_epoch, **options)
     return warmup(factor, warmup_steps) if warmup_steps else factor
+
+
+# ---- schedulers of PyTorch ---------------------------------------------------------------------
+
+PER_STEP = ("OneCycleLR", "CyclicLR")
+"""Schedulers whose documentation steps them after every batch; all others are stepped after every epoch."""
+
+
+def torch_schedule(
+    given: Any, lr: float, total_steps: int, steps_per_epoch: int, options: Mapping[str, Any]
+) -> Factor:
+    """Return the factor that a scheduler of PyTorch would give, as a function of the step.
+
+    The scheduler is run ahead on a copy, so that the factor depends on the step only and a resumed run needs
+    nothing else. Momentum, which some schedulers change as well, stays as it is.
+
+    Args:
+        given: a class, a function (optimizer) -> scheduler, or a scheduler.
+        lr: the learning rate the optimizer begins with.
+        total_steps: updates in the whole training.
+        steps_per_epoch: updates in one epoch.
+        options: of the class.
+
+    Raises:
+        ConfigError: it follows a metric, or takes other options.
+    """
+    import torch  # here, so that the catalogue of schedules is read without torch
+
+    if "ReduceLROnPlateau" in (getattr(given, "__name__", ""), type(given).__name__):
+        raise ConfigError("ReduceLROnPlateau follows a metric and is built in.", remedy='schedule="plateau"')
+    if isinstance(given, torch.optim.lr_scheduler.LRScheduler):
+        lr = given.optimizer.param_groups[0]["lr"]
+        weights = [weight for group in given.optimizer.param_groups for weight in group["params"]]
+        scheduler = copy.deepcopy(given, {id(weight): weight for weight in weights})
+    else:
+        stand_in = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
+        name = getattr(given, "__name__", "")
+        needed = {"max_lr": lr, "total_steps": max(total_steps, 1)} if name == "OneCycleLR" else {}
+        try:
+            scheduler = given(stand_in, **{**needed, **options})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"schedule {name}: {error}") from None
+    per_step = type(scheduler).__name__ in PER_STEP
+    interval = 1 if per_step else max(steps_per_epoch, 1)
+    return _run_ahead(scheduler, lr, interval)
+
+
+def _run_ahead(scheduler: Any, lr: float, interval: int) -> Factor:
+    """The learning rates of a scheduler by step, computed as far as they are asked for."""
+    rates = [scheduler.get_last_lr()[0]]
+
+    def factor(step: int) -> float:
+        while len(rates) <= step // interval:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the optimizer has not stepped
+                try:
+                    scheduler.step()
+                except ValueError:  # beyond its last step
+                    return rates[-1] / lr
+            rates.append(scheduler.get_last_lr()[0])
+        return rates[step // interval] / lr
+
+    return factor
 
 
 def _within(name: str, **shares: float) -> None:

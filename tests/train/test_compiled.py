@@ -204,7 +204,7 @@ def test_phases_learn_their_own_weights() -> None:
     made = Objective("both", phases, lambda model, batch: {"loss": (cross_entropy(model, batch), 1)})
     ends = []
     for path in ("eager", "compiled"):
-        plan = TrainConfig(epochs=2, device="cpu", path=path)
+        plan = TrainConfig(epochs=2, device="cpu", execution=path)
         one = Trainer(network(), made, partial(optimizer, "adamw", lr=0.02), plan)
         one.fit(batches())
         ends.append(one.model.state_dict())

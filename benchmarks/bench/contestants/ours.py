@@ -76,7 +76,7 @@ class Side(plain.Side):
             model,
             self.objective,
             make_optimizer,
-            TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", path=path.value),
+            TrainConfig(epochs=1000, max_steps=self.workload.steps, device="cpu", execution=path.value),
             callbacks=[NonFiniteGuard(run), Memory(), Monitor("train/loss"), Recorder(run), SignalHandler()],
         )
 

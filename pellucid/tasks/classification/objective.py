@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.tasks.shared.penalized import penalized
+from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
-from pellucid.train.objective import Measures, Objective, Phase
+from pellucid.train.objective import Measures, Objective, each_row, logits_of, penalty, supervised
 
 
 def classification(
@@ -24,24 +25,41 @@ def classification(
 ) -> Objective:
     """One class out of K. Logits (B, K); targets int64 (B,), or probabilities (B, K) under mixup.
 
-    Measured are cross-entropy in nats, unsmoothed and unweighted so that it can be set beside ln K, and
-    accuracy; the best weights are those with the highest validation accuracy.
+    Measured are cross-entropy in nats, unsmoothed and unweighted so that it compares with ln K, and accuracy;
+    the best weights are those with the highest validation accuracy.
+
+    Args:
+        loss: a name in the loss catalogue; None: cross-entropy.
+        label_smoothing: share of the target spread over all classes, 0..1; cross-entropy only.
+        class_weights: (K,), by which the loss of each class counts; cross-entropy only.
+        l1, l2: strengths of the penalties on weights.
     """
     options: dict[str, Any] = {}
     if (loss or "cross_entropy") == "cross_entropy":
         options = {"label_smoothing": label_smoothing}
-        if class_weights is not None:
-            options["weight"] = class_weights
-    train_loss = named_loss(loss or "cross_entropy", **options)
+    plain = each_row(named_loss(loss or "cross_entropy", **options))
+    if class_weights is not None and options:
+        options["weight"] = class_weights
+    function = named_loss(loss or "cross_entropy", **options)
 
-    def measure(model: nn.Module, batch: Any) -> Measures:
-        inputs, targets = batch
-        logits = model(inputs).float()
-        return {
-            "loss": (F.cross_entropy(logits, targets, reduction="sum"), len(targets)),
-            "accuracy": ((logits.argmax(1) == targets).sum(), len(targets)),
-        }
+    def compare(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        if reduction == "mean":
+            return function(logits, targets)
+        rows = plain(logits, targets)
+        return rows if class_weights is None or targets.ndim > 1 else rows * class_weights[targets]
 
-    phase = Phase("train", penalized(train_loss, l1, l2))
-    probs = partial(torch.softmax, dim=-1)
-    return Objective("classification", (phase,), measure, probs, "val/accuracy", "max")
+    return replace(
+        supervised("classification", compare, classes_score, forward=logits_of, penalty=penalty(l1, l2)),
+        probs=partial(torch.softmax, dim=-1),
+        monitor="val/accuracy",
+        mode="max",
+    )
+
+
+def classes_score(logits: Tensor, batch: Any) -> Measures:
+    """Return cross-entropy in nats and accuracy of logits (B, K)."""
+    targets = as_batch(batch).targets
+    return {
+        "loss": (F.cross_entropy(logits, targets, reduction="sum"), len(targets)),
+        "accuracy": ((logits.argmax(1) == targets).sum(), len(targets)),
+    }

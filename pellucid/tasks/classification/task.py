@@ -10,6 +10,7 @@ from torch import Tensor
 from pellucid.config import Config
 from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.tasks.classification import scores
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.classification.spec import SPEC
@@ -26,15 +27,36 @@ class Classification(Supervised):
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         section = config.objective
-        weights = _class_weights(prepared) if section.class_weights and prepared is not None else None
+        weights = None
+        if section.class_weights and prepared is not None:
+            weights = _class_weights(prepared, section.class_weights)
         return classification(**shared, label_smoothing=section.label_smoothing, class_weights=weights)
 
     def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
         return scores.classification(outputs, targets, preprocess)
 
 
-def _class_weights(prepared: Prepared) -> Tensor:
-    counts = torch.zeros(prepared.preprocess.num_outputs)
+def _class_weights(prepared: Prepared, given: bool | dict[str, float] | list[float]) -> Tensor:
+    """Return a weight for each class (K,): as given by name or in order, or by inverse frequency.
+
+    Raises:
+        UnknownNameError: there is no class of a name.
+        ConfigError: there are more or fewer weights than classes.
+    """
+    classes = prepared.preprocess.classes
+    if isinstance(given, dict):
+        for name in given:
+            if name not in classes:
+                raise UnknownNameError("class to weigh", name, classes)
+        return torch.tensor([float(given.get(name, 1.0)) for name in classes])
+    if isinstance(given, list):
+        if len(given) != len(classes):
+            raise ConfigError(
+                f"objective.class_weights has {len(given)} values: expected one for each of {len(classes)} "
+                f"classes, in the order {', '.join(classes[:10])}."
+            )
+        return torch.tensor(given, dtype=torch.float32)
+    counts = torch.zeros(len(classes))
     for _, targets in Batches(prepared.rows["train"], 4096):
         counts += torch.bincount(targets, minlength=len(counts))
     return counts.sum() / (len(counts) * counts.clamp(min=1))

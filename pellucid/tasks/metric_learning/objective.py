@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.batch import as_batch
 from pellucid.train.losses import contrastive, triplet
-from pellucid.train.objective import Measures, Objective, Phase, one_of
+from pellucid.train.objective import Measures, Objective, logits_of, one_of, supervised
 
 Loss = Literal["triplet", "contrastive", "supcon"]
 
@@ -62,21 +63,16 @@ def metric_learning(
     one_of("loss", loss, functions)
     function = functions[loss]
 
-    def train(model: nn.Module, batch: Any) -> Tensor:
-        inputs, classes = batch
-        return function(model(inputs).float(), classes)
-
-    def measure(model: nn.Module, batch: Any) -> Measures:
-        inputs, classes = batch
-        embeddings = model(inputs).float()
+    def score(embeddings: Tensor, batch: Any) -> Measures:
+        classes = as_batch(batch).targets
         hits, asked = _nearest(embeddings, classes)
         return {
             "loss": (function(embeddings, classes) * len(classes), len(classes)),
             "precision": (hits, asked),
         }
 
-    return Objective(
-        "metric_learning", (Phase("train", train),), measure, monitor="val/precision", mode="max"
+    return supervised(
+        "metric_learning", function, score, forward=logits_of, monitor="val/precision", mode="max"
     )
 
 

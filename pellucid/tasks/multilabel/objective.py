@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from pellucid.tasks.shared.penalized import penalized
+from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
-from pellucid.train.objective import Measures, Objective, Phase
+from pellucid.train.objective import Measures, Objective, logits_of, penalty, supervised
 
 
 def multilabel(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> Objective:
-    """Any number of K labels. Logits and targets (B, K); measured are loss and share of right labels."""
+    """Any number of K labels. Logits and targets (B, K); measured are loss and share of correct labels."""
     function = named_loss(loss or "bce")
 
-    def measure(model: nn.Module, batch: Any) -> Measures:
-        inputs, targets = batch
-        logits = model(inputs).float()
-        right = (logits > 0) == (targets > 0.5)
+    def score(logits: Tensor, batch: Any) -> Measures:
+        targets = as_batch(batch).targets
+        correct = (logits > 0) == (targets > 0.5)
         return {
             "loss": (function(logits, targets) * len(targets), len(targets)),
-            "accuracy": (right.sum(), targets.numel()),
+            "accuracy": (correct.sum(), targets.numel()),
         }
 
-    return Objective("multilabel", (Phase("train", penalized(function, l1, l2)),), measure, torch.sigmoid)
+    made = supervised("multilabel", function, score, forward=logits_of, penalty=penalty(l1, l2))
+    return replace(made, probs=torch.sigmoid)

@@ -6,24 +6,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pellucid.tasks.shared.penalized import matched, penalized
+from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
-from pellucid.train.objective import Measures, Objective, Phase
+from pellucid.train.objective import Measures, Objective, logits_of, penalty, supervised
 
 
 def regression(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> Objective:
     """Numbers. Outputs (B, 1) or (B, D) against targets (B,) or (B, D), both in standardized units."""
     function = named_loss(loss or "mse")
 
-    def shaped(outputs: Tensor, targets: Tensor) -> Tensor:
-        return function(matched(outputs, targets), targets)
+    def forward(model: nn.Module, batch: Any) -> Tensor:
+        return matched(logits_of(model, batch), as_batch(batch).targets)
 
-    def measure(model: nn.Module, batch: Any) -> Measures:
-        inputs, targets = batch
-        outputs = matched(model(inputs).float(), targets)
+    def score(outputs: Tensor, batch: Any) -> Measures:
+        targets = as_batch(batch).targets
         return {
             "loss": (function(outputs, targets) * len(targets), len(targets)),
             "mae": ((outputs - targets).abs().sum(), targets.numel()),
         }
 
-    return Objective("regression", (Phase("train", penalized(shaped, l1, l2)),), measure)
+    return supervised("regression", function, score, forward=forward, penalty=penalty(l1, l2))
+
+
+def matched(outputs: Tensor, targets: Any) -> Tensor:
+    """Drop the last axis of (B, 1) outputs when targets are (B,): never let the two broadcast."""
+    single = isinstance(targets, Tensor) and targets.ndim == 1 and outputs.ndim == 2
+    return outputs.squeeze(1) if single and outputs.shape[1] == 1 else outputs

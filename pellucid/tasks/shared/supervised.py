@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
+
+from pellucid.batch import map_tensors
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError
+from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
@@ -23,7 +25,7 @@ from pellucid.tasks.task import Baselines, Task
 from pellucid.train.baseline import baselines
 from pellucid.train.catalogue import lookup
 from pellucid.train.losses import LOSSES
-from pellucid.train.objective import Objective
+from pellucid.train.objective import Objective, read_logits
 
 Kind = Literal["classification", "multilabel", "regression"]
 
@@ -128,21 +130,22 @@ class Supervised(Task):
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         source = prepared.rows["train"]
-        inputs, _ = next(source.batches([torch.arange(min(2, len(source)))]))
+        batch = next(source.batches([torch.arange(min(2, len(source)))]))
         training = model.training
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         try:
             with torch.no_grad():
-                outputs = model.eval()(inputs.to(device))
+                made = objective.forward(model.eval(), map_tensors(lambda tensor: tensor.to(device), batch))
+                outputs = read_logits(made)
         except PellucidError:
             raise
         except Exception as error:
             raise ModelError(
-                f"The model cannot take inputs of shape {tuple(inputs.shape)}: {error}"
+                f"The model cannot take inputs of shape {tuple(batch[0].shape)}: {error}"
             ) from error
         finally:
             model.train(training)
-        expected = (len(inputs), prepared.preprocess.num_outputs)
+        expected = (len(batch[0]), prepared.preprocess.num_outputs)
         if tuple(outputs.shape) != expected and tuple(outputs.shape) != expected[: outputs.ndim]:
             raise ModelError(
                 f"The model's outputs have shape {tuple(outputs.shape)}, expected {expected}: "
@@ -169,8 +172,9 @@ class Supervised(Task):
         outputs, targets = forward(trained, prepared.batches(split))
         preprocess = trained.preprocess
         metrics, summary, predictions = self._score(outputs, targets, preprocess)
-        measured = trained.objective.measure(_Stored(outputs), (torch.zeros(0), targets))
-        metrics["loss"] = (measured["loss"][0] / measured["loss"][1]).item()
+        if trained.objective.score is not None:
+            total, count = trained.objective.score(outputs, (None, targets))["loss"]
+            metrics["loss"] = (total / count).item()
         columns = {"row": np.arange(len(table)), **predictions}
         chosen = scoring.worth_seeing(columns, classes=self.name == "classification")
         examples = scoring.shown(
@@ -203,17 +207,6 @@ def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor
         return preprocess.inputs(table), preprocess.targets(table)
 
     return numbers
-
-
-class _Stored(nn.Module):
-    """A stand-in model whose outputs are already known, so that the objective can measure them."""
-
-    def __init__(self, outputs: Tensor):
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.outputs
 
 
 def in_own_units(values: Mapping[str, float], unit: float | None) -> dict[str, float]:

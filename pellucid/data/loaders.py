@@ -1,0 +1,150 @@
+"""Batches from a loader of the user's own: a `DataLoader`, a dataset of PyTorch, or any iterable of batches.
+
+What a loader draws at random, it draws from generators that are seeded by (seed, epoch) and kept apart from
+those of the training. So its order is a function of both, and a resumed run sees the same batches again: the
+ones it has learned from are drawn once more and skipped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from pellucid.errors import DataError
+
+Source = Any
+"""A `DataLoader`, a `torch.utils.data.Dataset`, an iterable of batches, or a function epoch -> iterable."""
+
+
+def is_loader(data: Any) -> bool:
+    """Whether data gives batches (or samples) by itself, rather than a table of rows."""
+    if isinstance(data, (str, bytes, dict, tuple, np.ndarray, torch.Tensor)) or hasattr(data, "columns"):
+        return False
+    return isinstance(data, (DataLoader, TorchDataset)) or callable(data) or isinstance(data, Iterable)
+
+
+class LoaderBatches:
+    """The batches of a loader, the same for the same (seed, epoch).
+
+    Args:
+        source: see `Source`.
+        batch_size: of batches made from a dataset; a loader or an iterable has its own.
+        seed: with the epoch, decides what the source draws at random.
+        shuffle: whether batches of a dataset are shuffled anew every epoch.
+
+    Raises:
+        DataError: the source can be gone through only once.
+    """
+
+    def __init__(self, source: Source, *, batch_size: int = 32, seed: int = 0, shuffle: bool = False):
+        if isinstance(source, Iterator):
+            raise DataError(
+                f"Expected batches that can be iterated once per epoch, received {type(source).__name__}, "
+                "which can be iterated only once.",
+                remedy="a list of batches, a DataLoader, or a function epoch -> iterator",
+            )
+        if isinstance(source, TorchDataset):
+            shuffled = shuffle and not isinstance(source, IterableDataset)
+            source = DataLoader(source, batch_size=batch_size, shuffle=shuffled)
+        self.source, self.seed = source, seed
+        self._generators = _generators_of(source)
+
+    def __len__(self) -> int:
+        return len(self.source)  # a TypeError where the number of batches is not known
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.epoch(0)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches of an epoch from batch `start` on."""
+        state = _Generators.seeded(_mixed(self.seed, number))
+        for generator, seed in self._generators:
+            generator.manual_seed(_mixed(seed, number))
+        with state:
+            batches = iter(self._opened(number))
+        position = 0
+        while True:
+            with state:
+                batch = next(batches, _END)
+            if batch is _END:
+                return
+            if position >= start:
+                yield batch
+            position += 1
+
+    def _opened(self, epoch: int) -> Any:
+        if callable(self.source) and not isinstance(self.source, Iterable):
+            return self.source(epoch)
+        for part in (self.source, *(getattr(self.source, name, None) for name in _PARTS)):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)  # type: ignore[union-attr]
+        return self.source
+
+    @property
+    def rows(self) -> int | None:
+        """How many examples there are; None where that is not known."""
+        try:
+            return len(self.source.dataset)
+        except (AttributeError, TypeError):
+            return None
+
+
+_END = object()
+_PARTS = ("sampler", "batch_sampler", "dataset")
+
+
+def _generators_of(source: Any) -> list[tuple[torch.Generator, int]]:
+    """Generators that a loader and its samplers draw from, each with the seed it was given."""
+    found: dict[int, tuple[torch.Generator, int]] = {}
+    for part in (source, *(getattr(source, name, None) for name in _PARTS)):
+        generator = getattr(part, "generator", None)
+        if isinstance(generator, torch.Generator):
+            found[id(generator)] = (generator, generator.initial_seed())
+    return list(found.values())
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class _Generators:
+    """The global generators of Python, NumPy and torch, in a state of their own while a block runs."""
+
+    def __init__(self, state: tuple[Any, ...]):
+        self.state = state
+
+    @classmethod
+    def seeded(cls, seed: int) -> _Generators:
+        """The state after seeding all of them."""
+        outside = _state()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        inside = _state()
+        _set_state(outside)
+        return cls(inside)
+
+    def __enter__(self) -> None:
+        self._outside = _state()
+        _set_state(self.state)
+
+    def __exit__(self, *_: object) -> None:
+        self.state = _state()
+        _set_state(self._outside)
+
+
+def _state() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+
+def _set_state(state: tuple[Any, ...]) -> None:
+    python, numpy, cpu = state
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(cpu)

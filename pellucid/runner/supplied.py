@@ -1,0 +1,269 @@
+"""What a caller hands over in Python instead of naming it in the config: `fit(..., loss=my_loss)`.
+
+Whatever can be imported again is named in the config as `package.module:attribute`, so that the run can be
+repeated from its `config.yaml`; anything else (a lambda, an instance) is described in `run.json` and handed
+over again to resume.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from pellucid.batch import map_tensors
+from pellucid.config import Config, is_reference
+from pellucid.errors import ConfigError, UsageError
+from pellucid.nn.names import import_attribute
+from pellucid.train.callbacks import Callback
+from pellucid.train.metrics import as_metrics
+from pellucid.train.objective import Objective, measured_by_loss, with_loss
+from pellucid.train.schedules import Factor, torch_schedule
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What was handed over; None or empty where the config says it.
+
+    Attributes:
+        loss: (outputs, targets) -> scalar.
+        objective: an objective of the caller's own.
+        metrics: one metric, several, or several by name; see `pellucid.train.metrics.as_metric`.
+        callbacks: callbacks, or functions that are called with the trainer after every epoch.
+        optimizer: a class, a function (parameters) -> optimizer, or an optimizer over the model's parameters.
+        schedule: a function step -> factor, or a scheduler of PyTorch: a class, a function (optimizer) ->
+            scheduler, or an instance.
+        data: batches of the caller's own, with `validation` and `test`; see `pellucid.data.loaders`.
+        sample_weight: one weight for each row of the dataset, or the name of a column that holds them.
+    """
+
+    loss: Callable[..., Any] | None = None
+    objective: Objective | None = None
+    metrics: Any = None
+    callbacks: Sequence[Any] = ()
+    optimizer: Any = None
+    schedule: Any = None
+    data: Any = None
+    validation: Any = None
+    test: Any = None
+    sample_weight: Any = None
+
+    def held_out(self) -> dict[str, Any]:
+        """Return the batches to measure on, by split."""
+        given = {"validation": self.validation, "test": self.test}
+        return {split: source for split, source in given.items() if source is not None}
+
+    def described(self) -> dict[str, Any]:
+        """Return what was handed over in words, for `run.json`."""
+        parts = {name: getattr(self, name) for name in ("loss", "objective", "optimizer", "schedule")}
+        words: dict[str, Any] = {name: _described(part) for name, part in parts.items() if part is not None}
+        for name, several in (("metrics", self.metrics), ("callbacks", self.callbacks)):
+            if several:
+                listed = several.values() if isinstance(several, Mapping) else several
+                words[name] = [
+                    _described(part) for part in (listed if isinstance(listed, Iterable) else [listed])
+                ]
+        return words
+
+
+NOTHING = Supplied()
+
+
+def _described(part: Any) -> str:
+    if isinstance(part, Objective):
+        return f"Objective {part.name}"
+    name = getattr(part, "__qualname__", None) or type(part).__qualname__
+    module = getattr(part, "__module__", None) or type(part).__module__
+    return f"{module}.{name}"
+
+
+def import_object(key: str, name: str) -> Any:
+    """Return what `package.module:attribute` names at a key of the config.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    try:
+        return import_attribute(key, name)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"{key} is {name!r}: {error}") from None
+
+
+def reference(part: Any) -> str | None:
+    """Return `package.module:attribute` of something that can be imported again, else None."""
+    module, name = getattr(part, "__module__", None), getattr(part, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        return None
+    try:
+        found: Any = importlib.import_module(module)
+        for attribute in name.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError):
+        return None
+    return f"{module}:{name}" if found is part else None
+
+
+# ---- objective -----------------------------------------------------------------------------------------
+
+
+def customized(objective: Objective, config: Config, supplied: Supplied) -> Objective:
+    """Return the objective of a task with the loss and the metrics of the caller.
+
+    Raises:
+        ConfigError: the objective has several phases, or a metric is none.
+    """
+    loss = supplied.loss
+    if loss is None and config.objective.loss and is_reference(config.objective.loss):
+        loss = import_object("objective.loss", config.objective.loss)
+    if loss is not None:
+        objective = with_loss(objective, as_loss(loss))
+    named = [import_object("objective.metrics", name) for name in config.objective.metrics]
+    metrics = (*as_metrics(named), *as_metrics(supplied.metrics))
+    return replace(objective, metrics=(*objective.metrics, *metrics)) if metrics else objective
+
+
+def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied) -> Objective:
+    """Return the objective, measured by the caller's loss where its own measures cannot read the outputs."""
+    if supplied.loss is None:
+        return objective
+    batch, training = next(iter(prepared.training_batches())), model.training
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    try:
+        with torch.no_grad():
+            objective.measure(model.eval(), map_tensors(lambda tensor: tensor.to(device), batch))
+        return objective
+    except Exception:
+        return measured_by_loss(objective, as_loss(supplied.loss))
+    finally:
+        model.train(training)
+
+
+def without_own_loss(config: Config) -> Config:
+    """Return the config as a task reads it: it knows the losses of the catalogue only."""
+    own = config.objective.loss is not None and is_reference(config.objective.loss)
+    return config.patch({"objective.loss": None}) if own else config
+
+
+def as_loss(given: Any) -> Callable[..., Any]:
+    """Take a loss: a function or module (outputs, targets) -> scalar, or a class of such modules.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return given()
+    if callable(given):
+        return given
+    raise ConfigError(
+        f"loss= expects a function (outputs, targets) -> scalar or a name, received {given!r:.80}."
+    )
+
+
+# ---- optimizer and schedule ------------------------------------------------------------------------------
+
+
+def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
+    """Return what makes an optimizer of parameters, from a class, a function or an instance.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(given, Optimizer):
+        return lambda parameters: _over_the_same(given, parameters)
+    if not callable(given):
+        raise UsageError(
+            "optimizer= expects a name, an optimizer class, a function of parameters or an optimizer, "
+            f"received {given!r:.80}."
+        )
+    section = config.optimizer
+    known = _parameters(given)
+    options = {"lr": section.lr, **({"weight_decay": section.weight_decay} if section.weight_decay else {})}
+    taken = {name: value for name, value in options.items() if name in known} | section.options
+
+    def make(parameters: Any, lr: float | None = None) -> Optimizer:
+        chosen = taken if lr is None or "lr" not in known else {**taken, "lr": lr}
+        listed = list(parameters.parameters() if isinstance(parameters, nn.Module) else parameters)
+        try:
+            made = given([parameter for parameter in listed if parameter.requires_grad], **chosen)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"optimizer {_described(given)}: {error}") from None
+        if not isinstance(made, Optimizer):
+            raise UsageError(
+                f"optimizer= expects a function that returns an optimizer, received {type(made)}."
+            )
+        return made
+
+    return make
+
+
+def _parameters(function: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return set()
+
+
+def _over_the_same(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    wanted = {id(parameter) for parameter in parameters}
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not held <= wanted:
+        raise UsageError(
+            f"The optimizer holds {len(held - wanted)} parameters that are not those of the model.",
+            remedy="build it from model.parameters() of the model that is trained, or pass its class",
+        )
+    return optimizer
+
+
+def make_schedule_of(given: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
+    """Return step -> factor of a function, or of a scheduler of PyTorch; see `schedules.torch_schedule`."""
+    kind = torch.optim.lr_scheduler.LRScheduler
+    if isinstance(given, kind) or "optimizer" in _parameters(given):
+        return torch_schedule(given, lr, steps, per_epoch, config.schedule.options)
+    if callable(given):
+        return cast(Factor, given)
+    raise UsageError(
+        "schedule= expects a name, a function step -> factor or a scheduler of PyTorch, received "
+        f"{given!r:.80}."
+    )
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------
+
+
+class EpochFunction(Callback):
+    """A function that is called with the trainer after every epoch."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self.function = function
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        self.function(trainer)
+
+
+def make_own_callbacks(config: Config, supplied: Supplied) -> list[Callback]:
+    """Return the caller's callbacks, those named in the config first.
+
+    Raises:
+        UsageError: one of them is no callback.
+    """
+    named = [import_object("train.callbacks", name) for name in config.train.callbacks]
+    return [_callback(given) for given in [*named, *supplied.callbacks]]
+
+
+def _callback(given: Any) -> Callback:
+    if isinstance(given, Callback):
+        return given
+    if isinstance(given, type) and issubclass(given, Callback):
+        return given()
+    if callable(given):
+        return EpochFunction(given)
+    raise UsageError(
+        "callbacks= expects objects of a subclass of pellucid.Callback, or functions of the trainer, "
+        f"received {given!r:.80}."
+    )

@@ -1,0 +1,11 @@
+"""What a training with a loss or batches of the user's own says about itself."""
+
+from pellucid.record.spec import TaskSpec
+
+SPEC = TaskSpec(
+    name="custom",
+    summary="Train with an objective, a loss or batches of your own",
+    section="Results",
+    headline=("accuracy", "mae", "loss"),
+    sentences={"loss": "{name} reaches a loss of {value} on {of}"},
+)
