@@ -1,9 +1,9 @@
-"""Averaged weights: what is evaluated, saved and shipped may be a mean of the weights along the way.
+"""Averaged weights, which can be evaluated and saved instead of the last ones.
 
-EMA keeps `average = decay * average + (1 - decay) * weights` after every step, with the decay ramped up
-from zero so that early steps do not linger (Polyak & Juditsky 1992; the ramp as in TensorFlow's
-`ExponentialMovingAverage`). SWA keeps the plain mean from some epoch on (Izmailov et al. 2018). Running
-statistics of batch norm are averaged alike; whole-number buffers are copied.
+EMA updates `average = decay * average + (1 - decay) * weights` after every step; the decay is increased
+from zero so that early weights are forgotten (Polyak & Juditsky 1992; the ramp as in TensorFlow's
+`ExponentialMovingAverage`). SWA is the plain mean from some epoch on (Izmailov et al. 2018). Running
+statistics of batch norm are averaged in the same way; integer buffers are copied.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class WeightAverage:
     """An average of a model's weights and buffers.
 
     Args:
-        model: whose weights; the average starts as a copy.
-        decay: of the exponential average, in (0, 1); None takes the plain mean.
+        model: the model; the average starts as a copy of its weights.
+        decay: decay of the exponential average, in (0, 1); None for the plain mean.
     """
 
     def __init__(self, model: nn.Module, decay: float | None):
@@ -30,7 +30,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the average towards the model's weights."""
+        """Update the average with the current weights of the model."""
         self.updates += 1
         state = model.state_dict()
         share = 1 - self._momentum()
@@ -47,7 +47,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
-        """The model with the averaged weights; its own come back after."""
+        """Give the model the averaged weights; restore its own on exit."""
         if not self.updates:
             yield
             return

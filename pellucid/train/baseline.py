@@ -1,11 +1,11 @@
-"""What a model has to beat: a guess that ignores the inputs, and a linear model.
+"""Baselines for a model: a prediction that ignores the inputs, and a linear model.
 
-`prior` answers every example with the class frequencies (or the mean) of the training data. `linear` is
+`prior` predicts the class frequencies (or the mean) of the training data for every example. `linear` is
 softmax, logistic or linear regression on flattened, standardized inputs. A network that does not beat the
 first has learned nothing; one that does not beat the second is not needed.
 
-Everything here is NumPy: it draws nothing from torch's random numbers and can run in a thread beside the
-training. Shapes: N examples, F features, K outputs.
+Everything here is NumPy: it does not use torch's random numbers and can run in a thread during training.
+Shapes: N examples, F features, K outputs.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ def baselines(
     seed: int = 0,
     cells: int = CELLS,
 ) -> dict[str, dict[str, float]]:
-    """Measure both baselines.
+    """Fit and evaluate both baselines.
 
     Args:
         train_inputs: (N, ...), an array or tensor of numbers.
         train_targets: classes (N,), labels 0 or 1 (N, K), or numbers (N,) or (N, K).
-        evals: by prefix, e.g. "val" and "test", inputs and targets of the same form.
+        evals: inputs and targets of the same form by prefix, e.g. "val" and "test".
         task: classification, multilabel or regression.
-        seed: of the rows that are drawn and their order.
-        cells: rows x features the linear model may see; fewer rows are drawn if there are more.
+        seed: seed for sampling and shuffling the rows.
+        cells: maximum rows x features for the linear model; rows are sampled if there are more.
 
     Returns:
         {"prior": {...}, "linear": {...}} with `<prefix>/loss` (nats, or mean squared error) and, by task,
         `<prefix>/accuracy`, `<prefix>/f1` (mean over labels), `<prefix>/mae`, `/rmse` and `/r2`.
-        "linear" also holds the `seconds` it took and the `rows` it was fitted on.
+        "linear" also has the `seconds` it took and the number of `rows` it was fitted on.
     """
     every = [_array(train_targets), *(_array(targets) for _, targets in evals.values())]
     num_classes = _count_classes(every) if task == "classification" else 0
@@ -73,9 +73,9 @@ def baselines(
 
 
 def _prior(targets: Array, task: Task) -> Array:
-    """Return the logits (K,), or the mean (K,), that suit the training targets best without inputs.
+    """Return the logits (K,), or the mean (K,), that fit the training targets best without inputs.
 
-    Counts are Laplace's, one more than was seen, so that nothing is impossible.
+    Counts have Laplace smoothing: one is added to each.
     """
     if task == "regression":
         return targets.mean(axis=0)
@@ -86,20 +86,20 @@ def _prior(targets: Array, task: Task) -> Array:
 
 
 class LinearModel:
-    """A linear model, fitted by Adam in mini-batches with a rate that falls to 0.
+    """A linear model, fitted with Adam on mini-batches with a learning rate that decreases to 0.
 
-    The outputs are x W + b, and with the loss that belongs to each task (cross-entropy, binary
-    cross-entropy, half the squared error) its gradient by the outputs is prediction - target in all three.
+    The outputs are x W + b. With the loss of each task (cross-entropy, binary cross-entropy, half the squared
+    error), the gradient with respect to the outputs is prediction - target in all three.
 
     Args:
         inputs: (N, ...).
         targets: (N, K), one-hot for classes.
-        task: says what a prediction is: softmax, sigmoid or the output itself.
-        seed: of the rows and their order.
-        cells: rows x features it may see.
+        task: the task, which determines the prediction: softmax, sigmoid or the output itself.
+        seed: seed for sampling and shuffling the rows.
+        cells: maximum rows x features.
 
     Attributes:
-        rows: how many examples it was fitted on.
+        rows: number of examples it was fitted on.
     """
 
     def __init__(self, inputs: Array, targets: Array, task: Task, *, seed: int, cells: int):
@@ -118,7 +118,7 @@ class LinearModel:
         self._fit(self._standardized(x), (targets - self.center) / self.scale, task, rng)
 
     def __call__(self, inputs: Array) -> Array:
-        """Return logits, or predicted numbers, (N, K)."""
+        """Return the logits, or the predicted numbers, (N, K)."""
         return self._outputs(self._standardized(_flat(inputs))) * self.scale + self.center
 
     def _standardized(self, x: Array) -> Array:
@@ -162,7 +162,7 @@ PREDICTIONS: dict[Task, Callable[[Array], Array]] = {
     "multilabel": _sigmoid,
     "regression": lambda outputs: outputs,
 }
-"""By task, what outputs predict."""
+"""The prediction function of the outputs by task."""
 
 
 # ---- arrays ------------------------------------------------------------------------------------
@@ -181,14 +181,14 @@ def _count_classes(every: list[Array]) -> int:
 
 
 def _encoded(targets: Array, num_classes: int) -> Array:
-    """Return targets as (N, K) numbers; classes become one-hot where there are any."""
+    """Return targets as (N, K) numbers; classes become one-hot vectors."""
     if num_classes:
         return np.eye(num_classes, dtype=np.float32)[targets.astype(np.int64)]
     return targets.reshape(len(targets), -1).astype(np.float32)
 
 
 def _deviation(x: Array) -> Array:
-    """Standard deviation by column; 1 where a column is constant."""
+    """Return the standard deviation of each column; 1 for a constant column."""
     deviation = x.std(axis=0)
     return np.where(deviation > 1e-6, deviation, np.float32(1))
 
@@ -232,4 +232,4 @@ MEASURES: dict[Task, Callable[[Array, Array], dict[str, Any]]] = {
     "multilabel": _measure_labels,
     "regression": _measure_numbers,
 }
-"""By task, what is measured of outputs (N, K) against targets (N, K)."""
+"""The metrics of outputs (N, K) and targets (N, K) by task."""

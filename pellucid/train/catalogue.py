@@ -1,6 +1,6 @@
-"""What the loss, optimizer and schedule catalogues share: names and options that are checked.
+"""Names and options of the loss, optimizer and schedule catalogues, with checks.
 
-An entry's options are the keyword-only parameters of its function, so they are written down once.
+The options of an entry are the keyword-only parameters of its function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def lookup(kind: str, name: str, catalogue: Mapping[str, Entry]) -> Entry:
     """Return `catalogue[name]`.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: there is no such name; suggests the nearest.
     """
     if name not in catalogue:
         raise UnknownNameError(kind, name, catalogue)
@@ -32,15 +32,15 @@ def options_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def check_options(owner: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse options an entry does not have.
+    """Refuse options that an entry does not have.
 
     Args:
-        owner: whose options they are, e.g. "the optimizer adamw".
-        given: what was given, by name.
-        known: what there is, by name.
+        owner: the entry, e.g. "the optimizer adamw".
+        given: the given options by name.
+        known: the known options by name.
 
     Raises:
-        ConfigError: naming what is not known and what is.
+        ConfigError: there is an unknown option; names it, and the known ones.
     """
     unknown = [name for name in given if name not in known]
     if unknown:

@@ -1,4 +1,4 @@
-"""Which device a training runs on."""
+"""The choice of the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def choose_device(wanted: str = "auto") -> tuple[torch.device, str]:
     """Return the device and the reason for it.
 
     Raises:
-        UsageError: the device that was asked for is not there.
+        UsageError: the requested device is not available.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted != "auto":

@@ -1,7 +1,7 @@
-"""Freezing: parts of a model that keep what they have learned while the others go on.
+"""Freezing: exclude parts of a model from training.
 
-What is frozen has no gradient, takes no optimizer step and needs no memory for one. Norms that count what
-they see (`BatchNorm`) go on counting: their averages are no parameters.
+Frozen parameters have no gradient, no optimizer step and no optimizer state. `BatchNorm` layers still update
+their running statistics, which are not parameters.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 def freeze(model: nn.Module, until: str | int) -> None:
-    """Freeze a model from its input up to a place; that and what follows learns.
+    """Freeze a model from its input up to a part; that part and all later ones are trained.
 
     Args:
-        model: changed in place.
-        until: the first part that learns, by its name such as "encoder.blocks.4" or "output"; or the number
-            of stages that are frozen, counted from the input (see `pellucid.train.layer_groups`).
+        model: the model, changed in place.
+        until: name of the first part to train, such as "encoder.blocks.4" or "output"; or the number of
+            stages to freeze, counted from the input (see `pellucid.train.layer_groups`).
 
     Raises:
         UnknownNameError: there is no part of that name.
-        ConfigError: not as many stages as are to be frozen, or nothing would learn.
+        ConfigError: the model has too few stages, so that nothing would be trained.
     """
     cut = stages(model)
     if isinstance(until, int):
         if not 0 <= until < len(cut):
             raise ConfigError(
-                f"The model has {len(cut)} stages, and the last must learn: expected 0 to {len(cut) - 1} "
-                f"that are frozen, received {until}."
+                f"The model has {len(cut)} stages, and the last must be trained: expected 0 to "
+                f"{len(cut) - 1} frozen stages, received {until}."
             )
         learning = {name for stage in cut[until:] for name in stage.parameters}
     else:
@@ -45,12 +45,12 @@ def freeze(model: nn.Module, until: str | int) -> None:
 
 
 def unfreeze(model: nn.Module) -> None:
-    """Let all of a model learn."""
+    """Make all parameters of a model trainable."""
     model.requires_grad_(True)
 
 
 def _from(model: nn.Module, until: str) -> set[str]:
-    """The names of the parameters from a place on."""
+    """Return the names of the parameters from a part on."""
     cut = stages(model)
     names = [name for stage in cut for name in stage.parameters]
     by_stage = {stage.name: next(iter(stage.parameters)) for stage in cut}
@@ -65,17 +65,17 @@ def _from(model: nn.Module, until: str) -> set[str]:
 
 
 class GradualUnfreezing(Callback):
-    """Trains the last stage alone for one epoch, then one more stage with every epoch.
+    """Train only the last stage in the first epoch, and one more stage in every further epoch.
 
-    So that what a pretrained model knows is not undone by a head that knows nothing yet (Howard and Ruder
-    2018, ULMFiT, section 3.3). When training ends, all of the model can learn again.
+    This keeps a new head from destroying the pretrained weights (Howard and Ruder 2018, ULMFiT, section 3.3).
+    When training ends, all parameters are trainable again.
     """
 
     def on_train_start(self, trainer: Trainer) -> None:
         frozen = [name for name, parameter in trainer.model.named_parameters() if not parameter.requires_grad]
         if frozen:
             raise ConfigError(
-                f"GradualUnfreezing expects a model of which all can learn; frozen: {', '.join(frozen[:3])}"
+                f"GradualUnfreezing expects a model without frozen parts; frozen: {', '.join(frozen[:3])}"
                 f"{' ...' if len(frozen) > 3 else ''}.",
                 remedy="model.options.freeze=null",
             )

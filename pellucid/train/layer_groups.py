@@ -1,8 +1,8 @@
-"""A model cut into stages, from what reads the input to what gives the output.
+"""Split a model into stages, from the input to the output.
 
-A stage is one of the numbered parts of a model, such as `encoder.blocks.3`. What comes before the first of
-them is the stage `input` (embeddings, positions, class tokens), what comes after the last is `output` (a
-last norm, the head). The order is that in which a model registers its parts.
+A stage is one of the numbered parts of a model, such as `encoder.blocks.3`. Everything before the first of
+them is the stage `input` (embeddings, positions, class tokens), everything after the last is `output` (a
+final norm, the head). Stages are in the order in which the model registers its parts.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _NUMBERED = re.compile(r"((?:.*?\.)?\d+)\.")
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a model.
+    """A stage of a model.
 
     Attributes:
-        name: input, output, or that of the numbered part.
-        parameters: by their names in the model.
+        name: input, output, or the name of the numbered part.
+        parameters: the parameters by their names in the model.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Stage:
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """Cut a model into stages, that of the input first; every parameter is in one of them.
+    """Split a model into stages, input first; every parameter is in exactly one of them.
 
     Example:
         >>> model = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 4), nn.Linear(4, 2))
         >>> [stage.name for stage in stages(model)]
         ['0', '1', '2']
     """
-    # A parameter of the model itself, such as an output_bias, is registered before all of its parts.
+    # A direct parameter of the model, such as an output_bias, is registered before all parts.
     ordered = sorted(model.named_parameters(), key=lambda item: item[0].startswith(OUTPUT))
     runs = [(label, dict(run)) for label, run in itertools.groupby(ordered, lambda item: _label(item[0]))]
     last = len(runs) - 1
@@ -49,6 +49,6 @@ def stages(model: nn.Module) -> list[Stage]:
 
 
 def _label(name: str) -> str:
-    """The numbered part that a parameter belongs to; "" outside of all of them."""
+    """Return the numbered part that a parameter belongs to, or "" if there is none."""
     found = _NUMBERED.match(name)
     return found.group(1) if found else ""

@@ -1,11 +1,11 @@
-"""The loss catalogue: what every loss computes, where it comes from and what it is for, as data.
+"""The loss catalogue: the formula, source and tasks of every loss, as data.
 
-A loss takes what the model returned and what it should have been, and returns one number to minimize,
-the mean over the batch. Models return logits, so a softmax or sigmoid belongs to the loss.
+A loss takes the outputs of a model and the targets, and returns a scalar to minimize, the mean over the
+batch. Models return logits, so softmax and sigmoid are part of the loss.
 
-Shapes: B batch, K classes, D dimensions; `*` any further axes. Half-precision logits are computed on in
-float32. Shapes that torch would broadcast, such as (B, 1) against (B), are refused: the mean over the
-resulting (B, B) is a number like any other, and wrong.
+Shapes: B batch, K classes, D dimensions; `*` any further axes. Half-precision logits are converted to
+float32. Shapes that torch would broadcast, such as (B, 1) and (B), are refused: the mean over the
+resulting (B, B) would be wrong without an error.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from pellucid.train.catalogue import check_options, lookup, options_of
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss.
+    """An entry of the loss catalogue.
 
     Attributes:
-        name: its name here and in configs.
-        formula: what it computes for one example, in LaTeX: z logits, p predicted probabilities,
-            y targets, K classes.
-        source: who proposed it.
-        tasks: what it is for: classification, multilabel, regression, distribution, embedding, segmentation.
+        name: the name here and in configs.
+        formula: the loss of one example, in LaTeX: z logits, p predicted probabilities, y targets, K classes.
+        source: the paper that proposed it.
+        tasks: suitable tasks: classification, multilabel, regression, distribution, embedding, segmentation.
         function: (logits, targets, **options) -> scalar.
         note: when to use it, or what to know about it.
     """
@@ -46,11 +45,11 @@ class Loss:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
+        """The options and their defaults."""
         return options_of(self.function)
 
 
-# ---- what goes in ------------------------------------------------------------------------------
+# ---- checks of inputs --------------------------------------------------------------------------
 
 
 def _precise(logits: Tensor) -> Tensor:
@@ -58,10 +57,10 @@ def _precise(logits: Tensor) -> Tensor:
 
 
 def _alike(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Check that outputs and targets have one shape; return both as floats."""
+    """Check that outputs and targets have the same shape; return both as floats."""
     if logits.shape != targets.shape:
         raise ModelError(
-            f"{name} expects outputs and targets of one shape, "
+            f"{name} expects outputs and targets of the same shape, "
             f"received outputs {tuple(logits.shape)} and targets {tuple(targets.shape)}.",
             remedy="squeeze the outputs or unsqueeze the targets, so that none is broadcast",
         )
@@ -95,16 +94,16 @@ def _probabilities(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, 
 def cross_entropy(
     logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of softmax probabilities, in nats; a guess at random among K classes costs ln K.
+    """Return the cross-entropy of softmax probabilities, in nats; random guessing among K classes gives ln K.
 
     Args:
         logits: (B, *, K).
-        targets: classes (B, *), integer, or probabilities (B, *, K), as mixup makes them.
-        label_smoothing: share of the target that is spread over all classes, 0..1 (Szegedy et al. 2016).
-        weight: (K,), weight of each class; the mean is then weighted, too.
+        targets: classes (B, *), integer, or probabilities (B, *, K), e.g. from mixup.
+        label_smoothing: share of the target to spread over all classes, 0..1 (Szegedy et al. 2016).
+        weight: (K,), weight of each class; the mean is then a weighted mean.
 
     Raises:
-        ModelError: targets fit the logits in neither way.
+        ModelError: targets are neither classes nor probabilities for the logits.
     """
     if targets.is_floating_point():
         logits, targets = _probabilities("cross_entropy", logits, targets)
@@ -114,16 +113,16 @@ def cross_entropy(
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy that gives less weight to examples that are already right.
+    """Return the focal loss: cross-entropy with less weight on examples that are already classified well.
 
     Args:
         logits: (B, *, K).
         targets: classes (B, *), integer, or probabilities (B, *, K).
-        gamma: how much less, >= 0; 0 is cross-entropy.
+        gamma: focusing parameter, >= 0; 0 is cross-entropy.
         weight: (K,), weight of each class, the alpha of the paper.
 
     Raises:
-        ModelError: targets fit the logits in neither way.
+        ModelError: targets are neither classes nor probabilities for the logits.
     """
     logits, targets = _probabilities("focal", logits, targets)
     log_probs = logits.log_softmax(dim=1)
@@ -134,12 +133,12 @@ def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor
 
 
 def hinge(logits: Tensor, targets: Tensor, *, margin: float = 1.0) -> Tensor:
-    """Multi-class hinge: every wrong class has to score lower than the right one by a margin.
+    """Return the multi-class hinge loss: every wrong class must score lower than the correct one by a margin.
 
     Args:
         logits: (B, *, K).
         targets: classes (B, *), integer.
-        margin: in units of the logits, > 0.
+        margin: required difference in units of the logits, > 0.
 
     Raises:
         ModelError: targets are not classes of the logits.
@@ -148,12 +147,12 @@ def hinge(logits: Tensor, targets: Tensor, *, margin: float = 1.0) -> Tensor:
 
 
 def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy of sigmoid probabilities, in nats; K independent questions with yes or no.
+    """Return the binary cross-entropy of sigmoid probabilities, in nats, for K independent labels.
 
     Args:
         logits: (B, *).
         targets: (B, *), 0..1.
-        pos_weight: (K,), how much more a missed yes costs than a missed no.
+        pos_weight: (K,), weight of positive targets relative to negative ones.
 
     Raises:
         ModelError: the shapes differ.
@@ -162,12 +161,12 @@ def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None) ->
 
 
 def dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
-    """1 - the Dice overlap of a predicted and a true mask, mean over the batch.
+    """Return 1 - the Dice coefficient of the predicted and the true mask, averaged over the batch.
 
     Args:
-        logits: (B, *), one for each pixel or label; a sigmoid makes them probabilities.
+        logits: (B, *), one per pixel or label; a sigmoid turns them into probabilities.
         targets: (B, *), 0..1.
-        smooth: added above and below, so that two empty masks agree.
+        smooth: added to numerator and denominator, so that two empty masks agree; >= 0.
 
     Raises:
         ModelError: the shapes differ.
@@ -180,11 +179,11 @@ def dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
 
 
 def kl(logits: Tensor, targets: Tensor) -> Tensor:
-    """Kullback-Leibler divergence from softmax probabilities to a target distribution, in nats.
+    """Return the Kullback-Leibler divergence of a target distribution from softmax probabilities, in nats.
 
     Args:
         logits: (B, *, K).
-        targets: probabilities (B, *, K), that sum to 1 over K; 0 is allowed.
+        targets: probabilities (B, *, K) that sum to 1 over K; 0 is allowed.
 
     Raises:
         ModelError: the shapes differ.
@@ -198,22 +197,23 @@ def kl(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mse(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error. Outputs and targets (B, *); ModelError if the shapes differ."""
+    """Return the mean squared error. Outputs and targets (B, *); ModelError if the shapes differ."""
     return F.mse_loss(*_alike("mse", outputs, targets))
 
 
 def mae(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute error. Outputs and targets (B, *); ModelError if the shapes differ."""
+    """Return the mean absolute error. Outputs and targets (B, *); ModelError if the shapes differ."""
     return F.l1_loss(*_alike("mae", outputs, targets))
 
 
 def huber(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
-    """Squared for errors up to `delta`, absolute beyond, so that outliers pull less.
+    """Return the Huber loss: squared for errors up to `delta`, linear beyond, so outliers have less
+    influence.
 
     Args:
         outputs: (B, *).
         targets: (B, *).
-        delta: where it changes over, in units of the target, > 0.
+        delta: error at which it becomes linear, in units of the target, > 0.
 
     Raises:
         ModelError: the shapes differ.
@@ -222,7 +222,7 @@ def huber(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
 
 
 def poisson(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-likelihood of counts, up to a constant.
+    """Return the negative log-likelihood of counts under a Poisson distribution, up to a constant.
 
     Args:
         outputs: (B, *), the logarithm of the predicted rate.
@@ -235,7 +235,7 @@ def poisson(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def cosine(outputs: Tensor, targets: Tensor) -> Tensor:
-    """1 - the cosine of the angle between output and target vectors.
+    """Return 1 - the cosine similarity of output and target vectors.
 
     Args:
         outputs: (B, *, D).
@@ -251,25 +251,26 @@ def cosine(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _pairs(name: str, embeddings: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances between all examples of a batch, (B, B); which pairs share a class; which are of two."""
+    """Return three (B, B) tensors: distances between all examples, same class, and different examples."""
     embeddings, classes = _by_class(name, embeddings, classes)
     squared = (embeddings[:, None] - embeddings[None, :]).square().sum(dim=-1)  # (B, B)
-    distances = squared.clamp(min=1e-12).sqrt()  # the slope of a square root at 0 is infinite
+    distances = squared.clamp(min=1e-12).sqrt()  # the derivative of a square root at 0 is infinite
     same = classes[:, None] == classes[None, :]  # (B, B)
     distinct = ~torch.eye(len(classes), dtype=torch.bool, device=classes.device)
     return distances, same, distinct
 
 
 def triplet(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
-    """For each example, the farthest of its class has to be nearer than the nearest of another class.
+    """Return the batch-hard triplet loss.
 
-    Examples whose batch holds no other of their class, or no other class, are left out; if that is all
-    of them, the loss is 0.
+    For each example, the farthest example of its class must be closer than the nearest of another class by a
+    margin. Examples without another one of their class, or without another class in the batch, are left out;
+    if none remain, the loss is 0.
 
     Args:
         embeddings: (B, D).
         classes: (B,), integer.
-        margin: how much nearer, as a Euclidean distance.
+        margin: required difference of the Euclidean distances, >= 0.
 
     Raises:
         ModelError: the classes do not fit the embeddings.
@@ -284,12 +285,12 @@ def triplet(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tens
 
 
 def contrastive(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
-    """Over all pairs of a batch: pulls a class together, pushes two classes apart up to a margin.
+    """Return the contrastive loss: pull pairs of one class together, push other pairs apart up to a margin.
 
     Args:
         embeddings: (B, D).
         classes: (B,), integer.
-        margin: distance from which two classes are far enough apart.
+        margin: distance beyond which pairs of different classes no longer contribute, > 0.
 
     Raises:
         ModelError: the classes do not fit the embeddings.
@@ -308,7 +309,7 @@ _ENTRIES = [
         source="Good 1952; Bridle 1990; label smoothing: Szegedy et al. 2016",
         tasks=("classification",),
         function=cross_entropy,
-        note="The usual choice for one class out of K. Give it logits, never probabilities.",
+        note="The default for one class out of K. It expects logits, not probabilities.",
     ),
     Loss(
         name="focal",
@@ -316,7 +317,7 @@ _ENTRIES = [
         source="Lin et al. 2017, Focal Loss for Dense Object Detection",
         tasks=("classification",),
         function=focal,
-        note="For classes of very different frequency: easy examples hardly count.",
+        note="For imbalanced classes: easy examples contribute little.",
     ),
     Loss(
         name="hinge",
@@ -324,7 +325,7 @@ _ENTRIES = [
         source="Crammer and Singer 2001; Weston and Watkins 1999",
         tasks=("classification",),
         function=hinge,
-        note="The loss of support vector machines. It has no probabilities, so calibration is not meant.",
+        note="The loss of support vector machines. Outputs are not probabilities and cannot be calibrated.",
     ),
     Loss(
         name="bce",
@@ -332,7 +333,7 @@ _ENTRIES = [
         source="Cox 1958",
         tasks=("multilabel", "segmentation"),
         function=bce,
-        note="The usual choice where any number of labels may hold at once.",
+        note="The default if any number of labels may apply at once.",
     ),
     Loss(
         name="dice",
@@ -340,7 +341,7 @@ _ENTRIES = [
         source="Dice 1945; Milletari, Navab and Ahmadi 2016, V-Net",
         tasks=("segmentation", "multilabel"),
         function=dice,
-        note="Measures overlap, so a small object counts as much as its background.",
+        note="Measures overlap, so a small object counts as much as the background.",
     ),
     Loss(
         name="kl",
@@ -348,7 +349,7 @@ _ENTRIES = [
         source="Kullback and Leibler 1951; Hinton, Vinyals and Dean 2015 for distillation",
         tasks=("distribution",),
         function=kl,
-        note="Cross-entropy less the entropy of the target: 0 when the two distributions agree.",
+        note="Cross-entropy minus the entropy of the target: 0 if the two distributions are equal.",
     ),
     Loss(
         name="mse",
@@ -356,7 +357,7 @@ _ENTRIES = [
         source="Legendre 1805; Gauss 1809",
         tasks=("regression",),
         function=mse,
-        note="The usual choice for numbers; its best constant is the mean. Outliers count quadratically.",
+        note="The default for numbers; the best constant prediction is the mean. Sensitive to outliers.",
     ),
     Loss(
         name="mae",
@@ -364,7 +365,7 @@ _ENTRIES = [
         source="Boscovich 1757; Laplace 1774",
         tasks=("regression",),
         function=mae,
-        note="Its best constant is the median. Robust, with a gradient that does not shrink near the target.",
+        note="The best constant prediction is the median. Robust; the gradient stays constant near it.",
     ),
     Loss(
         name="huber",
@@ -373,7 +374,7 @@ _ENTRIES = [
         source="Huber 1964",
         tasks=("regression",),
         function=huber,
-        note="Squared near the target, absolute far from it.",
+        note="Squared near the target, linear far from it.",
     ),
     Loss(
         name="poisson",
@@ -389,7 +390,7 @@ _ENTRIES = [
         source="Salton, Wong and Yang 1975",
         tasks=("embedding", "regression"),
         function=cosine,
-        note="For vectors whose direction matters and whose length does not.",
+        note="For vectors of which only the direction matters.",
     ),
     Loss(
         name="triplet",

@@ -1,10 +1,9 @@
-"""Finding a learning rate: raise it exponentially, watch the loss, take the middle of its fall.
+"""Find a learning rate: increase it exponentially, record the loss, and take the middle of its descent.
 
-The range test of Smith (2017), made steady: several ramps from the same initial weights, each over other
-batches; the median over ramps, so that a spike in one of them does not count; smoothing in both
-directions, which does not delay the curve. The loss of a model that learns stays flat while the rate is
-too small, falls, and rises again: the basin. Where there is none, there is no rate to suggest, and that is
-said instead.
+The range test of Smith (2017), made robust: several ramps from the same initial weights, each on other
+batches; the median over the ramps, so that a spike in one of them does not count; smoothing in both
+directions, which does not shift the curve. The loss of a model that learns is flat while the rate is too
+small, then falls, and rises again: the basin. If there is none, no rate is suggested, and an error says why.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ class LrSuggestion:
 
     Attributes:
         lr: the suggestion.
-        lrs: the rates that were tried, rising.
-        losses: the median loss over the ramps at each of them; NaN after most ramps had ended.
-        smoothed: the same, smoothed.
+        lrs: the rates that were tried, increasing.
+        losses: the median loss over the ramps at each rate; NaN after most ramps had ended.
+        smoothed: the smoothed losses.
         restarts: the loss of each ramp at each rate; NaN after it ended.
-        reason: how the suggestion was read from the curve, in words.
+        reason: how the suggestion follows from the curve, in words.
     """
 
     lr: float
@@ -73,26 +72,26 @@ def lr_find(
     steps: int = 80,
     restarts: int = 3,
 ) -> LrSuggestion:
-    """Suggest a learning rate; the model, and torch's random state, are left exactly as they were.
+    """Suggest a learning rate; the model and torch's random state do not change.
 
     Args:
-        model: any module, untrained or not.
-        batches: what `loss` reads; gone through again when they end.
-        loss: (model, batch) -> scalar, as a `Phase` has it.
+        model: any module, trained or not.
+        batches: batches for `loss`; repeated when they end.
+        loss: (model, batch) -> scalar, as in a `Phase`.
         optimizer: called as optimizer(model, lr=lr); AdamW by default.
-        lowest: the rate every ramp begins with.
-        highest: the rate it ends with, unless it diverges first.
-        steps: updates in a ramp.
-        restarts: ramps.
+        lowest: learning rate at the start of every ramp.
+        highest: learning rate at the end of a ramp, unless it diverges first.
+        steps: updates per ramp.
+        restarts: number of ramps.
 
     Raises:
-        TrainingError: there is no batch, the loss is not a number before anything was learned, or there is
-            no basin: the loss never falls by more than its noise.
+        TrainingError: there is no batch, the loss is not finite at the start, or there is no basin: the loss
+            never falls by more than its noise.
     """
     lrs = np.geomspace(lowest, highest, steps)
     stream = _endless(batches)
     with torch.random.fork_rng(), torch.enable_grad():
-        # A copy is trained, never the model itself, so there is nothing to put back.
+        # A copy is trained, so there is nothing to restore.
         ramps = [_ramp(copy.deepcopy(model), stream, loss, optimizer, lrs) for _ in range(restarts)]
     return _read(lrs, np.array(ramps))
 
@@ -107,7 +106,7 @@ def _ramp(
     make_optimizer: Callable[..., Optimizer],
     lrs: Curve,
 ) -> Curve:
-    """Train with rising rates; return the loss before each update, NaN once it has diverged."""
+    """Train with increasing rates; return the loss before each update, NaN after it has diverged."""
     model.train()
     made = make_optimizer(model, lr=float(lrs[0]))
     shares = [group["lr"] / float(lrs[0]) for group in made.param_groups]
@@ -134,7 +133,7 @@ def _ramp(
 
 
 def _endless(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Go through the batches again and again."""
+    """Repeat the batches endlessly."""
     while True:
         empty = True
         for batch in batches:
@@ -180,10 +179,10 @@ def _read(lrs: Curve, ramps: Curve) -> LrSuggestion:
 
 
 def _usable_steps(lrs: Curve, ramps: Curve) -> int:
-    """How many steps at least half of the ramps have finished.
+    """Return the number of steps that at least half of the ramps have finished.
 
     Raises:
-        TrainingError: too few to read anything from.
+        TrainingError: there are too few.
     """
     alive = np.isfinite(ramps).mean(axis=0) >= 0.5
     length = len(alive) if alive.all() else int(np.argmin(alive))
@@ -197,7 +196,7 @@ def _usable_steps(lrs: Curve, ramps: Curve) -> int:
 
 
 def _smooth(values: Curve) -> Curve:
-    """Exponential smoothing with bias correction, forward and backward, so that nothing is delayed."""
+    """Smooth exponentially with bias correction, forward and backward, so that the curve is not shifted."""
     return (_smooth_forward(values) + _smooth_forward(values[::-1])[::-1]) / 2
 
 

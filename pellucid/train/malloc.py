@@ -1,8 +1,8 @@
-"""Memory that a training keeps while it lasts.
+"""Keep freed memory in the process during training.
 
-A step gives back what it has used, and the next asks for the same again. The C library of Linux (glibc)
-hands large blocks straight back to the system, which then has to clear every page anew: with convolutions
-or an LSTM that takes a third of a step.
+A step frees its memory, and the next one allocates the same amount again. The C library of Linux (glibc)
+returns large blocks to the system at once, which then has to clear every page again: with convolutions or an
+LSTM that takes a third of a step.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Iterator
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the numbers of malloc.h
 FOREVER = -1  # as an unsigned number: the largest
 USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
-"""Where glibc itself arrives once a program has used large blocks."""
+"""The values to which glibc adapts by itself in a program that uses large blocks."""
 
 
 @contextlib.contextmanager
 def keeping_memory() -> Iterator[None]:
-    """Give freed memory back to the system when this ends, and not before.
+    """Return freed memory to the system on exit, and not before.
 
-    Elsewhere than on Linux with glibc it changes nothing.
+    Has no effect except on Linux with glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         yield

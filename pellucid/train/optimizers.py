@@ -1,11 +1,11 @@
-"""The optimizer catalogue: how weights move, where it comes from and what to begin with, as data.
+"""The optimizer catalogue: the update, source and default learning rate of every optimizer, as data.
 
 `optimizer("adamw", model, lr=1e-3, weight_decay=0.01)` makes one. Weight decay is decoupled for all of
-them (w <- w - lr * decay * w, apart from the gradient; Loshchilov and Hutter 2019) and applies to weights
-alone: parameters of two or more axes, no biases, no norms. The coupled kind is an L2 term in the loss.
+them (w <- w - lr * decay * w, separate from the gradient; Loshchilov and Hutter 2019) and only applies to
+weights: parameters with two or more axes, not biases or norms. Coupled decay is an L2 term in the loss.
 
-In formulas g is the gradient, w the weight and eta the learning rate. Where torch has a fused kernel for
-the device, it is used: build the optimizer after the model has been moved there.
+In formulas g is the gradient, w the weight and eta the learning rate. If torch has a fused kernel for the
+device, it is used, so build the optimizer after moving the model to its device.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -31,13 +31,13 @@ FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """One optimizer.
+    """An entry of the optimizer catalogue.
 
     Attributes:
-        name: its name here and in configs.
-        formula: the update of one weight, in LaTeX.
-        source: who proposed it.
-        lr: the learning rate to begin with.
+        name: the name here and in configs.
+        formula: the update of a weight, in LaTeX.
+        source: the paper that proposed it.
+        lr: default learning rate.
         build: (parameter groups, learning rate, **options) -> optimizer.
         note: when to use it, or what to know about it.
     """
@@ -51,7 +51,7 @@ class OptimizerSpec:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
+        """The options and their defaults."""
         return options_of(self.build)
 
 
@@ -59,13 +59,13 @@ class OptimizerSpec:
 
 
 class Lion(Optimizer):
-    """Moves every weight by the learning rate, in the direction of the sign of a mean gradient.
+    """Move every weight by the learning rate, in the direction of the sign of an averaged gradient.
 
     Args:
-        params: parameters or groups of them.
-        lr: about a third to a tenth of what Adam takes.
-        betas: decay of the mean as it is used in the update, and as it is kept.
-        weight_decay: decoupled.
+        params: parameters or parameter groups.
+        lr: learning rate; about a third to a tenth of Adam's.
+        betas: decay of the average in the update, and of the stored average, 0..1.
+        weight_decay: decoupled weight decay.
 
     Source: Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, algorithm 2.
     """
@@ -81,7 +81,7 @@ class Lion(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Take one step; `closure` recomputes the loss where the caller wants that."""
+        """Take one step; `closure`, if given, recomputes the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -162,14 +162,14 @@ def _pair(betas: Sequence[float]) -> tuple[float, float]:
 
 
 def _fused(groups: Groups, devices: Iterable[str] = FUSED_DEVICES) -> bool | None:
-    """True where torch updates all these parameters in one kernel, else None: torch decides."""
+    """Return True if torch can update all parameters in one kernel, else None, so that torch decides."""
     parameters = [parameter for group in groups for parameter in group["params"]]
     there = set(devices)
     return all(p.device.type in there and p.is_floating_point() for p in parameters) or None
 
 
 def _decoupled(kind: Callable[..., Optimizer], groups: Groups, lr: float, **options: Any) -> Optimizer:
-    """Make an optimizer whose own weight decay is coupled, and shrink weights before each of its steps."""
+    """Make an optimizer whose own weight decay is coupled, and apply decoupled decay before each step."""
     own = {"weight_decay": "decay"}
     groups = [{own.get(key, key): value for key, value in group.items()} for group in groups]
     made = kind(groups, lr, **options)
@@ -195,7 +195,7 @@ _ENTRIES = [
         source="Robbins and Monro 1951; momentum: Polyak 1964; Nesterov 1983, Sutskever et al. 2013",
         lr=0.1,
         build=_sgd,
-        note="Needs a good learning rate and schedule; often the best end result on images.",
+        note="Needs a tuned learning rate and schedule; often the best final result on images.",
     ),
     OptimizerSpec(
         name="adagrad",
@@ -203,7 +203,7 @@ _ENTRIES = [
         source="Duchi, Hazan and Singer 2011",
         lr=0.01,
         build=_adagrad,
-        note="A rate of its own for each weight, which only falls. Good for sparse features.",
+        note="Each weight has its own rate, which only decreases. Good for sparse features.",
     ),
     OptimizerSpec(
         name="rmsprop",
@@ -212,7 +212,7 @@ _ENTRIES = [
         source="Tieleman and Hinton 2012, lecture 6.5",
         lr=1e-3,
         build=_rmsprop,
-        note="Adagrad that forgets, so that it can go on learning.",
+        note="Adagrad with a moving average instead of a sum, so that learning does not stop.",
     ),
     OptimizerSpec(
         name="adam",
@@ -229,7 +229,7 @@ _ENTRIES = [
         source="Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization",
         lr=1e-3,
         build=_adamw,
-        note="The usual choice.",
+        note="The default.",
     ),
     OptimizerSpec(
         name="nadam",
@@ -238,7 +238,7 @@ _ENTRIES = [
         source="Dozat 2016",
         lr=1e-3,
         build=_nadam,
-        note="Adam that looks ahead, as Nesterov momentum does.",
+        note="Adam with Nesterov momentum.",
     ),
     OptimizerSpec(
         name="lion",
@@ -247,7 +247,7 @@ _ENTRIES = [
         source="Chen et al. 2023, Symbolic Discovery of Optimization Algorithms",
         lr=1e-4,
         build=_lion,
-        note="Keeps one number for each weight instead of two. Takes a tenth of Adam's rate.",
+        note="Stores one number per weight instead of two. Use a tenth of Adam's learning rate.",
     ),
 ]
 
@@ -270,10 +270,11 @@ def optimizer(
     Args:
         name: one of `OPTIMIZERS`.
         parameters: a model, or its parameters.
-        lr: the learning rate; None: the one the catalogue begins with.
-        weight_decay: decoupled, on parameters of two or more axes.
-        layer_decay: each stage learns by this factor slower than the next; see `layered`. None: all alike.
-        model: the one whose stages these are, where `parameters` is a list.
+        lr: learning rate; None for the default of the catalogue.
+        weight_decay: decoupled weight decay of parameters with two or more axes.
+        layer_decay: factor between the learning rates of consecutive stages, see `layered`; None for one
+            rate.
+        model: the model of the parameters, if `parameters` is not a module; only needed for `layer_decay`.
         options: see `OPTIMIZERS[name].options`.
 
     Raises:
@@ -294,15 +295,15 @@ def optimizer(
         groups = layered(groups, whole, lr, layer_decay)
     try:
         return spec.build(groups, lr, **options)
-    except ValueError as error:  # torch's own words for a value out of range
+    except ValueError as error:  # torch's message for a value out of range
         raise ConfigError(f"the optimizer {name}: {error}.") from None
 
 
 def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: float) -> Groups:
-    """Split parameters into weights, which decay, and the rest, which do not; empty groups are left out.
+    """Split parameters into weights, with weight decay, and all others, without; leave out empty groups.
 
     Raises:
-        ConfigError: no parameter can be trained.
+        ConfigError: no parameter is trainable.
     """
     every = parameters.parameters() if isinstance(parameters, nn.Module) else parameters
     trained = [parameter for parameter in every if parameter.requires_grad]
@@ -318,25 +319,25 @@ def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_deca
 
 
 def layered(groups: Groups, model: nn.Module | None, lr: float, decay: float) -> Groups:
-    """Split groups by stage, each with a learning rate of its own: lr * decay ** (stages above it).
+    """Split groups by stage, each with its own learning rate: lr * decay ** (number of later stages).
 
-    What is close to the input is general and changes little, what is close to the output is made for the
-    task and changes most: discriminative learning rates (Howard and Ruder 2018, section 3.2, with a decay of
-    1 / 2.6; Clark et al. 2020, ELECTRA, with 0.8 or 0.9).
+    Layers close to the input are general and should change little; layers close to the output are specific to
+    the task and should change most: discriminative learning rates (Howard and Ruder 2018, section 3.2, with a
+    decay of 1 / 2.6; Clark et al. 2020, ELECTRA, with 0.8 or 0.9).
 
     Args:
-        groups: of parameters of the model.
-        model: what is cut into stages (see `pellucid.train.layer_groups`).
-        lr: of the last stage, whose group comes first.
-        decay: 0 to 1.
+        groups: parameter groups.
+        model: the model to split into stages (see `pellucid.train.layer_groups`).
+        lr: learning rate of the last stage, whose group comes first.
+        decay: above 0, at most 1.
 
     Raises:
-        ConfigError: the decay is out of range, or there is no model to cut.
+        ConfigError: the decay is out of range, or the model is None.
     """
     if not 0 < decay <= 1:
         raise ConfigError(f"layer_decay expects a factor above 0 and up to 1, received {decay:g}.")
     if model is None:
-        raise ConfigError("layer_decay expects a model to cut into stages, received its parameters alone.")
+        raise ConfigError("layer_decay expects a model to split into stages, received only its parameters.")
     made = []
     for above, stage in enumerate(reversed(stages(model))):
         inside = {id(parameter) for parameter in stage.parameters.values()}

@@ -1,4 +1,4 @@
-"""What a person sees while it trains: one bar, and one table row an epoch; plain lines elsewhere."""
+"""Progress on the terminal: one bar, and one table row per epoch; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLUMNS = ("train/loss", "val/loss", "val/accuracy", "val/mae")
 
 
 class ProgressBar(Callback):
-    """Shows the epochs.
+    """Show the progress of the epochs.
 
     Args:
-        console: where to; if it is not a terminal, rows are printed and no bar.
-        steps_per_epoch: updates in an epoch, for the time left; None if not known.
+        console: the console to print on; without a terminal, rows are printed but no bar.
+        steps_per_epoch: updates per epoch, for the remaining time; None if unknown.
     """
 
     REFRESH = 0.1  # seconds

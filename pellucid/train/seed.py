@@ -1,4 +1,4 @@
-"""Everything random that a step depends on, seeded, saved and restored."""
+"""Seed, save and restore all random number generators that a step depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """Return the state of every generator, as plain values that JSON can hold."""
+    """Return the state of every generator as plain JSON values."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {

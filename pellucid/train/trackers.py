@@ -1,4 +1,4 @@
-"""Bridges that send a run's numbers on to TensorBoard, MLflow or Weights & Biases; each is an extra."""
+"""Callbacks that log a run's metrics to TensorBoard, MLflow or Weights & Biases; each is an extra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard(Callback):
-    """Writes event files into the run's folder: `tensorboard --logdir runs`."""
+    """Write event files to the run folder; view them with `tensorboard --logdir runs`."""
 
     def __init__(self, run: Run):
         try:
@@ -31,7 +31,7 @@ class TensorBoard(Callback):
 
 
 class MLflow(Callback):
-    """Logs to the MLflow server that `MLFLOW_TRACKING_URI` names."""
+    """Log to the MLflow server in `MLFLOW_TRACKING_URI`."""
 
     def __init__(self, run: Run):
         try:
@@ -53,7 +53,7 @@ class MLflow(Callback):
 
 
 class WandB(Callback):
-    """Logs to Weights & Biases; `WANDB_MODE=offline` keeps it on this machine."""
+    """Log to Weights & Biases; with `WANDB_MODE=offline` only on this machine."""
 
     def __init__(self, run: Run):
         try:
@@ -81,11 +81,11 @@ TRACKERS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB]] = {
 
 
 def tracker(name: str, run: Run) -> Callback:
-    """Return the bridge of this name.
+    """Return the tracker of a name.
 
     Raises:
-        UnknownNameError: there is none.
-        MissingExtraError: its library is not installed; says the line that installs it.
+        UnknownNameError: there is no such tracker.
+        MissingExtraError: its library is not installed; the message has the command that installs it.
     """
     if name not in TRACKERS:
         raise UnknownNameError("tracker", name, TRACKERS)

@@ -143,7 +143,7 @@ def test_every_optimizer_keeps_the_rates(name: str) -> None:
 def test_parameters_alone_have_no_stages() -> None:
     model = network()
     parameters = list(model.parameters())
-    with pytest.raises(ConfigError, match="parameters alone"):
+    with pytest.raises(ConfigError, match="only its parameters"):
         optimizer("adamw", parameters, layer_decay=0.5)
     made = optimizer("adamw", parameters, layer_decay=0.5, model=model)
     assert [group["lr"] for group in made.param_groups] == [1e-3, 5e-4, 2.5e-4]
