@@ -1,8 +1,8 @@
-"""A study: one result that is made of several runs, as a mean over them or as a curve along a setting.
+"""A study: several runs with one result, a mean over them or a curve along a setting.
 
-A study is what one config is to a run: read from YAML, rendered in full and patched by dotted keys. Its parts
-are a common config with other settings each, e.g. ten runs with another normal class, whose mean is
-compared; or two models on growing shares of the data, whose curves are.
+Like the config of a run, a study is read from YAML, written with every setting and patched by dotted keys.
+Its parts are one config with different settings, e.g. ten runs with a different normal class each, of which
+the mean counts; or two models on growing shares of the data, of which the curves count.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from pellucid.errors import ConfigError
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part stands in the chart: on which line, and how far along; None without one."""
+    """The position of a part in the chart: the name of its line, and x, or None if there is no axis."""
 
     line: str
     x: float | None
 
 
 class Study(Document):
-    """Several runs, and the measure they are compared by."""
+    """Several runs and the measure that compares them."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     summary: str = ""
-    base: Config = Field(description="what the parts have in common")
+    base: Config = Field(description="the config that all parts share")
     parts: dict[str, dict[str, Any]] = Field(
-        min_length=1, description="by label, what a part has otherwise, e.g. {small: {model.size: small}}"
+        min_length=1, description="the settings of each part by label, e.g. {small: {model.size: small}}"
     )
-    metric: str = Field(description="what is compared, e.g. test/auroc; the result is its mean")
-    along: str | None = Field(default=None, description="the setting the chart is drawn along, a number")
-    lines: str | None = Field(default=None, description="the setting that names the line a part is on")
-    target: Target | None = Field(default=None, description="the mean that must be reached")
+    metric: str = Field(description="the measure, e.g. test/auroc; the result is its mean")
+    along: str | None = Field(default=None, description="the numeric setting on the x axis of the chart")
+    lines: str | None = Field(default=None, description="the setting that names the line of a part")
+    target: Target | None = Field(default=None, description="the mean to reach")
     published: Published | None = Field(default=None, description="a published mean")
     published_note: str = Field(default="", description="why there is no published score, if there is none")
 
@@ -48,14 +48,16 @@ class Study(Document):
     def _one_metric(self) -> Study:
         for name, score in (("target", self.target), ("published", self.published)):
             if score is not None and score.metric != self.metric:
-                raise ValueError(f"{name}.metric is {score.metric}, and what is compared {self.metric}")
+                raise ValueError(
+                    f"{name}.metric is {score.metric}, but the metric of the study is {self.metric}"
+                )
         return self
 
     def configs(self) -> dict[str, Config]:
-        """The whole config of every part, by label.
+        """Return the config of every part by label.
 
         Raises:
-            ConfigError: a part has a setting that is not known or a value that does not fit; names the part.
+            ConfigError: a part has an unknown setting or an invalid value; names the part.
         """
         return {
             label: self.base.patch(
@@ -65,18 +67,18 @@ class Study(Document):
         }
 
     def places(self) -> dict[str, Place]:
-        """Where every part stands in the chart, by label.
+        """Return the position of every part in the chart, by label.
 
         Raises:
-            ConfigError: `along` or `lines` is not a setting, or no number to draw along; names the part.
+            ConfigError: `along` or `lines` is not a setting, or `along` is not a number; names the part.
         """
         return {label: self._place(label, config) for label, config in self.configs().items()}
 
     def patch(self, changes: Mapping[str, Any]) -> Study:
-        """Return a copy in which every part has these settings, whatever it had.
+        """Return a copy with these settings in every part.
 
         Raises:
-            ConfigError: a key is not known or a value does not fit.
+            ConfigError: a key is unknown or a value is invalid.
         """
         parts = {
             label: {**{key: value for key, value in own.items() if key not in changes}, **changes}
@@ -88,17 +90,17 @@ class Study(Document):
         x = None if self.along is None else _setting(config, self.along)
         if self.along is not None and (isinstance(x, bool) or not isinstance(x, (int, float))):
             raise ConfigError(
-                f"{self.name} is drawn along {self.along}: expected a number in every part, "
+                f"{self.name} has {self.along} on its x axis: expected a number in every part, "
                 f"received {x!r} in {label!r}."
             )
         return Place("" if self.lines is None else str(_setting(config, self.lines)), x)
 
 
 def read(path: str | Path) -> Config | Study:
-    """Read a YAML file that holds a config or, where it has parts, a study.
+    """Read a YAML file: a study if it has parts, else a config.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or holds keys or values that are not known.
+        ConfigError: the file is missing, not YAML, or has unknown keys or invalid values.
     """
     values = read_yaml(path)
     return (Study if "parts" in values else Config).parse(values, str(path))
@@ -108,6 +110,6 @@ def _setting(config: Config, key: str) -> Any:
     value: Any = config.model_dump()
     for section in key.split("."):
         if not isinstance(value, dict) or section not in value:
-            raise ConfigError(f"{config.name}: there is no setting {key!r} to draw along or name lines by.")
+            raise ConfigError(f"{config.name}: there is no setting {key!r} for its chart.")
         value = value[section]
     return value

@@ -57,10 +57,10 @@ class Run:
 
     @classmethod
     def create(cls, root: str | Path, name: str, config: str, **facts: Any) -> Run:
-        """Make a new run folder in `root`; it appears complete, under its final name, or not at all.
+        """Create a run folder in `root`, atomically: it appears complete under its final name, or not at all.
 
         Args:
-            root: the folder of runs; made if missing.
+            root: the folder of runs; created if missing.
             name: what is trained; the id is the time and this name.
             config: the rendered `config.yaml`.
             facts: further entries of `run.json`.
@@ -141,7 +141,7 @@ class Run:
 
     @property
     def spec(self) -> TaskSpec:
-        """What the task says about itself.
+        """The description of the task.
 
         It is stored with the run. A run of an earlier version holds only a name, which may be one that has
         changed since; if no task has it, the spec is empty.
@@ -157,12 +157,12 @@ class Run:
 
     @property
     def headline(self) -> list[str]:
-        """The keys of `metrics` worth showing first; the first one stands for the run."""
+        """The most important keys of `metrics`, the headline measure first."""
         return measures.headline(self.spec, self.metrics, (self.facts.get("target") or {}).get("metric"))
 
     @property
     def verdict(self) -> str:
-        """Whether the score that was to be reached was, in words; "" where there is none."""
+        """Whether the target was reached, in words; "" if there is no target."""
         target, met = self.facts.get("target"), self.facts.get("target_met")
         if not target:
             return ""
@@ -178,12 +178,12 @@ class Run:
         files.write_json(self.path / FACTS, self.facts)
 
     def choose(self, what: str, value: Any, reason: str) -> None:
-        """Record something that was decided for the person, why, and so how it could be changed."""
+        """Record an automatic choice and its reason, which says how to change it."""
         others = [choice for choice in self.facts["choices"] if choice["what"] != what]
         self.update(choices=[*others, {"what": what, "value": value, "reason": reason}])
 
     def note(self, message: str) -> None:
-        """Record something a reader of the run must know, once."""
+        """Record something that a reader of the run must know; a repeated note is kept once."""
         if message not in self.facts["notes"]:
             self.update(notes=[*self.facts["notes"], message])
 
@@ -254,7 +254,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """Return every run in `root`, oldest first; folders that are not runs are passed over."""
+    """Return every run in `root`, oldest first; skip folders that are not runs."""
     found = []
     for facts in sorted(Path(root).glob(f"*/{FACTS}")):
         if not facts.parent.name.startswith("."):
@@ -264,11 +264,11 @@ def list_runs(root: str | Path) -> list[Run]:
 
 
 def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
-    """Return the run that `reference` means: a folder, an id, the start of an id, or "last".
+    """Return the run that `reference` names: a folder, an id, the start of an id, or "last".
 
     Args:
         root: the folder of runs.
-        reference: what the person wrote.
+        reference: what the user typed.
         name: for "last", only runs of this name.
     """
     if (Path(reference) / FACTS).is_file():
@@ -292,12 +292,12 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
 
 
 def now() -> str:
-    """The time, to the millisecond, with its zone: 2026-11-22T16:07:22.123+00:00."""
+    """Return the current time to the millisecond with its zone, e.g. 2026-11-22T16:07:22.123+00:00."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def environment() -> dict[str, Any]:
-    """What this runs on, and the command that was given."""
+    """Describe the machine, the versions of packages and the command line."""
     from importlib.metadata import PackageNotFoundError, version
 
     packages: Mapping[str, str] = {}
@@ -315,7 +315,7 @@ def environment() -> dict[str, Any]:
 
 
 def _plain(name: str) -> str:
-    """A name that can stand in a path: ylecun/mnist becomes ylecun-mnist."""
+    """Return a name that can be part of a path: ylecun/mnist becomes ylecun-mnist."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
 
 
@@ -332,7 +332,7 @@ TRASH = ".trash"
 
 
 def trash(run: Run) -> Path:
-    """Move a run to the trash beside it, from where `restore` brings it back."""
+    """Move a run to the trash in its folder of runs, from where `restore` brings it back."""
     with run.writing():
         pass  # refuse while it is being written
     bin_ = run.path.parent / TRASH
@@ -342,7 +342,7 @@ def trash(run: Run) -> Path:
 
 
 def restore(root: str | Path, name: str) -> Run:
-    """Bring a run back from the trash.
+    """Restore a run from the trash.
 
     Raises:
         UnknownNameError: there is no such run in the trash.
