@@ -30,7 +30,7 @@ def first(curves: GANCurves) -> Finding:
 WON, COLLAPSED = gan(real=[0.99] * 6, fake=[0.01] * 6), gan(coverage=0.1)
 
 
-def test_verdicts_between_certain_and_fooled_are_balance_and_the_numbers_are_said():
+def test_uncertain_outputs_are_balanced_and_the_finding_has_the_numbers():
     finding = first(gan(coverage=1.0))
     assert (finding.rule, finding.level, finding.step) == ("balanced", "note", 600)
     assert "a mean probability of 0.700 of being real, and generated images 0.300" in finding.seen
@@ -53,18 +53,18 @@ def test_a_discriminator_that_is_certain_in_each_of_the_last_epochs_wins():
         ([0.88] * 6, [0.12] * 6),  # the usual course of a sound training
     ],
 )
-def test_one_sided_or_passing_certainty_is_no_alarm(real, fake):
+def test_one_sided_or_temporary_certainty_is_no_warning(real, fake):
     assert first(gan(real, fake)).rule == "balanced"
 
 
-def test_classes_that_are_not_drawn_are_a_collapse_where_the_discriminator_is_fooled():
+def test_missing_classes_are_a_collapse_unless_the_discriminator_wins():
     assert first(gan(real=[0.99] * 6, fake=[0.01] * 6, coverage=0.2)).rule == "discriminator-winning"
     finding = first(gan(coverage=0.2))
     assert (finding.rule, finding.level) == ("collapsed", "warning")
     assert finding.seen.startswith("Only 20.0 % of the classes")
 
 
-def test_images_that_hardly_differ_are_a_collapse_without_a_classifier_too(tmp_path):
+def test_images_that_hardly_differ_are_a_collapse_even_without_a_classifier(tmp_path):
     finding = first(gan(diversity=0.1))
     assert (finding.rule, finding.level) == ("collapsed", "warning")
     assert finding.seen.startswith("The generated images are only 10.0 % as diverse as real ones")
@@ -75,19 +75,19 @@ def test_images_that_hardly_differ_are_a_collapse_without_a_classifier_too(tmp_p
 
 
 @pytest.mark.parametrize(("real", "fake"), [(0.5, 0.5), (0.3, 0.6), (1.0, 1.0)])
-def test_a_discriminator_that_does_not_tell_images_apart_is_not_called_balanced(real, fake):
+def test_a_discriminator_that_cannot_distinguish_images_is_not_called_balanced(real, fake):
     finding = first(gan(real=[real] * 6, fake=[fake] * 6))
     assert (finding.rule, finding.level) == ("undecided", "note")
     assert finding.seen.endswith("it cannot tell them apart.")
 
 
-def test_verdicts_of_a_critic_are_not_read_as_probabilities():
+def test_outputs_of_a_critic_are_not_read_as_probabilities():
     finding = first(gan(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
     assert (finding.rule, finding.level) == ("no-verdicts", "note")
     assert "discriminator 1.00, generator 1.00" in finding.seen
 
 
-def test_what_cannot_be_judged_is_said():
+def test_runs_that_cannot_be_diagnosed_say_so():
     assert first(gan(losses=[1.0, 1.0])).rule == "too-short"
     assert first(GANCurves({})).rule == "too-short"
     finding = first(gan(losses=[1.0, float("nan"), 1.0, 1.0]))
@@ -128,13 +128,13 @@ def adversarial(tmp_path, options: dict, metrics: dict, **values) -> Run:
     return run
 
 
-def test_a_run_of_two_networks_is_never_said_to_overfit(tmp_path):
+def test_a_gan_never_overfits(tmp_path):
     """Its validation loss rises six-fold while its training loss stays, which means nothing here."""
     run = adversarial(tmp_path, {}, {}, **{"val/d_real": 0.7, "val/d_fake": 0.3})
     assert diagnose(run)[0].rule == "balanced"
 
 
-def test_a_run_gives_its_verdicts_its_coverage_and_its_kind_of_loss(tmp_path):
+def test_a_run_folder_gives_outputs_coverage_and_kind_of_loss(tmp_path):
     certain = {"val/d_real": 0.99, "val/d_fake": 0.01}
     assert diagnose(adversarial(tmp_path / "a", {}, {}, **certain))[0].rule == "discriminator-winning"
     assert diagnose(adversarial(tmp_path / "b", {"loss": "wgan-gp"}, {}, **certain))[0].rule == "no-verdicts"
@@ -146,7 +146,7 @@ def test_a_run_gives_its_verdicts_its_coverage_and_its_kind_of_loss(tmp_path):
     )
 
 
-def test_a_run_with_one_loss_is_read_by_its_curves(tmp_path):
+def test_a_run_with_one_loss_is_diagnosed_by_its_curves(tmp_path):
     run = Run.create(tmp_path, "plain", Config().to_yaml())
     run.update(task="language_model")
     with run.writing():

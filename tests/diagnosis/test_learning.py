@@ -79,7 +79,7 @@ def test_healthy_runs_raise_no_warning(seed, epochs, noise):
 
 
 @pytest.mark.parametrize("where", [3, 8, 11])
-def test_one_bad_epoch_is_not_an_alarm(where):
+def test_one_bad_epoch_is_no_warning(where):
     val = settled(12, 0.30, 0.002, seed=1)
     val[where] += 0.2
     assert first(run_of(val, settled(12, 0.25, 0.001, seed=2)), PRIOR).level == "note"
@@ -106,7 +106,7 @@ def test_no_better_than_guessing_underfits():
     assert "accuracy 11.0 %, guessing 10.0 %" in finding.seen
 
 
-def test_where_little_can_be_learned_a_little_is_enough():
+def test_where_little_can_be_learned_a_small_gain_is_enough():
     guess = {"unigram": {"val/loss": 8.684}}
     curves = run_of([8.65, 8.62, 8.612, 8.612], [8.6] * 4)
     assert first(curves, guess, Setting(spec=find_spec("language_model"))).rule == "underfitting"
@@ -130,20 +130,20 @@ def test_worse_than_the_linear_model_underfits_only_if_training_rows_are_not_lea
     assert first(memorized, PRIOR, Setting(rows=2000)).rule != "underfitting"
 
 
-def test_within_the_sampling_error_of_the_linear_model_is_no_alarm():
+def test_within_the_sampling_error_of_the_linear_model_is_no_warning():
     val = settled(10, 0.3, 0.002, 9)
     curves = run_of(val, val, [0.905] * 10, [0.90] * 10)
     assert first(curves, PRIOR, Setting(rows=200)).level == "note"
     assert first(curves, PRIOR, Setting(rows=100_000)).rule == "underfitting"
 
 
-def test_regression_is_held_against_the_baselines_by_loss():
+def test_regression_is_compared_with_the_baselines_by_loss():
     baselines = {"prior": {"val/loss": 1.0}, "linear": {"val/loss": 0.5}}
     assert first(run_of([0.8, 0.79, 0.8, 0.8], [0.8] * 4), baselines).rule == "underfitting"
     assert first(run_of([0.45, 0.44, 0.45, 0.45], [0.44] * 4), baselines).level == "note"
 
 
-def test_any_simpler_thing_that_does_better_by_loss_is_named():
+def test_any_simpler_model_with_a_lower_loss_is_named():
     counted = {"unigram": {"val/loss": 6.0}, "bigram": {"val/loss": 3.0}, "6-gram": {"val/loss": 2.0}}
     finding = first(run_of([2.5, 2.4, 2.4, 2.4], [2.4] * 4), counted)
     assert finding.rule == "underfitting"
@@ -159,7 +159,7 @@ def test_no_better_than_token_frequencies_underfits():
     assert "loss 5.95, unigram 6.00" in finding.seen
 
 
-def test_label_smoothing_is_proposed_to_classifiers_alone():
+def test_label_smoothing_is_proposed_only_to_classifiers():
     curves = run_of(OVERFIT_VAL, OVERFIT_TRAIN, [0.99] * 12)
     assert first(curves, PRIOR, Setting(spec=find_spec("classification"))).patch
     assert first(curves, PRIOR, Setting(spec=find_spec("masked_language_model"))).patch == {}
@@ -173,20 +173,20 @@ def test_still_improving_proposes_twice_the_epochs():
     assert "longer schedule" in first(run_of(val, val), PRIOR, Setting(annealed=True)).means
 
 
-def test_a_wide_gap_at_a_plateau_is_said_and_only_a_note():
+def test_a_wide_gap_at_a_plateau_is_only_a_note():
     finding = first(run_of(settled(12, 0.9, 0.004, 10), settled(12, 0.05, 0.001, 11)), PRIOR)
     assert (finding.rule, finding.level) == ("memorizing", "note")
     assert finding.means.endswith("at epoch 1: the validation rows may be harder.")
 
 
-def test_a_gap_that_opens_while_training_is_not_laid_to_the_rows():
+def test_a_gap_that_opens_during_training_is_not_blamed_on_the_rows():
     train = settled(12, 0.05, 0.001, 11)
     finding = first(run_of(np.maximum(settled(12, 0.05, 0.004, 10), 0.9), train), PRIOR)
     assert finding.rule == "memorizing"
     assert "already" not in finding.means
 
 
-def test_what_cannot_be_judged_is_said():
+def test_runs_that_cannot_be_diagnosed_say_so():
     assert first({}).rule == "no-validation"
     assert first(run_of([0.5, 0.4])).rule == "too-short"
     assert first(run_of([0.5, float("nan"), 0.4])).level == "error"

@@ -34,7 +34,7 @@ def parts(**shares: float) -> dict[str, float]:
     return {**WELL.parts, **shares}
 
 
-def test_nothing_is_asked_for_where_the_network_takes_the_time() -> None:
+def test_a_profile_dominated_by_the_network_asks_for_nothing() -> None:
     (only,) = advice(WELL)
     assert only.rule == "fast"
     assert "90.0 %" in only.seen
@@ -66,6 +66,6 @@ def test_the_greatest_gain_comes_first() -> None:
     assert [finding.rule for finding in advice(speed)] == ["slow-path", "waiting-for-data", "measuring-much"]
 
 
-def test_an_unknown_peak_is_not_spoken_of() -> None:
+def test_an_unknown_peak_is_not_mentioned() -> None:
     (only,) = advice(replace(WELL, share_of_peak=0.0))
     assert "matrix" not in only.seen

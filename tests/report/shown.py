@@ -18,7 +18,7 @@ INPUTS, TARGETS = load_digits(return_X_y=True)
 
 
 def grid(images: np.ndarray, columns: int, side: int = 8) -> bytes:
-    """PNG bytes of images (N, 64) beside and under each other, two transparent pixels apart."""
+    """PNG bytes of images (N, 64) in rows and columns, two transparent pixels apart."""
     rows = -(-len(images) // columns)
     canvas = np.zeros((rows * (side + 2) - 2, columns * (side + 2) - 2, 2), np.uint8)
     for i, image in enumerate(images):
@@ -68,7 +68,7 @@ def every_block(run: Run) -> list[dict[str, Any]]:
             "file": picture(run, "test-samples.png", grid(INPUTS[:40], 20)),
         },
         {
-            "kind": "film",
+            "kind": "snapshots",
             "title": "Images while it learns",
             "caption": "The same forty draws of noise, turned into images after every epoch.",
             "frames": frames,

@@ -24,7 +24,7 @@ from tests.report import shown
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script>"
 BLOCKS = {
     "picture": 0,
-    "film": 1,
+    "snapshots": 1,
     "texts": 2,
     "tokens": 3,
     "heatmap": 4,
@@ -93,7 +93,7 @@ def test_a_picture_keeps_its_pixels_and_grows_by_whole_numbers(run):
     assert 'alt="New images. Forty draws from the prior, decoded."' in part
 
 
-def test_a_film_has_all_frames_and_stands_at_the_last(run):
+def test_snapshots_have_all_frames_and_show_the_last(run):
     part = block_of(report.render(run), "Images while it learns")
     assert len(images_of(part)) == 9
     inputs = re.findall(r"<input type=\"radio\"[^>]*>", part)
@@ -101,20 +101,20 @@ def test_a_film_has_all_frames_and_stands_at_the_last(run):
     assert 'aria-label="untrained"' in inputs[0]
 
 
-def test_a_long_film_is_thinned_and_keeps_its_last_frame(run):
-    film = shown.every_block(run)[BLOCKS["film"]]
-    file = film["frames"][0]["file"]
-    film["frames"] = [{"label": f"epoch {i}", "file": file} for i in range(1, 101)]
-    [block] = alone(run, film).blocks
+def test_many_snapshots_are_thinned_and_keep_the_last(run):
+    snaps = shown.every_block(run)[BLOCKS["snapshots"]]
+    file = snaps["frames"][0]["file"]
+    snaps["frames"] = [{"label": f"epoch {i}", "file": file} for i in range(1, 101)]
+    [block] = alone(run, snaps).blocks
     assert 10 <= len(block.body) <= snapshots.FRAMES
     assert block.body[-1].label == "epoch 100"
 
 
-def test_a_film_of_heavy_frames_is_thinned_to_what_fits(run, monkeypatch):
-    film = shown.every_block(run)[BLOCKS["film"]]
-    sizes = [(run.path / frame["file"]).stat().st_size * 4 / 3 for frame in film["frames"]]
+def test_large_snapshots_are_thinned_to_what_fits(run, monkeypatch):
+    snaps = shown.every_block(run)[BLOCKS["snapshots"]]
+    sizes = [(run.path / frame["file"]).stat().st_size * 4 / 3 for frame in snaps["frames"]]
     monkeypatch.setattr(shelf, "BUDGET", int(sum(sizes) / 3))
-    found = alone(run, film)
+    found = alone(run, snaps)
     assert found.left_out == ()
     assert 2 <= len(found.blocks[0].body) <= 4
 
@@ -125,7 +125,7 @@ def test_texts_keep_their_lines(run):
     assert "1.21 nats a token" in part
 
 
-def test_tokens_carry_their_sign_by_line_and_number_as_well_as_by_color(run):
+def test_tokens_show_their_sign_by_line_and_number_as_well_as_by_color(run):
     part = block_of(report.render(run), "Why it decided so")
     marks = {word: mark for mark, word in re.findall(r'<span class="(\w+ \w+)" title="[^"]+">(\w+)<', part)}
     assert re.fullmatch(r"n\d+ against", marks["bad"])
@@ -145,12 +145,12 @@ def test_tokens_carry_their_sign_by_line_and_number_as_well_as_by_color(run):
         (list("a b\nc"), "a b↵c"),
     ],
 )
-def test_tokens_are_put_together_as_they_are_read(pieces, text):
+def test_tokens_are_joined_as_they_are_read(pieces, text):
     [passage] = tokens.tokens([(pieces, [1.0] * len(pieces), None, None)]).passages
     assert "".join(f"{'' if token.joined else ' '}{token.text}" for token in passage.tokens) == text
 
 
-def test_weights_without_a_sign_are_told_as_amounts(run):
+def test_weights_without_a_sign_are_shown_as_amounts(run):
     facts = {
         **shown.every_block(run)[BLOCKS["tokens"]],
         "rows": [{"tokens": ["a", "b"], "weights": [0.5, 3.25]}],
@@ -162,7 +162,7 @@ def test_weights_without_a_sign_are_told_as_amounts(run):
     assert ">3.25<" in part
 
 
-def test_a_map_holds_its_numbers_under_their_names(run):
+def test_a_heatmap_has_its_numbers_under_their_names(run):
     facts = shown.every_block(run)[BLOCKS["heatmap"]]
     part = block_of(report.render(run), facts["title"])
     rows = re.findall(r'<th scope="row"><span>(.*?)</span></th>(.*?)</tr>', part)
@@ -171,21 +171,21 @@ def test_a_map_holds_its_numbers_under_their_names(run):
     assert np.allclose(numbers, facts["values"], atol=5e-4)
 
 
-def test_a_map_with_negative_values_is_on_the_diverging_scale():
+def test_a_heatmap_with_negative_values_uses_the_diverging_scale():
     found = heatmap.heatmap(["a"], ["x", "y", "z"], [[-2.0, 0.0, 1.0]])
     assert found.signed
     assert [cell.mark for cell in found.rows[0][1]] == ["n12", "", "p6"]
     assert (found.low, found.high) == ("−2.00", "2.00")
 
 
-def test_a_large_map_says_what_is_not_drawn():
+def test_a_large_heatmap_says_what_is_not_drawn():
     names = [str(i) for i in range(100)]
     found = heatmap.heatmap(names, names, np.ones((100, 100)).tolist())
     assert len(found.rows) == len(found.columns) == heatmap.SIDE
     assert found.left_out == "The first 64 rows and columns of 100 × 100."
 
 
-def test_a_cloud_has_as_many_points_as_its_groups(run):
+def test_a_scatter_plot_has_the_points_of_its_groups(run):
     facts = shown.every_block(run)[BLOCKS["scatter"]]
     part = block_of(report.render(run), facts["title"])
     wide = part.split('<div class="narrow">')[0]
@@ -213,7 +213,7 @@ def test_points_that_are_not_numbers_are_left_out(run):
     assert dict(zip(block.body.table.columns, block.body.table.rows[0], strict=True))["points"] == "2"
 
 
-def test_lines_tell_every_number_and_those_with_a_meaning_look_alike(run):
+def test_lines_show_every_number_and_those_with_a_meaning_have_fixed_colors(run):
     part = block_of(report.render(run), "Oil temperature: a typical window")
     assert re.search(r"<title>hours 1: truth [\d.]+, forecast [\d.]+</title>", part)
     assert len(re.findall(r'class="band g2"', part)) == 2  # wide and narrow
@@ -222,23 +222,23 @@ def test_lines_tell_every_number_and_those_with_a_meaning_look_alike(run):
     assert "The same as a table" in part
 
 
-def test_lines_without_a_meaning_do_not_look_like_those_with_one():
+def test_lines_without_a_meaning_have_other_colors_than_those_with_one():
     roles = plots.roles(["forecast", "mean", "last value", "last cycle again", "truth"])
     assert roles[0] == "g2"
     assert len(set(roles)) == 5
 
 
-def test_a_table_sets_numbers_apart_from_words(run):
+def test_a_table_aligns_numbers_and_words_differently(run):
     part = block_of(report.render(run), "Channel by channel")
     assert '<td class="words">oil temperature</td>' in part
     assert "<td>0.0551</td>" in part
 
 
-def test_what_was_seen_while_training_is_shown_and_its_charts_join_the_curves(run, page_of):
+def test_blocks_of_the_training_are_shown_and_their_charts_join_the_curves(run, page_of):
     facts = shown.every_block(run)
     quality = {**facts[BLOCKS["lines"]], "title": "Quality by epoch", "caption": "Lower is better."}
     shown.write_evaluation(run, [facts[BLOCKS["picture"]]])
-    shown.write_evaluation(run, [facts[BLOCKS["film"]], quality], split="training")
+    shown.write_evaluation(run, [facts[BLOCKS["snapshots"]], quality], split="training")
     page = page_of(run).text
     learned = page.rindex("How it learned")
     assert page.index("Images while it learns") < learned < page.index("Quality by epoch")
@@ -290,7 +290,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_block_is_left_out_with_a_sentence_and_the_others_stay(run, damage, page_of):
+def test_a_damaged_block_is_left_out_with_a_sentence_and_the_others_remain(run, damage, page_of):
     (run.path.parent / "outside.png").write_bytes(shown.grid(shown.INPUTS[:1], 1))
     good = shown.every_block(run)[BLOCKS["table"]]
     shown.write_evaluation(run, [DAMAGED[damage], good])
@@ -317,7 +317,7 @@ def test_names_that_hold_html_are_shown_and_not_run(run, page_of):
     facts = json.loads(json.dumps(shown.every_block(run)))
     for block in facts:
         block["title"] = block["caption"] = HOSTILE
-    facts[BLOCKS["film"]]["frames"][0]["label"] = HOSTILE
+    facts[BLOCKS["snapshots"]]["frames"][0]["label"] = HOSTILE
     facts[BLOCKS["texts"]]["rows"][0] = {"text": HOSTILE, "note": HOSTILE, "label": HOSTILE}
     facts[BLOCKS["tokens"]]["rows"][0] = {
         "tokens": [HOSTILE],
@@ -341,7 +341,7 @@ def test_nothing_is_loaded_from_elsewhere(run, page_of):
     assert all(value.startswith(("data:", "#")) for value in page.values("src") + page.values("href"))
 
 
-def test_pictures_stop_where_the_page_is_full(run, monkeypatch):
+def test_pictures_are_left_out_when_the_page_is_full(run, monkeypatch):
     monkeypatch.setattr(shelf, "BUDGET", 3000)
     block = shown.every_block(run)[BLOCKS["picture"]]
     shown.write_evaluation(run, [block] * 3)
@@ -350,7 +350,7 @@ def test_pictures_stop_where_the_page_is_full(run, monkeypatch):
     assert "as many pictures as it can" in found.left_out[0]
 
 
-def test_a_very_large_picture_is_made_smaller(run):
+def test_a_very_large_picture_is_reduced(run):
     noise = np.random.default_rng(0).integers(0, 255, (900, 2000, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")

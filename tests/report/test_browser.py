@@ -60,7 +60,7 @@ def test_a_cell_opens_by_click_and_by_keyboard_and_escape_gives_the_focus_back(b
     assert troubles == []
 
 
-def test_a_chart_tells_its_numbers_under_the_arrow_keys(browser, digits):
+def test_arrow_keys_show_the_numbers_of_a_chart(browser, digits):
     page, troubles = opened(browser, digits)
     page.locator("#learning .wide svg").first.focus()
     page.keyboard.press("ArrowRight")
@@ -110,7 +110,7 @@ CONTRAST = """tokens => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_marked_words_and_cells_can_be_read(browser, everything, scheme):
+def test_colored_words_and_cells_are_readable(browser, everything, scheme):
     page, _ = opened(browser, everything, color_scheme=scheme)
     marked = page.locator(".passage span[class], .heat.numbered td[class]")
     assert marked.count() > 60
@@ -124,7 +124,7 @@ def shown_frames(page) -> list[str]:
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_film_is_stepped_by_the_arrow_keys_and_shown_all_at_once(browser, everything, scripts):
+def test_arrow_keys_step_through_snapshots_and_all_can_be_shown(browser, everything, scripts):
     page, troubles = opened(browser, everything, java_script_enabled=scripts)
     assert shown_frames(page) == ["Images while it learns, epoch 8"]
     page.locator(".snapshots input[type=radio]").last.focus()
@@ -141,7 +141,7 @@ def test_a_film_is_stepped_by_the_arrow_keys_and_shown_all_at_once(browser, ever
     page.close()
 
 
-def test_a_film_plays_from_its_first_frame_and_stops_when_asked(browser, everything):
+def test_snapshots_play_from_the_first_and_stop_when_asked(browser, everything):
     page, troubles = opened(browser, everything)
     play = page.locator(".snapshots .play")
     play.click()
@@ -156,7 +156,7 @@ def test_a_film_plays_from_its_first_frame_and_stops_when_asked(browser, everyth
     page.close()
 
 
-def test_a_map_tells_row_column_and_number_under_the_arrow_keys(browser, everything):
+def test_arrow_keys_show_row_column_and_number_of_a_heatmap(browser, everything):
     page, troubles = opened(browser, everything)
     page.locator(".heat").first.focus()
     page.keyboard.press("ArrowRight")
@@ -168,7 +168,7 @@ def test_a_map_tells_row_column_and_number_under_the_arrow_keys(browser, everyth
     page.close()
 
 
-def test_one_group_of_a_cloud_can_be_picked_without_javascript(browser, everything):
+def test_one_group_of_a_scatter_plot_can_be_selected_without_javascript(browser, everything):
     page, _ = opened(browser, everything, java_script_enabled=False)
     opacity = "paths => paths.map((path) => Number(getComputedStyle(path).opacity))"
     clouds = page.locator(".picked .wide .cloud")
@@ -179,7 +179,7 @@ def test_one_group_of_a_cloud_can_be_picked_without_javascript(browser, everythi
     page.close()
 
 
-def test_wide_maps_and_tables_scroll_by_themselves(browser, everything):
+def test_wide_heatmaps_and_tables_scroll_by_themselves(browser, everything):
     page, _ = opened(browser, everything, viewport={"width": 390, "height": 800})
     wide = page.locator(".block .scroll:has(.heat)").nth(1)
     assert wide.evaluate("node => node.scrollWidth > node.clientWidth")

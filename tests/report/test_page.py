@@ -42,7 +42,7 @@ def test_the_page_is_written_into_the_run_folder_and_nothing_else_is_left_there(
     assert {name for name in after if not name.startswith("run.sqlite")} == {"report.html"}
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         report.write(tmp_path)
 
@@ -57,7 +57,7 @@ def test_nothing_is_loaded_from_elsewhere(digits, page_of):
     assert "connect-src" not in policy
 
 
-def test_every_tag_is_closed_and_every_id_is_unique_and_linked_rightly(digits, page_of):
+def test_every_tag_is_closed_every_id_unique_and_every_link_valid(digits, page_of):
     page = page_of(digits)
     assert page.open == []
     ids = page.values("id")
@@ -72,7 +72,7 @@ def test_charts_are_well_formed_xml_with_a_name(digits, diabetes):
         assert all(ET.fromstring(drawing).get("aria-label") for drawing in drawings)
 
 
-def test_the_answer_stands_beside_its_comparisons(digits, page_of):
+def test_the_result_is_compared_with_others(digits, page_of):
     page = page_of(digits)
     accuracy = words.percent(digits.metrics["test/accuracy"]).replace("\u00a0", " ")
     rows = digits.facts["dataset"]["splits"]["test"]["rows"]
@@ -84,7 +84,7 @@ def test_the_answer_stands_beside_its_comparisons(digits, page_of):
     assert "Target test/accuracy ≥ 80.0 %: met" in page.text
 
 
-def test_the_reading_of_the_curves_and_every_epoch_are_there(digits, page_of):
+def test_the_findings_and_every_epoch_are_shown(digits, page_of):
     page = page_of(digits)
     last_step, last_loss = digits.store.series("val/loss")[-1]
     assert words.number(last_loss) in page.text
@@ -102,7 +102,7 @@ def test_the_reading_of_the_curves_and_every_epoch_are_there(digits, page_of):
     assert f"pellucid train {digits.path.parent.name}/{digits.id}/config.yaml --seed 3" in page.text
 
 
-def test_the_python_lines_name_what_there_is(digits, page_of):
+def test_the_python_lines_name_what_exists(digits, page_of):
     lines = re.search(r"import pellucid.*?again\.metrics\)", page_of(digits).html, flags=re.S)
     assert lines
     names = set(re.findall(r"pellucid\.([A-Z]\w+)", lines.group()))
@@ -191,7 +191,7 @@ def test_labels_have_scores_of_their_own(digits, page_of):
         ("evaluation/test-examples.parquet", "Most frequent mistakes"),
     ],
 )
-def test_a_missing_piece_leaves_out_its_section_alone(digits, missing, says, page_of):
+def test_a_missing_file_leaves_out_only_its_section(digits, missing, says, page_of):
     path = digits.path / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     page = page_of(digits)
@@ -228,7 +228,7 @@ def test_a_run_with_nothing_yet_says_so(tmp_path, status, says, page_of):
     assert "No epoch has been completed" in page.text
 
 
-def test_validation_stands_in_where_there_is_no_test_split(digits, page_of):
+def test_the_validation_split_is_shown_where_there_is_no_test_split(digits, page_of):
     folder = digits.path / "evaluation"
     for path in list(folder.iterdir()):
         path.rename(folder / path.name.replace("test", "validation"))
@@ -259,7 +259,7 @@ def test_many_classes_show_the_most_confused(digits, page_of):
     assert "class 4 predicted as class 29" in page.text
 
 
-def test_large_images_are_made_small_and_the_page_stays_small(digits, page_of, replace_examples):
+def test_large_images_are_reduced_and_the_page_stays_small(digits, page_of, replace_examples):
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "PNG")

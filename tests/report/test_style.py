@@ -45,7 +45,7 @@ def test_counts_can_be_read_on_every_color_of_the_matrix(share):
     assert contrast(color, ink) >= 4.5
 
 
-def test_the_colors_of_meaning_are_the_ones_of_the_look():
+def test_colors_with_a_meaning_are_those_of_the_style_guide():
     for meaning in ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"):
         assert meaning in STYLE
 

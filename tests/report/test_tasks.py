@@ -1,4 +1,4 @@
-"""The page of every task: its sentence, its number, what stands beside it, and its curves."""
+"""The page of every task: its sentence, its number, its comparisons, and its curves."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_any_baseline_that_does_better_is_named(tmp_path, page_of):
     assert "A 6-gram model does better" in page_of(run).text
 
 
-def test_a_bound_below_zero_is_better_nearer_zero(tmp_path):
+def test_a_negative_bound_is_better_closer_to_zero(tmp_path):
     run = of(tmp_path, "elbo", {"test/elbo": -104.0}, {"pixel_means": {"test/elbo": -206.0}})
     ours, theirs = result(run).comparison
     assert ours.ours
@@ -168,7 +168,7 @@ def test_a_bound_below_zero_is_better_nearer_zero(tmp_path):
     assert result(run).beaten_by == ""
 
 
-def test_a_single_number_stands_without_bars(tmp_path, page_of):
+def test_a_single_number_has_no_bars(tmp_path, page_of):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3})
     assert "comparison" not in [a.get("class") for tag, a in page_of(run).elements if tag == "table"]
 
@@ -190,20 +190,20 @@ def test_the_target_is_the_headline_where_there_is_one(tmp_path):
         (None, {"test/frechet": 12.3}, "not measured"),
     ],
 )
-def test_a_target_that_was_not_reached_says_why(tmp_path, met, metrics, says):
+def test_a_missed_target_says_why(tmp_path, met, metrics, says):
     run = of(tmp_path, "adversarial", metrics)
     run.update(target={"metric": "test/modes", "value": 990, "on": "data"}, target_met=met)
     assert plain(result(run).target) == f"Target test/modes ≥ 990: {says}"
 
 
-def test_a_loss_that_is_the_number_is_not_told_beside_it(tmp_path):
+def test_a_loss_that_is_the_number_is_not_repeated(tmp_path):
     run = of(tmp_path, "forecasting", {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4})
     assert [name for name, _ in result(run).context] == ["mean absolute error"]
     run.update(metrics={"test/loss": 0.5, "test/mse": 0.371})
     assert [name for name, _ in result(run).context] == ["loss"]
 
 
-def test_a_label_that_is_not_predicted_is_not_said_to_be(tmp_path, page_of):
+def test_a_label_that_is_not_predicted_is_not_called_predicted(tmp_path, page_of):
     run = of(tmp_path, "elbo", {"test/elbo": -104.0})
     run.update(dataset={**run.facts["dataset"], "task": "classification", "target": "label"})
     assert "elbo, with label" in " ".join(page_of(run).text.split())
@@ -230,7 +230,7 @@ GAN = [
 ]
 
 
-def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, page_of):
+def test_a_gan_has_a_curve_for_each_network_and_no_finding_on_overfitting(tmp_path, page_of):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3}, epochs=GAN)
     found = learning(run)
     assert found is not None
@@ -247,7 +247,7 @@ def test_two_networks_have_a_curve_each_and_no_talk_of_overfitting(tmp_path, pag
     assert "No split has been evaluated" not in text
 
 
-def test_charts_of_the_training_stand_in_for_those_drawn_from_the_records(tmp_path, page_of):
+def test_charts_of_the_task_replace_those_drawn_from_the_records(tmp_path, page_of):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3}, epochs=GAN)
     series = [{"name": "generated images", "x": [1, 2, 3], "y": [9.0, 5.0, 4.0]}]
     quality = {"kind": "lines", "title": "Quality by epoch", "caption": "Lower is better.", "series": series}
@@ -258,7 +258,7 @@ def test_charts_of_the_training_stand_in_for_those_drawn_from_the_records(tmp_pa
     assert "Final values: discriminator" not in text
 
 
-def test_the_parts_of_a_bound_are_drawn_beside_each_other(tmp_path):
+def test_the_terms_of_a_bound_share_a_chart(tmp_path):
     epochs = [{"train/loss": v, "val/loss": v, "val/recon": v - 0.2, "val/kl": 0.2} for v in FALL]
     found = learning(of(tmp_path, "elbo", {"test/elbo": -1.0}, epochs=epochs))
     assert found is not None
@@ -266,7 +266,7 @@ def test_the_parts_of_a_bound_are_drawn_beside_each_other(tmp_path):
     assert [chart.title for chart in found.charts][1].startswith("Final values: reconstruction loss 0.8")
 
 
-def test_a_measure_that_is_the_loss_is_drawn_once(tmp_path):
+def test_a_measure_that_equals_the_loss_is_drawn_once(tmp_path):
     epochs = [{"train/loss": v, "val/loss": v, "val/mse": v} for v in FALL]
     found = learning(of(tmp_path, "reconstruction", {"test/mse": 1.0}, epochs=epochs))
     assert found is not None
@@ -281,7 +281,7 @@ def test_the_loss_of_text_is_in_nats_per_token(tmp_path):
     assert "accuracy" in found.charts[1].title
 
 
-def test_a_table_of_embeddings_is_not_drawn_as_weights(digits, page_of):
+def test_an_embedding_table_is_not_drawn_as_weights(digits, page_of):
     model = {**digits.facts["model"], "layers": [{"name": "layers.0", "type": "Embedding", "parameters": 1}]}
     digits.update(model=model)
     assert "What the first layer looks for" not in page_of(digits).text

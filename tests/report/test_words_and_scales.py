@@ -38,7 +38,7 @@ def test_durations(value, text):
     assert words.seconds(value).replace("\u00a0", " ") == text
 
 
-def test_a_percentage_has_two_decimals_where_the_rows_can_carry_them():
+def test_a_percentage_has_two_decimals_from_2000_rows():
     assert words.measure("test/accuracy", 0.98934, 10_000) == "98.93\u00a0%"
     assert words.measure("test/accuracy", 0.98934, 360) == "98.9\u00a0%"
     assert words.measure("test/loss", 0.98934, 10_000) == "0.989"
@@ -51,7 +51,7 @@ def test_the_interval_covers_the_share_and_stays_within_0_and_1():
     assert words.interval(0.0, 10)[0] == 0.0
 
 
-def test_a_term_is_explained_at_its_first_use_alone():
+def test_a_term_is_explained_only_at_its_first_use():
     term = words.Terms()
     assert words.GLOSSARY["loss"] in term("loss")
     assert term("loss") == "loss"
@@ -59,7 +59,7 @@ def test_a_term_is_explained_at_its_first_use_alone():
 
 @pytest.mark.parametrize("values", [[0.9, 0.99], [3.0], [0.001, 2.3], [-5.0, 5.0], [1e6, 3e6], []])
 @pytest.mark.parametrize("shares", [False, True])
-def test_an_axis_holds_its_values_and_ticks_in_its_range(values, shares):
+def test_an_axis_contains_its_values_and_ticks(values, shares):
     values = [min(abs(value), 1.0) for value in values] if shares else values
     axis = Axis.fit(values, 300, 20, shares=shares)
     assert all(20 <= axis(value) <= 300 for value in values)
@@ -84,7 +84,7 @@ def test_weights_are_orange_where_positive_blue_where_negative_and_clear_at_zero
     assert pixels[3].tolist() == [230, 159, 0, 128]
 
 
-def test_an_album_keeps_to_its_budget_and_counts_what_it_cannot_read():
+def test_an_album_keeps_its_budget_and_counts_unreadable_images():
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "PNG")
     album = pictures.Album(budget=200)
