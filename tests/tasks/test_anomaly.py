@@ -156,9 +156,9 @@ def test_what_misleads_is_shown(knows_twos: Learned, digits: Digits) -> None:
     json.dumps(found.blocks)
     assert [block["title"] for block in found.blocks] == [
         "Scores",
-        "Class by class",
+        "Scores by class",
         "False alarms",
-        "What it misses",
+        "Missed anomalies",
     ]
     for series in found.blocks[0]["series"]:
         assert sum(series["y"]) == pytest.approx(1, abs=1e-3)

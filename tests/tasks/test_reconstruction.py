@@ -60,9 +60,7 @@ def test_autoencoder_beats_principal_components(learn: Learn) -> None:
     assert list(baselines) == ["pca"]
     assert found.metrics["mse"] < 0.85 * baselines["pca"]["test/mse"]
     assert found.metrics["psnr"] > baselines["pca"]["test/psnr"]
-    check_blocks(
-        found, "Reconstructions", "Worst reconstructions", "From one image to another", "The latent space"
-    )
+    check_blocks(found, "Reconstructions", "Worst reconstructions", "Interpolations", "The latent space")
     scatter = found.blocks[-1]
     assert sum(len(group["points"]) for group in scatter["groups"]) == 497
     assert [group["name"] for group in scatter["groups"]] == list("0123456789")
@@ -153,7 +151,7 @@ def test_elbo_is_recon_plus_kl_and_beats_pixels_by_themselves(learn: Learn, digi
     by_hand = nn.functional.binary_cross_entropy(mean, digits.images[1300:], reduction="sum") / 497
     assert baseline["test/elbo"] == pytest.approx(-by_hand.item(), rel=1e-4)
     assert 2 <= metrics["active_units"] <= 6
-    check_blocks(found, "New images", "Reconstructions", "From one image to another", "The latent space")
+    check_blocks(found, "New images", "Reconstructions", "Interpolations", "The latent space")
 
 
 def test_latent_numbers_that_say_nothing_are_not_active(learn: Learn) -> None:

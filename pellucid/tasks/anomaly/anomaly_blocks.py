@@ -19,7 +19,7 @@ def histogram(scores: np.ndarray, normal: np.ndarray, limit: float) -> dict[str,
     Args:
         scores: (N,).
         normal: (N,), whether an image is normal.
-        limit: the score above which an image counts as strange.
+        limit: the score above which an image counts as an anomaly.
     """
     edges = np.linspace(0, max(float(np.quantile(scores, WIDEST)), 1e-9), BINS + 1)
     middles = ((edges[1:] + edges[:-1]) / 2).round(5).tolist()
@@ -30,11 +30,11 @@ def histogram(scores: np.ndarray, normal: np.ndarray, limit: float) -> dict[str,
     return {
         "kind": "lines",
         "title": "Scores",
-        "caption": "How much of an image is not explained, of normal images and of all others: the less the "
-        f"two curves overlap, the better. Images above {limit:.3g} count as anomalies; the last place holds "
-        "all scores that are larger.",
+        "caption": "The distribution of scores of normal images and of all others: the less the two curves "
+        f"overlap, the better. Images above {limit:.3g} count as anomalies; the last point includes all "
+        "larger scores.",
         "x_label": "score",
-        "y_label": "images",
+        "y_label": "share of images",
         "share": True,
         "series": series,
     }
@@ -43,13 +43,13 @@ def histogram(scores: np.ndarray, normal: np.ndarray, limit: float) -> dict[str,
 def by_class(
     scores: np.ndarray, classes: np.ndarray, index: int, limit: float, names: Sequence[str]
 ) -> dict[str, Any]:
-    """Tell how well each other class is told from the normal one, the hardest first.
+    """Measure how well each other class is distinguished from the normal one, the hardest first.
 
     Args:
         scores: (N,).
         classes: (N,), of each image.
         index: the normal class.
-        limit: the score above which an image counts as strange.
+        limit: the score above which an image counts as an anomaly.
         names: of all classes.
     """
     normal, rows = scores[classes == index], []
@@ -61,9 +61,9 @@ def by_class(
         rows.append([names[other], len(theirs), round(float(auroc), 4), round(float(found), 1)])
     return {
         "kind": "table",
-        "title": "Class by class",
-        "caption": f"How well each class is told from {names[index]!r} alone, and how much of it is found "
-        f"with the limit that lets about 5 % of {names[index]!r} raise a false alarm.",
+        "title": "Scores by class",
+        "caption": f"How well each class is distinguished from {names[index]!r}, and the share of it that is "
+        f"found with the limit at which about 5 % of {names[index]!r} are false alarms.",
         "columns": ["class", "images", "AUROC", "% found"],
         "rows": sorted(rows, key=lambda row: row[2]),
     }

@@ -48,7 +48,7 @@ from pellucid.train.objective import Objective
 BATCH = 256
 CAPTIONS = {
     "strangest": ("False alarms", "The normal images with the highest scores."),
-    "missed": ("What it misses", "The images of other classes with the lowest scores."),
+    "missed": ("Missed anomalies", "The images of other classes with the lowest scores."),
 }
 
 Score = Callable[[Tensor], Tensor]
@@ -125,7 +125,7 @@ class Anomaly(ImageTask):
         def draw(model: nn.Module) -> bytes:
             return stacked([images, latents.restore(model, images, probs)])
 
-        return [Snapshots(run, draw, title="Reconstructions while it learns", caption=ROWS)]
+        return [Snapshots(run, draw, title="Reconstructions by epoch", caption=ROWS)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Score every image of a split; there is AUROC where it holds more than the normal class."""

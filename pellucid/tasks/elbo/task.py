@@ -73,8 +73,8 @@ class Elbo(ImageTask):
             Snapshots(
                 run,
                 lambda model: grid(_from_prior(model, 64, probs), 16),
-                title="New images while it learns",
-                caption="The same 64 places of the latent space, drawn from its prior, after every epoch.",
+                title="New images by epoch",
+                caption="Images decoded from the same 64 draws from the prior after every epoch.",
                 measure=units,
                 charts=[chart],
             )

@@ -72,9 +72,9 @@ def _by_step(shown: Shown) -> Block:
         lines.append({"name": NAMES[name], "x": [steps[i] for i in kept], "y": [errors[i] for i in kept]})
     return {
         "kind": "lines",
-        "title": "Error by how far ahead",
-        "caption": f"Mean squared error of {len(shown.targets):,} windows at each step, beside forecasts "
-        "that need no network.",
+        "title": "Error by forecast step",
+        "caption": f"Mean squared error of {len(shown.targets):,} windows at each step, compared with "
+        "forecasts that need no network.",
         "x_label": _axis(shown.encoded, "ahead"),
         "y_label": "mean squared error, standardized",
         "series": lines,
@@ -95,13 +95,13 @@ def _window(shown: Shown, row: int, words: str, channel: int) -> Block:
     if shown.margin is not None:
         margin = shown.margin[:, channel].double().numpy() * encoded.std[channel]
         line |= {"low": _at(forecast - margin, ahead), "high": _at(forecast + margin, ahead)}
-        band = " The band is as wide as 90 % of the errors on validation rows at that step."
+        band = " The band contains 90 % of the errors on validation rows at that step."
     since = f" from {shown.starts[row]} on" if shown.starts else f", window {row + 1:,}"
     name, error = encoded.names[channel], shown.errors[row].item()
     return {
         "kind": "lines",
         "title": f"{name}: {words}",
-        "caption": f"{encoded.horizon} rows{since}, forecast from the {encoded.window} before; over all "
+        "caption": f"{encoded.horizon} rows{since}, forecast from the {encoded.window} rows before; over all "
         f"channels the standardized error is {error:.3g}.{band}",
         "x_label": _axis(encoded, "from the last known row"),
         "y_label": name,
@@ -126,7 +126,7 @@ def _by_channel(shown: Shown) -> Block:
     ]
     return {
         "kind": "table",
-        "title": "Channel by channel",
+        "title": "Errors by channel",
         "caption": "Mean squared error of each channel, standardized, and mean absolute error in its unit.",
         "columns": ["channel", *(f"{NAMES[who]}, MSE" for who in errors), "forecast, MAE in its unit"],
         "rows": rows,

@@ -87,7 +87,7 @@ class LanguageModel(TextTask):
             return encoded.decode([*prompt, *write(model, encoded, [prompt], how, None)[0]])
 
         caption = f"The same beginning, continued after every epoch at temperature {TEMPERATURE}."
-        example = TextSamples(run, text, title="What it writes while it learns", caption=caption)
+        example = TextSamples(run, text, title="Samples by epoch", caption=caption)
         return [example]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
@@ -144,11 +144,15 @@ def _continued(trained: Trained, tokens: np.ndarray) -> dict[str, Any]:
     prompts = [tokens[start : start + known].tolist() for start in starts]
     made = write(trained.model, encoded, prompts, Sampling(length, TEMPERATURE), None)
     rows = [
-        {"text": _continuation(encoded, prompt, new), "note": encoded.decode(prompt), "label": "after"}
+        {
+            "text": _continuation(encoded, prompt, new),
+            "label": f"prompt: {encoded.decode(prompt)}",
+            "note": "",
+        }
         for prompt, new in zip(prompts, made, strict=True)
     ]
-    caption = f"How it goes on from passages of this split, at temperature {TEMPERATURE}."
-    return {"kind": "texts", "title": "What it writes", "caption": caption, "rows": rows}
+    caption = f"Continuations of passages of this split, sampled at temperature {TEMPERATURE}."
+    return {"kind": "texts", "title": "Samples", "caption": caption, "rows": rows}
 
 
 def _continuation(encoded: TextInputs, prompt: list[int], new: list[int]) -> str:

@@ -99,9 +99,9 @@ def filled_block(trained: Trained, batches: Batches) -> dict[str, Any]:
         rows.append([around, encoded.pieces([int(targets[row, place])])[0], said])
     return {
         "kind": "table",
-        "title": "Gaps it fills",
-        "caption": "The middle gap of some texts, [MASK], with what stood there and its likeliest guesses.",
-        "columns": ["text", "what stood there", "guesses"],
+        "title": "Predicted tokens",
+        "caption": "The middle gap, [MASK], of some texts, its true token and the most likely predictions.",
+        "columns": ["text", "true token", "predictions"],
         "rows": rows,
     }
 

@@ -75,7 +75,7 @@ class MaskedLanguageModel(TextTask):
             return encoded.decode(fill_mask.filled(model, inputs, targets)[0, :PASSAGE].numpy())
 
         caption = "The same text with the same gaps, filled after every epoch."
-        return [TextSamples(run, text, title="What it fills in while it learns", caption=caption)]
+        return [TextSamples(run, text, title="Predicted tokens by epoch", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         losses = Losses.of(trained, prepared.batches(split))

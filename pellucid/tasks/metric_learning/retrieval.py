@@ -96,11 +96,11 @@ def verification(embeddings: Tensor, classes: Tensor) -> tuple[dict[str, Any], f
     places = np.linspace(0, 1, 101)
     block = {
         "kind": "lines",
-        "title": "The same class or not, from two rows",
-        "caption": f"Of {len(same):,} pairs of held-out rows, how many of one class are accepted while so "
-        f"many of two are, as the least cosine that is accepted falls; the area below is {area:.4f}.",
-        "x_label": "share of pairs of two classes that are accepted",
-        "y_label": "share of pairs of one class that are accepted",
+        "title": "Same class or not: ROC curve",
+        "caption": f"{len(same):,} pairs of held-out rows, classified as the same class by their cosine "
+        f"similarity, at every threshold; the area under the curve is {area:.4f}.",
+        "x_label": "false positive rate",
+        "y_label": "true positive rate",
         "series": [{"name": "embedding", "x": places.tolist(), "y": np.interp(places, false, true).tolist()}],
     }
     return block, area
@@ -114,9 +114,9 @@ def plane(embeddings: Tensor, names: list[str]) -> dict[str, Any]:
     left = f" {GROUPS} of {len(groups)} classes are shown." if len(groups) > GROUPS else ""
     return {
         "kind": "scatter",
-        "title": "Where rows lie",
-        "caption": f"Every point is a held-out row, seen from the side where embeddings differ most "
-        f"({100 * share:.0f} % of their variance), one color a class.{left}",
+        "title": "Embeddings",
+        "caption": f"Every point is a held-out row, projected on the first two principal components "
+        f"({100 * share:.0f} % of the variance); colors are classes.{left}",
         "x_label": "1st component",
         "y_label": "2nd component",
         "groups": groups[:GROUPS],
@@ -144,10 +144,10 @@ def picture(found: Found, images: Tensor, file: str) -> tuple[dict[str, Any], by
         shown += [_framed(images[near], not hit) for near, hit in zip(found.nearest[row], hits, strict=True)]
     wrong = int((~found.hits[rows, 0]).sum())
     caption = (
-        f"Each line is a held-out row and its {found.nearest.shape[1]} nearest others; one of another class "
-        f"has a red frame. {wrong} of the {len(rows)} lines were chosen because the nearest is wrong."
+        f"Each line is a held-out row and its {found.nearest.shape[1]} nearest neighbors; those of another "
+        f"class have a red frame. {wrong} of the {len(rows)} lines were chosen because the nearest is wrong."
     )
-    return image_grid.picture("The nearest of each", caption, file), grid(
+    return image_grid.picture("Nearest neighbors", caption, file), grid(
         torch.stack(shown), found.nearest.shape[1] + 1
     )
 

@@ -64,8 +64,8 @@ class NextWords(LanguageModel):
         def text(model: nn.Module) -> str:
             return "\n".join(f"{word}: {', '.join(near)}" for word, near in _alike(model, encoded, words))
 
-        caption = "For some words those whose vectors are nearest, after every epoch."
-        return [TextSamples(run, text, title="Words it takes for alike, while it learns", caption=caption)]
+        caption = "The words with the nearest vectors, for some words, after every epoch."
+        return [TextSamples(run, text, title="Nearest words by epoch", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         weighed = replace(trained, objective=self.objective(prepared.config, prepared))
@@ -74,9 +74,9 @@ class NextWords(LanguageModel):
         alike = _alike(trained.model, tokens_of(trained.preprocess), _words(prepared))
         block = {
             "kind": "table",
-            "title": "Words it takes for alike",
-            "caption": "Some words, and those that it expects at the same places: the nearest by the angle "
-            "between the vectors that make their scores.",
+            "title": "Nearest words",
+            "caption": "Some words, and those it predicts in the same contexts: the nearest by the cosine of "
+            "their output vectors.",
             "columns": ["word", "nearest"],
             "rows": [[word, ", ".join(near)] for word, near in alike],
         }

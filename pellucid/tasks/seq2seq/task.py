@@ -106,8 +106,8 @@ class Seq2Seq(Task):
                 f"{source}\n-> {words}\n   ({reference})" for source, words, reference in parts
             )
 
-        caption = "The same texts, translated word by word without a search after every epoch."
-        return [TextSamples(run, text, title="Translations while it learns", caption=caption)]
+        caption = "The same texts, translated after every epoch by greedy decoding."
+        return [TextSamples(run, text, title="Translations by epoch", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         metrics = with_perplexity(measure(trained, prepared.batches(split)))
@@ -124,7 +124,7 @@ class Seq2Seq(Task):
         examples = [
             {"label": texts[row], "text": said[row], "note": f"reference: {references[row]}"} for row in shown
         ]
-        caption = "Texts from all over this split, how it translates them, and how a person did."
+        caption = "Texts from all parts of this split, their translations, and the reference translations."
         blocks = [{"kind": "texts", "title": "Translations", "caption": caption, "rows": examples}]
         first = int(shown[len(shown) // 2])
         aligned = translation.alignment(

@@ -56,9 +56,9 @@ def alignment(
         return None
     return {
         "kind": "heatmap",
-        "title": "What it looks at",
-        "caption": "For each word it writes (rows), how much it looks at each word it reads (columns): the "
-        "attention of the last layer, averaged over its heads.",
+        "title": "Attention",
+        "caption": "Attention of each output word (rows) to each input word (columns), in the last layer, "
+        "averaged over its heads.",
         "rows": [*outputs.pieces(target), "(end)"],
         "columns": inputs.pieces(source),
         "values": [[round(value, 4) for value in row] for row in seen[-1][0].mean(0).tolist()],

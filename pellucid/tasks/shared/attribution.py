@@ -37,7 +37,7 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
         return []
     made = []
     texts = table[encoded.name]
-    for wrong, title in ((False, "Why it decided so"), (True, "Why it was wrong")):
+    for wrong, title in ((False, "Why it predicted this class"), (True, "Why it was wrong")):
         rows = []
         for row in _clearest(columns, wrong, texts):
             prediction = int(columns["prediction"][row])
@@ -49,12 +49,12 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
                 {
                     "tokens": words,
                     "weights": [round(weight, 6) for weight in weights[: len(words)]],
-                    "label": f"says {classes[prediction]}" + (f", is {actual}" if wrong else ""),
-                    "note": f"{100 * columns['confidence'][row]:.1f} % sure, row {row + 1:,}",
+                    "label": f"predicted {classes[prediction]}" + (f", true {actual}" if wrong else ""),
+                    "note": f"{100 * columns['confidence'][row]:.1f} % confident, row {row + 1:,}",
                 }
             )
         if rows:
-            caption = "How much each word moves the logit of the answer: for it, or against it."
+            caption = "How much each word changes the logit of the predicted class: for it, or against it."
             made.append({"kind": "tokens", "title": title, "caption": caption, "rows": rows})
     return made
 

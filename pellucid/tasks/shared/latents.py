@@ -65,14 +65,14 @@ def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:
     points, labels, note = F.pad(latents, (0, 1))[:, :2], ("z1", "z2"), ""
     if latents.shape[1] > 2:
         points, share = principal(latents)
-        note = f", seen from the side where they differ most ({100 * share:.0f} % of all variance)"
+        note = f", projected on the first two principal components ({100 * share:.0f} % of the variance)"
         labels = ("1st component", "2nd component")
     groups = grouped(points, names)
-    colors = ", one color a class" if len(groups) > 1 else ""
+    colors = "; colors are classes" if len(groups) > 1 else ""
     return {
         "kind": "scatter",
         "title": "The latent space",
-        "caption": f"Every point is an image of the held-out split, where the encoder puts it{note}{colors}.",
+        "caption": f"Every point is the latent vector of a held-out image{note}{colors}.",
         "x_label": labels[0],
         "y_label": labels[1],
         "groups": groups,
@@ -88,10 +88,10 @@ def interpolations(
         share = torch.linspace(0, 1, BETWEEN)[:, None]
         rows.append(decode(model, latents[start] * (1 - share) + latents[end] * share, probs))
     caption = (
-        "Each row goes straight through the latent space, from the reconstruction of one held-out image on "
-        "the left to that of another on the right."
+        "Each row follows a straight line through the latent space, from the reconstruction of one "
+        "held-out image on the left to that of another on the right."
     )
-    return picture("From one image to another", caption, file), grid(torch.cat(rows), BETWEEN)
+    return picture("Interpolations", caption, file), grid(torch.cat(rows), BETWEEN)
 
 
 def _pairs(names: list[str]) -> list[tuple[int, int]]:
@@ -116,7 +116,7 @@ def decoded_plane(
     across = torch.quantile(latents[:, 0], shares)
     upwards = torch.quantile(latents[:, 1], shares).flip(0)
     z = torch.stack([across.repeat(SIDE), upwards.repeat_interleave(SIDE)], dim=1)
-    caption = "What the decoder draws at each place of the plane: z1 to the right, z2 upwards."
+    caption = "The decoded image at each point of the plane: z1 to the right, z2 upwards."
     return picture("The latent plane, decoded", caption, file), grid(decode(model, z, probs), SIDE)
 
 

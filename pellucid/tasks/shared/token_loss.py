@@ -69,16 +69,16 @@ class Losses:
         return {"loss": self.mean, "perplexity": perplexity, "accuracy": self.hits / max(self.count, 1)}
 
     def surprises(self, encoded: TextInputs) -> dict[str, Any]:
-        """A passage, each token with what it cost."""
+        """A passage, each token with its loss."""
         tokens, losses = (part[:PASSAGE] for part in self.passage)
         row = {
             "tokens": encoded.pieces(tokens),
             "weights": [round(loss, 3) for loss in losses.tolist()],
-            "label": f"{losses.mean():.2f} nats a token" if len(losses) else "",
+            "label": f"{losses.mean():.2f} nats per token" if len(losses) else "",
             "note": "the beginning of this split",
         }
-        caption = "How surprising each token is after those before it, in nats: 0 where it was certain."
-        return {"kind": "tokens", "title": "What surprises it", "caption": caption, "rows": [row]}
+        caption = "The loss of each token given the previous ones, in nats: 0 where the model was certain."
+        return {"kind": "tokens", "title": "Loss by token", "caption": caption, "rows": [row]}
 
     def by_place(self) -> dict[str, Any]:
         """The mean loss at each place of a window."""
@@ -87,10 +87,10 @@ class Losses:
         y = (self.places[seen, 0] / self.places[seen, 1]).tolist()
         return {
             "kind": "lines",
-            "title": "What context is worth",
-            "caption": "The loss at each place of a window: the later, the more tokens it is predicted from.",
-            "x_label": "tokens it sees",
-            "y_label": "loss, in nats a token",
+            "title": "Loss by length of context",
+            "caption": "The mean loss at each position of a window: later tokens are predicted from more context.",
+            "x_label": "tokens of context",
+            "y_label": "loss, in nats per token",
             "series": [{"name": "loss", "x": x, "y": y}],
         }
 

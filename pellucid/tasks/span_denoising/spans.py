@@ -141,7 +141,7 @@ def examples(
     ]
     return {
         "kind": "texts",
-        "title": "Gaps it fills",
-        "caption": "Texts with gaps, what it writes for each gap, and what stood there.",
+        "title": "Restored spans",
+        "caption": "Texts with gaps, the predicted span for each gap, and the true one.",
         "rows": rows,
     }

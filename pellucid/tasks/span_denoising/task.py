@@ -118,8 +118,8 @@ class SpanDenoising(Task):
             return encoded.decode(spans.filled(source, spans.parse(said, first_gap), first_gap))
 
         truth = encoded.decode(spans.filled(source, spans.parse(target, first_gap), first_gap))
-        caption = f"The same text with its gaps filled after every epoch. It was: {truth}"
-        return [TextSamples(run, text, title="What it fills in while it learns", caption=caption)]
+        caption = f"The same text with its gaps filled after every epoch. The original: {truth}"
+        return [TextSamples(run, text, title="Restored spans by epoch", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         metrics = with_perplexity(measure(trained, prepared.batches(split)))
