@@ -1,4 +1,4 @@
-"""Adam in one kernel, and little around it: most of a small network's update would be spent there."""
+"""AdamW in one kernel with little overhead, which would take most of the update of a small network."""
 
 # pyright: reportPrivateImportUsage=false
 # (torch._foreach_* and torch._fused_* are what torch's own optimizers are built on.)
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kept:
-    """What the kernel reads and writes of one group."""
+    """The tensors of a group that the kernel reads and writes."""
 
     group: dict[str, Any]
     weights: list[Tensor]
@@ -37,7 +37,7 @@ def adamw(
     """Return the weight and its two moments after a step (Loshchilov and Hutter 2019, algorithm 2).
 
     Args:
-        weight, mean, square, gradient: of one shape.
+        weight, mean, square, gradient: tensors of the same shape.
         scalars: (3,), a row of `FusedAdamW.advance`.
         beta1, beta2: decay of the moments.
     """
@@ -48,13 +48,13 @@ def adamw(
 
 
 class FusedAdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` with fused=True, which looks for its state once and not in every step.
+    """`torch.optim.AdamW` with fused=True that looks up its state once instead of in every step.
 
-    It computes the same, bit for bit. Wherever something is unusual (a closure, a weight without gradient,
-    weights on several devices) torch's own step is taken.
+    Results are equal bit for bit. In special cases (a closure, a weight without gradient, weights on several
+    devices) it calls torch's own step.
 
-    A program can take the step in its place (see `pellucid.train.compiled`): where `ready()`, it moves the
-    weights and moments of `kept` by `adamw`, with what `advance()` returns.
+    A compiled update can take the step itself (see `pellucid.train.compiled`): if `ready()`, it updates the
+    weights and moments with `adamw` and the values that `advance()` returns.
     """
 
     kept: tuple[Kept, ...] = ()
@@ -62,12 +62,12 @@ class FusedAdamW(torch.optim.AdamW):
     """Mean and square of each weight, in the order of `weights`."""
     constants: tuple[tuple[float, float], ...] = ()
     """beta1 and beta2 of each group."""
-    _steps: int | None = None  # done, where programs take them
-    _counted = 0  # of these, in the state
+    _steps: int | None = None  # number of steps by compiled updates
+    _counted = 0  # number of these in torch's state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Take one step; `closure` recomputes the loss where the caller wants that."""
+        """Take one step; `closure`, if given, recomputes the loss."""
         self._count()
         self._steps = None
         kept = self.kept or self._keep()
@@ -96,15 +96,15 @@ class FusedAdamW(torch.optim.AdamW):
             )
         return None
 
-    # ---- for a program that takes the step ------------------------------------------------------
+    # ---- for compiled updates -------------------------------------------------------------------
 
     @property
     def weights(self) -> list[Tensor]:
-        """All of them, in the order of the groups."""
+        """All weights in the order of the groups."""
         return [weight for group in self.param_groups for weight in group["params"]]
 
     def ready(self) -> bool:
-        """Whether every weight has a state of as many steps; where none has begun, all are made."""
+        """Return whether all weights have taken the same number of steps; create missing state."""
         if self._steps is not None:
             return True
         weights = self.weights
@@ -120,9 +120,11 @@ class FusedAdamW(torch.optim.AdamW):
         return self._steps is not None
 
     def advance(self) -> Tensor:
-        """Count a step, and return of each group (groups, 3) what `adamw` asks for: the size of the step and
-        eps, both times the root of the bias of `square`, by which each weight would be divided otherwise,
-        and what decay keeps of a weight."""
+        """Count a step, and return the scalars for `adamw`, (groups, 3).
+
+        These are the step size and eps, both multiplied by the square root of the bias correction of `square`
+        instead of dividing every weight by it, and the factor of weight decay.
+        """
         assert self._steps is not None
         self._steps += 1
         rows, steps = [], self._steps
@@ -137,14 +139,14 @@ class FusedAdamW(torch.optim.AdamW):
         return super().state_dict()
 
     def _count(self) -> None:
-        """Write the steps of programs where torch's own step looks for them."""
+        """Write the number of steps of compiled updates to torch's state."""
         if self._steps is not None:
             for part in self.kept:
                 torch._foreach_add_(part.steps, self._steps - self._counted)
             self._counted = self._steps
 
     def _keep(self) -> tuple[Kept, ...]:
-        """Find the state of every weight; nothing where torch's own step must be taken."""
+        """Look up the state of every weight; return () if torch's own step is needed."""
         weights = self.weights
         plain = not any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
         alike = len({(weight.device, weight.dtype) for weight in weights}) == 1

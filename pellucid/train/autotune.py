@@ -1,9 +1,9 @@
-"""How a step is computed, and by how many threads: both chosen by measurement, with the reason.
+"""Choose the execution mode and the number of threads by measurement, with the reason.
 
-Every path that could help (see `pellucid.train.execution`) is timed on copies of the user's own model and a
-batch of the user's own data. One that gives another loss is left out. What was chosen is kept per machine.
+Every mode that could help (see `pellucid.train.execution`) is timed on copies of the user's model and a batch
+of the user's data. Modes with a different loss are excluded. The choice is saved per machine.
 
-Shapes do not matter here: a batch is whatever the objective's loss reads.
+A batch may have any structure that the objective's loss accepts.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from pellucid.train.objective import Phase
 from pellucid.train.trainer import MakeOptimizer
 
 MARGIN = 0.9
-"""Another way must take less than this share of the usual one's time to be worth leaving it."""
+"""Another mode must take less than this share of the plain mode's time to be chosen."""
 AGREEMENT = 0.05
-"""Its loss may differ from the usual one's by this share."""
+"""Largest relative difference from the loss of the plain mode."""
 BUDGET = 2.0
-"""Seconds of timing."""
+"""Maximum seconds of timing."""
 ENOUGH = 20
-"""Timed steps of each that are as many as it takes."""
+"""Maximum number of timed steps of each mode."""
 SAVES = 0.25
-"""Share of a step that compiling is expected to save, until it is measured."""
+"""Expected share of a step that compiling saves, before it is measured."""
 COMPILING = (4.0, 0.7)
-"""Seconds that compiling takes on two cores, and for each weight more: 7 s an MLP, 36 s a small GPT."""
+"""Seconds of compiling on two cores, fixed and per weight tensor: 7 s for an MLP, 36 s for a small GPT."""
 SMALL = 0.05
-"""Seconds of a step above which every thread has enough to do."""
+"""Seconds of a step above which all threads are used without a comparison."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Something decided for the person: what, and why in words."""
+    """An automatic choice and its reason in words."""
 
     value: Any
     reason: str
@@ -59,11 +59,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Tuned:
-    """How steps are computed.
+    """The choice of how steps are computed.
 
     Attributes:
-        execution: the name of a mode.
-        threads: the number of CPU threads.
+        execution: name of the execution mode.
+        threads: number of CPU threads.
     """
 
     execution: Choice
@@ -80,17 +80,16 @@ def autotune(
     steps: int = 0,
     make_optimizer: MakeOptimizer | None = None,
 ) -> Tuned:
-    """Return how a step is computed: as asked, or the fastest of what was measured.
+    """Return the requested execution mode, or the fastest one measured.
 
     Args:
-        wanted: the name of a mode, or "auto".
-        model: the model; it is copied, never changed.
-        batch: one batch of the size that will be trained on.
-        loss: `loss(model, batch)`, the loss of one step.
-        device: where it runs.
-        steps: updates that will be done, all of them with batches of this shape: where compiling would
-            be repaid, it is tried. 0: never.
-        make_optimizer: parameters -> optimizer, which can be a part of a program; None: gradients alone.
+        wanted: name of a mode, or "auto".
+        model: the model; it is copied, not changed.
+        batch: a batch of the size used in training.
+        loss: `loss(model, batch)`, the loss of a step.
+        device: the device to compute on.
+        steps: number of updates with batches of this shape; compiling is tried if it pays off. 0 for never.
+        make_optimizer: parameters -> optimizer, which a compiled update can include; None for only gradients.
 
     Raises:
         UnknownNameError: there is no mode of this name.
@@ -117,7 +116,7 @@ def autotune(
 
 
 def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> float:
-    """Return how many times as long a step takes on the first path as on the second."""
+    """Return how many times as long a step takes in the first mode as in the second."""
     state = torch.get_rng_state()
     trials = [_Trial(EXECUTION_MODES[name], model, batch, loss, device) for name in (first, second)]
     with keeping_memory():
@@ -150,7 +149,7 @@ def _measure(
                 trials[mode.name] = found
             else:
                 failed[mode.name] = found
-    usual.seconds.clear()  # some were with other threads
+    usual.seconds.clear()  # some were measured with another number of threads
     _take_turns([trial.step for trial in trials.values()], began + BUDGET)
     best, reason = _fastest(trials, "eager")
     reason += "".join(f"; {name} cannot run here ({why})" for name, why in failed.items())
@@ -165,10 +164,10 @@ def _measure(
 def _attempt(
     mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device
 ) -> _Trial | str:
-    """Return a trial that has taken its first step and measured a batch, or why it cannot.
+    """Return a trial that has taken its first step and evaluated a batch, or the reason why it cannot.
 
-    Kernels are missing on some machines, e.g. those of an LSTM in bfloat16 on a processor without AVX-512,
-    and some are missing only where no gradient is needed. Whatever torch raises, the path is not usable.
+    Some machines lack kernels, e.g. for an LSTM in bfloat16 without AVX-512, and some kernels are only
+    missing when no gradient is needed. Whatever torch raises, the mode is not usable.
     """
     try:
         trial = _Trial(mode, model, batch, loss, device)
@@ -181,7 +180,7 @@ def _attempt(
 
 
 def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> None:
-    """Refuse a path that the user asked for and that cannot run here; compiling reports its own failures."""
+    """Refuse a requested mode that cannot run here; compiling reports its own failures."""
     if mode == ExecutionMode() or mode.compiled:
         return
     state = torch.get_rng_state()
@@ -205,7 +204,7 @@ def _candidates(model: nn.Module, usual: _Trial) -> Iterator[ExecutionMode]:
 
 
 def _threads(usual: _Trial) -> Choice:
-    """All threads, or one where a step is too small to share."""
+    """Choose all threads, or one if a step is too small to share."""
     every = torch.get_num_threads()
     if every == 1 or usual.seconds[-1] > SMALL:
         return Choice(every, "what torch found")
@@ -224,7 +223,7 @@ def _threads(usual: _Trial) -> Choice:
 
 
 def _take_turns(steps: Sequence[Any], deadline: float) -> None:
-    """Interleaved, so that a busy moment hits all alike."""
+    """Time steps alternately, so that other load on the machine affects all of them equally."""
     for _ in range(ENOUGH):
         for step in steps:
             step()
@@ -246,7 +245,7 @@ def _fastest(trials: dict[str, _Trial], usual: str) -> tuple[str, str]:
 
 
 def _compiled(mode: ExecutionMode, seconds: float, parts: tuple[Any, ...]) -> tuple[str, str]:
-    """Try whole updates compiled, in the same mode; return (the better of the two, what to say)."""
+    """Try compiled updates in the same mode; return the faster of the two and the reason."""
     began = time.perf_counter()
     try:
         trial = _Trial(replace(mode, compiled=True), *parts)
@@ -266,7 +265,7 @@ def _told(times: dict[str, float]) -> str:
 
 
 class _Trial:
-    """One mode, tried on a copy of the model: its gradients, and with an optimizer whole updates."""
+    """A trial of a mode on a copy of the model: gradients, or whole updates with an optimizer."""
 
     def __init__(
         self,
@@ -293,7 +292,7 @@ class _Trial:
         torch.manual_seed(0)
         start = time.perf_counter()
         value = self._compute().item()
-        if self.loss is None:  # the first step is the warm-up, and gives the loss to compare
+        if self.loss is None:  # the first step is a warm-up, and its loss is compared
             self.loss = value
             self._require_program()
         else:
@@ -307,32 +306,32 @@ class _Trial:
         return loss
 
     def _require_program(self) -> None:
-        """Fail where a compiled update has fallen back to the plain one, which is timed already."""
+        """Fail if a compiled update has fallen back to the plain one, which is timed already."""
         if isinstance(self.update, CompiledUpdate) and self.update.refused:
             raise ModelError(self.update.refused)
 
     def infer(self) -> None:
-        """Compute the loss as validation does; torch has kernels of its own for that."""
+        """Compute the loss as in validation, for which torch has different kernels."""
         self.model.eval()
         with torch.no_grad(), self.mode.computing(self.device):
             self.loss_of(self.model, self.batch)
         self.model.train()
 
     def agrees(self, other: _Trial) -> bool:
-        """Whether two paths give the same loss; no loss that is not finite agrees with any."""
+        """Return whether two modes have the same loss; a non-finite loss never agrees."""
         assert self.loss is not None
         assert other.loss is not None
         return abs(self.loss - other.loss) <= AGREEMENT * abs(other.loss) + 1e-6
 
     def attends(self) -> bool:
-        """Whether the model calls torch's own attention."""
+        """Return whether the model calls torch's attention."""
         with _Calls() as calls, torch.no_grad():
             self.loss_of(self.model, self.batch)
         return F.scaled_dot_product_attention in calls.seen
 
 
 class _Calls(TorchFunctionMode):
-    """Notes which of torch's functions are called."""
+    """Record which of torch's functions are called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -343,7 +342,7 @@ class _Calls(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-# ---- choices kept per machine, so that two runs of the same thing take the same path ----------------
+# ---- choices saved per machine, so that two equal runs use the same mode ----------------------------
 
 
 def _key(
@@ -351,7 +350,7 @@ def _key(
 ) -> str:
     parts = [str(model), str(signature(batch)), str(device), torch.__version__, platform.processor()]
     parts += [str(torch.get_num_threads()), torch.backends.cpu.get_cpu_capability(), platform.machine()]
-    parts += [str(steps.bit_length())]  # runs of about the same length choose alike
+    parts += [str(steps.bit_length())]  # runs of similar length share a choice
     parts += [str(getattr(make_optimizer, "args", ""))]  # the optimizer's name
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
 

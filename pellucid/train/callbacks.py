@@ -1,19 +1,19 @@
-"""Callbacks: what happens around the loop without the loop knowing.
+"""Callbacks: observers of the training loop.
 
-A callback observes events, and may ask to stop with `trainer.stop(reason)`. Events, in order:
+A callback observes events, and can end training with `trainer.stop(reason)`. Events, in order:
 
     on_train_start
       on_epoch_start
-        on_backward_end    gradients are there, weights not yet changed; `trainer.loss`, `trainer.batch`.
-                           A callback that only looks at the loss says `needs = frozenset()`: then an update
-                           may be one program, which changes nothing if the loss is not finite
-        on_losses          (step, loss, learning rate) of the updates since the last time, of the first phase
-        on_phase_losses    the same for every phase by name, where an objective has several
-        on_step_end        one optimizer update is done; `trainer.step` counts it
-      on_epoch_end         `trainer.measures` holds the epoch's numbers
+        on_backward_end    gradients exist, weights have not changed yet; `trainer.loss`, `trainer.batch`.
+                           A callback that only reads the loss sets `needs = frozenset()`: then an update may
+                           be compiled, which changes nothing if the loss is not finite
+        on_losses          (step, loss, learning rate) of the updates since the last call, of the first phase
+        on_phase_losses    the same for every phase by name, if an objective has several
+        on_step_end        an optimizer update is done; `trainer.step` counts it
+      on_epoch_end         `trainer.measures` holds the metrics of the epoch
     on_train_end           always, also after a stop
 
-What a callback must remember over a restart it returns from `state_dict`.
+A callback returns the state that must survive a restart from `state_dict`.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ EVENTS = (
 
 
 class Callback:
-    """Base: every event does nothing."""
+    """Base class; every event does nothing."""
 
     old_name: ClassVar[str] = ""
     """Name of the class in checkpoints of an earlier version."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
-    """What `on_backward_end` looks at: "gradients", or nothing but the loss."""
+    """What `on_backward_end` needs: "gradients", or nothing except the loss."""
 
     def on_train_start(self, trainer: Trainer) -> None: ...
     def on_epoch_start(self, trainer: Trainer) -> None: ...
@@ -69,20 +69,20 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
+        """Return the state as plain JSON values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Monitor(Callback):
-    """Remembers the best value of one metric, and when it was.
+    """Record the best value of a metric, and its epoch.
 
     Args:
         metric: e.g. "val/accuracy".
         mode: "min" or "max".
-        min_delta: what counts as better must be better by this much.
-        tie: a loss that decides between equal values, which are common where few rows are measured.
+        min_delta: minimum improvement that counts.
+        tie: a loss that decides between equal values, which are common with few rows.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Monitor(Callback):
 
 
 class EarlyStopping(Monitor):
-    """Stops when the metric has not improved for `patience` epochs (Prechelt 1998)."""
+    """Stop when the metric has not improved for `patience` epochs (Prechelt 1998)."""
 
     def __init__(self, metric: str, mode: Literal["min", "max"], patience: int, min_delta: float = 0.0):
         super().__init__(metric, mode, min_delta)
@@ -131,10 +131,10 @@ class EarlyStopping(Monitor):
 
 
 class NonFiniteGuard(Callback):
-    """Stops at the first loss that is not a number, before it reaches the weights, and says where it arose.
+    """Stop at the first non-finite loss, before it reaches the weights, and report where it arose.
 
-    The loss is looked at in every step on a CPU; on an accelerator, where looking means waiting, in every
-    `every`-th.
+    On a CPU the loss is checked in every step; on an accelerator, where a check has to wait for the device,
+    in every `every`-th step.
     """
 
     needs = frozenset()
@@ -156,7 +156,7 @@ class NonFiniteGuard(Callback):
 
 
 def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, Any], Any]) -> tuple[str, str]:
-    """Return (module name, sentence) for the first thing that is not finite in `run(model, batch)`."""
+    """Return (module name, sentence) for the first non-finite output in `run(model, batch)`."""
     for inputs in tensors(as_batch(batch).inputs):
         if inputs.is_floating_point() and not inputs.isfinite().all():
             return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
@@ -186,7 +186,7 @@ def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, An
 
 
 class Memory(Callback):
-    """Records what the process holds at the end of every epoch, in MiB."""
+    """Record the memory of the process at the end of every epoch, in MiB."""
 
     def __init__(self) -> None:
         self.process = psutil.Process()
@@ -199,7 +199,7 @@ class Memory(Callback):
 
 
 class SignalHandler(Callback):
-    """Ctrl-C and SIGTERM end training after the step at hand, with everything saved; a second one at once."""
+    """Let Ctrl-C and SIGTERM end training after the current step with everything saved; twice, at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -230,11 +230,11 @@ class SignalHandler(Callback):
 
 
 class Recorder(Callback):
-    """Writes what happens into the run, in batches.
+    """Record losses, metrics and times in the run, in batches.
 
     Args:
-        run: where to.
-        every: steps between two recorded step losses.
+        run: the run to write to.
+        every: number of steps between two recorded step losses.
     """
 
     def __init__(self, run: Run, every: int = 10):
@@ -270,7 +270,7 @@ class Recorder(Callback):
 
 
 class ReduceOnPlateau(Callback):
-    """Lowers the learning rate when the metric stalls; the rule itself is `schedules.ReduceOnPlateau`."""
+    """Lower the learning rate when the metric stalls; the rule is `schedules.ReduceOnPlateau`."""
 
     def __init__(self, metric: str, rule: PlateauRule):
         self.metric, self.rule = metric, rule

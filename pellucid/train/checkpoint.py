@@ -1,7 +1,7 @@
-"""Saving and restoring a training so that it goes on bit for bit as if it had never stopped.
+"""Save and restore a training run so that it continues bit for bit as if it had never stopped.
 
-Tensors go to safetensors (`model`, `optimizer`, and `ema` for averaged weights); everything else that the
-next step depends on goes to `state.json`. Where and how safely is `record.checkpoints`.
+Tensors are saved as safetensors (`model`, `optimizer`, and `ema` for averaged weights); everything else that
+the next step depends on is in `state.json`. `record.checkpoints` writes the files.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MODEL, OPTIMIZER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.s
 
 
 class Checkpointer(Callback):
-    """Saves at the start, at most `seconds` apart, whenever the monitored metric improves, and at the end.
+    """Save at the start, at most `seconds` apart, whenever the monitored metric improves, and at the end.
 
     Args:
-        run: whose checkpoints.
-        monitor: says which epoch is the best; must stand before this in the callbacks.
-        seconds: longest time between two checkpoints.
-        keep: how many to keep beside the best.
+        run: the run to save in.
+        monitor: determines the best epoch; must come before this callback.
+        seconds: maximum time between two checkpoints.
+        keep: number of checkpoints to keep in addition to the best.
     """
 
     def __init__(self, run: Run, monitor: Monitor, *, seconds: float = 30, keep: int = 2):
@@ -48,7 +48,7 @@ class Checkpointer(Callback):
             self._point_at_best(self.monitor.best["step"])
 
     def _point_at_best(self, step: int) -> None:
-        """After a restart: the pointer may be older than the state, or its checkpoint gone."""
+        """Restore the pointer after a restart: it may be outdated, or its checkpoint deleted."""
         if self.run.checkpoints.at(step) is not None:
             self.run.checkpoints.point("best", step)
         else:
@@ -78,7 +78,7 @@ class Checkpointer(Callback):
 
 
 def save(run: Run, trainer: Trainer) -> Path:
-    """Write a checkpoint of everything the next step depends on, and let `last` name it."""
+    """Write a checkpoint of everything the next step depends on, and point `last` to it."""
     moments, groups = {}, {}
     for name, optimizer in trainer.optimizers.items():
         tensors, groups[name] = _split_optimizer(optimizer)
@@ -87,16 +87,16 @@ def save(run: Run, trainer: Trainer) -> Path:
     if trainer.average is not None:
         writers[AVERAGE] = partial(_write, trainer.average.tensors)
     state = {"trainer": trainer.state_dict(), "optimizers": groups}
-    run.store.flush()  # what the checkpoint has seen must not be younger than what is recorded
+    run.store.flush()  # a checkpoint must not be newer than the recorded metrics
     folder = run.checkpoints.save(trainer.step, writers, state)
     run.checkpoints.point("last", trainer.step)
     return folder
 
 
 def restore(run: Run, trainer: Trainer) -> bool:
-    """Bring a trainer to the run's newest sound checkpoint; False if there is none.
+    """Restore a trainer from the run's newest valid checkpoint; return False if there is none.
 
-    A checkpoint that is truncated or altered is passed over for the one before it, and the run says so.
+    If a checkpoint is truncated or altered, the previous one is used, and the run has a note about it.
     """
     folder, complaints = run.checkpoints.latest()
     for complaint in complaints:
@@ -117,12 +117,12 @@ def restore(run: Run, trainer: Trainer) -> bool:
 
 
 def find_weights(run: Run, which: str = "best") -> Path:
-    """Return the weights that predict: of the best or last checkpoint, averaged where they were.
+    """Return the file with the weights for prediction: of the best or last checkpoint, averaged if available.
 
-    A checkpoint that is damaged is passed over for the newest sound one, and the run says so.
+    If a checkpoint is damaged, the newest valid one is used, and the run has a note about it.
 
     Raises:
-        RunError: there is no sound checkpoint.
+        RunError: there is no valid checkpoint.
     """
     folder = run.checkpoints.pointed(which)
     try:
@@ -142,22 +142,22 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load weights into a model.
 
     Raises:
-        ModelError: the file is of another model; names the tensors that differ.
+        ModelError: the weights belong to another model; names the tensors that differ.
         RunError: the file cannot be read.
     """
     _copy_into(model.state_dict(), _read(path), path)
 
 
 def begin_from(model: nn.Module, path: Path) -> str:
-    """Start a model from the weights of another: every tensor that both have.
+    """Start a model from the weights of another: copy every tensor that both have.
 
-    The last layer starts anew where it has another shape, since other classes are to be told apart.
+    The last layer keeps its initial weights if it has another shape, because the classes differ.
 
     Returns:
-        what was taken and what starts anew, in words.
+        The copied and the new tensors, in words.
 
     Raises:
-        ModelError: other tensors of one name differ in shape, or no name is shared; says which.
+        ModelError: other tensors of the same name differ in shape, or no name is shared; says which.
         RunError: the file cannot be read.
     """
     mine = model.state_dict()
@@ -227,7 +227,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Split an optimizer's state into tensors by "index/name" and everything else, as plain values."""
+    """Split an optimizer's state into tensors by "index/name", and everything else as plain values."""
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     values: dict[str, dict[str, Any]] = {}
@@ -243,7 +243,7 @@ def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
 def _join_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]
 ) -> None:
-    """Undo `_split_optimizer`. Moments get the layout of their parameter, which fused kernels rely on."""
+    """Undo `_split_optimizer`. Moments get the memory layout of their parameter, as fused kernels require."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
     for key, tensor in tensors.items():

@@ -1,7 +1,7 @@
-"""Where the time of a training goes: a trainer taken apart with a stopwatch while it runs.
+"""Profile a training run: measure the time of each part of the trainer.
 
-Nothing is changed in what is computed: the parts of the trainer are wrapped from outside, and each second
-counts for the innermost part that is at work.
+The parts of the trainer are wrapped from outside, so the computation does not change. Time counts for the
+innermost part that is running.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pellucid.train.execution import ExecutionMode
 from pellucid.train.trainer import Trainer
 
 WARM_UP = 5
-"""Updates that are not counted: caches fill, and torch looks for its fastest kernels."""
+"""Updates that are not counted, while caches fill and torch selects its kernels."""
 SECONDS = 8.0
-"""Of training, at most."""
+"""Maximum seconds of training."""
 MEASURED = 5
-"""Batches that are measured on, as after an epoch."""
+"""Number of batches to evaluate, as after an epoch."""
 SIDE = 2048
-"""Of the matrices that tell what the machine can do."""
+"""Side of the matrices that measure the peak speed of the machine."""
 
 
 MEASURING = "measuring"
@@ -41,17 +41,17 @@ PARTS = ("data", "forward", "backward", "optimizer", "update", "saving", "callba
 
 @dataclass(frozen=True)
 class Profile:
-    """Where time goes, in seconds of an update.
+    """The time of an update by part.
 
     Attributes:
-        parts: seconds of an update, by `PARTS`; "update" is one program of the three before it.
-        by_callback: of "callbacks", by the name of the class.
-        updates: that were counted.
-        rows: in a batch.
-        measuring: seconds of a batch that is measured.
-        flops: floating-point operations of an update; 0 where they could not be counted.
-        peak: the same a second that matrix products reach on this machine, in the precision of the path.
-        double: rows a second with batches twice as large, by rows a second now; None: could not be tried.
+        parts: seconds per update, by `PARTS`; "update" is the three parts before it in a compiled update.
+        by_callback: seconds of "callbacks" by class name.
+        updates: number of updates counted.
+        rows: rows per batch.
+        measuring: seconds to evaluate a batch.
+        flops: floating-point operations of an update; 0 if they could not be counted.
+        peak: operations per second of matrix products on this machine, in the precision of the mode.
+        double: speed with batches twice as large, relative to the current speed; None if not measured.
     """
 
     parts: dict[str, float]
@@ -65,18 +65,18 @@ class Profile:
 
     @property
     def seconds(self) -> float:
-        """Of an update."""
+        """Seconds of an update."""
         return sum(self.parts.values())
 
     @property
     def share_of_peak(self) -> float:
-        """Of what matrix products reach, 0..1, while the network computes."""
+        """Share of the peak speed while the network computes, 0..1."""
         computing = sum(self.parts[part] for part in ("forward", "backward", "update"))
         return self.flops / max(computing, 1e-9) / self.peak if self.peak else 0.0
 
 
 class Stopwatch:
-    """Seconds by part; a part that begins within another stops the other's time until it ends."""
+    """Seconds by part; a nested part pauses the clock of the outer one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -94,7 +94,7 @@ class Stopwatch:
             self._running.pop()
 
     def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, timed."""
+        """Wrap a function so that its time counts for a part."""
 
         @wraps(call)
         def measured(*args: Any, **kwargs: Any) -> Any:
@@ -116,7 +116,7 @@ class Stopwatch:
 
 
 class Profiler(Callback):
-    """Times a training from within: the last of its callbacks.
+    """Profile a trainer; must be the last of its callbacks.
 
     Example:
         profiler = Profiler()
@@ -129,12 +129,12 @@ class Profiler(Callback):
         self._began = 0.0
 
     def profile(self, trainer: Trainer, batches: Any, measured_on: Iterable[Any]) -> Profile:
-        """Train for a few seconds and say where they went. Trainer and model are spent afterwards.
+        """Train for a few seconds and return the profile. Trainer and model are not usable afterwards.
 
         Args:
-            trainer: that has this as the last of its callbacks.
-            batches: of an epoch, as for `Trainer.fit`.
-            measured_on: batches to measure on.
+            trainer: a trainer with this as the last of its callbacks.
+            batches: batches of an epoch, as for `Trainer.fit`.
+            measured_on: batches to evaluate.
         """
         example = trainer.place(next(iter(batches.epoch(0))))
         flops, double = _flops(trainer, example), _twice(trainer, example)
@@ -161,7 +161,7 @@ class Profiler(Callback):
 
 
 class _Timed:
-    """Batches, each timed while it is made."""
+    """Batches that are timed while they are made."""
 
     def __init__(self, batches: Any, watch: Stopwatch):
         self.batches, self.watch = batches, watch
@@ -198,14 +198,14 @@ def _wrap(trainer: Trainer, watch: Stopwatch) -> None:
 
 
 def _flops(trainer: Trainer, batch: Any) -> float:
-    """Of an update, all its phases."""
+    """Return the floating-point operations of an update in all phases."""
     mode = replace(trainer.execution, compiled=False, math=True)
     total = 0.0
     for phase in trainer.objective.phases:
         try:
             with FlopCounterMode(display=False) as counter:
                 mode.forward(phase.loss, trainer.device)(trainer.model, batch).backward()
-        except Exception:  # what torch cannot count is not counted
+        except Exception:  # torch cannot count all operations
             return 0.0
         finally:
             trainer.model.zero_grad(set_to_none=True)
@@ -214,7 +214,7 @@ def _flops(trainer: Trainer, batch: Any) -> float:
 
 
 def _twice(trainer: Trainer, batch: Any) -> float | None:
-    """Rows a second of batches twice as large, by rows a second of these."""
+    """Return the speed with batches twice as large, relative to these."""
     if trainer.execution.compiled or not only_tensors(batch):
         return None
     larger = map_tensors(lambda part: torch.cat([part, part]), batch)
@@ -247,7 +247,7 @@ def _measuring(trainer: Trainer, chosen: list[Any]) -> float:
 
 
 def _peak(mode: ExecutionMode, device: torch.device) -> float:
-    """Floating-point operations a second of a square matrix product, the fastest of three."""
+    """Return the operations per second of a square matrix product, the fastest of three."""
     kind = torch.bfloat16 if mode.bf16 else torch.float32
     a, b = (torch.randn(SIDE, SIDE, device=device).to(kind) for _ in range(2))
     seconds = []

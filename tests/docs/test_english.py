@@ -14,7 +14,7 @@ ALLOWED: dict[str, int] = {
     "pellucid/record": 3,
     "pellucid/runner": 22,
     "pellucid/tasks": 57,
-    "pellucid/train": 11,
+    "pellucid/train": 3,
 }
 """Occurrences that are left, by area: a number here may only fall."""
 
