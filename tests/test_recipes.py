@@ -1,4 +1,4 @@
-"""Every recipe, shrunk: small slices of real data, from training to the report, and some of them resumed."""
+"""Every recipe on a small share of real data, from training to the report; some are also resumed."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "denoise": {"data.fraction": 0.005},
     "anomaly": {"data.fraction": 0.02, "model.size": "tiny", "train.max_steps": 2},
     "vae": {"data.fraction": 0.01, "model.size": "tiny"},
-    "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
+    "image-generation": {"data.fraction": 0.01, "model.size": "tiny", "objective.options.evaluator": None},
     "vit-vs-cnn": {"data.fraction": 0.01, "model.size": "tiny", "train.max_steps": 2},
-    "stacked-mnist": {"data.fraction": 0.01, "model.size": "tiny", "judge": None},
+    "stacked-mnist": {"data.fraction": 0.01, "model.size": "tiny", "objective.options.evaluator": None},
     "forecast": {"train.epochs": 1},
     "forecast-lstm": {"model.size": "tiny", "train.max_steps": 20},
     "forecast-transformer": {"model.size": "tiny", "train.max_steps": 20},
 }
-"""What makes each recipe a matter of seconds."""
+"""Settings that make each recipe train within seconds."""
 
 ASKED: dict[str, tuple[Any, int]] = {
     "sentiment": (["A wonderful film.", "Wonderful \N{SPARKLES} 映画"], 2),
@@ -79,14 +79,14 @@ ASKED: dict[str, tuple[Any, int]] = {
     "vae": (np.zeros((2, 28, 28), np.uint8), 2),
     "image-generation": ("3", 3),
 }
-"""What some of them are asked afterwards, and how many answers that makes."""
+"""Inputs to predict for afterwards, and the number of predictions."""
 
 
 def small(name: str, **changes: Any) -> Any:
     return find(name).patch({"train.epochs": 1, "train.execution": "eager", **SMALL[name], **changes})
 
 
-def test_every_recipe_is_tried() -> None:
+def test_every_recipe_is_tested() -> None:
     assert sorted(SMALL) == names()
 
 
@@ -105,8 +105,8 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
     run = (runner.train_study if isinstance(shrunk, Study) else runner.train)(shrunk, runs=runs)
     assert run.status == "finished"
     target = find(name).target
-    needs_a_judge = target is not None and target.metric in ("test/confidence", "test/modes")
-    assert target is None or target.metric in run.metrics or needs_a_judge
+    needs_an_evaluator = target is not None and target.metric in ("test/confidence", "test/modes")
+    assert target is None or target.metric in run.metrics or needs_an_evaluator
     assert run.facts["published"] or find(name).published is None
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "cannot be shown" not in page

@@ -1,4 +1,4 @@
-"""A command line to type into, and a finished run to ask about."""
+"""A command line, and a finished run."""
 
 import json
 import subprocess

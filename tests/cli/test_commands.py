@@ -1,4 +1,4 @@
-"""The verbs, as a person types them: what they print, write and return."""
+"""The commands, as a user types them: what they print, write and return."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_training_prints_one_json_object_and_nothing_else(trained, flowers):
         assert (folder / name).is_file(), name
 
 
-def test_without_json_a_person_reads_the_result(pellucid):
+def test_without_json_the_result_is_text(pellucid):
     done = pellucid("train", "iris.csv", "--epochs", "3")
     assert done.code == 0
     for words in ("train/loss", "linear model", "guessing", "Report: ", "Next: "):
@@ -50,7 +50,7 @@ def test_inspect_writes_a_config_that_trains_as_it_is(pellucid, flowers):
     assert pellucid("train", "suggested.yaml", "--epochs", "2", "--json").json["status"] == "finished"
 
 
-def test_evaluate_measures_what_training_measured(pellucid, trained):
+def test_evaluate_measures_the_same_as_training(pellucid, trained):
     found = pellucid("evaluate", trained["run"], "--json").json
     assert found["metrics"]["test/accuracy"] == pytest.approx(trained["metrics"]["test/accuracy"])
     assert found["metrics"]["test/loss"] == pytest.approx(trained["metrics"]["test/loss"], rel=1e-4)
@@ -87,7 +87,7 @@ def test_runs_are_listed_shown_compared_and_queried(pellucid, trained):
     assert rows == [{"n": 15}]
 
 
-def test_a_removed_run_comes_back(pellucid, trained):
+def test_a_removed_run_is_restored(pellucid, trained):
     name = Path(pellucid("train", "iris.csv", "--epochs", "1", "--json").json["run"]).name
     assert pellucid("runs", "rm", name).code == 0
     assert name not in pellucid("runs", "ls").out
@@ -223,7 +223,7 @@ def test_resuming_with_other_data_says_what_differs(pellucid, trained, flowers, 
         (("train", "iris.csv", "--resume", "last", "--runs", "empty"), 5, "no run"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_exit_code(pellucid, words, code, said):
+def test_errors_have_their_message_and_exit_code(pellucid, words, code, said):
     done = pellucid(*words)
     assert said in done.err
     assert done.code == code
@@ -231,7 +231,7 @@ def test_what_is_wrong_is_said_with_its_exit_code(pellucid, words, code, said):
     assert "Traceback" not in done.err
 
 
-def test_what_a_flag_is_given_is_taken_as_it_was_typed(pellucid, flowers):
+def test_flag_values_are_taken_literally(pellucid, flowers):
     rows = [f"{row / 10},{'ab'[row % 2]}\n" for row in range(20)]
     (flowers / "numbered.csv").write_text("0,1\n" + "".join(rows))
     seen = pellucid("inspect", "numbered.csv", "--target", "1", "--out", "numbered.yaml")
@@ -251,7 +251,7 @@ def test_predicting_something_of_another_shape_is_refused(pellucid, trained, flo
     assert "sepal length" in done.err
 
 
-def test_a_damaged_best_checkpoint_is_passed_over_and_said(pellucid, flowers):
+def test_a_damaged_best_checkpoint_is_skipped_and_noted(pellucid, flowers):
     run = flowers / pellucid("train", "iris.csv", "--epochs", "6", "--json").json["run"]
     best = run / "checkpoints" / (run / "checkpoints" / "best").read_text().strip()
     with (best / "model.safetensors").open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Training ended from outside, at any moment, goes on to where it would have ended."""
+"""Training that is interrupted at any moment ends, after resuming, as if it had not been."""
 
 import json
 import random
@@ -93,7 +93,7 @@ def test_an_interrupted_training_says_how_to_resume(tmp_path, monkeypatch):
     assert "Resume with: --resume" in done.output
 
 
-def test_a_run_that_is_being_written_is_left_alone(flowers, tmp_path):
+def test_a_run_that_is_being_written_is_not_resumed(flowers, tmp_path):
     process = start(flowers, tmp_path)
     run = first_checkpoint(process, tmp_path)
     process.send_signal(signal.SIGSTOP)  # alive, and holding the run

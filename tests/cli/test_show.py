@@ -1,4 +1,4 @@
-"""What the terminal says of a finished run, and of a prediction."""
+"""What the terminal prints about a finished run and a prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def said(run, width=120) -> str:
     return capture.get()
 
 
-def test_all_baselines_stand_beside_the_run_with_the_measures_of_its_task(tmp_path):
+def test_all_baselines_are_listed_with_the_measures_of_the_task(tmp_path):
     baselines = {"unigram": {"test/loss": 3.34}, "6-gram": {"test/loss": 1.712}, "other": {"test/odd": 1.0}}
     metrics = {"test/loss": 1.4721, "test/perplexity": 4.358, "val/loss": 1.46, "train/loss": 1.3}
     run = shown.task_run(tmp_path, "language_model", metrics, baselines, [{"train/loss": 1.3}], kind="text")
@@ -50,7 +50,7 @@ def test_shares_are_percentages_and_the_target_comes_first(tmp_path):
     assert text.rstrip().endswith("16 --set folder=images")
 
 
-def test_a_target_that_was_not_measured_is_not_said_to_be_of_other_data(tmp_path):
+def test_a_target_that_was_not_measured_is_reported_as_not_measured(tmp_path):
     target = {"metric": "test/confidence", "value": 0.93, "on": "data"}
     metrics = {"test/loss": 0.9}
     run = shown.task_run(tmp_path, "adversarial", metrics, {}, [{"train/loss": 1.0}], target=target)
@@ -71,11 +71,11 @@ def test_a_target_that_was_not_measured_is_not_said_to_be_of_other_data(tmp_path
         (__file__, False),
     ],
 )
-def test_what_is_no_file_and_does_not_look_like_one_is_a_text(source, text):
+def test_input_that_does_not_look_like_a_path_is_a_text(source, text):
     assert is_text(source) is text
 
 
-def test_predictions_are_written_one_under_another():
+def test_predictions_are_printed_one_per_line():
     assert line(1, {"prediction": "cat", "confidence": 0.98765}) == "    1  cat  98.8 %"
     assert line(12, {"prediction": "ROMEO:\nO, she"}) == "   12  ROMEO:\n       O, she"
     assert line(3, {"prediction": {"HUFL": 1.23456789, "OT": 10}}) == "    3  HUFL 1.23457  OT 10"

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, and damage is found when they are read."""
+"""Checkpoints are complete or absent, and damage is detected when they are read."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def save(checkpoints, step, content=b"weights"):
     return checkpoints.save(step, {"model": lambda path: path.write_bytes(content)}, {"epoch": step // 10})
 
 
-def test_a_checkpoint_comes_back(checkpoints):
+def test_a_saved_checkpoint_is_read_back(checkpoints):
     folder = save(checkpoints, 10)
     assert read_state(folder) == {"epoch": 1}
     assert (folder / "model").read_bytes() == b"weights"
@@ -35,7 +35,7 @@ def test_the_same_step_can_be_saved_again(checkpoints):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "state"])
-def test_damage_is_found_and_the_one_before_is_used(checkpoints, damage):
+def test_damage_is_detected_and_the_previous_checkpoint_is_used(checkpoints, damage):
     good, bad = save(checkpoints, 10), save(checkpoints, 20)
     if damage == "truncate":
         (bad / "model").write_bytes(b"weigh")
@@ -106,7 +106,7 @@ def test_prune_keeps_the_newest_and_the_named(checkpoints):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.binary(max_size=300))
-def test_any_bytes_as_state_are_refused_in_words(tmp_path, data):
+def test_arbitrary_bytes_as_state_raise_a_run_error(tmp_path, data):
     folder = tmp_path / "step-00000001"
     folder.mkdir(exist_ok=True)
     (folder / "state.json").write_bytes(data)
@@ -115,7 +115,7 @@ def test_any_bytes_as_state_are_refused_in_words(tmp_path, data):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_the_error_names_a_folder_that_is_not_writable(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="Cannot write"):
         save(Checkpoints(tmp_path / "checkpoints"), 1)

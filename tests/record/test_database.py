@@ -134,7 +134,7 @@ def test_a_log_without_its_index_is_read_too(tmp_path):
     store.close()
 
 
-def test_what_was_written_is_in_the_database_file_although_a_reader_has_it_open(tmp_path):
+def test_closing_completes_the_database_file_even_while_a_reader_has_it_open(tmp_path):
     store = Store(tmp_path / "run.sqlite")
     store.metrics(1, {"loss": 1.0})
     store.flush()

@@ -1,4 +1,4 @@
-"""Four processes look at runs in a tight loop while one trains: none of them notices another."""
+"""Four processes read runs in a tight loop while one trains: none disturbs another."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "readers.py"
 
 
-def test_no_write_is_refused_and_no_reader_fails_while_four_poll():
+def test_no_write_is_refused_and_no_reader_fails_while_four_processes_poll():
     done = subprocess.run(
         [sys.executable, BENCHMARK, "--polls", "400"],
         capture_output=True,

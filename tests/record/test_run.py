@@ -1,4 +1,4 @@
-"""The run folder: it appears whole, has one writer, and can be found again."""
+"""The run folder: it appears complete, has one writer, and can be found again."""
 
 import json
 
@@ -9,7 +9,7 @@ from pellucid.record import Run
 from pellucid.record.run import SCHEMA, find_run, list_runs, restore, trash
 
 
-def test_a_new_run_is_whole(runs):
+def test_a_new_run_is_complete(runs):
     run = Run.create(runs, "digits", "name: digits\n", seed=3)
     assert run.config == "name: digits\n"
     assert json.loads((run.path / "run.json").read_text())["seed"] == 3
@@ -33,7 +33,7 @@ def test_facts_survive_reopening(runs):
     assert again.facts["notes"] == ["said once"]
 
 
-def test_only_one_may_write(runs):
+def test_only_one_process_may_write(runs):
     run = Run.create(runs, "digits", "")
     with run.writing():
         assert Run(run.path).alive
@@ -44,7 +44,7 @@ def test_only_one_may_write(runs):
     assert run.status == "killed"  # it says running, and nobody runs it
 
 
-def test_runs_are_found_by_what_a_person_writes(runs):
+def test_runs_are_found_by_folder_id_prefix_or_last(runs):
     first, second = Run.create(runs, "digits", ""), Run.create(runs, "fashion", "")
     assert find_run(runs, "last").path == second.path
     assert find_run(runs, "last", name="digits").path == first.path
@@ -103,7 +103,7 @@ def test_artifacts_are_kept_by_step(runs):
         run.artifact(1, "samples", "imag", b"")
 
 
-def test_a_folder_that_is_no_run_is_passed_over(runs):
+def test_a_folder_that_is_not_a_run_is_skipped(runs):
     run = Run.create(runs, "digits", "")
     (runs / "notes").mkdir()
     (runs / "broken").mkdir()
@@ -113,7 +113,7 @@ def test_a_folder_that_is_no_run_is_passed_over(runs):
         Run(runs / "broken")
 
 
-def test_what_is_removed_can_be_brought_back(runs):
+def test_a_removed_run_can_be_restored(runs):
     run = Run.create(runs, "digits", "")
     trash(run)
     assert list_runs(runs) == []
@@ -122,7 +122,7 @@ def test_what_is_removed_can_be_brought_back(runs):
         restore(runs, "nothing")
 
 
-def test_runs_in_a_place_that_is_a_file_are_refused(tmp_path):
+def test_a_folder_of_runs_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(StorageError, match="Cannot write"):
         Run.create(tmp_path / "runs", "digits", "")

@@ -53,7 +53,7 @@ def test_a_fresh_run_and_study_fit_the_schema(folder):
     assert sorted(kinds) == ["run", "run", "study"]
 
 
-def test_the_schema_refuses_what_is_no_run(folder):
+def test_the_schema_refuses_invalid_facts(folder):
     facts = json.loads(next(folder.glob("*/run.json")).read_text())
     for change in ({"status": "done"}, {"schema": 1}, {"metrics": {"loss": "low"}}, {"kind": "set"}):
         with pytest.raises(jsonschema.ValidationError):

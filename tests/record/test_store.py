@@ -1,4 +1,4 @@
-"""The database of a run: what is written comes back, and a resumed run can forget."""
+"""The database of a run: rows are read back, and a resumed run deletes later ones."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def store(tmp_path):
     return Store(tmp_path / "run.sqlite")
 
 
-def test_a_metric_comes_back_in_order_of_steps(store):
+def test_a_metric_is_read_back_in_order_of_steps(store):
     store.metrics(20, {"val/loss": 0.5})
     store.metrics(10, {"val/loss": 0.7, "val/accuracy": 0.9})
     assert store.series("val/loss") == [(10, 0.7), (20, 0.5)]
@@ -33,7 +33,7 @@ def test_nothing_reaches_the_disk_before_a_flush(store, tmp_path):
     assert Store(tmp_path / "run.sqlite").series("a") == [(1, 1.0)]
 
 
-def test_rewind_forgets_what_came_after(store):
+def test_rewind_deletes_later_rows(store):
     for step in (1, 2, 3):
         store.metrics(step, {"loss": float(step)})
         store.event(step, "note", f"step {step}")
@@ -44,7 +44,7 @@ def test_rewind_forgets_what_came_after(store):
     assert [step for step, *_ in store.events()] == [1, 2]
 
 
-def test_findings_and_spans_come_back_whole(store):
+def test_findings_and_spans_are_read_back(store):
     finding = Finding("overfitting", "warning", "seen", "means", "try", {"optimizer.lr": 1e-4}, "fc1", 7, 0.8)
     span = Span("load", 100.0, 2.5, 3)
     store.finding(finding)
@@ -53,7 +53,7 @@ def test_findings_and_spans_come_back_whole(store):
     assert store.spans() == [span]
 
 
-def test_a_query_reads(store):
+def test_a_query_returns_columns_and_rows(store):
     store.metrics(1, {"loss": 2.0})
     columns, rows = store.query("SELECT key, value FROM metrics")
     assert (columns, rows) == (["key", "value"], [("loss", 2.0)])
@@ -67,7 +67,7 @@ def test_a_query_that_is_wrong_or_writes_is_refused(store, sql):
     assert store.series("loss") == [(1, 2.0)]
 
 
-def test_a_full_disk_is_said_in_words(store):
+def test_a_full_disk_raises_a_storage_error(store):
     store.metrics(1, {"loss": 2.0})
     store.flush()
     store._connection.execute("PRAGMA max_page_count = 1")

@@ -1,4 +1,4 @@
-"""Whether a run is being written: asked without a lock, and right whatever happens to its process."""
+"""Whether a run is being written: found without a lock, and right whatever happens to its process."""
 
 import json
 import os
