@@ -17,6 +17,7 @@ from pellucid.diagnosis.examination import (
     examine,
     examine_run,
     findings,
+    not_applicable,
 )
 from pellucid.diagnosis.facts import (
     Facts,
@@ -50,6 +51,7 @@ __all__ = [
     "findings",
     "first_of",
     "is_phase_loss",
+    "not_applicable",
     "phase",
     "setting_of",
 ]

@@ -75,9 +75,9 @@ def examine(facts: Facts, rules: Sequence[Rule] = RULES, muted: Collection[str] 
     found: dict[str, Finding] = {}
     skipped: dict[str, str] = {}
     for rule in _in_order([rule for rule in rules if rule.id not in muted]):
-        missing = next((need for need in rule.needs if getattr(facts, need) is None), None)
-        if missing is not None:
-            skipped[rule.id] = MISSING.get(missing, f"{missing} is not known")
+        reason = _unmet(rule, facts)
+        if reason:
+            skipped[rule.id] = reason
         elif not found.keys() & set(rule.unless):
             _ask(rule, facts, found, skipped)
     asked = [rule.id for rule in rules]
@@ -85,6 +85,12 @@ def examine(facts: Facts, rules: Sequence[Rule] = RULES, muted: Collection[str] 
         ranked(found[id] for id in asked if id in found),
         [Skipped(id, skipped[id]) for id in asked if id in skipped],
     )
+
+
+def not_applicable(run: Run) -> list[Skipped]:
+    """Return the rules that cannot run on a run, without running the others."""
+    facts = facts_of(run)
+    return [Skipped(rule.id, reason) for rule in RULES if (reason := _unmet(rule, facts))]
 
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
@@ -101,6 +107,12 @@ def _ask(rule: Rule, facts: Facts, found: dict[str, Finding], skipped: dict[str,
         return
     if finding is not None:
         found[rule.id] = finding
+
+
+def _unmet(rule: Rule, facts: Facts) -> str:
+    """Why a rule cannot run; "" if it can."""
+    missing = next((need for need in rule.needs if getattr(facts, need) is None), None)
+    return "" if missing is None else MISSING.get(missing, f"{missing} is not known")
 
 
 def _in_order(rules: Sequence[Rule]) -> list[Rule]:

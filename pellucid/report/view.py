@@ -7,10 +7,9 @@ The page is rendered from it, and so can be any other reader of a run: a server,
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-from pellucid.diagnosis import examine_run
+from pellucid.diagnosis import not_applicable
 from pellucid.record import Run
 from pellucid.report import about
 from pellucid.report.blocks import Blocks, blocks
@@ -98,17 +97,18 @@ def _learning(run: Run, drawn: Blocks) -> dict[str, Any] | None:
     found = learning(run, drawn.by_epoch)
     if found is not None:
         ended = run.facts.get("stop_reason") if run.status in ("finished", "stopped") else None
-        skipped = examine_run(run).skipped
-        by_reason = {
-            reason: [one.rule for one in some]
-            for reason, some in itertools.groupby(
-                sorted(skipped, key=lambda one: one.reason), lambda one: one.reason
-            )
-        }
-        return _section("learning", title, found, ended=ended or "", skipped=list(by_reason.items()))
+        return _section("learning", title, found, ended=ended or "", skipped=_skipped(run))
     if run.status == "finished" or "parts" in run.facts:
         return None
     return _section("learning", title, {}, missing="No epoch has been completed, so there are no curves yet.")
+
+
+def _skipped(run: Run) -> list[tuple[str, list[str]]]:
+    """The rules that cannot run, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in not_applicable(run):
+        by_reason.setdefault(one.reason, []).append(one.rule)
+    return list(by_reason.items())
 
 
 def _evaluated(run: Run, drawn: Blocks, found: Evaluation | None) -> list[dict[str, Any] | None]:

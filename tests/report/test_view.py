@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pellucid import report
-from pellucid.record import Run
+from pellucid.diagnosis import examination
+from pellucid.record import Finding, Run
 from pellucid.report import blocks as drawing
 from pellucid.report import page, views
 from pellucid.report.evaluation import evaluation
@@ -84,14 +85,19 @@ def test_a_damaged_matrix_is_left_out_with_a_sentence(everything, counts, page_o
 
 
 def test_stored_findings_are_what_the_page_shows(digits, page_of):
-    from pellucid.record import Finding
-
     digits.find(Finding("mine", "warning", "Something was seen.", "It means something.", "something else"))
     digits.store.flush()
     text = page_of(digits).text
     assert "Warning. Something was seen." in text
     assert "Try: something else." in text
     assert len(digits.store.findings()) == 1
+
+
+def test_the_report_of_a_run_with_stored_findings_runs_no_rule_again(digits, monkeypatch):
+    digits.find(Finding("mine", "note", "Something was seen.", ""))
+    digits.store.flush()
+    monkeypatch.setattr(examination, "_ask", lambda *_: pytest.fail("a rule was run"))
+    assert "Something was seen." in report.render(digits)
 
 
 def test_the_page_lists_the_checks_that_could_not_run(digits, page_of):
