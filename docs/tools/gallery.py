@@ -98,7 +98,7 @@ EXHIBITS = {
             "data.text.tokenizer": "characters",
             "data.text.max_seq_len": 64,
             "data.text.lowercase": False,
-            "train.epochs": 2,
+            "train.epochs": 5,
             "train.batch_size": 16,
             "optimizer.lr": 3e-3,
         },

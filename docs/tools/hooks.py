@@ -68,7 +68,9 @@ def navigation(uris: set[str]) -> list[Any]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Complete the list of guides."""
+    """Complete the list of guides; give wide tables the whole width."""
+    if page.file.src_uri == "catalogues.md":
+        page.meta["hide"] = ["navigation", "toc"]
     if page.file.src_uri == "guides/index.md":
         return markdown + "\n" + listing(DOCS / "guides")
     return markdown
