@@ -175,7 +175,7 @@ def report(name: str, folder: Path) -> str:
         exhibit = EXHIBITS[name]
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.chdir(folder):
-            settings = {"train.path": "eager", **exhibit.settings}
+            settings = {"train.execution": "eager", **exhibit.settings}
             run = pellucid.fit(exhibit.model, exhibit.data(folder), progress=False, settings=settings)
             record.files.write(folder / "report.html", run.report().read_text(encoding="utf-8"))
     return (folder / "report.html").read_text(encoding="utf-8")

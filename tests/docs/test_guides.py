@@ -23,6 +23,10 @@ NAMES = (
     "read-a-report",
     "own-loop",
     "add-a-model",
+    "add-a-loss",
+    "add-a-metric",
+    "add-a-callback",
+    "resume",
     "add-a-column-kind",
     "add-a-target",
 )
