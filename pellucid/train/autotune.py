@@ -99,7 +99,9 @@ def autotune(
         if wanted not in EXECUTION_MODES:
             raise UnknownNameError("execution mode", wanted, ["auto", *EXECUTION_MODES])
         _require(EXECUTION_MODES[wanted], model, batch, loss, device)
-        return Tuned(Choice(wanted, "asked for"), Choice(every, "what torch found"))
+        return Tuned(
+            Choice(wanted, "asked for"), Choice(every, "the number of threads torch uses by default")
+        )
     key = _key(model, batch, device, steps, make_optimizer)
     remembered = _recall(key)
     if remembered is not None:
@@ -207,7 +209,7 @@ def _threads(usual: _Trial) -> Choice:
     """Choose all threads, or one if a step is too small to share."""
     every = torch.get_num_threads()
     if every == 1 or usual.seconds[-1] > SMALL:
-        return Choice(every, "what torch found")
+        return Choice(every, "the number of threads torch uses by default")
     times: dict[int, list[float]] = {every: [], 1: []}
 
     def step(count: int) -> None:

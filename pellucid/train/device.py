@@ -24,4 +24,5 @@ def choose_device(wanted: str = "auto") -> tuple[torch.device, str]:
         return torch.device("cuda"), f"CUDA is available: {torch.cuda.get_device_name()}"
     if there["mps"]:
         return torch.device("mps"), "an Apple GPU is available"
-    return torch.device("cpu"), f"no GPU was found; {torch.get_num_threads()} CPU threads"
+    threads = torch.get_num_threads()
+    return torch.device("cpu"), f"no GPU was found; {threads} CPU thread{'s' if threads > 1 else ''}"
