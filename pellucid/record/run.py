@@ -17,12 +17,13 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import RunError, UnknownNameError, UsageError
+from pellucid.errors import RunError, StorageError, UnknownNameError, UsageError
 from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
@@ -183,9 +184,19 @@ class Run:
         self.update(choices=[*others, {"what": what, "value": value, "reason": reason}])
 
     def note(self, message: str) -> None:
-        """Record something that a reader of the run must know; a repeated note is kept once."""
-        if message not in self.facts["notes"]:
-            self.update(notes=[*self.facts["notes"], message])
+        """Record something that a reader of the run must know; a repeated note is kept once.
+
+        A process that only reads warns instead: another one writes the run, or its folder is read-only.
+        """
+        if message in self.facts["notes"]:
+            return
+        try:
+            if not writer.is_elsewhere(self.path):
+                self.update(notes=[*self.facts["notes"], message])
+                return
+        except StorageError:
+            self.facts["notes"].remove(message)
+        warnings.warn(f"Run {self.id}: {message}", stacklevel=2)
 
     def find(self, finding: Finding) -> None:
         self.store.finding(finding)

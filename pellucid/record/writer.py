@@ -83,12 +83,24 @@ def hold(folder: Path) -> Iterator[None]:
 
 def alive(folder: Path) -> bool:
     """Return whether a process is writing the run in `folder`; takes no lock and writes nothing."""
-    try:
-        writer = Writer(**json.loads((folder / WRITER).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    writer = _signed(folder)
+    if writer is None:
         return False
     known = writer.alive
     return _locked(folder) if known is None else known
+
+
+def is_elsewhere(folder: Path) -> bool:
+    """Return whether a process other than this one is writing the run in `folder`."""
+    return _signed(folder) != Writer.this_process() and alive(folder)
+
+
+def _signed(folder: Path) -> Writer | None:
+    """Return the process that `.writer` names; None if there is no such file or it is damaged."""
+    try:
+        return Writer(**json.loads((folder / WRITER).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _locked(folder: Path) -> bool:

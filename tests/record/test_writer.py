@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pellucid.errors import RunError
+from pellucid.errors import RunError, StorageError
 from pellucid.record import Run, files, writer
 
 HOLD = """
@@ -97,6 +97,26 @@ def test_a_run_that_ends_while_it_is_read_was_not_killed(run):
     with run.writing():
         run.update(status="finished")
     assert reader.status == "finished"
+
+
+def test_a_reader_warns_instead_of_writing_a_note(run, other, monkeypatch):
+    before = (run.path / "run.json").read_bytes()
+    with pytest.warns(UserWarning, match="the best checkpoint is damaged"):
+        run.note("the best checkpoint is damaged")
+    assert (run.path / "run.json").read_bytes() == before
+    other.kill()
+    other.wait()
+
+    def read_only(path, data):
+        raise StorageError("Cannot write")
+
+    monkeypatch.setattr(files, "write", read_only)
+    with pytest.warns(UserWarning, match="damaged"):
+        run.note("the best checkpoint is damaged")
+    monkeypatch.undo()
+    assert run.facts["notes"] == []
+    run.note("the best checkpoint is damaged")
+    assert Run(run.path).facts["notes"] == ["the best checkpoint is damaged"]
 
 
 def test_writers_are_never_refused_because_of_readers(run):
