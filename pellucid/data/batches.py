@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -88,6 +88,25 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
     workers = max(1, cores - 1) if os.name == "posix" and not alone else 0
     by = f"by {workers} processes" if workers else "as they are asked for"
     return ArrowRows(table, preprocess, workers), f"streamed {by}, {words}"
+
+
+def encode_splits(
+    splits: Mapping[str, pa.Table],
+    preprocess: Preprocess,
+    share: float,
+    encode: Callable[[pa.Table, Preprocess, float], tuple[Rows, str]] = rows,
+) -> tuple[dict[str, Rows], str]:
+    """Encode every split; also return where the rows of each are held, and why.
+
+    Args:
+        splits: tables by name.
+        preprocess: how rows are encoded.
+        share: of the memory that the rows of a split may fill.
+        encode: encodes one table; see `rows`.
+    """
+    encoded = {name: encode(table, preprocess, share) for name, table in splits.items()}
+    reasons = "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items())
+    return {name: found for name, (found, _) in encoded.items()}, reasons
 
 
 class Batches:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pellucid.config import Config
 from pellucid.data import split as splits
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches, MemoryRows, rows
+from pellucid.data.batches import Batches, MemoryRows, encode_splits
 from pellucid.data.dataset import SPLITS, Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
@@ -97,7 +97,7 @@ class MetricLearning(Task):
         preprocess = fitted or Preprocess.fit(
             dataset, image_size=data.image_size, normalize=data.normalize, text=text
         )
-        encoded = {name: rows(table, preprocess, data.memory) for name, table in dataset.splits.items()}
+        encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
         augment = Augmenter(data.augment)
         return Prepared(
             config,
@@ -105,9 +105,9 @@ class MetricLearning(Task):
             preprocess,
             {
                 name: ClassRows(found.inputs, found.targets) if type(found) is MemoryRows else found
-                for name, (found, _) in encoded.items()
+                for name, found in encoded.items()
             },
-            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            held,
             augment or None,
             eval_batch=EVAL_BATCH,
         )

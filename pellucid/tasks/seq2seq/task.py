@@ -13,7 +13,7 @@ import pyarrow as pa
 from torch import nn
 
 from pellucid.config import Config
-from pellucid.data.batches import rows
+from pellucid.data.batches import encode_splits
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.tokens import Tokens
@@ -61,15 +61,13 @@ class Seq2Seq(Task):
             )
         shared = read_options(Options, config).shared_vocabulary
         preprocess = fitted or Preprocess.fit(dataset, text=config.data.text, shared_tokens=shared)
-        encoded = {
-            name: rows(table, preprocess, config.data.memory) for name, table in dataset.splits.items()
-        }
+        encoded, held = encode_splits(dataset.splits, preprocess, config.data.memory)
         return Prepared(
             config,
             dataset,
             preprocess,
-            {name: found for name, (found, _) in encoded.items()},
-            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            encoded,
+            held,
             eval_batch=measured_batch(config, self.num_outputs(preprocess)),
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import MemoryRows, Rows, rows
+from pellucid.data.batches import MemoryRows, Rows, encode_splits, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
@@ -48,15 +48,15 @@ class ImageTask(Task):
             raise BadDataError(
                 f"{self.name} expects images (C, H, W); {dataset.name} has rows of shape {shape}."
             )
-        encoded = {name: _encoded(table, preprocess, data.memory) for name, table in dataset.splits.items()}
-        _check_range(encoded["train"][0], dataset.name)
+        encoded, held = encode_splits(dataset.splits, preprocess, data.memory, _encoded)
+        _check_range(encoded["train"], dataset.name)
         augment = Augmenter(data.augment, preprocess.num_outputs)
         return Prepared(
             config,
             dataset,
             preprocess,
-            {name: found for name, (found, _) in encoded.items()},
-            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            encoded,
+            held,
             augment or None,
         )
 

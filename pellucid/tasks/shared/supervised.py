@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pellucid.batch import map_tensors
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches, MemoryRows, rows
+from pellucid.data.batches import Batches, MemoryRows, encode_splits, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
@@ -93,7 +93,7 @@ class Supervised(Task):
         preprocess = fitted or Preprocess.fit(
             dataset, image_size=data.image_size, normalize=data.normalize, text=text
         )
-        encoded = {name: rows(table, preprocess, data.memory) for name, table in dataset.splits.items()}
+        encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
         augment = None
         if any(data.augment.model_dump().values()):
             augment = Augmenter(data.augment, preprocess.num_outputs)
@@ -101,8 +101,8 @@ class Supervised(Task):
             config,
             dataset,
             preprocess,
-            {name: found for name, (found, _) in encoded.items()},
-            "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items()),
+            encoded,
+            held,
             augment,
             eval_batch=EVAL_BATCH if preprocess.vocab_size is None else EVAL_TOKENS_BATCH,
         )
