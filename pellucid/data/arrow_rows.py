@@ -1,8 +1,8 @@
-"""Rows of a memory-mapped Arrow table that memory cannot hold: read, encoded and forgotten batch by batch.
+"""Rows of a memory-mapped Arrow table that is larger than memory, read and encoded batch by batch.
 
-Reading single rows all over such a file takes a disk hundreds of times as long as reading it in a row. So an
-epoch takes blocks of neighboring rows in random order, shuffles the rows of a group of blocks, and asks the
-system for those of the next group while these are learned from.
+Reading single rows at random positions takes a disk hundreds of times as long as reading them in order. So an
+epoch takes blocks of neighboring rows in random order, shuffles the rows of a group of blocks, and prefetches
+the next group while the current one is used.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.tensor_column import is_contiguous, torch_values
 
 BLOCK_BYTES, GROUP_BYTES = 2**22, 2**28
-"""Of rows that are read in one go, and of those that are shuffled among each other."""
+"""Size of the rows that are read at once, and of those that are shuffled together."""
 WINDOW_BYTES, READ_BYTES = 2**24, 2**26
-"""Of batches that are gathered in one go, and of rows after which the pages they lie on are let go."""
-MADV_WILLNEED, MADV_DONTNEED = 3, 4  # of Linux' mman.h
+"""Size of the batches that are gathered at once, and of the rows after which their pages are released."""
+MADV_WILLNEED, MADV_DONTNEED = 3, 4  # from mman.h of Linux
 
 
 class ArrowRows:
-    """The rows of a table, encoded batch by batch in `workers` processes; 0: as they are asked for.
+    """The rows of a table, encoded batch by batch in `workers` processes; 0: in this process.
 
-    A table no larger than a group of blocks is shuffled as a whole, and so gives the batches that the same
-    rows give in memory.
+    A table of at most one group of blocks is shuffled as a whole, and gives the same batches as in memory.
     """
 
     def __init__(self, table: pa.Table, preprocess: Preprocess, workers: int):
@@ -43,7 +42,7 @@ class ArrowRows:
         self.row_bytes = max(1, table.nbytes // max(1, len(table)))
         self.block = max(1, BLOCK_BYTES // self.row_bytes)  # rows
         self.chunks = Chunks(table)
-        self.chunks.let_go()  # fitting has read them all
+        self.chunks.release()  # fitting has read all of them
 
     def __len__(self) -> int:
         return len(self.table)
@@ -72,12 +71,12 @@ class ArrowRows:
             yield from self._by_workers(indices)
             return
         chunks, asked = self.chunks, set[int]()
-        chunks.ask_for_cells()
+        chunks.prefetch_cells()
         windows = list(_windows(indices, WINDOW_BYTES // self.row_bytes))
         ahead = iter(windows)
         for number, window in enumerate(windows):
             for soon in itertools.islice(ahead, 1 if number else 1 + GROUP_BYTES // WINDOW_BYTES):
-                chunks.ask_for(self._blocks(soon, asked))
+                chunks.prefetch(self._blocks(soon, asked))
             rows = chunks.take(torch.cat(window).numpy())
             sizes = [len(batch) for batch in window]
             yield from zip(
@@ -87,7 +86,7 @@ class ArrowRows:
             )
 
     def _blocks(self, window: list[Tensor], asked: set[int]) -> Iterator[tuple[int, int]]:
-        """The first row and the end of every block that was not asked for yet."""
+        """Yield the first row and the end of every block that was not prefetched yet."""
         for block in (torch.cat(window) // self.block).unique().tolist():
             if block not in asked:
                 asked.add(block)
@@ -98,13 +97,13 @@ class ArrowRows:
             _Encoded(self.chunks, self.preprocess, indices),
             batch_size=None,
             num_workers=self.workers,
-            generator=torch.Generator(),  # its own, so that the training's generator is left alone
+            generator=torch.Generator(),  # a separate one, so that the generator of training is not used
             prefetch_factor=4,
         )
 
 
 def _windows(indices: list[Tensor], rows: int) -> Iterator[list[Tensor]]:
-    """Batches that follow each other, in groups of about so many rows."""
+    """Yield consecutive batches in groups of about `rows` rows."""
     window, count = list[Tensor](), 0
     for batch in indices:
         window.append(batch)
@@ -117,7 +116,7 @@ def _windows(indices: list[Tensor], rows: int) -> Iterator[list[Tensor]]:
 
 
 class _Encoded(Dataset[tuple[Tensor, Tensor]]):
-    """Batches by their number, as a worker process makes them."""
+    """Batches by number, encoded in a worker process."""
 
     def __init__(self, chunks: Chunks, preprocess: Preprocess, indices: list[Tensor]):
         self.chunks, self.preprocess, self.indices = chunks, preprocess, indices
@@ -131,17 +130,17 @@ class _Encoded(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Chunks:
-    """The record batches of a table, from which rows are gathered, touching only what is asked for.
+    """The record batches of a table, from which rows are gathered without reading anything else.
 
-    `pyarrow.Table.take` may join all chunks of a text or binary column first, which on a large file means
-    reading all of it for every batch.
+    `pyarrow.Table.take` may concatenate all chunks of a text or binary column first, which reads a large
+    file completely for every batch.
     """
 
     def __init__(self, table: pa.Table):
         self.schema, self.batches = table.schema, table.to_batches()
         self.starts = np.cumsum([0, *(len(batch) for batch in self.batches)])
         self._mapped = _mapped(self.batches)
-        self._read = 0  # bytes, since the pages of the table were let go
+        self._read = 0  # bytes, since the pages of the table were released
         self._cells = {
             field.name: [torch_values(batch.column(number)).flatten(1) for batch in self.batches]
             for number, field in enumerate(table.schema)
@@ -149,9 +148,9 @@ class Chunks:
         }
 
     def take(self, indices: np.ndarray) -> pa.Table:
-        """Return the rows of these numbers, in this order."""
+        """Return the rows with these numbers, in this order."""
         owners = self._owners(indices)
-        order = np.argsort(owners, kind="stable")  # those of a chunk beside each other
+        order = np.argsort(owners, kind="stable")  # sorted by chunk
         local, back = (indices - self.starts[owners])[order], np.argsort(order)
         chunks, first = np.unique(owners[order], return_index=True)
         wanted = dict(zip(chunks.tolist(), np.split(local, first[1:]), strict=True))
@@ -169,11 +168,11 @@ class Chunks:
         rows = pa.table(columns, schema=self.schema)
         self._read += rows.nbytes
         if self._read > READ_BYTES:
-            self.let_go()
+            self.release()
         return rows
 
-    def ask_for(self, rows: Iterator[tuple[int, int]]) -> None:
-        """Have the system read the arrays of neighboring rows (first, end) from disk while others compute."""
+    def prefetch(self, rows: Iterator[tuple[int, int]]) -> None:
+        """Prefetch the arrays of neighboring rows (first, end) from disk."""
         for first, end in rows:
             first_owner, last_owner = self._owners(np.array([first, end - 1]))
             for owner in range(first_owner, last_owner + 1):
@@ -182,32 +181,31 @@ class Chunks:
                     asked = cells[owner][start:past]
                     _advise(asked.data_ptr(), asked.nbytes, MADV_WILLNEED)
 
-    def ask_for_cells(self) -> None:
-        """The same of all columns but arrays that are small: touched one by one, each would be waited for."""
+    def prefetch_cells(self) -> None:
+        """Prefetch all small columns that are not arrays; read one by one, each would cause a wait."""
         for batch in self.batches:
             for name, column in zip(self.schema.names, batch.columns, strict=True):
                 for buffer in filter(None, column.buffers() if name not in self._cells else []):
                     if buffer.size <= BLOCK_BYTES:
                         _advise(buffer.address, buffer.size, MADV_WILLNEED)
 
-    def let_go(self) -> None:
-        """Take the pages of the files that the table is mapped from out of this process; the system still has
-        them, as long as it wants to.
+    def release(self) -> None:
+        """Release the pages of the files that the table is mapped from; the page cache may keep them.
 
-        Otherwise a process that has read a whole file counts as being as large. Memory that is no file's is
-        left alone, and so is everything on other systems than Linux. `take` does it from time to time.
+        Otherwise the memory of a process that has read a whole file includes all of the file. Memory that is
+        not mapped from a file is not changed; only Linux does anything. `take` calls this regularly.
         """
         self._read = 0
         for low, high in self._mapped:
             _advise(low, high - low, MADV_DONTNEED)
 
     def _owners(self, indices: np.ndarray) -> np.ndarray:
-        """The chunk that each row lies in."""
+        """Return the chunk of each row."""
         return np.searchsorted(self.starts, indices, side="right") - 1
 
 
 def _gather(chunks: Sequence[Tensor], wanted: dict[int, np.ndarray]) -> Tensor:
-    """Copy rows of some chunks, one chunk after the other."""
+    """Copy rows from chunks, chunk by chunk."""
     made = chunks[0].new_empty(sum(map(len, wanted.values())), chunks[0].shape[1])
     start = 0
     for owner, rows in wanted.items():
@@ -218,7 +216,7 @@ def _gather(chunks: Sequence[Tensor], wanted: dict[int, np.ndarray]) -> Tensor:
 
 
 def _advise(start: int, size: int, advice: int) -> None:
-    """Tell Linux what will be done with the pages between two addresses; other systems are not told."""
+    """Call `madvise` for a range of addresses; does nothing on other systems than Linux."""
     if sys.platform != "linux":
         return
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
@@ -231,7 +229,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def _mapped(batches: list[pa.RecordBatch]) -> set[tuple[int, int]]:
-    """Where the files lie that these are mapped from, each as (first address, end)."""
+    """Return the address ranges of the files that these are mapped from, as (first address, end)."""
     if sys.platform != "linux":
         return set()
     files = [(0, 0)]

@@ -1,9 +1,9 @@
-"""Augmentation: random changes to a whole batch at once, drawn anew each time it is seen.
+"""Augmentation: random changes to a whole batch, different every time the batch is used.
 
-Shift, rotation and zoom are one affine map, applied with one interpolation. What comes in from outside an
-image is its background: the least value of each of its channels. Mixup and CutMix also mix the targets:
-classes become probabilities, which cross-entropy accepts. All randomness comes from the generator that is
-given, drawn on its device, so the same state gives the same batch everywhere.
+Shift, rotation and zoom are one affine map with one interpolation. Pixels from outside an image are its
+background: the smallest value of each channel. Mixup and CutMix also mix the targets: classes become
+probabilities, which cross-entropy accepts. All randomness comes from the generator that is passed in, on its
+device, so the same state gives the same batch everywhere.
 
 Shapes: B batch, C channels, H and W height and width, K classes.
 """
@@ -26,7 +26,7 @@ IMAGE_CHANGES = ("shift", "rotate", "scale", "flip", "crop", "erase", "cutmix")
 
 
 class Augmenter:
-    """Applies the changes a config asks for.
+    """Apply the changes that a config asks for.
 
     Args:
         config: which changes, and how large; see `pellucid.config.Augment`.
@@ -41,7 +41,7 @@ class Augmenter:
         self.num_classes = num_classes
 
     def __bool__(self) -> bool:
-        """Whether it changes anything."""
+        """Return whether anything is changed."""
         return any(self.config.model_dump().values())
 
     @torch.no_grad()
@@ -49,9 +49,9 @@ class Augmenter:
         """Change a batch.
 
         Args:
-            inputs: images (B, C, H, W); mixup alone takes any (B, ...).
+            inputs: images (B, C, H, W); only mixup takes any (B, ...).
             targets: classes (B,), integer, or floats (B, ...).
-            generator: the one source of randomness.
+            generator: the only source of randomness.
 
         Returns:
             Inputs of the same shape, and targets: probabilities (B, K) where mixup or cutmix met classes.
@@ -102,11 +102,11 @@ class Augmenter:
 
 
 def affine(images: Tensor, generator: torch.Generator, shift: float, rotate: float, scale: float) -> Tensor:
-    """Shift, rotate and zoom every image by amounts of its own, with bilinear interpolation.
+    """Shift, rotate and zoom every image by its own random amounts, with bilinear interpolation.
 
     Args:
         images: (B, C, H, W).
-        generator: the one source of randomness.
+        generator: the only source of randomness.
         shift: largest shift along each axis, as a share of that side.
         rotate: largest rotation either way, in degrees.
         scale: zoom between 1 - scale and 1 + scale.
@@ -131,7 +131,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop(images: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
-    """Pad images (B, C, H, W) by so many pixels of background, then cut the old size out at random."""
+    """Pad images (B, C, H, W) with background, then crop them to the old size at a random position."""
     count, _, height, width = images.shape
     background = _background(images)
     padded = F.pad(images - background, [pixels] * 4)
@@ -148,7 +148,7 @@ def erase(images: Tensor, generator: torch.Generator, probability: float) -> Ten
 
     Args:
         images: (B, C, H, W).
-        generator: the one source of randomness.
+        generator: the only source of randomness.
         probability: of erasing in each image.
     """
     count, _, height, width = images.shape
@@ -165,12 +165,12 @@ def erase(images: Tensor, generator: torch.Generator, probability: float) -> Ten
 
 
 def mixup(inputs: Tensor, targets: Tensor, generator: torch.Generator, a: float) -> tuple[Tensor, Tensor]:
-    """Mix every example with another of the batch, inputs and targets alike (Zhang et al. 2018).
+    """Mix every example with another of the batch, both inputs and targets (Zhang et al. 2018).
 
     Args:
         inputs: (B, ...).
         targets: (B, ...), floats.
-        generator: the one source of randomness.
+        generator: the only source of randomness.
         a: the share of each example is drawn from Beta(a, a).
     """
     share = _beta(generator, a, len(inputs), inputs.device)
@@ -184,7 +184,7 @@ def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator, a: float
     Args:
         images: (B, C, H, W).
         targets: (B, ...), floats.
-        generator: the one source of randomness.
+        generator: the only source of randomness.
         a: the share of each image that stays is drawn from Beta(a, a).
     """
     count, _, height, width = images.shape
@@ -193,12 +193,12 @@ def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator, a: float
     center = _uniform(generator, 2, count, device=images.device)
     top, left = center - side / 2
     inside = _rectangles(top, left, side, side, height, width)  # (B, H, W)
-    share = 1 - inside.float().mean(dim=(1, 2))  # what stays, after the borders have cut the rectangle
+    share = 1 - inside.float().mean(dim=(1, 2))  # share that remains, since the border may clip the rectangle
     return torch.where(inside[:, None], images[other], images), _blend(targets, targets[other], share)
 
 
 def _blend(these: Tensor, others: Tensor, share: Tensor) -> Tensor:
-    """share * these + (1 - share) * others, with one share (B,) for each example."""
+    """Return share * these + (1 - share) * others, with one share (B,) for each example."""
     share = share.to(these.dtype).view(-1, *[1] * (these.ndim - 1))
     return torch.lerp(others, these, share)
 
@@ -207,12 +207,12 @@ def _blend(these: Tensor, others: Tensor, share: Tensor) -> Tensor:
 
 
 def _centers(pixels: int, like: Tensor) -> Tensor:
-    """Positions of pixel centers along a side that reaches from -1 to 1, (pixels,)."""
+    """Return the positions of pixel centers along a side from -1 to 1, (pixels,)."""
     return (2 * torch.arange(pixels, device=like.device) + 1) / pixels - 1
 
 
 def _background(images: Tensor) -> Tensor:
-    """The least value of each channel of each image, (B, C, 1, 1)."""
+    """Return the smallest value of each channel of each image, (B, C, 1, 1)."""
     return images.amin(dim=(2, 3), keepdim=True)
 
 

@@ -1,8 +1,7 @@
-"""Batches whose order and augmentation are a pure function of (seed, epoch), so that a resumed run needs
-no replay.
+"""Batches whose order and augmentation are a pure function of (seed, epoch): resuming needs no replay.
 
 Data that fits in memory is held as tensors and gathered by index; larger data is read from memory-mapped
-Arrow (`pellucid.data.arrow_rows`). Both are a `Rows`, and give the same batches for the same seed.
+Arrow (`pellucid.data.arrow_rows`). Both are `Rows`, and give the same batches for the same seed.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Rows(Protocol):
 
 @runtime_checkable
 class Planned(Protocol):
-    """Rows that decide themselves which of them make a batch, e.g. those of like length."""
+    """Rows that decide which of them make a batch, e.g. those of similar length."""
 
     def plan(
         self, batch_size: int, generator: torch.Generator | None, limit: int | None = None
@@ -47,10 +46,10 @@ class Planned(Protocol):
         """Return the row numbers of every batch of an epoch.
 
         Args:
-            batch_size: most rows in a batch.
-            generator: draws the order of an epoch of learning; None: to measure, every row once, always
-                the same.
-            limit: use this many rows alone.
+            batch_size: maximum number of rows in a batch.
+            generator: draws the order of a training epoch; None: every row once, in a fixed order, for
+                evaluation.
+            limit: use only this many rows.
         """
         ...
 
@@ -72,7 +71,7 @@ class MemoryRows:
 def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:
     """Return the rows of a table, in memory if they fill less than `share` of it, and the reason.
 
-    Texts are kept as tokens, a byte or a few for each, and so always in memory.
+    Texts are stored as tokens of a few bytes each, and so always in memory.
     """
     tokens = preprocess.encoded.rows(table)
     if tokens is not None:
@@ -86,7 +85,7 @@ def rows(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, s
     cores = os.cpu_count() or 1
     alone = preprocess.encoded.light and cores <= 2  # a worker would cost more time than it saves
     workers = max(1, cores - 1) if os.name == "posix" and not alone else 0
-    by = f"by {workers} processes" if workers else "as they are asked for"
+    by = f"by {workers} processes" if workers else "on demand"
     return ArrowRows(table, preprocess, workers), f"streamed {by}, {words}"
 
 
@@ -115,10 +114,10 @@ class Batches:
     Args:
         rows: where they come from.
         batch_size: rows in each; the last may have fewer.
-        seed: with the epoch, decides order and augmentation.
+        seed: determines order and augmentation, together with the epoch.
         shuffle: a new order every epoch; otherwise as stored, or as the rows plan it.
         augment: random changes to a batch.
-        limit: use this many rows alone, drawn at random where they are shuffled.
+        limit: use only this many rows, drawn at random if they are shuffled.
 
     Example:
         >>> batches = Batches(MemoryRows(torch.arange(5.0), torch.arange(5)), 2)
@@ -144,7 +143,7 @@ class Batches:
 
     @functools.cached_property
     def _count(self) -> int:
-        """Batches in an epoch: as many in every one."""
+        """Number of batches in every epoch."""
         return len(self._indices(0))
 
     def __iter__(self) -> Iterator[Any]:
@@ -162,14 +161,14 @@ class Batches:
             yield Batch(*changed, batch.extra) if isinstance(batch, Batch) else changed
 
     def row_order(self) -> Tensor | None:
-        """The numbers of the rows in the order they are measured; None: as stored."""
+        """Return the row numbers in the order of evaluation; None: as stored."""
         if not isinstance(self.rows, Planned) and not self.shuffle:
             return None
         order = torch.cat(self._indices(0))
         return order if (order.diff() < 0).any() else None
 
     def _indices(self, epoch: int) -> list[Tensor]:
-        """The row numbers of every batch."""
+        """Return the row numbers of every batch."""
         generator = self._generator(epoch, 0) if self.shuffle else None
         if isinstance(self.rows, Planned):
             made = self.rows.plan(self.batch_size, generator, self.limit)
@@ -182,7 +181,7 @@ class Batches:
         return _without_lone_rows(made) if self.shuffle and self.batch_size > 1 else made
 
     def _generator(self, epoch: int, use: int) -> torch.Generator:
-        """One stream for each (seed, epoch, use): use 0 is the order, use n augments batch n - 1."""
+        """Return a generator for each (seed, epoch, use): use 0 is the order, use n augments batch n - 1."""
         entropy = np.random.SeedSequence([self.seed, epoch, use]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
 

@@ -18,7 +18,7 @@ from pellucid.data.targets.target import TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
 
 Locate = Callable[[Sequence[int]], list[str]]
-"""Says where rows are, counted from 0, as a person would look for them: "titanic.csv line 7"."""
+"""Names the places of rows, counted from 0, as a user would look for them: "titanic.csv line 7"."""
 
 LISTED = 100
 SHOWN = 5
@@ -26,14 +26,14 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What the person said about the data; whatever is None is inferred.
+    """What the user said about the data; None is inferred.
 
     Attributes:
         target: the column to predict; several with commas between them.
         inputs: the columns to learn from.
         columns: kinds of columns.
-        skip_bad: leave out rows that do not fit, rather than refuse.
-        labelled: whether a target is needed; otherwise one is kept where it is plain to see and complete.
+        skip_bad: skip rows that do not fit, instead of raising.
+        labelled: whether a target is needed; otherwise an obvious and complete one is kept.
         task: classification, multilabel or regression.
     """
 
@@ -51,14 +51,14 @@ class RawTables:
 
     Attributes:
         name: of the dataset.
-        splits: raw tables by split; those from text files hold text alone.
+        splits: raw tables by split; those from text files hold only text.
         source: where they came from.
-        locate: says where the rows of each split are.
+        locate: names the places of the rows of each split.
         folder: where relative paths of images start; None: no paths.
-        classes: class names of columns of which the source declares them.
-        skipped: what the reader left out already.
+        classes: class names that the source declares, by column.
+        skipped: what the reader skipped already.
         notes: what the reader decided already.
-        documents: whether the rows are whole texts, of which nothing is a target.
+        documents: whether the rows are whole texts, without a target.
     """
 
     name: str
@@ -73,11 +73,11 @@ class RawTables:
 
 
 def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset:
-    """Make a dataset of raw tables.
+    """Build a dataset from raw tables.
 
     Raises:
         UnknownNameError: a column that was asked for is not there.
-        BadDataError: naming the file, row and column that do not fit.
+        BadDataError: a cell does not fit; names file, row and column.
     """
     options = options or DataOptions()
     splits, notes = _same_columns(raw, options)
@@ -108,7 +108,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
 
 
 def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple[list[str], str]:
-    """The columns to predict, [] where there are none and none is needed."""
+    """Return the columns to predict; [] if there are none and none is needed."""
     declared = [name for name in names if name in raw.classes]
     return choose(names, options.target, declared, needed=options.labelled and not raw.documents)
 
@@ -116,7 +116,7 @@ def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple
 def _target(
     raw: RawTables, options: DataOptions, table: pa.Table, targets: Sequence[str], rows: _Rows
 ) -> TargetColumn | None:
-    """Read what is to be predicted; where no target is needed, one that lacks values is no target."""
+    """Read the columns to predict; if no target is needed, one with missing values is not used."""
     if not targets:
         return None
     read = [table[name] for name in targets]
@@ -135,7 +135,7 @@ def _target(
 
 
 def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Table], list[str]]:
-    """Bring all splits to the columns of the training split.
+    """Select the columns of the training split in all splits.
 
     Raises:
         BadDataError: a split lacks a column of the training split, or there is nothing in it.
@@ -160,7 +160,7 @@ def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Ta
             continue
         if lacking:
             raise BadDataError(
-                f"{raw.name}: {split} has no column {', '.join(map(repr, lacking))}, which train has.",
+                f"{raw.name}: {split} has no column {', '.join(map(repr, lacking))}, but train does.",
                 remedy="give all splits the same columns",
             )
         kept[split] = table.select(train.column_names)
@@ -195,7 +195,7 @@ def _inputs(
     if not columns:
         raise BadDataError(
             f"{raw.name} has no column to learn from: "
-            + ("; ".join(notes) or f"it has {', '.join(map(repr, targets))} alone")
+            + ("; ".join(notes) or f"it has only {', '.join(map(repr, targets))}")
             + ".",
             remedy="--set data.columns={NAME: KIND} keeps a column that was left out",
         )
@@ -203,7 +203,7 @@ def _inputs(
 
 
 class _Rows:
-    """The rows of all splits on end: which are bad, where they are, and which remain."""
+    """All splits, concatenated: which rows are bad, where they are, and which remain."""
 
     def __init__(self, raw: RawTables, sizes: Mapping[str, int], options: DataOptions):
         self.raw, self.sizes, self.options = raw, sizes, options
@@ -212,13 +212,13 @@ class _Rows:
 
     @property
     def labelled(self) -> np.ndarray:
-        """True for the rows of which a target is expected."""
+        """True for the rows that should have a target."""
         return np.repeat([split != UNLABELED for split in self.sizes], list(self.sizes.values()))
 
     def check(
         self, name: str, cells_before: Sequence[pa.ChunkedArray], reading: Reading | TargetColumn
     ) -> None:
-        """Take note of the cells of a column that do not fit."""
+        """Record the cells of a column that do not fit."""
         if reading.bad is None or not reading.bad.any():
             return
         found = np.flatnonzero(reading.bad)
@@ -234,7 +234,7 @@ class _Rows:
         self.bad |= reading.bad
 
     def places(self, found: np.ndarray) -> list[str]:
-        """Say where rows are."""
+        """Name the places of rows."""
         places, start = [], 0
         for split, size in self.sizes.items():
             inside = [int(row) - start for row in found if start <= row < start + size]
@@ -245,7 +245,7 @@ class _Rows:
         return places
 
     def refuse(self) -> None:
-        """Raise for bad cells, unless they are to be left out."""
+        """Raise for bad cells, unless they are skipped."""
         if not self.faults or self.options.skip_bad:
             return
         lines = []
@@ -256,12 +256,12 @@ class _Rows:
         name = self.faults[0][0]
         raise BadDataError(
             "\n".join(lines),
-            remedy=f"correct them, leave such rows out with --skip-bad, "
+            remedy=f"correct them, skip such rows with --skip-bad, "
             f"or say what the column is: --set 'data.columns={{{name}: category}}'",
         )
 
     def skipped(self) -> list[str]:
-        """The rows that were left out, one line each, up to a limit."""
+        """Return the rows that were skipped, one line each, up to a limit."""
         lines = []
         for name, count, shown in self.faults:
             lines += shown + (
@@ -270,7 +270,7 @@ class _Rows:
         return lines
 
     def split(self, table: pa.Table) -> dict[str, pa.Table]:
-        """Cut a table of all rows into splits again, without the bad rows."""
+        """Cut a table of all rows back into splits, without the bad rows."""
         parts, start = {}, 0
         for split, size in self.sizes.items():
             part, bad = table.slice(start, size), self.bad[start : start + size]

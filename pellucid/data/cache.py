@@ -1,8 +1,7 @@
-"""Decoded images and tokens kept on disk, so that they are made once: a file is only a shortcut, never the
-truth.
+"""A cache on disk for decoded images and tokens, so that they are computed once.
 
-The folder is `PELLUCID_CACHE`, else `~/.cache/pellucid`. Files appear whole or not at all; whatever goes
-wrong with the disk means that the work is done again, not that it fails.
+The folder is `PELLUCID_CACHE`, or `~/.cache/pellucid`. Files are written completely or not at all; if
+the disk fails, the work is done again.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ LIMIT_BYTES = 8 * 2**30
 
 
 def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
-    """Return the uint8 array stored under `key`, or make it with `fill` and store it.
+    """Return the uint8 array stored under `key`, or compute it with `fill` and store it.
 
     Args:
-        key: says all that the content depends on.
+        key: names everything that the content depends on.
         shape: of the array.
         fill: writes the content into the zeroed array it is given.
 
     Returns:
-        The array, mapped from the file where there is one; only for reading.
+        The array, memory-mapped if it is in a file; read-only.
     """
     path = _place("arrays", f"{key} {shape}", "npy")
     found = _mapped(path, shape)
@@ -57,10 +56,10 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
 
 
 def arrays(key: str, make: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-    """Return the arrays stored under `key`, or make and store them; a full disk is passed over.
+    """Return the arrays stored under `key`, or compute and store them; a full disk is ignored.
 
     Args:
-        key: says all that the content depends on.
+        key: names everything that the content depends on.
         make: returns arrays of numbers.
     """
     path = _place("arrays", key, "npz")
@@ -87,7 +86,7 @@ def notes(key: str) -> dict[str, Any]:
 
 
 def write_notes(key: str, facts: dict[str, Any]) -> None:
-    """Store small facts under `key`; a full or read-only disk is passed over."""
+    """Store small facts under `key`; a full or read-only disk is ignored."""
     path = _place("notes", key, "json")
     with contextlib.suppress(OSError), _replacing(path) as name:
         Path(name).write_text(json.dumps(facts), encoding="utf-8")
@@ -107,7 +106,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None:
-    """Open a new file beside `path` with all its space reserved; None where the disk does not allow it."""
+    """Open a new file next to `path` with all its space reserved; None if the disk does not allow it."""
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +125,7 @@ def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[str]:
-    """The name of a new file beside `path`, which takes its place once it is written, or goes."""
+    """Yield the name of a new file next to `path`, which replaces it once written, or is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     os.close(handle)

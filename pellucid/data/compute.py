@@ -1,4 +1,4 @@
-"""`pyarrow.compute` as `pc`: its functions are made at run time, so a type checker cannot know them."""
+"""`pyarrow.compute` as `pc`: its functions are created at run time, so type checkers do not know them."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The noun **Dataset**: named splits of typed columns, with where they came from.
+"""A **Dataset**: named splits of typed columns, and where they came from.
 
-A split is a `pyarrow.Table` (memory-mapped where it came from a file), so a dataset may be larger than
+A split is a `pyarrow.Table` (memory-mapped if it came from a file), so a dataset may be larger than
 memory. Images are struct columns `{bytes, path}`; numeric arrays of any shape per row are fixed-shape
 tensor columns. Nothing is decoded, scaled or shuffled here: that is `preprocess` and `batches`.
 """
@@ -23,7 +23,7 @@ Task = str
 """What is predicted: classification, multilabel, regression, translation, or the task of another target."""
 SPLITS = ("train", "validation", "test")
 UNLABELED = "unsupervised"
-"""A split that some sources have beside the others: more inputs, without targets."""
+"""A split that some sources have in addition: more inputs, without targets."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Source:
         name: the hub name or the path.
         kind: cache, mirror, hub, bundled, folder, csv, parquet, text, arrays or toy.
         licence: as its card states it; "" if it does not.
-        note: what the reader of a result must know, e.g. that a stand-in was used.
-        looked: the places looked at, in order, with what was found there.
+        note: what a reader of the results must know, e.g. that a stand-in was used.
+        looked: the places that were searched, in order, with the result of each.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Dataset:
 
     Attributes:
         name: what it is called.
-        splits: "train" always; "validation" and "test" where they are there; "unsupervised" where inputs
-            without targets are of use.
+        splits: "train" always; "validation" and "test" if there are any; "unsupervised" for inputs without
+            targets.
         columns: the schema, shared by all splits, the target included.
         target: the column to predict, or None.
         task: classification, multilabel, regression or translation (text to text); None without a target.
         source: where it came from.
-        skipped: what was left out as unreadable, one line each.
+        skipped: what was skipped as unreadable, one line each.
         notes: what was changed or decided while reading, one line each (resized, converted, split ...).
         encoding: how the target is encoded, a file of `pellucid/data/targets`; None: as usual for its task.
         rows_of: the settings that its rows and splits were made with, where `open_data` made them.
@@ -121,7 +121,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the logits; () where no classes are predicted."""
+        """The class names in the order of the logits; () if no classes are predicted."""
         return self.column(self.target).categories if self.target and self.task != "regression" else ()
 
     @cached_property
@@ -137,7 +137,7 @@ class Dataset:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Hash the content of a table: the same rows give the same text, however and wherever they are stored."""
+    """Hash the content of a table: equal rows give equal hashes, however they are stored."""
     digest = xxhash.xxh3_128()
     for name in table.column_names:
         digest.update(name.encode())

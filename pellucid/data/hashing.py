@@ -1,7 +1,7 @@
-"""A number for the content of every row, so that equal rows are found without comparing them.
+"""A hash of every row, so that equal rows are found without comparing them.
 
-Two rows with the same number hold the same values in the columns asked for (up to a chance of about
-n^2 / 2^65 that any two of n different rows collide).
+Two rows with the same hash have the same values in the chosen columns (any two of n different rows collide
+with a probability of about n^2 / 2^65).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _numbers(array: pa.Array) -> np.ndarray:
 
 
 def _encoded(array: pa.Array) -> np.ndarray:
-    """Text or bytes: each distinct value is hashed once where that is cheaper than hashing all."""
+    """Hash text or bytes: each distinct value once, where that is cheaper."""
     array = array.cast(pa.large_binary())
     if len(array) > 100_000:
         coded = array.dictionary_encode()
@@ -94,7 +94,7 @@ def _each(array: pa.Array) -> np.ndarray:
 
 
 def _blocks(array: pa.Array) -> np.ndarray:
-    """Fixed-size rows of numbers: the raw memory of each row."""
+    """Hash fixed-size rows of numbers by the raw memory of each row."""
     flat = array.flatten().to_numpy(zero_copy_only=False)
     if array.null_count:
         return np.array([_bytes_hash(repr(row).encode()) for row in array.to_pylist()], np.uint64)

@@ -1,7 +1,7 @@
 """An image column: encoded bytes or the paths of files, decoded only when they are needed.
 
 A row is a struct `{bytes, path}`; rows that point to files also carry `digest`, a hash of the file's
-content, so that fingerprints and duplicates see what is in the file and not where it lies.
+content, so that fingerprints and duplicates depend on the content of a file, not on its path.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_image_file(path: str | Path) -> bool:
-    """True where the name ends as images do."""
+    """Return whether a file name has the suffix of an image."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def looks_like_image(data: bytes) -> bool:
-    """True where the first bytes are those of an image format."""
+    """Return whether the first bytes are those of an image format."""
     return data.startswith(_MAGIC) or data[8:12] == b"WEBP" or data[4:12] == b"ftypavif"
 
 
@@ -96,7 +96,7 @@ def from_pixels(pixels: np.ndarray) -> pa.Array:
 
 
 def describe(row: dict, index: int) -> str:
-    """Say which image this is: its file, or its row counted from 1."""
+    """Name an image: its file, or its row counted from 1."""
     return row.get("path") or f"image in row {index + 1:,}"
 
 
@@ -112,7 +112,7 @@ def open_row(row: dict) -> Image.Image:
 
 
 def fault(data: bytes) -> str | None:
-    """Decode an encoded image in full; say what is wrong with it, or None."""
+    """Decode an image completely; return what is wrong with it, or None."""
     if not data:
         return "it is empty (0 bytes)"
     try:
@@ -122,7 +122,7 @@ def fault(data: bytes) -> str | None:
                 return "its pixels are floats, expected 8 or 16 bits"
     except Image.UnidentifiedImageError:
         return f"it is not an image (its first bytes are {data[:8]!r})"
-    except Exception as error:  # PIL raises whatever its format parsers meet
+    except Exception as error:  # PIL's format parsers raise many types of errors
         return f"it cannot be decoded ({error})"
     return None
 
@@ -144,11 +144,11 @@ class Shapes:
     """The sizes and modes among (a sample of) the images of a column.
 
     Attributes:
-        sizes: how many images have each (width, height), most common first.
-        modes: how many have each PIL mode, most common first.
+        sizes: number of images by (width, height), most common first.
+        modes: number of images by PIL mode, most common first.
         colored: whether any image has color.
-        alpha: how many have transparency.
-        sampled: how many images were looked at.
+        alpha: number of images with transparency.
+        sampled: number of images that were examined.
     """
 
     sizes: dict[tuple[int, int], int]
@@ -159,7 +159,7 @@ class Shapes:
 
 
 def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
-    """Look at the headers of up to `sample` images, evenly spaced.
+    """Read the headers of up to `sample` images, evenly spaced.
 
     Raises:
         BadDataError: naming the image that cannot be read.
@@ -180,7 +180,7 @@ def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
 
 
 def is_grey(image: Image.Image) -> bool:
-    """True for images without color; a palette counts by its entries."""
+    """Return whether an image has no color; of a palette, its entries count."""
     if image.mode in ("P", "PA") and image.palette is not None:
         palette = image.getpalette("RGB") or []
         return palette[0::3] == palette[1::3] == palette[2::3]
@@ -188,12 +188,12 @@ def is_grey(image: Image.Image) -> bool:
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """True where pixels can be see-through."""
+    """Return whether pixels can be transparent."""
     return image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
 
 
 def _turned(image: Image.Image) -> bool:
-    """True where the file says that it must be turned to be upright (photographs do)."""
+    """Return whether the file says that the image must be rotated to be upright, as photographs do."""
     return image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) != 1
 
 
@@ -211,7 +211,7 @@ def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.nd
 
     Args:
         column: an image column.
-        size: (width, height) every image is brought to.
+        size: (width, height) that every image is resized to.
         mode: "L" or "RGB".
         out: filled in place, block by block, so it may be a file in memory.
 
@@ -226,7 +226,9 @@ def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.nd
             except Exception as error:  # as in `fault`
                 raise _undecodable(row, start + offset, error) from None
 
-    small = size[0] * size[1] <= SMALL  # the interpreter, which threads share, is then most of the work
+    small = (
+        size[0] * size[1] <= SMALL
+    )  # for small images, most of the time is spent in the interpreter, which threads share
     spread(block, range(0, len(column), BLOCK), workers=1 if small else None)
 
 
@@ -245,7 +247,7 @@ def _pixels(row: dict, size: tuple[int, int], mode: str) -> np.ndarray:
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Turn upright, flatten transparency onto white, reduce 16 bits to 8, and change the mode."""
+    """Rotate upright, put transparency on white, reduce 16 bits to 8, and change the mode."""
     if _turned(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):

@@ -1,7 +1,7 @@
-"""A look at data before training: what is there, what stands out, and a config that trains on it as it is.
+"""Inspect data before training: what it contains, what stands out, and a config that trains on it.
 
-Counts are of all rows; what would take long on many rows (distinct values, copies, leaks) is found among an
-even sample of them, and says so.
+Counts are of all rows; what would be slow for many rows (distinct values, copies, leaks) is found in an even
+sample, and the result says so.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pellucid.data.suggest import suggest
 from pellucid.data.targets.classes import class_codes
 
 SAMPLE = 200_000
-"""Rows that copies, leaks and distinct values are looked for in."""
+"""Number of rows that are searched for copies, leaks and distinct values."""
 
 TREE_ROWS = 20_000
-"""Rows that columns which give the target away are looked for in."""
+"""Number of rows that are used to find columns which reveal the target."""
 
 TELLING = 0.995
-"""A lone column that gets this share of the targets right is suspected of holding the target itself."""
+"""A single column that predicts this share of the targets is suspected of containing the target."""
 
 LISTED = 5
 
@@ -40,10 +40,10 @@ class ColumnFacts:
 
     Attributes:
         name: of the column.
-        kind: as inferred or told.
-        reason: why that kind.
-        missing: values that are not there.
-        distinct: different values; of the sample, where there are more rows than that.
+        kind: as inferred, or set by the user.
+        reason: why this kind.
+        missing: number of missing values.
+        distinct: number of different values; in the sample, if there are more rows than that.
         range: smallest and largest, as text; () where there is no order.
         common: the most common values with their counts.
         note: sizes and modes of images, the shape of arrays.
@@ -69,19 +69,19 @@ class Warned:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found out about a dataset.
+    """The result of inspecting a dataset.
 
     Attributes:
         name, source, licence: of the dataset.
-        rows: by split, as it will be trained.
+        rows: by split, as they will be used.
         columns: the inputs, then the target.
         target, task: what to predict, and how.
         classes: rows of each class, by split.
         copies: rows of a split that repeat an earlier one of it.
-        leaks: rows of validation and test that also stand in train.
-        sampled: rows that copies and leaks were looked for in; None: in all.
+        leaks: rows of validation and test that are also in train.
+        sampled: number of rows that were searched for copies and leaks; None: all.
         warnings: what stands out.
-        skipped, notes: what the reader left out and decided.
+        skipped, notes: what the reader skipped and decided.
         config: a config that trains as it is, as YAML.
     """
 
@@ -102,12 +102,12 @@ class Inspection:
     config: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
+        """Return everything as plain JSON values."""
         return asdict(self)
 
 
 def inspect_data(config: DataConfig) -> Inspection:
-    """Look at what a config describes.
+    """Inspect the data that a config describes.
 
     Raises:
         DataError: it cannot be read; the message says what to do.
@@ -118,7 +118,7 @@ def inspect_data(config: DataConfig) -> Inspection:
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
-    """Look at a dataset that has its splits."""
+    """Inspect a dataset that has its splits."""
     config = config or DataConfig.model_validate({"source": dataset.source.name})
     facts = tuple(_column_facts(column, dataset.splits["train"]) for column in dataset.columns)
     classes = _class_counts(dataset)
@@ -156,7 +156,7 @@ def suggest_config(dataset: Dataset, data: DataConfig | None = None) -> Config:
 
 
 def describe(found: Inspection) -> list[str]:
-    """Say what was found, in plain lines."""
+    """Describe the result in lines of text."""
     rows = ", ".join(f"{split} {count:,}" for split, count in found.rows.items())
     predicts = f"predicts {found.target!r} ({found.task})" if found.target else "nothing to predict"
     lines = [f"{found.name} ({found.source}): {rows} rows", predicts, ""]
@@ -185,7 +185,7 @@ def _column_facts(column: Column, table: pa.Table) -> ColumnFacts:
 
 
 def _sampled(values: Any, most: int | None = None) -> Any:
-    """Every n-th row of a column or table, so that at most `most` (usually `SAMPLE`) remain."""
+    """Return every n-th row of a column or table, so that at most `most` (usually `SAMPLE`) remain."""
     most = most or SAMPLE
     if len(values) <= most:
         return values
@@ -196,7 +196,7 @@ def _sampled(values: Any, most: int | None = None) -> Any:
 
 
 def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Rows of each class by split; with several labels a row, rows that have each."""
+    """Count the rows of each class by split; with several labels a row, the rows that have each."""
     target = targets.of(dataset)
     if target is None or dataset.target is None:
         return {}
@@ -206,7 +206,7 @@ def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int], int | None]:
-    """Rows with equal inputs inside each split, and between train and the others."""
+    """Count rows with equal inputs within each split, and between train and the others."""
     names = [column.name for column in dataset.inputs]
     most = max(len(table) for table in dataset.splits.values())
     hashed = {split: hashing.rows(_sampled(table), names) for split, table in dataset.splits.items()}
@@ -231,8 +231,8 @@ def _warnings(
         if count:
             found.append(
                 Warned(
-                    f"{count:,} rows of {split} also stand in train, so {split} scores will look too good.",
-                    f"remove them from {split}, or let the split be made here, which keeps copies together",
+                    f"{count:,} rows of {split} are also in train, so {split} scores will look too good.",
+                    f"remove them from {split}, or let Pellucid make the split, which keeps copies together",
                 )
             )
     found += _imbalance(dataset, classes)
@@ -242,10 +242,10 @@ def _warnings(
             found.append(
                 Warned(
                     f"{column.name}: {column.missing:,} of {rows:,} values are missing.",
-                    "leave it out with --set data.inputs=[...] unless that it is missing tells something",
+                    "leave it out with --set data.inputs=[...], unless missing values carry information",
                 )
             )
-    found += [_told(name, share) for name, share in _telling(dataset)]
+    found += [_reveals(name, share) for name, share in _revealing(dataset)]
     if rows < 200 and not is_document(dataset):
         found.append(
             Warned(
@@ -266,7 +266,7 @@ def _imbalance(dataset: Dataset, classes: dict[str, dict[str, int]]) -> list[War
     return [
         Warned(
             f"Classes are uneven: {most!r} has {many:,} of {total:,} training rows, {least!r} {few:,}; "
-            f"always saying {most!r} is right {many / total:.1%} of the time.",
+            f"always predicting {most!r} is right {many / total:.1%} of the time.",
             "compare with that number, look at recall by class, or set objective.class_weights=true",
         )
     ]
@@ -280,15 +280,15 @@ def _smallest(counts: dict[str, int]) -> tuple[str, int]:
     return min(counts.items(), key=lambda item: item[1])
 
 
-def _told(name: str, share: float) -> Warned:
+def _reveals(name: str, share: float) -> Warned:
     return Warned(
-        f"{name!r} alone predicts the target ({share:.1%}): it may hold the answer.",
-        "leave it out unless it is known before the answer is: --set data.inputs=[...]",
+        f"{name!r} alone predicts the target ({share:.1%}): it may contain the target.",
+        "leave it out unless it is known before the target: --set data.inputs=[...]",
     )
 
 
-def _telling(dataset: Dataset) -> list[tuple[str, float]]:
-    """The columns that give the target away, with how well."""
+def _revealing(dataset: Dataset) -> list[tuple[str, float]]:
+    """Return the columns that reveal the target, with the share that each explains."""
     if dataset.task not in ("classification", "regression") or dataset.target is None:
         return []
     table = _sampled(dataset.splits["train"], TREE_ROWS)
@@ -315,9 +315,9 @@ def _has_rule(kind: pa.DataType) -> bool:
 
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
-    """The share of targets that a rule on one column gets right: a few cuts, or a class for each value."""
+    """Return the share of targets that a rule on one column predicts: a few cuts, or a class by value."""
     if not parse.is_text(values.type) and not pa.types.is_boolean(values.type):
-        numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing is NaN, which a tree can take
+        numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing values are NaN, which trees accept
         rule = DecisionTreeClassifier(max_leaf_nodes=min(2 * int(codes.max() + 1), 64), random_state=0)
         return float(rule.fit(numbers, codes).score(numbers, codes))
     groups = pc.fill_null(pc.index_in(values, value_set=parse.distinct(values)), -1).to_numpy() + 1

@@ -1,4 +1,4 @@
-"""Rows of one class alone, for models that are to know what is normal and nothing else."""
+"""Keep only rows of one class, for models that learn what is normal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def of_class(dataset: Dataset, name: str, splits: Collection[str]) -> Dataset:
     Args:
         dataset: with a target of classes.
         name: one of `dataset.classes`.
-        splits: those that are to hold it alone.
+        splits: those in which only the class is kept.
 
     Raises:
         BadDataError: a split has no row of the class.

@@ -1,7 +1,7 @@
-"""Text cells to typed values, a whole column at a time.
+"""Convert text cells to typed values, a whole column at a time.
 
-Every reader returns the values, missing where a cell could not be read, and leaves it to the caller to
-compare what is missing now with what was missing before.
+Every function returns the values, missing where a cell could not be read; the caller compares what is missing
+now with what was missing before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow as pa
 from pellucid.data.compute import pc
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-")
-"""What stands for a missing value in a table of text."""
+"""Cells that mean a missing value in a table of text."""
 
 BOOLEANS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 """Pairs of words for no and yes, in any case."""
@@ -31,7 +31,7 @@ DATES = (
     ("%d %B %Y", r"^\d{1,2} [A-Za-z]{4,} \d{4}$"),
     ("%B %d, %Y", r"^[A-Za-z]{4,} \d{1,2}, \d{4}$"),
 )
-"""Date formats beside ISO 8601, and what a cell of each looks like."""
+"""Date formats besides ISO 8601, with the pattern of a cell."""
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 
@@ -44,7 +44,7 @@ def clean(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Read numbers, as int64 where all are whole; other cells become missing; infinities are kept."""
+    """Read numbers, as int64 if all are whole; other cells become missing; infinities are kept."""
     for kind in (pa.int64(), pa.float64()):
         try:
             return without_nan(column.cast(kind))
@@ -95,7 +95,7 @@ def dates(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
 
 
 def looks_like_dates(sample: pa.ChunkedArray) -> bool:
-    """True where every cell of a small sample without missing cells is a date."""
+    """Return whether every cell of a small sample without missing cells is a date."""
     first = sample[0].as_py() if len(sample) else ""
     if not any(mark in first for mark in "-/. ") or not any(letter.isdigit() for letter in first):
         return False
@@ -110,12 +110,12 @@ def _strptime(column: pa.ChunkedArray, form: str, pattern: str) -> pa.ChunkedArr
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """True for the Arrow types that hold text."""
+    """Return whether an Arrow type holds text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def distinct(column: pa.ChunkedArray) -> pa.Array:
-    """The different values, missing ones left out."""
+    """Return the different values, without missing ones."""
     return pc.drop_null(pc.unique(column))
 
 
@@ -129,7 +129,7 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def whole(column: pa.ChunkedArray) -> bool:
-    """True where every number is a whole one (and fits 53 bits)."""
+    """Return whether every number is whole (and fits in 53 bits)."""
     if pa.types.is_integer(column.type):
         return True
     values = column.drop_null().to_numpy()

@@ -38,10 +38,10 @@ def table_from(source: Any, columns: Sequence[Column], input_shape: tuple[int, .
 
 
 def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...]) -> None:
-    """Refuse a column of another type than in training.
+    """Raise for a column of another type than in training.
 
     Raises:
-        ModelError: naming the column, what was expected and what came.
+        ModelError: names the column, the expected and the received type.
     """
     if not kinds.find(column.kind).fits(found):
         raise ModelError(f"Column {column.name!r}: expected {column.kind}, received {found}.")
@@ -54,7 +54,7 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
 
 
 def _only_kind(columns: Sequence[Column]) -> Kind | None:
-    """The kind of the only column; None where there are several."""
+    """Return the kind of the only column; None if there are several."""
     return kinds.find(columns[0].kind) if len(columns) == 1 else None
 
 
@@ -62,7 +62,7 @@ def _only_kind(columns: Sequence[Column]) -> Kind | None:
 
 
 def _texts(source: Any) -> list[str] | None:
-    """The texts that `source` is; None for what is a table, or the path of one."""
+    """Return `source` as texts; None for a table, or the path of one."""
     if isinstance(source, np.ndarray) and source.dtype.kind in "UO":
         source = source.tolist()
     if isinstance(source, (list, tuple)) and source and all(isinstance(text, str) for text in source):
@@ -74,7 +74,7 @@ def _texts(source: Any) -> list[str] | None:
 
 
 def _file(source: Any) -> Path | None:
-    """The path that a text is, rather than words: of a file that is there, or of a table that is missing."""
+    """Return `source` as a path, if it names a file that exists, or a table that does not."""
     if isinstance(source, os.PathLike):
         return Path(source)
     if not isinstance(source, str):
@@ -84,7 +84,7 @@ def _file(source: Any) -> Path | None:
 
 
 def _valid(text: str) -> str:
-    """A text as UTF-8 can hold it: halves of characters become question marks."""
+    """Return a text that is valid UTF-8: surrogates become question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -141,7 +141,7 @@ def _from_array(array: np.ndarray, columns: Sequence[Column], input_shape: tuple
 
 
 def _from_mapping(source: Mapping[str, Any]) -> pa.Table:
-    """A row, or several, as names and values."""
+    """Make a table of one row or several from names and values."""
     lists = {
         str(name): value if isinstance(value, (list, tuple, np.ndarray)) else [value]
         for name, value in source.items()
@@ -156,7 +156,7 @@ def _from_mapping(source: Mapping[str, Any]) -> pa.Table:
 
 
 def _typed(raw: pa.Table, columns: Sequence[Column], folder: Path | None, origin: str) -> pa.Table:
-    """Read the columns that are needed as the kinds they had in training."""
+    """Read the required columns as the kinds they had in training."""
     lacking = [column for column in columns if column.name not in raw.column_names]
     if lacking:
         raise ModelError(

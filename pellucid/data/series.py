@@ -1,9 +1,9 @@
-"""Rows in the order of time, as windows to forecast from.
+"""Time series: windows of consecutive rows to forecast from.
 
-A table with a column of time and columns of numbers becomes one array (T, C), standardized by its training
-rows; a window is L rows and the H rows after them, and is read from that array by its number. The splits
-follow each other in time. A window of validation or test may begin in the split before, so that all held-out
-rows are forecast from what was known then (the protocol of Zhou et al. 2021, Informer, on the ETT series).
+A table with a time column and columns of numbers becomes one array (T, C), standardized by its training rows.
+A window is L rows and the H rows after them, read from that array by its number. The splits follow each other
+in time. A window of validation or test may begin in the previous split, so that all held-out rows are
+forecast from what was known then (the protocol of Zhou et al. 2021, Informer, on the ETT series).
 
 Shapes: T rows in all, C channels, L = window, H = horizon, N = T - L - H + 1 windows.
 """
@@ -34,8 +34,8 @@ class SeriesInputs(Inputs):
         window: L.
         horizon: H.
         mean: of each channel, in its own unit.
-        std: likewise.
-        time: the column of time; None: rows are evenly spaced as they stand.
+        std: of each channel, in its own unit.
+        time: the time column; None: rows are evenly spaced in their order.
         step: seconds from one row to the next, where time is a date.
     """
 
@@ -66,17 +66,17 @@ class SeriesInputs(Inputs):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(L, C)."""
+        """The shape of one window: (L, C)."""
         return (self.window, len(self.names))
 
     def values(self, table: pa.Table) -> np.ndarray:
-        """Every row, standardized: (T, C) float32."""
+        """Return every row, standardized: (T, C) float32."""
         return ((numbers(table, self.names) - np.asarray(self.mean)) / np.asarray(self.std)).astype(
             np.float32
         )
 
     def apply(self, table: pa.Table) -> np.ndarray:
-        """The last window: (1, L, C) float32.
+        """Return the last window: (1, L, C) float32.
 
         Raises:
             ModelError: there are fewer than L rows.
@@ -85,7 +85,7 @@ class SeriesInputs(Inputs):
         if len(table) < self.window:
             raise ModelError(
                 f"Expected at least {self.window} rows to forecast from, received {len(table)}.",
-                remedy=f"give the last {self.window} rows, the newest at the end",
+                remedy=f"pass the last {self.window} rows, the newest at the end",
             )
         return self.values(table.slice(len(table) - self.window))[None]
 
@@ -103,7 +103,7 @@ class SeriesInputs(Inputs):
 
 
 def windows(values: torch.Tensor, window: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """All windows of a series (T, C): inputs (N, L, C) and targets (N, H, C), views that copy nothing.
+    """Return all windows of a series (T, C) as views: inputs (N, L, C) and targets (N, H, C).
 
     Example:
         >>> inputs, targets = windows(torch.arange(10.0)[:, None], window=3, horizon=2)
@@ -132,7 +132,7 @@ def channels(dataset: Dataset, time: Column | None) -> tuple[Column, ...]:
 
 
 def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """Return columns side by side: (T, C) float64.
+    """Stack columns: (T, C) float64.
 
     Raises:
         BadDataError: a value is missing or infinite; says where, and how many.
@@ -141,7 +141,7 @@ def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     rows, columns = np.nonzero(~np.isfinite(values))
     if len(rows):
         raise BadDataError(
-            f"Column {names[columns[0]]!r} has no finite number in row {rows[0] + 1:,}; in all {len(rows):,} "
+            f"Column {names[columns[0]]!r} has no finite number in row {rows[0] + 1:,}; {len(rows):,} "
             f"of {values.size:,} values are missing or infinite, and a forecast needs every one.",
             remedy="fill them, for example with the value before, or leave the column out of data.inputs",
         )
@@ -152,18 +152,18 @@ def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
 
 
 def in_order(dataset: Dataset) -> pa.Table:
-    """All rows of a dataset, split after split."""
+    """Return all splits of a dataset, concatenated."""
     return pa.concat_tables([dataset.splits[name] for name in SPLITS if name in dataset.splits])
 
 
 def split_sizes(dataset: Dataset, config: SeriesConfig, validation: float, test: float) -> dict[str, int]:
-    """Say how many rows each split has, in the order of time.
+    """Return the number of rows of each split, in the order of time.
 
-    `config.rows` decides; else the splits the source has, and the shares for those it lacks: the newest rows
-    for test, those before them for validation.
+    They are `config.rows`; otherwise the splits of the source, and the shares for those it lacks: the newest
+    rows for test, those before them for validation.
 
     Raises:
-        ConfigError: `config.rows` are not three, or more than there are.
+        ConfigError: `config.rows` are not three numbers, or exceed the rows there are.
         BadDataError: a split is too short for a single window.
     """
     total = sum(len(table) for table in dataset.splits.values())

@@ -1,7 +1,7 @@
-"""Training, validation and test rows: stratified, seeded, and with equal rows on one side.
+"""Training, validation and test splits: stratified, seeded, with equal rows in the same split.
 
-What the source already holds apart stays apart: a given test split is used as it is, and validation rows
-are then taken from the training rows alone.
+Splits that the source already has are kept: a given test split is used as it is, and validation rows are then
+taken only from the training rows.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def split(
     Args:
         dataset: with at least a training split.
         validation: share of all rows held out to watch training, in (0, 1).
-        test: share of all rows held out for the final measure, in [0, 1); 0: none, nor one that is given.
+        test: share of all rows held out for the final evaluation, in [0, 1); 0: no test split at all.
         seed: the same seed and rows give the same split.
-        labelled: whether its classes are to be learned, and so must suffice for that.
+        labelled: whether its classes are learned, so that there must be enough rows of each.
 
     Returns:
         A dataset with train, validation and test, and notes on what was done.
@@ -70,7 +70,7 @@ def split(
 
 
 def drop_leaks(dataset: Dataset, made: Mapping[str, pa.Table]) -> tuple[pa.Table, list[str]]:
-    """Leave out rows without labels that are copies of held-out ones; return the others, and notes."""
+    """Remove unlabelled rows that are copies of held-out ones; return the others, and notes."""
     names = [column.name for column in dataset.inputs]
     held_out = [hashing.rows(made[name], names) for name in ("validation", "test") if name in made]
     copies = np.isin(hashing.rows(made[UNLABELED], names), np.concatenate(held_out))
@@ -81,13 +81,13 @@ def drop_leaks(dataset: Dataset, made: Mapping[str, pa.Table]) -> tuple[pa.Table
 
 
 def is_document(dataset: Dataset) -> bool:
-    """True for one text without a target: it is cut where others are dealt out row by row."""
+    """Return whether a dataset is one text without a target, which is split by position, not by row."""
     kinds = [column.kind for column in dataset.columns]
     return kinds == ["text"] and len(dataset.splits["train"]) == 1
 
 
 def _by_position(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, pa.Table], list[str]]:
-    """Cut one document: training first, then validation, then test, since what follows must not be known."""
+    """Split one document: train first, then validation, then test, since later text must not be known."""
     name = dataset.columns[0].name
     text, end, parts = dataset.splits["train"][name][0].as_py(), 1.0, {}
     for split, share in wanted.items():
@@ -95,7 +95,7 @@ def _by_position(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[st
         parts[split] = text[round(start * len(text)) : round(end * len(text))]
         end = start
     sizes = [f"{split} ({len(part):,} characters)" for split, part in parts.items()]
-    note = f"{' and '.join(reversed(sizes))} cut from the end of the document; train is its beginning"
+    note = f"{' and '.join(reversed(sizes))} taken from the end of the document; train is its beginning"
     parts["train"] = text[: round(end * len(text))]
     if not all(part.strip() for part in parts.values()):
         raise BadDataError(f"{dataset.name} is too short to be split: {len(text):,} characters.")
@@ -107,7 +107,7 @@ def _document(name: str, text: str) -> pa.Table:
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Refuse what no classifier can be trained or measured on.
+    """Raise for classes that a classifier cannot be trained or evaluated on.
 
     Raises:
         BadDataError: a single class, or classes that occur in validation or test and not in train.
@@ -155,12 +155,12 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
 
 
 def limit_rows(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
-    """Keep so many training rows, stratified and seeded; the other splits stay whole.
+    """Keep `rows` training rows, stratified and seeded; the other splits stay whole.
 
-    Of two numbers of rows, the smaller choice is part of the larger one.
+    A smaller selection is part of every larger one.
 
     Args:
-        rows: no more than there are; at least one row of every class stays.
+        rows: at most as many as there are; at least one row of every class stays.
 
     Raises:
         BadDataError: there are fewer.
@@ -211,7 +211,7 @@ def _take(dataset: Dataset, wanted: dict[str, float], seed: int) -> tuple[dict[s
             raise BadDataError(
                 f"{dataset.name}: no row can be held out for {name}; expected classes with at least 2 rows, "
                 f"received {len(heads):,} different rows in {len(np.unique(strata)):,} classes.",
-                remedy="add rows, or give validation and test files of your own",
+                remedy="add rows, or provide validation and test files",
             )
         place[free[taken]] = code
         left -= share
@@ -271,18 +271,18 @@ def _present(dataset: Dataset, table: pa.Table) -> set[str]:
 
 
 def _shuffled(strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Row numbers sorted by stratum, in random order inside each."""
+    """Return row numbers sorted by stratum, in random order within each."""
     return np.lexsort((random.permutation(len(strata)), strata))
 
 
 def _firsts(strata: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """One row of every stratum."""
+    """Return one row of every stratum."""
     _, first = np.unique(strata[order], return_index=True)
     return order[first]
 
 
 def _systematic(order: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """Mark every 1/share-th row of an order from a random start: each stratum gives its share, to a row."""
+    """Mark every (1 / share)-th row from a random start: each stratum gives its share, to within one row."""
     ticks = np.floor(np.arange(len(order) + 1) * share + random.random()).astype(np.int64)
     chosen = np.zeros(len(order), bool)
     chosen[order[np.diff(ticks) > 0]] = True

@@ -1,4 +1,4 @@
-"""A config for data nobody has trained on yet: modest, and right more often than not."""
+"""Suggest a config for new data: a modest model that usually works."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.split import is_document
 
 LARGEST_SIDE = 64
-"""Images are suggested to be brought to this many pixels, if they are larger."""
+"""Larger images are resized to this many pixels a side."""
 
 _MOST_STEPS = 20_000
 
 
 def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | None) -> Config:
-    """Choose a model and how to train it by the kind and number of rows.
+    """Choose a model and its training by the kind and number of rows.
 
     Args:
         dataset: with its splits made.
-        data: how it was opened; kept, but for what the images need.
+        data: how it was opened; only changed for images.
         image_size: the most common (width, height), for images.
     """
     if dataset.task == "translation" or is_document(dataset):
@@ -49,7 +49,7 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
 
 
 def _text(dataset: Dataset, data: DataConfig) -> Config:
-    """A translator of pairs of texts, or a model that writes more of one document, letter by letter."""
+    """Suggest a translation model for pairs of texts, or a language model of characters for one document."""
     pairs = dataset.task == "translation"
     columns = {**data.columns, dataset.target: "text"} if pairs else data.columns
     text = (
@@ -58,7 +58,8 @@ def _text(dataset: Dataset, data: DataConfig) -> Config:
     return Config.parse(
         {
             "name": Path(dataset.name).stem,
-            "summary": f"{_words(dataset)}, " + ("translated" if pairs else "continued letter by letter"),
+            "summary": f"{_words(dataset)}, "
+            + ("translated" if pairs else "continued character by character"),
             "data": {
                 **data.model_dump(),
                 "target": dataset.target,
@@ -79,13 +80,13 @@ def _text(dataset: Dataset, data: DataConfig) -> Config:
 
 
 def _images(dataset: Dataset, data: DataConfig, image_size: tuple[int, int]) -> Config:
-    """An autoencoder of images without labels."""
+    """Suggest an autoencoder for images without labels."""
     rows = len(dataset.splits["train"])
     batch = _batch_size(rows)
     return Config.parse(
         {
             "name": Path(dataset.name).stem,
-            "summary": "images through few numbers and back",
+            "summary": "images, compressed to a few numbers and reconstructed",
             "data": {
                 **data.model_dump(),
                 "image_size": data.image_size or (LARGEST_SIDE if max(image_size) > LARGEST_SIDE else None),
@@ -102,7 +103,7 @@ def _images(dataset: Dataset, data: DataConfig, image_size: tuple[int, int]) -> 
 
 
 def _image_data(data: DataConfig, image_size: tuple[int, int], rows: int) -> dict[str, Any]:
-    """What images need beside how they were opened."""
+    """Return the settings that images need in addition."""
     changes: dict[str, Any] = {}
     if data.image_size is None and max(image_size) > LARGEST_SIDE:
         changes["image_size"] = LARGEST_SIDE
@@ -112,13 +113,13 @@ def _image_data(data: DataConfig, image_size: tuple[int, int], rows: int) -> dic
 
 
 def _mlp(rows: int) -> dict[str, Any]:
-    """Wider with more rows; dropout where there are few."""
+    """Suggest an MLP: wider for more rows, with dropout for few."""
     hidden = [32, 32] if rows < 1000 else [128, 64] if rows < 100_000 else [256, 128]
     return {"name": "mlp", "options": {"hidden": hidden, "dropout": 0.2 if rows < 10_000 else 0.0}}
 
 
 def _batch_size(rows: int) -> int:
-    """About 100 steps an epoch: between 16 and 256, and 1024 from a million rows on."""
+    """Return a batch size for about 100 steps an epoch: 16 to 256, up to 1024 from a million rows."""
     size, most = 16, 256 if rows < 1_000_000 else 1024
     while size < most and size * 100 <= rows:
         size *= 2
@@ -126,13 +127,13 @@ def _batch_size(rows: int) -> int:
 
 
 def _epochs(rows: int, batch: int) -> int:
-    """Enough passes over few rows, few passes over many."""
+    """Return more epochs for few rows, fewer for many."""
     wanted = 60 if rows < 2000 else 30 if rows < 20_000 else 15 if rows < 200_000 else 5
     return max(1, min(wanted, _MOST_STEPS * batch // max(rows, 1)))
 
 
 def _is_spatial(dataset: Dataset) -> bool:
-    """True where the input is one column of arrays of two or three dimensions."""
+    """Return whether the input is one column of arrays of two or three dimensions."""
     schema = dataset.splits["train"].schema
     found = inputs.whole_column(dataset.inputs, schema)
     return found is not None and len(getattr(schema.field(found[0].name).type, "shape", ())) > 1

@@ -1,4 +1,4 @@
-"""The column of time: whether its rows are in order and evenly spaced, and what cycle they may have."""
+"""The time column: whether rows are sorted and evenly spaced, and which cycle they may have."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pellucid.data.dataset import Column, Dataset
 from pellucid.errors import BadDataError, ConfigError
 
 GAP = 1.5
-"""A step this many times as long as usual is a gap: months differ by 10 %, a row left out by 100 %."""
+"""A step this many times the usual one is a gap: months differ by 10 %, a missing row by 100 %."""
 SHOWN = 5
 DAY = 86_400.0
 _UNITS = (("day", DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 
 
 def time_column(dataset: Dataset, asked: str | None) -> Column | None:
-    """Return the column of time: the one asked for, or the only date; None where there is no date.
+    """Return the time column: the one asked for, or the only date; None if there is no date.
 
     Raises:
         UnknownNameError: there is no column of that name.
@@ -39,18 +39,18 @@ def time_column(dataset: Dataset, asked: str | None) -> Column | None:
 
 
 def usual_step(table: pa.Table, time: Column) -> float:
-    """Check that rows are evenly spaced in the order of time, and return from how far to how far.
+    """Check that rows are sorted by time and evenly spaced, and return the step between them.
 
     Args:
         table: at least 2 rows.
-        time: the column of time.
+        time: the time column.
 
     Returns:
         The usual step: seconds for dates, the column's own unit for numbers.
 
     Raises:
-        BadDataError: a time is missing or double, or rows are out of order or left out; says where, and how
-            many.
+        BadDataError: a time is missing or repeated, or rows are out of order or missing; says where and
+            how many.
     """
     column, dates = table[time.name], time.kind == "date"
     if column.null_count:
@@ -93,7 +93,7 @@ def _check_spacing(column: pa.ChunkedArray, name: str, steps: np.ndarray, usual:
     raise BadDataError(
         f"Column {name!r}: expected a row every {_length(usual, dates)}, received {len(wrong):,} {what}: "
         f"{'; '.join(shown)}{' ...' if len(wrong) > SHOWN else ''}.{about}",
-        remedy="fill in the rows, or name data.inputs without the time to take rows as they stand",
+        remedy="fill in the rows, or list data.inputs without the time to use rows as they are",
     )
 
 
@@ -102,14 +102,14 @@ def _length(step: float, dates: bool) -> str:
 
 
 def span(seconds: float) -> str:
-    """Say a length of time, e.g. "1.5 days" or "15 minutes"."""
+    """Write a duration, e.g. "1.5 days" or "15 minutes"."""
     unit, length = next((unit for unit in _UNITS if seconds >= unit[1]), _UNITS[-1])
     count = seconds / length
     return unit if count == 1 else f"{count:.4g} {unit}s"
 
 
 def season(step: float) -> tuple[int, str] | None:
-    """Return how many rows the cycle of dated rows has, and its name; None where none is to be expected.
+    """Return the number of rows in a cycle, and its name; None if no cycle is expected.
 
     Args:
         step: seconds from one row to the next. Below a day the cycle is a day, for days it is a week, for

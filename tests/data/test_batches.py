@@ -191,7 +191,7 @@ def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are let go on Linux alone")
-def test_pages_that_were_read_are_let_go(tmp_path):
+def test_pages_that_were_read_are_release(tmp_path):
     values = np.random.default_rng(0).random((256, 2**15))  # 64 MiB
     fields = pa.schema([("x", tensor_column.tensor(values[:1]).type)])
     with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file, pa.ipc.new_file(file, fields) as writer:
@@ -206,7 +206,7 @@ def test_pages_that_were_read_are_let_go(tmp_path):
     before = held()
     expected = tensor_column.tensor_values(table["x"]).sum()
     read = held()
-    Chunks(table).let_go()
+    Chunks(table).release()
     assert read - before > 25  # 32 MiB of float32
     assert held() < before + 5
     assert tensor_column.tensor_values(table["x"]).sum() == expected  # still there

@@ -33,7 +33,7 @@ def test_natural_order_and_passed_over_files(tmp_path, picture):
     dataset = image_folder(tmp_path)
     assert dataset.classes == ("class1", "class2", "class10")
     assert dataset.splits["train"]["image"][0].as_py()["path"].endswith("img9.jpg")
-    assert dataset.notes == ("1 files are not images and were passed over (1 .txt)",)
+    assert dataset.notes == ("1 files are not images and were ignored (1 .txt)",)
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
@@ -123,7 +123,7 @@ def test_folders_too_deep_and_loose_images(pets, picture):
         image_folder(pets)
     shutil.rmtree(pets / "cat" / "black")
     picture(pets / "loose.png")
-    with pytest.raises(BadDataError, match=r"loose\.png .*lie in no class folder"):
+    with pytest.raises(BadDataError, match=r"loose\.png .*not in a class folder"):
         image_folder(pets)
 
 

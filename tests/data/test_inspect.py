@@ -66,7 +66,7 @@ def test_leaks_and_copies():
     found = inspect_dataset(dataset)
     assert found.leaks["test"] >= 8
     assert found.leaks["validation"] == 0
-    assert "stand in train" in seen(found)
+    assert "also in train" in seen(found)
     assert found.copies["train"] + found.copies["validation"] == 7
 
 

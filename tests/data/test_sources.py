@@ -170,7 +170,7 @@ def test_a_path_wins_and_a_missing_one_is_told(titanic, small_mirror, monkeypatc
 
 def test_files_of_no_known_kind(tmp_path):
     (tmp_path / "x.docx").write_bytes(b"hello")
-    with pytest.raises(BadDataError, match="no known kind of data"):
+    with pytest.raises(BadDataError, match="of no known kind"):
         open_data(DataConfig(source=str(tmp_path / "x.docx")))
 
 

@@ -55,7 +55,7 @@ def test_a_text_file_is_one_document_cut_by_position(write):
     }
     assert "".join(texts(dataset, name)[0] for name in ("train", "validation", "test")) == PLAY
     assert len(texts(dataset, "test")[0]) == pytest.approx(0.1 * len(PLAY), abs=1)
-    assert any("cut from the end of the document" in note for note in dataset.notes)
+    assert any("taken from the end of the document" in note for note in dataset.notes)
 
 
 def test_a_share_of_a_document_is_its_beginning(write):
@@ -161,7 +161,7 @@ def test_a_target_that_lacks_values_is_left_out_where_none_is_needed(write):
 def test_images_may_lie_in_no_class_folder(tmp_path, picture):
     for number in range(12):
         picture(tmp_path / "shots" / f"{number}.png")
-    with pytest.raises(BadDataError, match="lie in no class folder"):
+    with pytest.raises(BadDataError, match="not in a class folder"):
         open_data(DataConfig(source=str(tmp_path / "shots")))
     dataset = open_data(DataConfig(source=str(tmp_path / "shots")), labelled=False)
     assert (dataset.target, sum(map(len, dataset.splits.values()))) == (None, 12)

@@ -1,4 +1,4 @@
-"""NumPy, torch, pandas and polars objects to a `Dataset`."""
+"""Make a `Dataset` from NumPy, torch, pandas and polars objects."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def arrays(
     names: Sequence[str] | None = None,
     task: Task | None = None,
 ) -> Dataset:
-    """Make a dataset of objects in memory.
+    """Make a dataset from objects in memory.
 
     Args:
         X: numbers of shape (N, F), images or other arrays of shape (N, H, W) or (N, C, H, W), or a data
             frame of N rows (pandas, polars, Arrow).
-        y: (N,) classes or amounts, (N, K) several of them; for a data frame also the name of a column.
-        validation: (X, y) to watch training with; None: taken from the rows of X when it is split.
-        test: (X, y) for the final measure; None: likewise.
+        y: (N,) classes or numbers, or (N, K) several of them; for a data frame also the name of a column.
+        validation: (X, y) for validation during training; None: taken from the rows of X when it is split.
+        test: (X, y) for the final evaluation; None: taken from the rows of X too.
         names: of the F features.
         task: classification, multilabel or regression; None: by the values of y.
 
@@ -87,7 +87,7 @@ def numbers(given: Any, name: str = "X") -> np.ndarray:
     """Return an array, a tensor, a series or lists as a NumPy array of numbers.
 
     Raises:
-        BadDataError: there are no rows, or values that are not finite numbers, naming the first.
+        BadDataError: there are no rows, or values are not finite numbers; names the first.
     """
     if hasattr(given, "detach"):
         given = given.detach().cpu().numpy()
@@ -100,7 +100,7 @@ def numbers(given: Any, name: str = "X") -> np.ndarray:
     if array.dtype == object:
         raise BadDataError(
             f"{name} has dtype object: expected numbers.",
-            remedy="convert it, or give a data frame with typed columns",
+            remedy="convert it, or pass a data frame with typed columns",
         )
     if array.dtype.kind not in "buif":
         raise BadDataError(f"{name} has dtype {array.dtype}: expected numbers.")
@@ -147,7 +147,7 @@ def read_file(path: Path) -> Dataset:
 
 
 def _pair(held: Mapping[str, np.ndarray], marks: Sequence[str]) -> tuple[Any, Any] | None:
-    """Find X and y under their usual names, with one of the marks before or behind."""
+    """Find X and y under their usual names, with one of the marks as prefix or suffix."""
     for mark in marks:
         for x, y in (("x", "y"), ("images", "labels"), ("data", "target")):
             names = (x + mark, y + mark) if not mark.endswith("_") else (mark + x, mark + y)
@@ -184,7 +184,7 @@ def _from_frames(parts: Mapping[str, _Part], task: Task | None) -> Dataset:
 
 
 def _column(given: Any) -> pa.Array | pa.ChunkedArray:
-    """A series, array, tensor or list as an Arrow column."""
+    """Convert a series, array, tensor or list to an Arrow column."""
     if type(given).__module__.partition(".")[0] == "polars":
         return given.to_arrow()
     if hasattr(given, "detach"):
@@ -229,7 +229,7 @@ def _from_arrays(parts: Mapping[str, _Part], names: Sequence[str] | None, task: 
 def _features(
     given: Mapping[str, np.ndarray], names: Sequence[str] | None
 ) -> tuple[tuple[Column, ...], dict[str, pa.Table]]:
-    """One number column for each feature, or one tensor column for all."""
+    """Return one number column for each feature, or one tensor column for all."""
     shape = given["train"].shape[1:]
     width = int(np.prod(shape))
     if len(shape) > 1 or (names is None and width > MOST_COLUMNS):
@@ -294,4 +294,4 @@ def _part(split: str, given: Any, y: Any) -> _Part:
 
 def _same_length(rows: int, labels: int, split: str) -> None:
     if rows != labels:
-        raise BadDataError(f"X has {rows:,} rows and y {labels:,} in {split}: expected as many.")
+        raise BadDataError(f"X has {rows:,} rows and y {labels:,} in {split}: expected equal numbers.")

@@ -1,4 +1,4 @@
-"""A file of delimited text to a table of text cells, with names, and with the line of every row on demand."""
+"""Read delimited text as a table of text cells with column names, and locate the line of any row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pellucid.errors import BadDataError, DataNotFoundError
 DELIMITERS = (",", ";", "\t", "|")
 SHOWN = 5
 BLOCK_BYTES = 1 << 24
-"""The longest row that can be read."""
+"""The longest row that can be read, in bytes."""
 _HEAD_BYTES = 1 << 18
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -39,7 +39,7 @@ class Layout:
         delimiter: between cells.
         names: of the columns.
         header: whether the first line holds the names.
-        notes: what was decided that is not usual.
+        notes: unusual decisions, one line each.
     """
 
     path: Path
@@ -50,11 +50,11 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     def places(self, rows: Sequence[int]) -> list[str]:
-        """Say on which line rows are, counted from 0 without the header, as an editor numbers lines."""
+        """Name the lines of rows (counted from 0, without the header), numbered as in an editor."""
         return [f"{self.path.name} line {line:,}" for line in self.lines(rows)]
 
     def lines(self, rows: Sequence[int]) -> list[int]:
-        """The line each row begins on; reads the file up to the last one asked for."""
+        """Return the line each row begins on; reads the file up to the last one asked for."""
         wanted, found = set(rows), {}
         row = -1 if self.header else 0
         for line, record in self.records():
@@ -68,7 +68,7 @@ class Layout:
         return [found.get(row, row + 1 + self.header) for row in rows]
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Every record with the line it begins on; blank lines are passed over."""
+        """Yield every record with the line it begins on; blank lines are skipped."""
         with _text(self.path, self.encoding) as file:
             reader = python_csv.reader(file, delimiter=self.delimiter)
             begins = 1
@@ -80,7 +80,7 @@ class Layout:
 
 
 def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[str]]:
-    """Read a file; every cell is text.
+    """Read a file, with every cell as text.
 
     Args:
         path: a .csv, .tsv or .txt file, or one of these with .gz.
@@ -111,7 +111,7 @@ def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[
 
 
 def sniff(path: Path) -> Layout:
-    """Find out how a file is written: the encoding from all of it, the rest from its beginning."""
+    """Detect how a file is written: the encoding from all of it, the rest from its beginning."""
     head, marked = _head(path)
     encoding, notes = marked or "utf-8", ()
     if marked != "utf-16" and not _is_utf8(path):
@@ -137,7 +137,7 @@ def sniff(path: Path) -> Layout:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise BadDataError(
-            f"{path} line 1: the column name {twice[0]!r} stands there {names.count(twice[0])} times.",
+            f"{path} line 1: the column name {twice[0]!r} occurs {names.count(twice[0])} times.",
             remedy="give every column its own name",
         )
     return Layout(path, encoding, delimiter, tuple(names), notes=notes)
@@ -180,7 +180,7 @@ def _parse(layout: Layout) -> tuple[pa.Table, int]:
 
 
 def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:
-    """Say which lines have the wrong number of cells."""
+    """Name the lines that have the wrong number of cells."""
     width, lines = len(layout.names), []
     for line, record in layout.records():
         if len(record) != width:
@@ -191,7 +191,7 @@ def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:
 
 
 def _ends_in_quotes(layout: Layout, table: pa.Table) -> bool:
-    """True where the last cell has swallowed the rest of the file: its quotation mark is never closed."""
+    """Return whether the last cell contains the rest of the file: its quotation mark is never closed."""
     if (
         layout.path.suffix == ".gz"
         or layout.encoding == "utf-16"
@@ -214,7 +214,7 @@ def _unreadable(path: Path, error: Exception | str) -> BadDataError:
 
 
 def _head(path: Path) -> tuple[bytes, str | None]:
-    """The first bytes, cut at the end of a line, and the encoding that they announce."""
+    """Return the first bytes, up to the end of a line, and the encoding that they declare."""
     try:
         with _binary(path) as file:
             head = file.read(_HEAD_BYTES)
@@ -243,7 +243,7 @@ def _is_utf8(path: Path) -> bool:
 
 
 def _delimiter(text: str, path: Path) -> str:
-    """The delimiter with which most records have as many cells as the first."""
+    """Return the delimiter with which most records have as many cells as the first."""
     usual = "\t" if ".tsv" in path.suffixes else ","
 
     def score(delimiter: str) -> tuple[float, bool, int]:
@@ -268,7 +268,7 @@ def _records(text: str, delimiter: str, limit: int) -> list[list[str]]:
 
 
 def _is_data(records: list[list[str]]) -> bool:
-    """True where the first record holds numbers where the next ones do, so that it names nothing."""
+    """Return whether the first record holds numbers where the next ones do, so that it is not a header."""
 
     def numeric(record: list[str]) -> list[bool]:
         column = pa.chunked_array([pa.array(record, pa.string())])

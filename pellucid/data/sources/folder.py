@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder for each class, perhaps inside train, validation and test folders."""
+"""Read a folder of images: one subfolder for each class, optionally in train, validation and test folders."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ def image_folder(path: str | os.PathLike) -> Dataset:
     """Read a folder of images; the name of the subfolder an image lies in is its class.
 
     Args:
-        path: `path/CLASS/x.png`, or `path/train/CLASS/x.png` beside `validation` (or `val`) and `test`.
+        path: `path/CLASS/x.png`, or `path/train/CLASS/x.png` next to `validation` (or `val`) and `test`.
 
     Returns:
-        A dataset of columns `image` and `label`, not yet split where the folders do not say how.
+        A dataset with the columns `image` and `label`; not split unless the folders are.
 
     Raises:
         DataNotFoundError: there is no such folder.
-        BadDataError: naming the file or folder that is not as expected.
+        BadDataError: a file or folder is not as expected; names it.
     """
     return read_folder(Path(path))
 
 
 def holds_images(folder: Path) -> bool:
-    """True where an image lies in a folder or below it."""
+    """Return whether a folder or its subfolders contain an image."""
     return any(images.is_image_file(file) for file in folder.rglob("*"))
 
 
 def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) -> Dataset:
-    """Read a folder of images; every file is decoded once, so that a broken one is found now.
+    """Read a folder of images; every file is decoded once, so that broken ones are found early.
 
     Args:
         folder: as for `image_folder`.
         skip_bad: leave out files that cannot be decoded, and folders without images.
-        labelled: whether classes are to be learned; otherwise images may lie in one folder, or in none.
+        labelled: whether there must be classes; otherwise images may be in a single folder.
     """
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder}.")
@@ -79,10 +79,8 @@ def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) 
     if labelled:
         _same_classes(folder, good)
     classes = classes if "" not in classes else []
-    notes = (
-        [f"{sum(odd.values()):,} files are not images and were passed over ({_tally(odd)})"] if odd else []
-    )
-    label = Column("label", "category", tuple(classes), "the folder each image lies in")
+    notes = [f"{sum(odd.values()):,} files are not images and were ignored ({_tally(odd)})"] if odd else []
+    label = Column("label", "category", tuple(classes), "the folder of each image")
     return Dataset(
         name=folder.resolve().name,
         splits=_tables(good, digests, classes),
@@ -125,7 +123,7 @@ def _walk(folder: Path, *, loose: bool) -> tuple[list[_File], Counter[str], list
             found += [_File(top / name, split, "") for name in flat]
         elif flat:
             raise BadDataError(
-                f"{top / flat[0]} and {len(flat) - 1:,} other images lie in no class folder.",
+                f"{top / flat[0]} and {len(flat) - 1:,} other images are not in a class folder.",
                 remedy=f"move them to {top}/CLASS/",
             )
     return found, odd, empty
@@ -148,7 +146,7 @@ def _class_images(folder: Path, odd: Counter[str]) -> list[Path]:
 
 
 def _anything_below(folder: Path) -> bool:
-    """True where there is anything but hidden files in a folder."""
+    """Return whether a folder contains anything but hidden files."""
     return any(_files(folder)) or any(_anything_below(folder / name) for name in _subfolders(folder))
 
 
@@ -191,7 +189,7 @@ def _checked(
 
 
 def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]:
-    """Check files, but for those that were good before and have kept their size and time."""
+    """Check files, except those that were good before and have the same size and time."""
     key = f"verified {folder.resolve()}"
     before = cache.notes(key)
     stamps = {}
@@ -218,7 +216,7 @@ def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]
 
 
 def _same_classes(folder: Path, files: Sequence[_File]) -> None:
-    """Refuse classes that no training image has."""
+    """Raise for classes that have no training image."""
     seen = {file.label for file in files if file.split == "train"}
     for split in SPLITS[1:]:
         extra = sorted({file.label for file in files if file.split == split} - seen, key=images.natural)

@@ -1,8 +1,8 @@
 """A dataset by name, from the first place that has it: the local cache, a mirror, the hub.
 
-The places share one loader, `datasets.load_dataset`. The cache is read without a word to the network; the
-hub is first asked whether it answers at all, within `PATIENCE` seconds, since being offline must show at
-once and not after minutes of retries.
+All places share one loader, `datasets.load_dataset`. The cache is read without the network. The hub is
+first asked for an answer within `PATIENCE` seconds, so that being offline is noticed at once and not after
+minutes of retries.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def find(name: str, subset: str | None) -> tuple[Found | None, list[str]]:
         subset: the configuration, where it has several.
 
     Returns:
-        What was found, or None; and the places looked at with their result, in order.
+        What was found, or None; and the places that were searched with their result, in order.
 
     Raises:
         UnknownNameError: there are several subsets, and `subset` is none of them.
@@ -96,7 +96,7 @@ def _from_hub(name: str, subset: str | None) -> tuple[Found | None, str]:
 
 
 def probe(name: str) -> str | None:
-    """Ask the hub for a dataset; say why it cannot be had, or None. Takes at most `PATIENCE` seconds."""
+    """Ask the hub for a dataset; return why it is not there, or None. Takes at most `PATIENCE` seconds."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -104,7 +104,9 @@ def probe(name: str) -> str | None:
         return "not asked (offline mode is on)"
 
     def ask() -> None:
-        HfApi().dataset_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up too
+        HfApi().dataset_info(
+            name, timeout=PATIENCE + 1
+        )  # our own limit ends first, and includes the name look-up
 
     error = within(PATIENCE, ask)
     if error is None:
@@ -120,7 +122,7 @@ def probe(name: str) -> str | None:
 
 
 def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -> tuple[Found | None, str]:
-    """Load from one place; a place that does not have it is told from a subset that is not known."""
+    """Load from one place; a missing dataset is distinguished from an unknown subset."""
     import datasets
 
     try:
@@ -130,7 +132,7 @@ def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -
         if known:
             raise UnknownNameError(f"subset of {name}", subset or "", known) from None
         return None, f"{otherwise}: {first_line(error)}"
-    except Exception as error:  # the loader raises whatever the network, the disk and the formats do
+    except Exception as error:  # the loader raises many types of errors
         said = f"{otherwise}: {first_line(error)}"
         return None, otherwise if place == "cache" else said
     if not isinstance(loaded, datasets.DatasetDict):
@@ -145,7 +147,7 @@ def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -
 
 
 def _one_document(lines: pa.Table) -> pa.Table:
-    """Put the lines that the loader makes of plain text files together again."""
+    """Join the lines that the loader splits plain text files into."""
     text = "\n".join(line or "" for line in lines["text"].to_pylist()) + "\n"
     return pa.table({"text": pa.array([text], pa.large_string())})
 
@@ -153,11 +155,11 @@ def _one_document(lines: pa.Table) -> pa.Table:
 def split_names(
     splits: Mapping[str, pa.Table], *, unlabeled: bool = False
 ) -> tuple[dict[str, pa.Table], list[str]]:
-    """Name splits as they are called here; a lone split is the training split, others are left out.
+    """Rename splits to the names used here; a single split is the training split, unknown ones are left out.
 
     Args:
         splits: tables by the name the source gives them.
-        unlabeled: keep a split of rows without targets, too.
+        unlabeled: also keep a split of rows without targets.
     """
     named = {
         SPLIT_NAMES[split.lower()]: table for split, table in splits.items() if split.lower() in SPLIT_NAMES
@@ -173,7 +175,7 @@ def split_names(
 
 
 def _classes(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The class names of the columns, and of the lists, that declare them."""
+    """Return the class names of columns and lists that declare them."""
     from datasets import ClassLabel
 
     found = {}
@@ -185,7 +187,7 @@ def _classes(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _known_subsets(message: str) -> list[str]:
-    """The configurations that the loader lists when one is missing or not known."""
+    """Return the configurations that the loader lists when one is missing or unknown."""
     if "onfig" not in message:
         return []
     listed = re.search(r"\[([^\]]*)\]", message)
@@ -193,7 +195,7 @@ def _known_subsets(message: str) -> list[str]:
 
 
 def _card_licence(path: str) -> str:
-    """The licence that the card of a folder states, in its header or on a line of its own."""
+    """Return the licence that the card in a folder states, in its header or on a separate line."""
     try:
         card = (Path(path) / "README.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -207,7 +209,7 @@ def _card_licence(path: str) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no log lines of the loader, and its settings back afterwards."""
+    """Silence the progress bars and log lines of the loader; restore its settings afterwards."""
     import datasets
     import huggingface_hub.utils as hub
 
@@ -229,7 +231,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """Forbid the loader to use the network."""
+    """Keep the loader from using the network."""
     from datasets import config
     from huggingface_hub import constants
 

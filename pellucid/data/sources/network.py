@@ -13,7 +13,7 @@ PATIENCE = 3.0
 
 
 def within(seconds: float, work: Callable[[], None]) -> Exception | None:
-    """Run `work` in a thread of its own for at most so long; return what it raised, if it did."""
+    """Run `work` in a thread for at most `seconds`; return the error it raised, if any."""
     raised: list[Exception] = []
 
     def run() -> None:

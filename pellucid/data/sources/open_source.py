@@ -1,4 +1,4 @@
-"""The one door to data: a name on the hub, or a path of the person's own, to a `Dataset`."""
+"""Open data as a `Dataset`: a name on the hub, or the path of a file or folder."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ ALIASES = {
 """Short names of hub datasets."""
 
 SUBSETS = {"etth1": "h1", "etth2": "h2"}
-"""The part of a dataset that a short name stands for, where it has several."""
+"""The subset that a short name stands for, where a dataset has several."""
 
 STAND_IN = (
-    "a stand-in: MNIST could not be had, so these are the 1,797 digits of 8 x 8 pixels that come with "
+    "a stand-in: MNIST was not available, so these are the 1,797 digits of 8 x 8 pixels that come with "
     "scikit-learn; scores on them do not compare with scores on MNIST"
 )
 
@@ -50,8 +50,8 @@ STAND_IN = (
 def load(name: str, *, subset: str | None = None) -> Dataset:
     """Load a dataset by name.
 
-    Looks in the local cache, then in the folder `PELLUCID_MIRROR`, then on the hub; what was found where
-    is in `dataset.source.looked`. "digits" is MNIST, or scikit-learn's small digits where that cannot be had.
+    Looks in the local cache, then in the folder `PELLUCID_MIRROR`, then on the hub; `dataset.source.looked`
+    lists the results. "digits" is MNIST, or scikit-learn's small digits where MNIST is not available.
 
     Args:
         name: a short name such as "mnist", or a hub id `owner/name`.
@@ -73,11 +73,11 @@ def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
     Args:
         config: what to open.
         labelled: whether there must be a target. Without one, text files are documents rather than tables,
-            images need no class folders, and rows without targets are of use, too.
+            images need no class folders, and rows without targets are kept.
 
     Raises:
         DataNotFoundError: there is no such file, folder or dataset.
-        BadDataError: naming the file, row or column that does not fit.
+        BadDataError: a cell does not fit; names file, row and column.
         UnknownNameError: a short name, subset or column is not there.
     """
     dataset = make_splits(open_source(config, labelled=labelled), config, labelled=labelled)
@@ -93,7 +93,7 @@ def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
     if _is_path(config.source):
         raise DataNotFoundError(
             f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
-            remedy="give an existing path, or the name of a dataset such as mnist",
+            remedy="pass an existing path, or the name of a dataset such as mnist",
         )
     return _load(config.source, config.subset, options)
 
@@ -118,7 +118,7 @@ def _row_settings(config: DataConfig, labelled: bool) -> dict[str, Any]:
 
 
 def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
-    """Give a loaded dataset the share of rows and the splits a config asks for, and stack its images.
+    """Return a dataset with the rows and splits that a config asks for, and with stacked images if it does.
 
     Raises:
         UsageError: it has no target, and one is needed.
@@ -129,7 +129,7 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
     if labelled and dataset.target is None:
         raise UsageError(
             f"{dataset.name} has nothing to predict.",
-            remedy="--target names a column; --set objective.name=language_model learns from text alone",
+            remedy="--target names a column; --set objective.name=language_model learns from text only",
         )
     if labelled and config.stack:
         raise UsageError(
@@ -160,7 +160,7 @@ def _load(name: str, subset: str | None, options: DataOptions) -> Dataset:
         raise UnknownNameError("dataset", name, ALIASES)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", identity):
         raise UsageError(
-            f"{name!r} names no dataset: expected a short name or owner/name.",
+            f"{name!r} is not the name of a dataset: expected a short name or owner/name.",
             remedy="pellucid.load('mnist')",
         )
     found, looked = hub.find(identity, subset)
@@ -192,11 +192,11 @@ _BUNDLED = Source(
 
 
 def _bundled_digits() -> Dataset:
-    """The digits that scikit-learn brings along, as images."""
+    """Return the digits that come with scikit-learn, as images."""
     from sklearn.datasets import load_digits
 
     ink, labels = load_digits(return_X_y=True)
-    pixels = np.rint(np.reshape(ink, (-1, 8, 8)) * (255 / 16)).astype(np.uint8)  # ink is 0 to 16
+    pixels = np.rint(np.reshape(ink, (-1, 8, 8)) * (255 / 16)).astype(np.uint8)  # from 0 to 16
     table = pa.table({"image": images.from_pixels(pixels), "label": pa.array(labels, pa.int64())})
     columns = (
         Column("image", "image", reason="encoded images"),
@@ -211,7 +211,7 @@ def _bundled_digits() -> Dataset:
 
 
 def _is_path(source: str) -> bool:
-    """True for what can only be meant as a path."""
+    """Return whether a source can only be a path."""
     path = Path(source)
     plain = source.count("/") == 1 and not path.suffix and not source.startswith((".", "~", "/"))
     return not plain and (
@@ -223,7 +223,7 @@ def _is_path(source: str) -> bool:
 
 
 def _read_path(path: Path, options: DataOptions) -> Dataset:
-    """Read a file or folder by what it is."""
+    """Read a file or folder by its content."""
     if not options.labelled and textfiles.holds_texts(path):
         return build_dataset(textfiles.read_texts(path), options)
     if path.is_dir():
@@ -238,12 +238,12 @@ def _read_path(path: Path, options: DataOptions) -> Dataset:
     if images.is_image_file(path):
         raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
     raise BadDataError(
-        f"{path} is no known kind of data: expected a folder of images, .csv, .tsv, .parquet, .npy or .npz."
+        f"{path} is of no known kind: expected a folder of images, .csv, .tsv, .parquet, .npy or .npz."
     )
 
 
 def _holds_tables(path: Path) -> bool:
-    """A folder is one of tables where it, or its split folders, hold a table file and no class folders."""
+    """Return whether a folder, or its split folders, contain tables and no class folders."""
     near = [*path.glob("*"), *path.glob("*/*")]
     has_tables = any(
         tables.is_table_file(file) and file.suffix.lower() != ".txt" for file in near if file.is_file()
@@ -252,7 +252,7 @@ def _holds_tables(path: Path) -> bool:
 
 
 def _with_options(dataset: Dataset, options: DataOptions) -> Dataset:
-    """Follow the options for data whose columns and kinds are fixed: inputs can be chosen, no more."""
+    """Apply options to data whose columns and kinds are fixed: only the inputs can be chosen."""
     for name in (*options.columns, *(options.inputs or ()), *([options.target] if options.target else ())):
         dataset.column(name)
     for name, kind in options.columns.items():

@@ -23,14 +23,14 @@ _BLOCK = 1024
 
 
 def stack(dataset: Dataset, *, image_size: int | None = None, seed: int = 0) -> Dataset:
-    """Make as many color images of every split as it has gray ones, each of three drawn at random.
+    """Make as many color images in every split as it has gray ones, each from three drawn at random.
 
-    What is drawn depends on the seed, the name of the split and its number of rows alone.
+    The draw depends only on the seed, the name of the split and its number of rows.
 
     Args:
-        dataset: with its splits made; its first column of images is stacked, all else is left out.
+        dataset: with its splits made; its first column of images is stacked, all others are left out.
         image_size: side in pixels that images are resized to; None: the most common size.
-        seed: of the draws.
+        seed: of the random draw.
 
     Returns:
         A dataset of one column of images, without a target.
@@ -78,7 +78,7 @@ def _stacked(gray: np.ndarray, random: np.random.Generator) -> pa.ChunkedArray:
 
 
 def _encoded(pixels: np.ndarray) -> pa.Array:
-    """Make an image column from (N, H, W, 3), as PPM: without loss, and a hundred times sooner than PNG."""
+    """Make an image column from (N, H, W, 3), as PPM: lossless, and a hundred times faster than PNG."""
     height, width = pixels.shape[1:3]
     header = np.frombuffer(b"P6 %d %d 255\n" % (width, height), np.uint8)
     flat = pixels.reshape(len(pixels), -1)

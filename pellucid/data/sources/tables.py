@@ -20,7 +20,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""What splits are called, and what they are called here."""
+"""Usual names of splits, and their names here."""
 
 
 def csv(path: str | os.PathLike, target: str | None = None) -> Dataset:
@@ -31,11 +31,11 @@ def csv(path: str | os.PathLike, target: str | None = None) -> Dataset:
         target: the column to predict; several with commas between them; None: the usual names.
 
     Returns:
-        A dataset, not yet split where there is one file.
+        A dataset; not split if there is one file.
 
     Raises:
         DataNotFoundError: there is no such file.
-        BadDataError: naming the line and column that do not fit.
+        BadDataError: a cell does not fit; names line and column.
         UnknownNameError: there is no column `target`.
     """
     return read_tables(Path(path), DataOptions(target=target))
@@ -50,7 +50,7 @@ def parquet(path: str | os.PathLike, target: str | None = None) -> Dataset:
 
 
 def is_table_file(path: Path) -> bool:
-    """True for the names of files this module reads."""
+    """Return whether this module reads files with this name."""
     return _suffix(path) in (*CSV, *PARQUET)
 
 
@@ -59,13 +59,13 @@ def read_tables(path: Path, options: DataOptions | None = None) -> Dataset:
     options = options or DataOptions()
     if not path.exists():
         raise DataNotFoundError(
-            f"There is no file or folder {path}.", remedy="give the path of a CSV or Parquet file"
+            f"There is no file or folder {path}.", remedy="pass the path of a CSV or Parquet file"
         )
     return build_dataset(raw_tables(path, skip_bad=options.skip_bad), options)
 
 
 def raw_tables(path: Path, *, skip_bad: bool = False) -> RawTables:
-    """Read the cells of a file, or of the files of a folder, without looking at what they mean."""
+    """Read the cells of a file, or of the files of a folder, without interpreting them."""
     files = {"train": [path]} if path.is_file() else _files(path)
     kind = "parquet" if _suffix(next(iter(files.values()))[0]) in PARQUET else "csv"
     splits: dict[str, pa.Table] = {}
@@ -91,7 +91,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     """Find the table files of a folder by split; files that name no split are all training rows.
 
     Raises:
-        BadDataError: there are none, they are of two kinds, or some name a split and some do not.
+        BadDataError: there are none, there are two kinds, or only some name a split.
     """
     found = sorted(
         file
@@ -118,7 +118,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
 
 
 def split_of(file: Path, folder: Path) -> str | None:
-    """The split that a file or the folder it lies in is named after, e.g. train-00000-of-00002.parquet."""
+    """Return the split that a file or its folder is named after, e.g. train-00000-of-00002.parquet."""
     relative = file.relative_to(folder)
     for part in (relative.name.split(".")[0], *relative.parts[:-1]):
         word = part.lower().replace("_", "-").split("-")[0]
@@ -128,7 +128,7 @@ def split_of(file: Path, folder: Path) -> str | None:
 
 
 def _read_parts(parts: Sequence[Path], skip_bad: bool) -> tuple[pa.Table, Locate, list[str], list[str]]:
-    """Read the files of one split on end."""
+    """Read and concatenate the files of one split."""
     tables, places, skipped, notes = [], [], [], []
     for part in parts:
         if _suffix(part) in PARQUET:
@@ -155,7 +155,7 @@ def _read_parts(parts: Sequence[Path], skip_bad: bool) -> tuple[pa.Table, Locate
 
 
 def _joined_places(sizes: Sequence[int], places: Sequence[Locate]) -> Locate:
-    """Locate rows of several files that were put on end."""
+    """Return what locates the rows of several concatenated files."""
 
     def locate(rows: Sequence[int]) -> list[str]:
         found, start = [], 0
@@ -174,7 +174,7 @@ def _read_parquet(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BadDataError(
             f"{path} is not a Parquet file that can be read: {error}.",
-            remedy="write it again, or fetch it again",
+            remedy="write or download it again",
         ) from None
     twice = [name for name in table.column_names if table.column_names.count(name) > 1]
     if twice:

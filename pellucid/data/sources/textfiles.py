@@ -16,12 +16,12 @@ SUFFIX = ".txt"
 
 
 def is_text(path: Path) -> bool:
-    """True for the names of files this module reads."""
+    """Return whether this module reads files with this name."""
     return path.suffix.lower() == SUFFIX
 
 
 def holds_texts(path: Path) -> bool:
-    """True for a text file, and for a folder with text files and no others."""
+    """Return whether a path is a text file, or a folder with text files and no others."""
     if path.is_file():
         return is_text(path)
     suffixes = {file.suffix.lower() for file in _files(path)}
@@ -29,10 +29,10 @@ def holds_texts(path: Path) -> bool:
 
 
 def read_texts(path: Path) -> RawTables:
-    """Read a file or folder of text; parts of a folder named after splits are those splits.
+    """Read a file or folder of text; subfolders and files named after splits are those splits.
 
     Raises:
-        BadDataError: naming a file that is empty or no text.
+        BadDataError: a file is empty or not text; names it.
     """
     files = [path] if path.is_file() else [file for file in _files(path) if is_text(file)]
     splits: dict[str, list[str]] = {}
@@ -49,8 +49,8 @@ def read_text(file: Path) -> tuple[str, list[str]]:
     """Read one document; the notes say what was decided.
 
     Raises:
-        DataNotFoundError: it is not there.
-        BadDataError: it is empty or no text.
+        DataNotFoundError: there is no such file.
+        BadDataError: it is empty or not text.
     """
     if not file.is_file():
         raise DataNotFoundError(f"There is no file {file}.")

@@ -20,7 +20,7 @@ from pellucid.errors import BadDataError
 
 
 def moons(n: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Dataset:
-    """Two half circles that reach into one another."""
+    """Two interleaving half circles."""
     rng, label = _start(n, 2, seed)
     angle = rng.uniform(0, np.pi, n)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # (n, 2)
@@ -39,7 +39,7 @@ def circles(n: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Dataset:
 
 
 def xor(n: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Dataset:
-    """A square of four quarters; those that touch at a corner share a class."""
+    """A square of four quarters; diagonal quarters share a class."""
     rng, _ = _start(n, 2, seed)
     points = rng.uniform(-1, 1, (n, 2))
     label = (points[:, 0] * points[:, 1] < 0).astype(np.int64)
@@ -56,13 +56,13 @@ def spirals(n: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Dataset:
 
 
 def gaussians(n: int = 1000, *, noise: float = 0.4, seed: int = 0, classes: int = 3) -> Dataset:
-    """Round clouds, their centers evenly spaced on a circle of radius 1.
+    """Gaussian clouds with centers evenly spaced on a circle of radius 1.
 
     Args:
-        n: points in all.
+        n: number of points.
         noise: standard deviation of each cloud.
-        seed: of the draw.
-        classes: how many clouds, at least 2.
+        seed: of the random points.
+        classes: number of clouds, at least 2.
     """
     rng, label = _start(n, classes, seed)
     angle = 2 * np.pi * label / classes
@@ -91,7 +91,7 @@ TOYS: dict[str, Callable[..., Dataset]] = {
 
 
 def _start(n: int, classes: int, seed: int) -> tuple[np.random.Generator, np.ndarray]:
-    """Return a generator and n labels that are as even as they can be, shuffled."""
+    """Return a generator and n shuffled labels, as balanced as possible."""
     if n < 2 * classes:
         raise BadDataError(f"A toy dataset expects at least {2 * classes} points, received {n}.")
     rng = np.random.default_rng(seed)

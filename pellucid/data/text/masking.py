@@ -1,7 +1,7 @@
-"""Gaps in texts, to be filled by a model that learns without labels.
+"""Masking of tokens and spans, for models that learn from text without labels.
 
-Each class makes (inputs, targets) of windows of tokens, as a pure function of a generator: it stands where
-augmentation does, and a batch that is drawn again has the same gaps.
+Each class makes (inputs, targets) from windows of tokens, as a pure function of a generator. It is applied
+like augmentation, and a repeated batch is masked in the same way.
 
 Shapes: B windows, T or W tokens, S tokens of a source.
 """
@@ -19,27 +19,27 @@ from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD
 from pellucid.data.text.token_rows import IGNORED
 
 SHARE, LENGTH = 0.15, 3.0
-"""Of the tokens that are cut out as spans, and of a span on average."""
+"""Share of the tokens that are removed as spans, and mean length of a span."""
 
 
 @dataclass(frozen=True)
 class MaskTokens:
-    """Hide some tokens, to be told from those around them (BERT, Devlin et al. 2019, section 3.1).
+    """Mask some tokens, which are predicted from the others (BERT, Devlin et al. 2019, section 3.1).
 
-    Of the tokens that are chosen, 80 % become [MASK], 10 % a random token, and 10 % stay, so that the model
-    must also doubt what it sees. Special and unknown tokens are never chosen; every row that has others gets
-    at least one gap.
+    Of the chosen tokens, 80 % become [MASK], 10 % a random token, and 10 % stay, so that the model cannot
+    trust the tokens it sees. Special and unknown tokens are never chosen; every row with other tokens has at
+    least one chosen token.
 
     Attributes:
-        vocab_size: random tokens are drawn from this many.
-        share: of the tokens, 0..1.
+        vocab_size: number of tokens that random ones are drawn from.
+        share: of the tokens that are chosen, in (0, 1).
     """
 
     vocab_size: int
     share: float = 0.15
 
     def __call__(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return inputs with gaps and, as targets, what was there: (B, T) each, -100 elsewhere."""
+        """Return masked inputs and the original tokens as targets: (B, T) each, -100 where not masked."""
         drawn = torch.rand(inputs.shape, generator=generator).masked_fill(inputs <= MASK, 2.0)
         chosen = (drawn < self.share) | ((drawn == drawn.min(1, keepdim=True).values) & (drawn < 1))
         what = torch.rand(inputs.shape, generator=generator)
@@ -51,16 +51,16 @@ class MaskTokens:
 
 @dataclass(frozen=True)
 class MaskSpans:
-    """Cut spans out of texts, to be written by a model that reads the rest (T5, Raffel et al. 2020, 3.1.4).
+    """Remove spans from texts, which a model that reads the rest generates (T5, Raffel et al. 2020, 3.1.4).
 
-    In the source each span leaves a token of its own, `first_gap`, `first_gap + 1` ...; the target is those
-    tokens, each followed by its span: BOS [GAP 1] span [GAP 2] span EOS. A text begins with what is kept.
+    In the source each span is replaced by its own token, `first_gap`, `first_gap + 1` ...; the target is
+    those tokens, each followed by its span: BOS [GAP 1] span [GAP 2] span EOS. No text begins with a span.
 
     Attributes:
         first_gap: the token of the first gap.
-        gaps: most spans of a text.
-        share: of the tokens that are cut out, 0..1.
-        length: of a span on average.
+        gaps: maximum number of spans in a text.
+        share: of the tokens that are removed, in (0, 1).
+        length: mean length of a span, in tokens.
     """
 
     first_gap: int
@@ -80,9 +80,9 @@ class MaskSpans:
         )
 
     def _cut(self, tokens: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The source and the target of one text."""
+        """Return the source and the target of one text."""
         missing = min(max(1, round(len(tokens) * self.share)), len(tokens) - 1)
-        if missing < 1:  # too short to lose anything
+        if missing < 1:  # too short to remove anything
             return tokens, np.array([BOS, EOS])
         count = min(max(1, round(missing / self.length)), self.gaps, missing, len(tokens) - missing)
         kept = _parts(len(tokens) - missing + 1, count + 1, random)  # one more: the last may be empty
@@ -95,6 +95,6 @@ class MaskSpans:
 
 
 def _parts(total: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """Split a number into `count` parts of at least 1, all ways alike: (count,)."""
+    """Split a number into `count` parts of at least 1, with uniform probability: (count,)."""
     cuts = np.sort(random.choice(total - 1, count - 1, replace=False)) + 1
     return np.diff(np.concatenate([[0], cuts, [total]]))

@@ -1,4 +1,4 @@
-"""Rows of different lengths, end to end in one array: what tokens are kept in before they are batched."""
+"""Rows of different lengths, concatenated in one array: how tokens are stored before batching."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 Cut = Literal["end", "start", "middle"]
-"""What is left out of a row that is too long."""
+"""Which part of a row that is too long is left out."""
 
 
 class Ragged(NamedTuple):
@@ -35,7 +35,7 @@ class Ragged(NamedTuple):
         return self.ids[self.offsets[number] : self.offsets[number + 1]]
 
     def padded(self, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Stand rows beside each other, padded with 0 at the end.
+        """Stack rows, padded with 0 at the end.
 
         Args:
             chosen: (B,) row numbers; None: all rows in order.
@@ -52,11 +52,11 @@ class Ragged(NamedTuple):
         return made
 
     def head(self, count: int) -> Ragged:
-        """The first `count` rows."""
+        """Return the first `count` rows."""
         return Ragged(self.ids[: self.offsets[count]], self.offsets[: count + 1])
 
     def cut(self, limit: int, which: Cut = "end") -> Ragged:
-        """Keep at most `limit` tokens of every row; what goes is at `which` place of a long row."""
+        """Keep at most `limit` tokens of every row; `which` part of a longer row is left out."""
         lengths = np.minimum(self.lengths, limit)
         before = {"end": lengths, "start": np.zeros_like(lengths), "middle": (lengths + 1) // 2}[which]
         firsts = np.stack([self.offsets[:-1], self.offsets[1:] - (lengths - before)], axis=1)
@@ -64,14 +64,14 @@ class Ragged(NamedTuple):
         return Ragged(self.ids[spans(firsts.ravel(), counts.ravel())], ends(lengths))
 
     def filled(self, value: int) -> Ragged:
-        """Give empty rows one token, so that every row has something to read."""
+        """Put one token into empty rows, so that no row is empty."""
         lengths = np.maximum(self.lengths, 1)
         ids, empty = np.full(int(lengths.sum()), value, self.ids.dtype), self.lengths == 0
         ids[np.repeat(~empty, lengths)] = self.ids
         return Ragged(ids, ends(lengths))
 
     def framed(self, first: int, last: int) -> Ragged:
-        """Put one token before and one after every row."""
+        """Add one token before and one after every row."""
         lengths = self.lengths + 2
         offsets = ends(lengths)
         ids = np.empty(int(offsets[-1]), self.ids.dtype)
@@ -82,13 +82,13 @@ class Ragged(NamedTuple):
 
 
 def spans(firsts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The places `firsts[i] ... firsts[i] + lengths[i] - 1` of every i, one after another."""
+    """Return the indices `firsts[i] ... firsts[i] + lengths[i] - 1` of every i, concatenated."""
     starts = ends(lengths)
     return np.arange(starts[-1]) + np.repeat(firsts - starts[:-1], lengths)
 
 
 def ends(lengths: np.ndarray) -> np.ndarray:
-    """Offsets of rows with these lengths: (N + 1,) int64."""
+    """Return the offsets of rows with these lengths: (N + 1,) int64."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -101,5 +101,5 @@ def join(rows: Sequence[np.ndarray | list[int]], vocab_size: int = 2**32) -> Rag
 
 
 def smallest(vocab_size: int) -> type[np.unsignedinteger]:
-    """The smallest unsigned integer that holds every id of a vocabulary."""
+    """Return the smallest unsigned integer type that holds every id of a vocabulary."""
     return np.uint8 if vocab_size <= 2**8 else np.uint16 if vocab_size <= 2**16 else np.uint32

@@ -1,8 +1,9 @@
-"""Texts to tokens: a tokenizer learned from the training split, and what it makes of every text.
+"""Tokenize texts with a vocabulary learned from the training split.
 
-Four ways to cut a text: `words` (runs of letters, runs of digits and single marks; scripts without spaces by
-character), `characters`, `bpe` (Sennrich et al. 2016, over bytes, so that nothing is unknown) and `wordpiece`
-(Schuster & Nakajima 2012). Every vocabulary begins with the same five special tokens.
+There are four kinds of tokenizer: `words` (runs of letters, runs of digits and single punctuation marks;
+scripts without spaces by character), `characters`, `bpe` (Sennrich et al. 2016, over bytes, so that nothing
+is unknown) and `wordpiece` (Schuster & Nakajima 2012). Every vocabulary begins with the same five special
+tokens.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ PAD, UNK, BOS, EOS, MASK = range(5)
 Kind = Literal["words", "characters", "bpe", "wordpiece"]
 
 KEPT_ROWS, KEPT_BYTES = 1000, 100_000
-"""Tokens of at least this many texts, or of as much text, are kept on disk; fewer are made when needed."""
+"""Tokens of at least this many texts, or bytes of text, are cached on disk."""
 LONG = 10_000
-"""Texts of more letters are tokenized in pieces, line by line, on all cores."""
+"""Texts of more characters are tokenized line by line, on all cores."""
 LISTED = 5
 
 _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}"
@@ -43,18 +44,18 @@ _LETTER = rf"(?:(?![{_NO_SPACES}])[\p{{L}}\p{{M}}])"
 _WORD = rf"[{_NO_SPACES}]|{_LETTER}+(?:['’]{_LETTER}+)*|\p{{N}}+|[^\s\p{{L}}\p{{M}}\p{{N}}]"
 _LINE_BREAK = r"<\s*br\s*/?\s*>"
 _PIECES = re.compile(r"(?<=\S)(?=\n)")
-"""Where every way to cut a text makes a cut anyway."""
+"""Where every kind of tokenizer splits a text anyway."""
 
 
 @dataclass(frozen=True)
 class TextInputs(Inputs):
-    """One column of text as tokens.
+    """A column of text as tokens.
 
     Attributes:
         name: of the column.
-        kind: how texts are cut.
-        tokenizer: what was learned, as JSON of the `tokenizers` library.
-        max_seq_len: most tokens of a text that a model reads.
+        kind: of the tokenizer.
+        tokenizer: the learned tokenizer, as JSON of the `tokenizers` library.
+        max_seq_len: maximum number of tokens of a text that a model reads.
         truncation: which part of a longer text is left out; without the middle, a review keeps its
             beginning and its end (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
     """
@@ -76,8 +77,8 @@ class TextInputs(Inputs):
         Args:
             column: of text.
             table: the training rows.
-            config: how to cut; a tokenizer of None means words.
-            also: another column of text, for one vocabulary of both.
+            config: kind and size; a tokenizer of None means words.
+            also: a second column of text that shares the vocabulary.
 
         Raises:
             BadDataError: all texts are empty.
@@ -86,9 +87,7 @@ class TextInputs(Inputs):
         if also is not None:
             values = pa.chunked_array([*values.chunks, *table[also.name].cast(values.type).chunks])
         if not any(text and text.strip() for text in _texts(values)):
-            raise BadDataError(
-                f"All {len(values):,} texts of {column.name!r} are empty: expected something to read."
-            )
+            raise BadDataError(f"All {len(values):,} texts of {column.name!r} are empty: expected text.")
         settings = f"{kind} {config.vocab_size} {config.lowercase}"
         key = f"tokenizer 1 {tokenizers.__version__} {_content(values)} {settings}"
         learned = cache.notes(key).get("tokenizer") if _kept(values) else None
@@ -113,16 +112,16 @@ class TextInputs(Inputs):
 
     @property
     def lossless(self) -> bool:
-        """Whether a text can be had back from its tokens, but for letters that are unknown."""
+        """Whether a text can be restored from its tokens, except unknown characters."""
         return self.kind in ("characters", "bpe")
 
     @property
     def lowercase(self) -> bool:
-        """Whether letters are made small."""
+        """Whether texts are converted to lower case."""
         return '"Lowercase"' in json.dumps(json.loads(self.tokenizer)["normalizer"])
 
     def with_gaps(self, count: int) -> TextInputs:
-        """Add tokens for `count` gaps at the end of the vocabulary, the first of them `vocab_size`."""
+        """Add tokens for `count` gaps at the end of the vocabulary; the first has the id `vocab_size`."""
         made = tokenizers.Tokenizer.from_str(self.tokenizer)
         made.add_special_tokens([f"[GAP {number + 1}]" for number in range(count)])
         return replace(self, tokenizer=made.to_str())
@@ -130,11 +129,11 @@ class TextInputs(Inputs):
     # ---- text to tokens ----------------------------------------------------------------------------
 
     def encode(self, texts: Sequence[str | None], *, masks: bool = False) -> Ragged:
-        """Cut texts into tokens, whole, without special ones around; a missing text is an empty row.
+        """Tokenize texts without truncating them or adding special tokens; a missing text is an empty row.
 
         Args:
             texts: N texts in any script.
-            masks: read "[MASK]" as the token for a gap; otherwise it is text like any other.
+            masks: read "[MASK]" as the mask token; otherwise it is text like any other.
         """
         pieces = [_pieces(text or "") for text in texts]
         tokenizer = self._marked if masks else self._plain
@@ -145,27 +144,27 @@ class TextInputs(Inputs):
         return Ragged(made.ids, made.offsets[firsts])
 
     def column(self, table: pa.Table) -> Ragged:
-        """The whole texts of a table's rows as tokens, kept on disk where there are many."""
+        """Tokenize the texts of a table without truncating them; a large result is cached on disk."""
         values = table[self.name]
         if not _kept(values):
             return self.encode(values.to_pylist())
-        learned = self._plain.to_str()  # however the JSON was written when it was restored
+        learned = self._plain.to_str()  # the same text, however the restored JSON was formatted
         key = f"tokens 1 {xxhash.xxh3_128_hexdigest(learned.encode())} {_content(values)}"
         return Ragged(*cache.arrays(key, lambda: self.encode(values.to_pylist())))
 
     def rows(self, table: pa.Table) -> Ragged:
-        """What a model reads of a table's rows; see `read`."""
+        """Return what a model reads of the rows of a table; see `read`."""
         return self._cut(self.column(table))
 
     def read(self, texts: Sequence[str | None]) -> Ragged:
-        """What a model reads of texts: cut at `max_seq_len`, and [UNK] for an empty one."""
+        """Return what a model reads of texts: truncated to `max_seq_len`, and [UNK] for an empty one."""
         return self._cut(self.encode(texts))
 
     def _cut(self, whole: Ragged) -> Ragged:
         return whole.cut(self.max_seq_len, self.truncation).filled(UNK)
 
     def apply(self, table: pa.Table) -> np.ndarray:
-        """`rows` as (N, T) int64, padded with 0 to the longest of them."""
+        """Return `rows` as (N, T) int64, padded with 0 to the longest of them."""
         return self.rows(table).padded()
 
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
@@ -174,16 +173,16 @@ class TextInputs(Inputs):
     # ---- tokens to text ----------------------------------------------------------------------------
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Put tokens together to a text, without padding, beginning and end; words get their spaces."""
+        """Join tokens into a text, without [PAD], [BOS] and [EOS]; words are separated by spaces."""
         kept = [int(token) for token in ids if token not in (PAD, BOS, EOS)]
         return self._plain.decode(kept, skip_special_tokens=False)
 
     def tokens(self, text: str) -> list[str]:
-        """What a model reads of a text, token by token, to be shown."""
+        """Return the tokens that a model reads of a text, for display."""
         return self.pieces(self.read([text]).ids)
 
     def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
-        """Each token as it can be shown by itself."""
+        """Return each token as text, for display."""
         if self.kind == "bpe":
             return [self._plain.decode([int(token)], skip_special_tokens=False) for token in ids]
         return [self._plain.id_to_token(int(token)) or "" for token in ids]
@@ -193,7 +192,7 @@ class TextInputs(Inputs):
     @functools.cached_property
     def _plain(self) -> tokenizers.Tokenizer:
         made = tokenizers.Tokenizer.from_str(self.tokenizer)
-        made.encode_special_tokens = True  # "[PAD]" in a text is five letters, not padding
+        made.encode_special_tokens = True  # "[PAD]" in a text is five characters, not padding
         return made
 
     @functools.cached_property
@@ -204,13 +203,13 @@ class TextInputs(Inputs):
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def state(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
+        """Return everything as plain JSON values."""
         own = {"kind": self.stored_as, "cutting": self.kind, "tokenizer": json.loads(self.tokenizer)}
         return {**self.__getstate__(), **own}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TextInputs:
-        """Make it again from `state()`."""
+        """Restore from `state()`."""
         return cls(
             name=state["name"],
             kind=state["cutting"],
@@ -230,13 +229,13 @@ def _origin(text: TextConfig | None) -> str:
 def notes(
     made: TextInputs, splits: Mapping[str, pa.Table], *, origin: str = LEARNED, whole: bool = False
 ) -> list[str]:
-    """Say what a model will not see: what is cut, unknown or empty.
+    """Return what a model will not see: what is truncated, unknown or empty.
 
     Args:
         made: the tokenizer.
-        splits: what it is used on; train and validation are told of.
-        origin: where its tokens come from, in words.
-        whole: nothing is cut, since the texts are read on end.
+        splits: by name; train and validation are described.
+        origin: where its vocabulary comes from, in words.
+        whole: nothing is truncated, since texts are concatenated.
     """
     lines = [f"{made.name}: {made.vocab_size:,} different tokens ({made.kind}), {origin}"]
     for split in ("train", "validation"):
@@ -280,7 +279,7 @@ def _learn(texts: Iterator[str], kind: Kind, config: TextConfig) -> tokenizers.T
 
 
 def _words(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
-    """Words seen once stay unknown, so that the model learns what to make of unknown words."""
+    """Words that occur once are unknown, so that the model learns to handle unknown words."""
     made = tokenizers.Tokenizer(models.WordLevel(vocab={}, unk_token=SPECIAL[UNK]))
     made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_WORD), "removed", invert=True)
     made.decoder = decoders.WordPiece(cleanup=True)  # puts spaces between words, none before a comma
@@ -324,13 +323,13 @@ def _pieces(text: str) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> Iterator[str]:
-    """The texts that are there, chunk by chunk."""
+    """Yield the texts that are not empty, chunk by chunk."""
     for chunk in column.chunks:
         yield from (text for text in chunk.to_pylist() if text)
 
 
 def _kept(column: pa.ChunkedArray) -> bool:
-    """Whether there is so much text that what becomes of it is kept on disk."""
+    """Return whether there is so much text that its tokens are cached on disk."""
     return len(column) >= KEPT_ROWS or column.nbytes >= KEPT_BYTES
 
 

@@ -1,6 +1,6 @@
-"""Rows of tokens: texts batched with others of like length, or one long stream read through a window.
+"""Rows of tokens: texts batched with others of similar length, or windows of one long stream.
 
-Both say themselves which rows make a batch (`plan`), as a pure function of a generator, and pad only to the
+Both decide which rows make a batch (`plan`), as a pure function of a generator, and pad only to the
 longest row of a batch.
 """
 
@@ -15,10 +15,10 @@ from torch import Tensor
 from pellucid.data.text.ragged import Ragged
 
 IGNORED = -100
-"""A target that no loss counts."""
+"""A target that losses ignore."""
 
 POOL = 50
-"""Batches among which rows are sorted by length: enough to pad little, few enough to stay random."""
+"""Batches whose rows are sorted by length together: enough to pad little, few enough to stay random."""
 
 
 class RaggedRows:
@@ -26,7 +26,7 @@ class RaggedRows:
 
     Args:
         inputs: N rows of tokens.
-        targets: (N, ...) one for each row, or N rows of tokens.
+        targets: (N, ...), or N rows of tokens.
     """
 
     def __init__(self, inputs: Ragged, targets: Tensor | Ragged):
@@ -48,10 +48,10 @@ class RaggedRows:
     def plan(
         self, batch_size: int, generator: torch.Generator | None, limit: int | None = None
     ) -> list[Tensor]:
-        """Group the rows into batches of like length.
+        """Group rows of similar length into batches.
 
         Args:
-            batch_size: rows in each; one has fewer where they do not divide.
+            batch_size: rows in a batch; one has fewer if the rows do not divide evenly.
             generator: draws the order; None: all rows sorted by length, always the same.
             limit: use this many rows, drawn at random.
         """
@@ -65,7 +65,7 @@ class RaggedRows:
         return [made[number] for number in torch.randperm(len(made), generator=generator).tolist()]
 
     def _lengths(self) -> np.ndarray:
-        """(N,) by the longer of the two where targets are tokens, too."""
+        """Return the length of each row (N,): that of the longer one if targets are tokens too."""
         if isinstance(self.targets, Ragged):
             return np.maximum(self.inputs.lengths, self.targets.lengths)
         return self.inputs.lengths
@@ -77,9 +77,9 @@ def _sorted(lengths: np.ndarray, rows: Tensor, batch_size: int) -> list[Tensor]:
 
 
 class StreamRows:
-    """One stream of tokens, read through windows: each token is to be told from those before it.
+    """Windows of one stream of tokens: each token is predicted from the previous ones.
 
-    A row is a window, and its number the place of its first token.
+    A row is a window; its number is the position of its first token.
 
     Args:
         tokens: (N,) of any integer type.
@@ -90,7 +90,7 @@ class StreamRows:
         self.tokens, self.window = tokens, window
 
     def __len__(self) -> int:
-        """Windows that hold every token but the first as a target once."""
+        """Return windows that hold every token but the first as a target once."""
         return max(1, -(-(len(self.tokens) - 1) // self.window))
 
     def batches(self, indices: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -112,9 +112,9 @@ class StreamRows:
 
         Args:
             batch_size: windows in a batch.
-            generator: draws where the first window begins and the order of all, so that every epoch cuts
-                elsewhere; None: from the beginning, one after another, to the last token.
-            limit: use this many windows: with a generator drawn at random, else the first.
+            generator: draws the start of the first window and the order of all, so that every epoch cuts the
+                stream elsewhere; None: in order, from the first token to the last.
+            limit: use only this many windows: random ones with a generator, otherwise the first.
         """
         if generator is None:
             return list((torch.arange(len(self)) * self.window)[:limit].split(batch_size))
@@ -126,7 +126,7 @@ class StreamRows:
 
 
 def stream(documents: Ragged, end: int) -> np.ndarray:
-    """Put documents on end, with the token `end` after each; a single one needs none."""
+    """Concatenate documents, with the token `end` after each; a single one has none."""
     if documents.rows == 1:
         return documents.ids
     kept = documents.lengths[documents.lengths > 0]

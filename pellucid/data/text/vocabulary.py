@@ -1,9 +1,9 @@
-"""A tokenizer that others have learned, with the five special tokens where all vocabularies here have them.
+"""A pretrained tokenizer, with its special tokens moved to the ids that all vocabularies here use.
 
     theirs  [PAD] 0, [UNK] 100, [CLS] 101, [SEP] 102, [MASK] 103     ->     ours  0, 1, 2, 3, 4
 
-A token that stood there changes places with the special one, and a special token that they do not have is
-new, at the end. The embedding of the model must follow: `Adopted.order` says how.
+A token with one of these ids is swapped with the special token; a special token that the tokenizer lacks is
+added at the end. The embedding of the model must be reordered accordingly: see `Adopted.order`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, Ki
 from pellucid.errors import ModelError
 
 PREPROCESS = "preprocess.json"
-"""What a run knows of its data; see `pellucid.data.preprocess`."""
+"""The file in a run folder that holds its `Preprocess`."""
 
 THEIRS: dict[int, tuple[str, ...]] = {
     PAD: ("[PAD]", "<pad>"),
@@ -33,18 +33,18 @@ THEIRS: dict[int, tuple[str, ...]] = {
     EOS: ("[SEP]", "</s>", "<|endoftext|>"),
     MASK: ("[MASK]", "<mask>"),
 }
-"""What others call the five special tokens."""
+"""Names of the five special tokens in pretrained tokenizers."""
 
 KINDS: dict[str, Kind] = {"WordPiece": "wordpiece", "BPE": "bpe"}
 
 
 class Adopted(NamedTuple):
-    """A tokenizer that is ours now.
+    """A renumbered pretrained tokenizer.
 
     Attributes:
         tokenizer: JSON of the `tokenizers` library.
-        kind: how texts are cut.
-        order: their number of each of our tokens; -1 for one that they do not have.
+        kind: how texts are split.
+        order: the original id of each token; -1 for a token that was added.
     """
 
     tokenizer: str
@@ -53,13 +53,13 @@ class Adopted(NamedTuple):
 
 
 def adopt(theirs: Mapping[str, Any]) -> Adopted:
-    """Renumber a tokenizer.
+    """Renumber the tokens of a pretrained tokenizer.
 
     Args:
-        theirs: its tokenizer.json.
+        theirs: the content of its tokenizer.json.
 
     Raises:
-        ModelError: it cuts texts in another way than into word pieces or pairs of bytes.
+        ModelError: it uses neither WordPiece nor byte-pair encoding over bytes.
     """
     # Written anew: files of before 2021, such as GPT-2's own, do not state the type of their model.
     theirs = json.loads(tokenizers.Tokenizer.from_str(json.dumps(theirs)).to_str())
@@ -103,7 +103,7 @@ def _renumber(before: Mapping[str, int], specials: Mapping[int, str]) -> dict[st
 def _added(
     added: list[dict[str, Any]], specials: Mapping[int, str], after: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """The tokens that stand for themselves, in the order of their numbers, as the library wants them."""
+    """Return the added tokens sorted by id, as the library requires."""
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     known = {token["content"]: token for token in added}
     for token in specials.values():
@@ -114,23 +114,24 @@ def _added(
 
 
 def text_inputs(folder: Path, column: str, config: TextConfig | None = None) -> tuple[TextInputs, list[int]]:
-    """Make the tokenizer of a pretrained model that of a column.
+    """Return the tokenizer of a pretrained model for a column of text.
 
     Args:
-        folder: the model's.
+        folder: of the model.
         column: the name of a column of text.
-        config: which end of a long text is cut, and how long a text may be, if the model can read as much;
-            None: as long as the model can read.
+        config: how long texts are truncated; at most what the model can read. None: what it can read.
 
     Returns:
         The tokenizer, and the order of its tokens; see `Adopted`.
 
     Raises:
-        ModelError: the model comes with no tokenizer, or with one that is not known here.
+        ModelError: the model has no tokenizer, or one of an unknown type.
     """
     theirs = read_json(folder, TOKENIZER)
     if theirs is None:
-        raise ModelError(f"{folder} has no {TOKENIZER}: expected the tokenizer the model learned with.")
+        raise ModelError(
+            f"{folder} has no {TOKENIZER}: expected the tokenizer that the model was trained with."
+        )
     tokenizer, kind, order = adopt(theirs)
     longest, cut = most_tokens(folder), "end"
     if config is not None:
@@ -139,7 +140,7 @@ def text_inputs(folder: Path, column: str, config: TextConfig | None = None) -> 
 
 
 def most_tokens(folder: Path) -> int:
-    """How many tokens of a text a model reads; [CLS] and [SEP] are not counted."""
+    """Return how many tokens of a text a model reads, without [CLS] and [SEP]."""
     config, sentences = read_json(folder, CONFIG) or {}, read_json(folder, SENTENCES) or {}
     if "n_positions" in config:
         return config["n_positions"]
@@ -160,7 +161,7 @@ def token_inputs(
 
 
 def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
-    """`text_inputs` of a model by name, or of a run by its folder, for data that are to be read by it."""
+    """Return the tokenizer of a pretrained model, by name, or of a run, by folder, for a column."""
     learned = run_inputs(Path(name))
     if learned is not None:
         return replace(learned, name=column, max_seq_len=config.max_seq_len, truncation=config.truncation)
@@ -168,6 +169,6 @@ def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:
 
 
 def run_inputs(folder: Path) -> TextInputs | None:
-    """Return how the model of a run reads texts; None where it reads none, or the folder is of no run."""
+    """Return the tokenizer of a run; None if its model does not read tokens, or there is no run."""
     state = (read_json(folder, PREPROCESS) or {}).get("inputs", {})
     return TextInputs.from_state(state) if state.get("kind") == "text" else None
