@@ -47,7 +47,7 @@ class Planned(Protocol):
 
         Args:
             batch_size: maximum number of rows in a batch.
-            generator: draws the order of a training epoch; None: every row once, in a fixed order, for
+            generator: draws the order of an epoch for training; None: every row once, in a fixed order, for
                 evaluation.
             limit: use only this many rows.
         """

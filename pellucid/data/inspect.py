@@ -282,7 +282,7 @@ def _smallest(counts: dict[str, int]) -> tuple[str, int]:
 
 def _reveals(name: str, share: float) -> Warned:
     return Warned(
-        f"{name!r} alone predicts the target ({share:.1%}): it may contain the target.",
+        f"{name!r} predicts the target by itself ({share:.1%}): it may contain the target.",
         "leave it out unless it is known before the target: --set data.inputs=[...]",
     )
 
