@@ -25,9 +25,13 @@ import time
 from pathlib import Path
 
 TIMES = ("epoch_seconds", "memory/rss_mb")
+OWN_BATCHES = ("dict", "loader")
+"""Trainings on batches of one's own: dicts, and a `DataLoader` with a seeded sampler and augmentation."""
 
 
 def command(recipe: str, runs: Path, *more: str) -> list[str]:
+    if recipe in OWN_BATCHES:
+        return [sys.executable, __file__, "--train", recipe, "--runs", str(runs), *more]
     settings = ["--set", "train.checkpoint_seconds=0.05", "--data-fraction", "0.2", "--epochs", "6"]
     return [sys.executable, "-m", "pellucid", "run", recipe, "--runs", str(runs), *settings, *more]
 
@@ -60,6 +64,51 @@ def outcome(run: Path) -> dict[str, str]:
     return found
 
 
+def train_on_own_batches(kind: str, runs: Path, resume: str | None) -> None:
+    """Train a small network with dropout on scikit-learn's digits, from a loader."""
+    import numpy as np
+    import torch
+    from sklearn.datasets import load_digits
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+    import pellucid
+
+    pixels, labels = load_digits(return_X_y=True)
+    inputs, targets = torch.tensor(pixels, dtype=torch.float32) / 16, torch.tensor(labels)
+
+    class Shifted(Dataset):
+        """Draws from two global generators, as augmentation does."""
+
+        def __len__(self) -> int:
+            return 1400
+
+        def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+            noise = 0.1 * torch.randn(64) + float(np.random.normal(scale=0.01))
+            return {"input": inputs[row] + noise, "label": targets[row]}
+
+    held_out = [{"input": inputs[1400:], "label": targets[1400:]}]
+    if kind == "loader":
+        data = Shifted()
+        sampler = RandomSampler(data, generator=torch.Generator().manual_seed(1))
+        source = DataLoader(data, 32, sampler=sampler)
+    else:
+        rows = torch.arange(1400).split(32)
+        source = [{"input": inputs[chosen], "label": targets[chosen]} for chosen in rows]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
+    pellucid.fit(
+        model,
+        source,
+        validation=held_out,
+        epochs=20 if kind == "loader" else 60,
+        runs=runs,
+        resume=resume,
+        progress=False,
+        settings={"train.checkpoint_seconds": 0.05},
+    )
+
+
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
@@ -87,9 +136,17 @@ def try_point(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=25)
-    parser.add_argument("--recipe", default="digits-mlp")
+    parser.add_argument(
+        "--recipe", default="digits-mlp", help=f"a recipe, or one of {', '.join(OWN_BATCHES)}"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train", choices=OWN_BATCHES, help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--resume", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.train:
+        train_on_own_batches(given.train, given.runs, given.resume)
+        return
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         start(given.recipe, runs).wait()  # measures the path once, and keeps it for this machine

@@ -3,6 +3,8 @@
     make bench                                 every workload; rewrites benchmarks/RESULTS.md and results.json
     make bench WORKLOAD=mlp                    one workload; the rows of the others do not change
     .venv/bin/python benchmarks/bench --workload mlp --peer plain --pairs 7
+    .venv/bin/python benchmarks/bench --workload mlp --before ../earlier     this version against another
+    checkout
 
 Pellucid and one peer train the same network on the same rows for the same number of updates, A B A B, after
 one warm-up run each; while one trains, the other sleeps. Each pair has its own seed. Both then measure their
@@ -90,19 +92,19 @@ class Process:
         Ended: it could not start.
     """
 
-    def __init__(self, contestant: str, workload: Workload, arrays: Path):
+    def __init__(self, contestant: str, workload: Workload, arrays: Path, root: Path = ROOT):
         module, environment, variables = PEERS.get(contestant, (contestant, ".venv", {}))
         python = ROOT / environment / "bin" / "python"
         with contextlib.ExitStack() as stack:
             self.log = stack.enter_context(tempfile.TemporaryFile("w+"))
             self.process = stack.enter_context(
                 subprocess.Popen(
-                    [str(python), str(HERE / "side.py"), module, workload.name, str(arrays)],
+                    [str(python), str(root / "benchmarks/bench/side.py"), module, workload.name, str(arrays)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self.log,
                     text=True,
-                    env=os.environ | variables | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+                    env=os.environ | variables | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)},
                 )
             )
             self._answer()
@@ -132,9 +134,15 @@ class Process:
         return json.loads(line)
 
 
-def compare(workload: Workload, peer: str, arrays: Path, pairs: int) -> Comparison:
-    """Train alternately; the first pair is a warm-up."""
-    with Process(OURS, workload, arrays) as ours_at_work, Process(peer, workload, arrays) as theirs_at_work:
+def compare(
+    workload: Workload, peer: str, arrays: Path, pairs: int, before: Path | None = None
+) -> Comparison:
+    """Train alternately; the first pair is a warm-up. With `before`, the peer is that checkout of Pellucid."""
+    other = (peer, ROOT) if before is None else (OURS, before)
+    with (
+        Process(OURS, workload, arrays) as ours_at_work,
+        Process(other[0], workload, arrays, other[1]) as theirs_at_work,
+    ):
         sides = [ours_at_work, theirs_at_work]
         results: dict[Process, list[dict[str, Any]]] = {side: [] for side in sides}
         for pair in range(pairs + 1):
@@ -154,7 +162,7 @@ def compare(workload: Workload, peer: str, arrays: Path, pairs: int) -> Comparis
         statistics.mean(losses[0]),
         statistics.mean(losses[1]),
         alike(*losses),
-        workload.against[peer],
+        workload.against.get(peer, 0.0),
         workload.flops * workload.batch * workload.steps / seconds[0] / 1e9,
         path[0].removeprefix("path ") if path else "",
     )
@@ -171,6 +179,7 @@ def main() -> None:
     parser.add_argument("--workload", choices=list(WORKLOADS))
     parser.add_argument("--peer")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version, instead of peers")
     given = parser.parse_args()
     if given.pairs < 2:
         parser.error(f"--pairs: expected 2 or more, so that losses have a spread; received {given.pairs}")
@@ -181,6 +190,10 @@ def main() -> None:
             if given.workload not in (None, workload.name):
                 continue
             arrays = write(workload.data, Path(folder))
+            if given.before is not None:
+                one = compare(workload, "before", arrays, given.pairs, given.before.resolve())
+                print(told(one), flush=True)
+                continue
             for peer in workload.against:
                 if given.peer not in (None, peer):
                     continue
