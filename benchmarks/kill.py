@@ -26,7 +26,7 @@ from pathlib import Path
 
 TIMES = ("epoch_seconds", "memory/rss_mb")
 OWN_BATCHES = ("dict", "loader")
-"""Trainings on batches of one's own: dicts, and a `DataLoader` with a seeded sampler and augmentation."""
+"""Trainings on other batches: dicts, and a `DataLoader` with a seeded sampler and augmentation."""
 
 
 def command(recipe: str, runs: Path, *more: str) -> list[str]:

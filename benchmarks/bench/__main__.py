@@ -137,7 +137,7 @@ class Process:
 def compare(
     workload: Workload, peer: str, arrays: Path, pairs: int, before: Path | None = None
 ) -> Comparison:
-    """Train alternately; the first pair is a warm-up. With `before`, the peer is that checkout of Pellucid."""
+    """Train alternately, after a warm-up pair. With `before`, the peer is that checkout of Pellucid."""
     other = (peer, ROOT) if before is None else (OURS, before)
     with (
         Process(OURS, workload, arrays) as ours_at_work,
