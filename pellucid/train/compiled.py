@@ -1,9 +1,9 @@
-"""An update as one program: traced with the shapes of a batch, compiled by torch's inductor, and called from
-then on without any check.
+"""A compiled update: traced with the shapes of a batch, compiled by torch's inductor, and then called without
+any checks.
 
-`torch.compile` checks every weight and module before each call, which for a small network takes as long as
-its arithmetic. Here the update compares shapes itself, and a model that changes anything but the numbers in
-its tensors is refused when its program is made. Whatever cannot be a program is left to the plain `Update`.
+`torch.compile` checks every weight and module before each call, which takes as long as the arithmetic of a
+small network. Here the update compares shapes itself, and a model that changes anything except the values of
+its tensors is refused when it is compiled. The plain `Update` does everything that cannot be compiled.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -256,7 +256,7 @@ class _Whole(nn.Module):
         return loss
 
     def _state(self) -> dict[str, Any]:
-        """What modules hold beside the numbers in their tensors: values, and which objects all else is."""
+        """Return everything that modules hold except the numbers in tensors: values, and ids of objects."""
         state: dict[str, Any] = {name: id(buffer) for name, buffer in self.named_buffers()}
         for name, module in self.named_modules():
             for key, value in vars(module).items():

@@ -2,8 +2,8 @@
 
     lr(step) = base_lr * factor(step)      step = 0, 1, ... counts optimizer updates
 
-A schedule holds no state, so a resumed run needs only its step. The one exception is `plateau`, which
-depends on how a metric goes: `ReduceOnPlateau` is told the metric and says the factor.
+A schedule has no state, so a resumed run needs only its step. The only exception is `plateau`, which depends
+on a metric: `ReduceOnPlateau` takes the metric and returns the factor.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Factor = Callable[[int], float]
 
 
 def constant() -> Factor:
-    """1 at every step."""
+    """Return 1 at every step."""
     return lambda step: 1.0
 
 
 def step_decay(steps_per_epoch: int = 1, *, every: float = 10, factor: float = 0.1) -> Factor:
-    """Multiply by `factor` every so many epochs.
+    """Multiply by `factor` every n epochs.
 
     Args:
-        steps_per_epoch: updates in one epoch.
-        every: epochs between two changes, > 0.
+        steps_per_epoch: updates per epoch.
+        every: n, epochs between two changes, > 0.
         factor: 0..1.
     """
     interval = max(1, round(every * steps_per_epoch))
@@ -42,7 +42,7 @@ def step_decay(steps_per_epoch: int = 1, *, every: float = 10, factor: float = 0
 
 
 def cosine(total_steps: int, *, final: float = 0.0) -> Factor:
-    """Fall from 1 to `final` along half a cosine.
+    """Decrease from 1 to `final` along half a cosine.
 
     Args:
         total_steps: the step at which `final` is reached.
@@ -56,12 +56,12 @@ def cosine(total_steps: int, *, final: float = 0.0) -> Factor:
 
 
 def one_cycle(total_steps: int, *, start: float = 0.04, peak_at: float = 0.3, final: float = 0.0) -> Factor:
-    """Rise from `start` to 1, then fall to `final`, both along half a cosine.
+    """Increase from `start` to 1, then decrease to `final`, both along half a cosine.
 
     Args:
         total_steps: the step at which `final` is reached.
         start: the factor at step 0, 0..1.
-        peak_at: when 1 is reached, as a share of all steps, 0..1.
+        peak_at: position of the peak as a share of all steps, 0..1.
         final: the factor at the end, 0..1.
     """
     peak = peak_at * total_steps
@@ -75,11 +75,11 @@ def one_cycle(total_steps: int, *, start: float = 0.04, peak_at: float = 0.3, fi
 
 
 def warmup(after: Factor, steps: int) -> Factor:
-    """Rise in a line to the first factor of a schedule, then follow it from its beginning.
+    """Increase linearly to the first factor of a schedule, then follow it from its start.
 
     Args:
         after: the schedule that follows.
-        steps: length of the rise; its last step already has the full factor.
+        steps: length of the warm-up; its last step already has the full factor.
     """
 
     def factor(step: int) -> float:
@@ -89,7 +89,7 @@ def warmup(after: Factor, steps: int) -> Factor:
 
 
 def _cosine(begin: float, end: float, share: float) -> float:
-    """Go from begin to end along half a cosine; beyond the end, stay there."""
+    """Interpolate from begin to end along half a cosine; constant beyond the end."""
     return end + (begin - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
@@ -97,14 +97,14 @@ def _cosine(begin: float, end: float, share: float) -> float:
 
 
 class ReduceOnPlateau:
-    """Multiplies the learning rate by `factor` whenever a metric has stopped improving.
+    """Multiply the learning rate by `factor` whenever a metric has stopped improving.
 
     Args:
         mode: whether smaller ("min") or larger ("max") is better.
         factor: 0..1.
-        patience: updates without improvement that are waited for, >= 0.
-        min_delta: how much better counts as an improvement, in units of the metric.
-        floor: the product never falls below this.
+        patience: number of updates without improvement before a change, >= 0.
+        min_delta: minimum improvement that counts, in units of the metric.
+        floor: lower bound of the product.
 
     Attributes:
         scale: the product so far, 1 at first; the factor of the base learning rate.
@@ -130,7 +130,7 @@ class ReduceOnPlateau:
         self.waited = 0
 
     def update(self, value: float) -> float:
-        """Take the metric's newest value (NaN is no improvement); return `scale`."""
+        """Take the newest value of the metric (NaN is no improvement) and return `scale`."""
         if self._improves(value):
             self.best, self.waited = value, 0
             return self.scale
@@ -141,7 +141,7 @@ class ReduceOnPlateau:
         return self.scale
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be kept to go on later, as plain JSON."""
+        """Return the state as plain JSON values."""
         return {"scale": self.scale, "best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -161,13 +161,13 @@ class ReduceOnPlateau:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One schedule.
+    """An entry of the schedule catalogue.
 
     Attributes:
-        name: its name here and in configs.
+        name: the name here and in configs.
         formula: the factor at step t of T, in LaTeX.
-        source: who proposed it.
-        options: its options and their defaults.
+        source: the paper that proposed it.
+        options: the options and their defaults.
         build: (total steps, steps per epoch, **options) -> factor.
         note: when to use it, or what to know about it.
     """
@@ -187,7 +187,7 @@ _ENTRIES = [
         source="Robbins and Monro 1951 ask for a rate that falls; adaptive optimizers do well without",
         options={},
         build=lambda total, per_epoch: constant(),
-        note="The simplest; a falling rate at the end is nearly always a little better.",
+        note="The simplest; a rate that decreases at the end is almost always slightly better.",
     ),
     Schedule(
         name="step",
@@ -203,7 +203,7 @@ _ENTRIES = [
         source="Loshchilov and Hutter 2017, SGDR",
         options=options_of(cosine),
         build=lambda total, per_epoch, **options: cosine(total, **options),
-        note="The usual choice, often after a warm-up.",
+        note="The default, often after a warm-up.",
     ),
     Schedule(
         name="one_cycle",
@@ -212,7 +212,7 @@ _ENTRIES = [
         source="Smith and Topin 2018, Super-Convergence",
         options=options_of(one_cycle),
         build=lambda total, per_epoch, **options: one_cycle(total, **options),
-        note="For a short training with a high peak rate.",
+        note="For short training runs with a high peak rate.",
     ),
     Schedule(
         name="plateau",
@@ -220,7 +220,7 @@ _ENTRIES = [
         source="LeCun, Bottou, Orr and Müller 1998; as in Keras and PyTorch",
         options=options_of(ReduceOnPlateau),
         build=lambda total, per_epoch, **options: constant(),
-        note="Driven by a metric: the factor here is 1, `ReduceOnPlateau` gives the other one.",
+        note="Depends on a metric: the factor here is 1, `ReduceOnPlateau` computes the actual one.",
     ),
 ]
 
@@ -237,9 +237,9 @@ def schedule(
 
     Args:
         name: one of `SCHEDULES`.
-        total_steps: updates in the whole training, warm-up included.
-        warmup_steps: length of a linear rise before the schedule begins.
-        steps_per_epoch: updates in one epoch; only `step` asks.
+        total_steps: updates of the whole training run, including the warm-up.
+        warmup_steps: length of a linear warm-up before the schedule.
+        steps_per_epoch: updates per epoch; only used by `step`.
         options: see `SCHEDULES[name].options`.
 
     Raises:
@@ -269,20 +269,20 @@ PER_STEP = ("OneCycleLR", "CyclicLR")
 def torch_schedule(
     given: Any, lr: float, total_steps: int, steps_per_epoch: int, options: Mapping[str, Any]
 ) -> Factor:
-    """Return the factor that a scheduler of PyTorch would give, as a function of the step.
+    """Return the factor that a PyTorch scheduler would use, as a function of the step.
 
-    The scheduler is run ahead on a copy, so that the factor depends on the step only and a resumed run needs
-    nothing else. Momentum, which some schedulers change as well, stays as it is.
+    The scheduler is run in advance on a copy, so that the factor only depends on the step and a resumed run
+    needs nothing else. Momentum, which some schedulers change as well, does not change.
 
     Args:
         given: a class, a function (optimizer) -> scheduler, or a scheduler.
-        lr: the learning rate the optimizer begins with.
-        total_steps: updates in the whole training.
-        steps_per_epoch: updates in one epoch.
-        options: of the class.
+        lr: initial learning rate of the optimizer.
+        total_steps: updates of the whole training run.
+        steps_per_epoch: updates per epoch.
+        options: options of the class.
 
     Raises:
-        ConfigError: it follows a metric, or takes other options.
+        ConfigError: the scheduler depends on a metric, or has other options.
     """
     import torch  # here, so that the catalogue of schedules is read without torch
 
@@ -306,13 +306,13 @@ def torch_schedule(
 
 
 def _run_ahead(scheduler: Any, lr: float, interval: int) -> Factor:
-    """The learning rates of a scheduler by step, computed as far as they are asked for."""
+    """Return the learning rates of a scheduler by step, computed as far as needed."""
     rates = [scheduler.get_last_lr()[0]]
 
     def factor(step: int) -> float:
         while len(rates) <= step // interval:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the optimizer has not stepped
+                warnings.simplefilter("ignore")  # "the optimizer has not stepped"
                 try:
                     scheduler.step()
                 except ValueError:  # beyond its last step
