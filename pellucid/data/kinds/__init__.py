@@ -21,9 +21,9 @@ def find(name: str) -> Kind:
     Raises:
         UnknownNameError: with the nearest names.
     """
-    for kind in all_kinds():
-        if kind.name == name:
-            return kind
+    found = _REGISTERED.get(name) or _built_in().get(name)
+    if found is not None:
+        return found
     raise UnknownNameError("kind of column", name, [kind.name for kind in all_kinds()])
 
 

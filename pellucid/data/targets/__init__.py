@@ -25,9 +25,9 @@ def find(name: str) -> type[Target]:
     Raises:
         UnknownNameError: with the nearest names.
     """
-    for target in all_targets():
-        if target.name == name:
-            return target
+    found = _REGISTERED.get(name) or _built_in().get(name)
+    if found is not None:
+        return found
     raise UnknownNameError("target", name, [target.name for target in all_targets()])
 
 
