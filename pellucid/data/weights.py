@@ -1,4 +1,4 @@
-"""One weight per row, by which its loss counts: kept beside the rows of the training split."""
+"""One weight per row, by which its loss counts: stored with the rows of the training split."""
 
 from __future__ import annotations
 
