@@ -121,7 +121,7 @@ def test_generated_images_are_saved_where_asked(mirror: Path, runs: Path, tmp_pa
     run = runner.train(small("image-generation", **{"train.max_steps": 2}), runs=runs)
     rows = inference.predict(run, 5, folder=str(tmp_path / "images"), seed=1).rows()
     assert [Image.open(row["prediction"]).size for row in rows] == [(28, 28)] * 5
-    with pytest.raises(UsageError, match="how many images"):
+    with pytest.raises(UsageError, match="number of images"):
         inference.predict(run, "many")
     with pytest.raises(UnknownNameError, match="seed"):
         inference.predict(run, 5, sed=1)

@@ -124,6 +124,6 @@ def choose_execution(
         next(iter(batches)),
         objective.phases[0].loss,
         choose_device(config.train.device)[0],
-        steps=updates(config, batches)[1] if prepared.alike else 0,
+        steps=updates(config, batches)[1] if prepared.same_shapes else 0,
         make_optimizer=None if instance else optimizer_of(config, supplied=supplied),
     )

@@ -1,4 +1,4 @@
-"""Data, ready to be trained on: split, fitted, encoded, and handed out in batches."""
+"""Data prepared for training: split, encoded, and served in batches."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from pellucid.evaluation import Trained
 TRAIN_SAMPLE_ROWS = 2000
 EVAL_BATCH = 512
 EVALUATED = {"validation": "val", "test": "test"}
-"""The splits that are measured, and the prefix of their metrics."""
+"""The splits that are evaluated, and the prefix of their metrics."""
 
 
 class PreparedData(Protocol):
-    """What a training asks of its data: `Prepared` for encoded rows, `LoaderData` for batches of the user's
-    own.
+    """What the runner needs of its data: `Prepared` for encoded rows, `LoaderData` for the user's batches.
 
     Attributes:
-        config: what was asked for.
+        config: the config.
         preprocess: how rows become tensors; None where batches come as they are.
         where, in_memory: where the rows are, and why.
-        alike: whether all batches but the last have the same shapes, so that a program can be made of them.
+        same_shapes: whether all batches but the last have the same shapes, so that they can be compiled.
         augment: random changes to training batches, if any.
     """
 
@@ -43,7 +42,7 @@ class PreparedData(Protocol):
     @property
     def in_memory(self) -> bool: ...
     @property
-    def alike(self) -> bool: ...
+    def same_shapes(self) -> bool: ...
     @property
     def augment(self) -> Any: ...
     @property
@@ -68,19 +67,19 @@ class PreparedData(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data, ready to be trained on.
+    """Data prepared for training.
 
     Attributes:
-        config: what was asked for.
+        config: the config.
         dataset: its splits, as they are.
         preprocess: fitted on the training split.
         rows: encoded, by split.
-        where: why they are in memory or streamed.
-        augment: random changes to the batches that are learned from.
-        corrupt: changes to all batches, also those that are measured, e.g. the masks of a masked model.
-        eval_batch: most rows in a batch that is measured.
+        where: why the rows are in memory or streamed.
+        augment: random changes to training batches.
+        corrupt: changes to all batches, evaluation batches too, e.g. masking.
+        eval_batch: rows of an evaluation batch.
         needed: models of other runs that the task uses, by role; see `Task.needs`.
-        weights: of the training rows, (N,) with a mean of 1; None: all count alike.
+        weights: of the training rows, (N,) with a mean of 1; None: all weigh the same.
     """
 
     config: Config
@@ -99,7 +98,7 @@ class Prepared:
         return replace(self, needed=needed)
 
     @property
-    def alike(self) -> bool:
+    def same_shapes(self) -> bool:
         """Whether all batches but the last have the same shapes."""
         return not isinstance(self.rows["train"], RaggedRows)
 
@@ -146,15 +145,15 @@ class Prepared:
 
     @property
     def validation(self) -> str:
-        """The split that is measured after every epoch."""
+        """The split that is evaluated after every epoch."""
         return "validation" if "validation" in self.rows else "test"
 
     def batches(self, split: str) -> Batches:
-        """The batches to measure on: every row once, always the same."""
+        """Return the evaluation batches: every row once, always the same."""
         return Batches(self.rows[split], self._measured, augment=self.corrupt)
 
     def training_batches(self) -> Batches:
-        """The batches to learn from: shuffled, and augmented or corrupted anew in every epoch."""
+        """Return the training batches: shuffled, and augmented or corrupted differently in every epoch."""
         train, rows = self.config.train, self.rows["train"]
         return Batches(
             rows if self.weights is None else weighted_rows(rows, self.weights),
@@ -165,7 +164,7 @@ class Prepared:
         )
 
     def train_sample(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """A fixed sample of the training rows, to measure as validation is: no augmentation, no dropout."""
+        """Return a fixed sample of the training rows, without augmentation."""
         seed = self.config.data.split_seed
         rows = self.rows["train"]
         return list(

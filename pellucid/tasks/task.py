@@ -1,7 +1,6 @@
-"""The noun behind `objective.name`: how rows become batches, what is optimized, how a result is measured.
+"""The base of all tasks: how rows become batches, what is optimized, how the result is measured.
 
-A training is the same for every task: `build.training` asks the task for its parts and never looks at what
-they are made of.
+Training is the same for every task: `runner.training` calls the methods of `Task` and knows no task by name.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 Baselines = dict[str, dict[str, float]]
-"""Metrics such as "test/loss" by the name of what reached them without a network."""
+"""Metrics such as "test/loss", by the name of the baseline."""
 
 
 class Answer(Protocol):
-    """What a model says about new inputs: one dict a row, each with at least "prediction"."""
+    """Predictions for new inputs: one dict a row, each with at least "prediction"."""
 
     def rows(self) -> list[dict[str, Any]]: ...
 
 
 class Task:
-    """Base: what most tasks share. One instance serves all runs; it holds no state.
+    """Base of all tasks. One instance serves all runs; it holds no state.
 
     Attributes:
         spec: what the task says about itself.
         labelled: whether every row needs a target.
-        ordered: whether rows stand in the order of time, so that the task must split them itself.
+        ordered: whether rows are a time series, so that the task must split them itself.
     """
 
     spec: ClassVar[TaskSpec]
@@ -69,20 +68,20 @@ class Task:
         Args:
             dataset: split.
             config: all of it.
-            reads_tokens: whether the model takes token ids rather than numbers.
+            reads_tokens: whether the model takes token ids, not numbers.
             fitted: use this preprocessing instead of fitting one.
 
         Raises:
-            PellucidError: the data do not suit the task.
+            PellucidError: the data does not fit the task.
         """
         raise NotImplementedError
 
     def num_outputs(self, preprocess: Preprocess) -> int:
-        """How many numbers a model must give for each thing it predicts."""
+        """Return the number of outputs a model needs."""
         return preprocess.num_outputs
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
-        """Build what is optimized; without data, for measuring a finished model.
+        """Build the objective; without data, only to evaluate a finished model.
 
         Raises:
             ConfigError: an option does not fit the task.
@@ -90,10 +89,10 @@ class Task:
         raise NotImplementedError
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
-        """Refuse a model that does not fit the data before anything is written.
+        """Refuse a model that does not fit the data, before anything is written.
 
         Raises:
-            ModelError: saying what the model was given and what it made of it.
+            ModelError: the model cannot take the inputs, or returns something else than expected.
         """
         inputs, targets = next(iter(Batches(prepared.rows["train"], 2, augment=prepared.corrupt)))
         training = model.training
@@ -109,7 +108,7 @@ class Task:
             model.train(training)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Measure what needs no network; {} if nothing stands beside this task."""
+        """Measure methods without a network; {} if there are none."""
         return {}
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
@@ -121,16 +120,16 @@ class Task:
         raise NotImplementedError
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Ask a trained model about new inputs.
+        """Predict for new inputs.
 
         Raises:
-            UsageError: this task has no predictions, or not of such inputs.
+            UsageError: the task has no predictions, or not for such inputs.
         """
-        raise UsageError(f"A model trained for {self.name.replace('_', ' ')} predicts nothing from an input.")
+        raise UsageError(f"A model trained for {self.name.replace('_', ' ')} has no predictions.")
 
 
 def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options: Mapping[str, Any]) -> Any:
-    """Call what answers, with the options of a prediction.
+    """Call a function that predicts, with the options of the call.
 
     Raises:
         UnknownNameError: an option it does not have.

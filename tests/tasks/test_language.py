@@ -167,7 +167,7 @@ def test_the_objective_measures_what_evaluation_does(prepared):
 def test_a_model_that_sees_the_answer_is_refused(prepared):
     objective = CAUSAL.objective(prepared.config)
     CAUSAL.check(built(gpt, prepared, CAUSAL), objective, prepared)
-    with pytest.raises(ModelError, match="looks ahead"):
+    with pytest.raises(ModelError, match="not causal"):
         CAUSAL.check(built(bert, prepared, CAUSAL), objective, prepared)
     with pytest.raises(ModelError, match="one for every token"):
         CAUSAL.check(lstm((WINDOW,), 3, vocab_size=200), objective, prepared)
@@ -197,7 +197,7 @@ def test_texts_without_labels_are_read_along():
     joined = with_unlabeled(dataset)
     assert UNLABELED not in joined.splits
     assert len(joined.splits["train"]) == len(dataset.splits["train"]) + len(dataset.splits[UNLABELED])
-    assert any("without labels are read, too" in note for note in joined.notes)
+    assert any("without labels are added" in note for note in joined.notes)
     prepared = CAUSAL.prepare(dataset, settings, True)
     ends = int((prepared.rows["test"].tokens == 3).sum())
     assert ends == len(dataset.splits["test"])  # each text ends once
@@ -313,7 +313,7 @@ def test_gaps_are_measured_the_same_every_time_and_filled(masked):
     assert len(row["gaps"]) == 1
     assert len(row["prediction"]) == len("the king")
     assert max(row["gaps"][0].values()) == next(iter(row["gaps"][0].values()))
-    with pytest.raises(UsageError, match="no gap"):
+    with pytest.raises(UsageError, match="no mask"):
         GAPS.predict(trained, "the king")
     with pytest.raises(UsageError, match="at most 32"):
         GAPS.predict(trained, "k" * 40 + "[MASK]")

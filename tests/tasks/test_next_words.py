@@ -157,7 +157,7 @@ def test_it_is_measured_alike_however_it_was_loaded(prepared):
 def test_what_cannot_say_which_words_come_is_refused(prepared):
     objective = AHEAD.objective(prepared.config, prepared)
     vocab = AHEAD.num_outputs(prepared.preprocess)
-    with pytest.raises(ModelError, match="looks ahead"):
+    with pytest.raises(ModelError, match="not causal"):
         AHEAD.check(bert((32,), vocab, size="tiny"), objective, prepared)
     with pytest.raises(ModelError, match="phrase_lm"):
         AHEAD.check(lstm((32,), vocab, vocab_size=vocab), objective, prepared)

@@ -170,7 +170,7 @@ def test_one_vocabulary_may_serve_both(numbers):
 
 
 def test_what_does_not_fit_is_refused(numbers, titanic_like):
-    with pytest.raises(ConfigError, match="expected a target that is text"):
+    with pytest.raises(ConfigError, match="expected a target of texts"):
         prepared_for(PAIRS, config(titanic_like))
     with pytest.raises(UnknownNameError, match="option of the objective"):
         PAIRS.objective(settings(numbers, options={"shared": True}))

@@ -1,4 +1,4 @@
-"""Images a GAN makes: always from the same noise, so that they can be compared.
+"""Images a GAN generates, always from the same noise, so that they can be compared.
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
 """
@@ -14,11 +14,13 @@ from pellucid.tasks.shared.image_task import SEED, device_of
 from pellucid.tasks.shared.model_interfaces import gan_model
 
 CHUNK = 500
-ROWS, BETWEEN = 8, 10
-"""Interpolations, and pictures in each."""
+ROWS = 8
+"""Interpolations."""
+BETWEEN = 10
+"""Pictures in each interpolation."""
 
 Labelled = tuple[Tensor, Tensor]
-"""Images (N, C, H, W), and the class of each; of generated ones, the class that was asked for."""
+"""Images (N, C, H, W), and the class of each; of generated ones, the requested class."""
 
 
 def generate(model: nn.Module, count: int, classes: int, columns: int | None = None) -> Labelled:
@@ -27,8 +29,8 @@ def generate(model: nn.Module, count: int, classes: int, columns: int | None = N
     Args:
         model: a GAN, in the mode it is in.
         count: N.
-        classes: how many a conditional model knows; it is asked for each equally often.
-        columns: let each column of a grid this wide show one class.
+        classes: number of classes of a conditional model; each is requested equally often.
+        columns: show one class in each column of a grid this wide.
     """
     z = torch.randn(count, gan_model(model).latent_dim, generator=torch.Generator().manual_seed(SEED))
     position = torch.arange(count)
@@ -48,9 +50,9 @@ def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
 
 
 def between(model: nn.Module, classes: int) -> Tensor:
-    """Walk from one draw of noise to another: (ROWS BETWEEN, C, H, W).
+    """Interpolate between noise vectors: (ROWS BETWEEN, C, H, W).
 
-    The way goes along the arc, where the length of the noise stays as it is for random draws (White 2016,
+    The path follows the arc, on which the length of the noise stays that of random draws (White 2016,
     Sampling Generative Networks).
     """
     z = torch.randn(
@@ -65,14 +67,14 @@ def between(model: nn.Module, classes: int) -> Tensor:
 
 
 def nearest(made: Tensor, real: Tensor) -> Tensor:
-    """Return, of each generated image, the real one that differs least from it in its pixels."""
+    """Return for each generated image the real image with the closest pixels."""
     flat = made.flatten(1)
     gaps = [part.flatten(1).square().sum(1) - 2 * flat @ part.flatten(1).T for part in real.split(10_000)]
     return real[torch.cat(gaps, dim=1).argmin(1)]
 
 
 def untrained(model: nn.Module) -> nn.Module:
-    """Return a copy whose generator has forgotten everything; the copy is always the same."""
+    """Return a copy with a newly initialized generator, always the same."""
     fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -84,7 +86,7 @@ def untrained(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Return what the discriminator says about images, one number for each or for each pack."""
+    """Return the outputs of the discriminator, one number for each image or pack."""
     players, device, parts = gan_model(model), device_of(model), []
     for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
         given = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)

@@ -24,7 +24,7 @@ from pellucid.tasks.shared.image_task import device_of
 
 CHUNK = 500
 COVERED = 0.5
-"""A class is covered if it has at least this share of what it would have if all were equally frequent."""
+"""A class is covered if it has at least this fraction of the share it has in a uniform distribution."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def coverage(counts: Tensor) -> float:
 
 
 def kl_to_uniform(counts: Tensor) -> float:
-    """Return KL(shares || all equally frequent) in nats; 0 is best, ln K one class alone."""
+    """Return KL(shares || all equally frequent) in nats; 0 is best, ln K is only one class."""
     shares = counts.double() / counts.sum()
     return float(torch.special.xlogy(shares, shares * len(counts)).sum())
 

@@ -1,4 +1,4 @@
-"""Two networks against each other: one makes images, the other tells them from real ones."""
+"""The objective of generative adversarial networks: a generator against a discriminator."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def adversarial(
 
     Args:
         loss: "bce", "hinge" or "wgan-gp".
-        label_smoothing: real images have the target 1 - this, and made ones 0 (Salimans et al. 2016); "bce"
-            alone.
-        instance_noise: standard deviation of noise on all the discriminator sees (Sønderby et al. 2017).
+        label_smoothing: real images have the target 1 - this, and made ones 0 (Salimans et al. 2016);
+            only for "bce".
+        instance_noise: standard deviation of noise on the inputs of the discriminator (Sønderby et al. 2017).
         critic_steps: updates of the discriminator for each of the generator, >= 1.
-        gp_weight: w above; "wgan-gp" alone.
+        gp_weight: w above; only for "wgan-gp".
         r1: weight of $\frac{1}{2} \lVert\nabla D(x)\rVert^2$ on real images (Mescheder et al. 2018).
 
     Raises:

@@ -39,7 +39,7 @@ from pellucid.tasks.adversarial.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
-from pellucid.tasks.shared.image_output import Drawn, generated
+from pellucid.tasks.shared.image_output import GeneratedImages, generated
 from pellucid.tasks.shared.image_task import ImageTask, few
 from pellucid.tasks.shared.snapshots import Chart, Snapshots
 from pellucid.tasks.task import answer
@@ -158,7 +158,7 @@ class Adversarial(ImageTask):
         summary = {"rows": len(prepared.rows[split]), "task": self.name, "samples": count}
         return Outcome(metrics, summary, blocks=blocks, pictures=pictures)
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Generate `inputs` images; options are `seed` and `folder`."""
         return answer(generated, trained, inputs, options)
 

@@ -1,4 +1,4 @@
-"""What there is to see of a model of normal images: how scores lie, and where they mislead."""
+"""Views of anomaly scores: their distribution, and how well each class is detected."""
 
 from __future__ import annotations
 

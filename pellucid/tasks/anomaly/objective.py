@@ -1,4 +1,4 @@
-"""One-class learning: give back the images of one class, and never see another."""
+"""The objective of one-class learning: reconstruct images of one class."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def anomaly(
     noise: float = Options.noise,
     noise_kind: NoiseKind = Options.noise_kind,
 ) -> Objective:
-    """Learn what is normal, by `reconstruction` or by `elbo`; the batches hold normal rows alone.
+    """Learn what is normal, by `reconstruction` or by `elbo`; the batches hold only normal rows.
 
     Args:
         loss: that of `reconstruction`, or "elbo" for a variational autoencoder.
-        noise: how much of it is to be removed; see `add_noise`. None of it with "elbo".
+        noise: strength of the noise to remove; see `add_noise`. None of it with "elbo".
         noise_kind: "gaussian" or "masking"; see `add_noise`.
 
     Raises:

@@ -7,7 +7,7 @@ the variance of the image. With G a Gaussian blur, x an image and $\hat x$ what 
 
 $$s(x) = \frac{\lVert G * (x - \hat x) \rVert^2}{\lVert G * x - \overline{G * x} \rVert^2}$$
 
-which is 1 - R^2, 0 for an image that is explained in full. That a model of normal rows alone gives back
+which is 1 - R^2, 0 for an image that is explained in full. That a model of only normal rows reconstructs
 others badly is due to Japkowicz et al. 1995, A Novelty Detection Approach to Classification. Nothing is
 fitted but the model, and that on normal rows.
 
@@ -35,7 +35,7 @@ def unexplained(images: Tensor, restored: Tensor) -> Tensor:
 
     Args:
         images: what a model was given.
-        restored: what it made of them.
+        restored: their reconstructions.
     """
     sigma = BLUR * images.shape[2]
     error = blurred(images - restored, sigma).square().flatten(1).mean(1)
@@ -44,7 +44,7 @@ def unexplained(images: Tensor, restored: Tensor) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Convolve images with a Gaussian, each channel by itself; beyond the border they go on as at it.
+    """Convolve images with a Gaussian, each channel separately; the border is replicated.
 
     Args:
         images: (N, C, H, W).

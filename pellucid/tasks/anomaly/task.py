@@ -1,9 +1,9 @@
-"""Anomaly detection by one-class learning: a model that knows one class, and what it makes of all others.
+"""Anomaly detection by one-class learning: images that a model of one class cannot reconstruct.
 
-Training and validation rows are of the normal class alone, so that early stopping and the choice of the
+Training and validation rows are only of the normal class, so that early stopping and the choice of the
 best weights need no anomalies; the test split holds everything. An image is scored by how much of it the
-model does not explain (`unexplained`), and scores are judged by AUROC: how often an anomaly has a higher one
-than a normal image. A model that learned with noise is given clean images here.
+model does not explain (`unexplained`), and scores are measured by AUROC: how often an anomaly has a higher
+score than a normal image. A model trained with noise gets clean images here.
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, scores (N,).
 """
@@ -78,7 +78,7 @@ class Scores:
 
 
 class Anomaly(ImageTask):
-    """Know one class, and find what does not belong to it."""
+    """Detect images that do not belong to one class."""
 
     spec = SPEC
 
@@ -101,7 +101,7 @@ class Anomaly(ImageTask):
         return anomaly(options.loss, noise=options.noise, noise_kind=options.noise_kind)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """How far from the mean image; PCA, by its squared error ("pca_pixels") and by the score ("pca")."""
+        """Distance from the mean image; PCA by its squared error ("pca_pixels") and by the score ("pca")."""
         if "test" not in prepared.rows:
             return {}
         train = few(prepared, "train", FITTED)
@@ -159,7 +159,7 @@ class Anomaly(ImageTask):
         Raises:
             ModelError, BadDataError: the inputs are not images of the size the model learned from.
         """
-        return answer(_judged, trained, inputs, options)
+        return answer(_predict, trained, inputs, options)
 
 
 # ---- what is normal ----------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _verdicts(scores: Tensor, normal: Tensor, limit: float) -> dict[str, float]:
     }
 
 
-def _judged(trained: Trained, inputs: Any) -> Scores:
+def _predict(trained: Trained, inputs: Any) -> Scores:
     images = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
     score = _score(trained)
     with evaluating(trained.model):

@@ -12,7 +12,7 @@ from pellucid.data.loaders import LoaderBatches
 
 
 class LoaderData:
-    """What a training needs of its data, from loaders; see `PreparedData`.
+    """Data of a training run from loaders; see `PreparedData`.
 
     Args:
         config: of the training.
@@ -23,7 +23,7 @@ class LoaderData:
     augment = None
     preprocess: Any = None
     in_memory = False
-    alike = True
+    same_shapes = True
     where = "batches of a loader"
 
     def __init__(self, config: Config, train: Any, held_out: Mapping[str, Any]):

@@ -1,4 +1,4 @@
-"""What a training with a loss or batches of the user's own says about itself."""
+"""What the task with the user's own loss or batches says about itself."""
 
 from pellucid.record.spec import TaskSpec
 

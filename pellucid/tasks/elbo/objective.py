@@ -54,7 +54,7 @@ def elbo(
     Args:
         beta: weight of the KL term.
         likelihood: of a pixel: "bernoulli", or "gaussian" with variance 1.
-        binarize: draw x anew from Bernoulli(pixel) every time (Salakhutdinov and Murray 2008): without it
+        binarize: sample x from Bernoulli(pixel) every time (Salakhutdinov and Murray 2008): without it
             the Bernoulli likelihood of grey pixels is not normalized. Only for "bernoulli".
         free_bits: nats of KL of each latent number, mean over the batch, below which it costs no less
             (Kingma et al. 2016, appendix C.8).

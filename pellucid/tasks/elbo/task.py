@@ -21,7 +21,7 @@ from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.shared import latents
 from pellucid.tasks.shared.image_grid import grid, picture
-from pellucid.tasks.shared.image_output import Drawn, restored
+from pellucid.tasks.shared.image_output import GeneratedImages, restored
 from pellucid.tasks.shared.image_task import SEED, ImageTask, class_names, few
 from pellucid.tasks.shared.model_interfaces import variational
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after
@@ -31,11 +31,11 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 ACTIVE = 0.01
-"""A latent number is in use if its mean varies more than this over images (Burda et al. 2016, equation 8)."""
+"""A latent unit is active if its mean varies more than this over images (Burda et al. 2016, equation 8)."""
 
 
 class Elbo(ImageTask):
-    """Find the distribution images come from: a bound of it, and new images."""
+    """Model the distribution of images."""
 
     spec = SPEC
 
@@ -43,7 +43,7 @@ class Elbo(ImageTask):
         return elbo(**vars(read_options(Options, config)))
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Every pixel by itself, black or white as often as in the training images."""
+        """Independent pixels, each with its mean in the training images."""
         if _likelihood(prepared) != "bernoulli":
             return {}
         mean = few(prepared, "train", FITTED).mean(0).clamp(1e-3, 1 - 1e-3)
@@ -64,8 +64,8 @@ class Elbo(ImageTask):
             return {"active_units": float(_active_units(model, images))}
 
         chart = Chart(
-            "Latent numbers in use",
-            f"How many have a mean that varies by more than {ACTIVE} over images; the others say nothing.",
+            "Active latent units",
+            f"Units whose mean varies by more than {ACTIVE} over images; the others carry no information.",
             "active units",
             {"active_units": "active units"},
         )
@@ -92,7 +92,7 @@ class Elbo(ImageTask):
             blocks = [
                 picture(
                     "New images",
-                    "A hundred places of the latent space, drawn at random from its prior and decoded.",
+                    "Images decoded from a hundred random samples of the prior.",
                     file,
                 )
             ]
@@ -104,8 +104,8 @@ class Elbo(ImageTask):
             metrics, summary, blocks=[*blocks, *shown, *more], pictures={**pictures, **drawn, **seen}
         )
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
-        """Give images back; the option `folder` saves them."""
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
+        """Reconstruct images; the option `folder` saves them."""
         return answer(restored, trained, inputs, options)
 
 

@@ -1,4 +1,4 @@
-"""What forecasts look like: how errors grow with the horizon, single windows, and each channel by itself."""
+"""Views of forecasts: error by step, single windows, and error by channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next rows of a series, from the rows before."""
+"""The forecasting objective: predict the next rows of a series."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Options:
 
 
 def forecasting(loss: Loss = Options.loss) -> Objective:
-    r"""Say the next H rows of C channels from the last L.
+    r"""Predict the next H rows of C channels from the last L.
 
     The loss is the mean over horizon and channels of $(\hat y - y)^2$, $|\hat y - y|$ or Huber's function of
     the two, in units of each channel's standard deviation, as in the published comparisons (Zhou et al. 2021,

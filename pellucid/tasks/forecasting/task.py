@@ -1,7 +1,7 @@
 """Forecasting: the next H rows of every channel from the last L.
 
-Errors are measured on standardized channels, as published comparisons on ETT and its like are. Beside the
-network stand three forecasts that need none: the mean, the last value, and the last cycle over again.
+Errors are measured on standardized channels, as in published comparisons on ETT. The
+baselines are three forecasts without a network: the mean, the last value, and the last cycle.
 
 Shapes: N windows, L rows in, H rows ahead, C channels.
 """
@@ -41,7 +41,7 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class Forecast:
-    """The rows to come.
+    """Forecast rows.
 
     Attributes:
         values: (H, C), in the units of the data.
@@ -63,7 +63,7 @@ class Forecast:
 
 
 class Forecasting(Task):
-    """The next rows of a series."""
+    """Forecast the next rows of a series."""
 
     spec = SPEC
     labelled: ClassVar[bool] = False

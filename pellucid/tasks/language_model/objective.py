@@ -32,13 +32,13 @@ def language_model(
     counts: Tensor | None = None,
     name: str = "language_model",
 ) -> Objective:
-    r"""Say the token at every position that is asked for.
+    r"""Predict the token at every position that has a target.
 
     The loss is the mean over those positions of $-\ln p(y_t \mid x)$, in nats; its exponential is the
     perplexity. For the next token, x is what came before (Bengio et al. 2003, A Neural Probabilistic
-    Language Model); for a masked one, what stands around it (Devlin et al. 2019, BERT).
+    Language Model); for a masked one, the tokens around it (Devlin et al. 2019, BERT).
 
-    Batches are (tokens (B, T), targets (B, T)), where -100 asks nothing; models give logits (B, T, V).
+    Batches are (tokens (B, T), targets (B, T)), where -100 is ignored; models give logits (B, T, V).
     Measured are the loss, unsmoothed and over the whole vocabulary, and the share of tokens whose most likely
     value is right.
 
@@ -47,7 +47,7 @@ def language_model(
         num_sampled: learn from about this many tokens, drawn in every step, instead of the whole vocabulary,
             which takes most of a step where it is large; see `sampled_cross_entropy`. The model must be
             one of `TiedLanguageModel`. None: from all.
-        counts: how often each token is there, (V,), by which they are drawn; None: all alike.
+        counts: how often each token is there, (V,), by which they are drawn; None: uniformly.
         name: "language_model" or "masked_language_model". A masked one asks at few positions, and
             of a model of `TiedLanguageModel` only these are scored.
 

@@ -39,11 +39,11 @@ SHOWN = 5
 TEMPERATURE = 0.8
 ORDERS = {"unigram": (), "bigram": (2,), "trigram": (2, 3)}
 LONG_ORDERS = {**ORDERS, "6-gram": (2, 3, 4, 5, 6)}
-"""What counting is done for single characters, of which three say little."""
+"""Baselines for characters, of which three carry little information."""
 
 
 class LanguageModel(TextTask):
-    """Say the next token."""
+    """Predict the next token."""
 
     spec = SPEC
     remedy = "a model such as gpt or lstm_lm"
@@ -54,12 +54,12 @@ class LanguageModel(TextTask):
         return language_model(config.objective.label_smoothing, num_sampled=num_sampled, counts=counts)
 
     def _check_reading(self, model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
-        """Change the last token: what is said about the tokens before must stay."""
+        """Change the last token: the predictions for the tokens before must stay the same."""
         changed = inputs.clone()
         changed[:, -1] = torch.where(changed[:, -1] == EOS, MASK, EOS)
         if not torch.allclose(model(changed)[:, :-1], logits[:, :-1], rtol=1e-3, atol=1e-4):
             raise ModelError(
-                "The model looks ahead: a later token changed what it says about earlier ones, so it would "
+                "The model is not causal: a later token changed its outputs for earlier ones, so it would "
                 "learn to copy.",
                 remedy=f"{self.remedy}, or objective.name=masked_language_model",
             )
@@ -105,7 +105,7 @@ class LanguageModel(TextTask):
         """Continue texts; options are those of `Sampling`."""
         how, encoded = Sampling.of(options), tokens_of(trained.preprocess)
         if not can_write(trained.model):
-            raise UsageError("This model cannot write: it has no `new_cache()`.")
+            raise UsageError("This model cannot generate text: it has no `new_cache()`.")
         prompts = asked(trained.preprocess, inputs)
         ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in prompts]
         made = write(trained.model, encoded, ids, how, EOS)

@@ -1,4 +1,4 @@
-"""Gaps in texts: what stands beside them, what a model would fill in, and how sure it is.
+"""Masks in texts: their neighbors, and the predictions of a model.
 
 Shapes: B texts, T tokens, V vocabulary.
 """
@@ -20,22 +20,26 @@ from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared import ngrams
 from pellucid.tasks.shared.texts import tokens_of
 
-SHOWN, BESIDE, GUESSES = 12, 12, 3
-"""Gaps that are shown, tokens to either side of each, and guesses for it."""
+SHOWN = 12
+"""Masks to show."""
+CONTEXT = 12
+"""Tokens to show on either side of a mask."""
+GUESSES = 3
+"""Predictions to show for a mask."""
 
 
 # ---- counting ----------------------------------------------------------------------------------
 
 
 def between(tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The tokens of a stream that may be gaps, with codes of the left neighbor and of both, (N,) each."""
+    """Return the tokens of a stream that may be masked, with codes of one and both neighbors, (N,) each."""
     kept = tokens[1:-1] > MASK
     left, here, right = (part[kept] for part in (tokens[:-2], tokens[1:-1], tokens[2:]))
     return here, [ngrams.code([left]), ngrams.code([left, right])]
 
 
 def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What stood in the gaps of some batches, with codes of the neighbors as they are seen, gaps included."""
+    """Return the masked tokens of batches, with codes of their neighbors, which may be masked."""
     words, lefts, rights = [], [], []
     for inputs, targets in batches:
         gaps = (targets != IGNORED).numpy()
@@ -51,27 +55,27 @@ def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def probs(model: nn.Module, inputs: Tensor) -> Tensor:
-    """The probability of every token at every place, (B, T, V), on the CPU."""
+    """Return the probability of every token at every position, (B, T, V), on the CPU."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with evaluating(model):
         return model(inputs.to(device)).float().softmax(-1).cpu()
 
 
 def filled(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Texts with the likeliest token in every gap, (B, T)."""
+    """Return texts with the most probable token in every mask, (B, T)."""
     return torch.where(targets == IGNORED, inputs, probs(model, inputs).argmax(-1))
 
 
 def answer(model: nn.Module, encoded: TextInputs, text: str) -> dict[str, Any]:
-    """Fill the gaps of a text, and say what else might stand in each.
+    """Fill the masks of a text, with the most probable tokens for each.
 
     Raises:
-        UsageError: it has no gap, or is longer than the model reads.
+        UsageError: it has no mask, or is longer than the model reads.
     """
     ids = torch.from_numpy(encoded.encode([text], masks=True).ids.astype(np.int64))
     gaps = ids == MASK
     if not gaps.any():
-        raise UsageError(f"The text has no gap: expected [MASK] in {text!r:.60}.")
+        raise UsageError(f"The text has no mask: expected [MASK] in {text!r:.60}.")
     if len(ids) > encoded.max_seq_len:
         raise UsageError(
             f"The text has {len(ids):,} tokens: expected at most {encoded.max_seq_len}, as in training."
@@ -83,7 +87,7 @@ def answer(model: nn.Module, encoded: TextInputs, text: str) -> dict[str, Any]:
 
 
 def filled_block(trained: Trained, batches: Batches) -> dict[str, Any]:
-    """Some gaps with what stood there and what the model thinks of."""
+    """Return a block of masks with the original token and predictions."""
     encoded, rows = tokens_of(trained.preprocess), []
     inputs, targets = next(iter(batches))
     inputs, targets = inputs[:SHOWN], targets[:SHOWN]
@@ -93,8 +97,8 @@ def filled_block(trained: Trained, batches: Batches) -> dict[str, Any]:
         if not len(places):
             continue
         place = int(places[len(places) // 2])
-        start = max(0, place - BESIDE)
-        around = encoded.decode(inputs[row, start : place + BESIDE + 1].numpy())
+        start = max(0, place - CONTEXT)
+        around = encoded.decode(inputs[row, start : place + CONTEXT + 1].numpy())
         said = ", ".join(f"{word} {share:.0%}" for word, share in _guesses(encoded, found[row, place]))
         rows.append([around, encoded.pieces([int(targets[row, place])])[0], said])
     return {
@@ -107,7 +111,7 @@ def filled_block(trained: Trained, batches: Batches) -> dict[str, Any]:
 
 
 def _guesses(encoded: TextInputs, row: Tensor) -> list[tuple[str, float]]:
-    """The likeliest tokens of a place, (V,), with their probability."""
+    """Return the most probable tokens of a position, (V,), with their probability."""
     best = row.topk(min(GUESSES, len(row)))
     return [
         (encoded.pieces([token])[0], share)

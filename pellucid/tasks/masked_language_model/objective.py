@@ -14,7 +14,7 @@ def masked_language_model(
     num_sampled: int | None = Options.num_sampled,
     counts: Tensor | None = None,
 ) -> Objective:
-    """Say the tokens that were hidden: `language_model` where most targets are -100."""
+    """Predict the masked tokens: `language_model` where most targets are -100."""
     return language_model(
         label_smoothing, num_sampled=num_sampled, counts=counts, name="masked_language_model"
     )

@@ -38,7 +38,7 @@ from pellucid.train.objective import Objective
 
 
 class MaskedLanguageModel(TextTask):
-    """Say what stood in the gaps of a text."""
+    """Predict masked tokens."""
 
     spec = SPEC
     remedy = "a model such as bert or lstm_mlm"
@@ -52,7 +52,7 @@ class MaskedLanguageModel(TextTask):
         return MaskTokens(encoded.vocab_size, text.mask_prob)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Count which tokens stand beside which, and see the gaps as the model sees them."""
+        """Count the neighbors of tokens; masked neighbors are masked here too."""
         words, contexts = fill_mask.between(stream_tokens(prepared.rows["train"]).astype(np.int64))
         vocab_size = tokens_of(prepared.preprocess).vocab_size
         held_out = {
@@ -63,8 +63,8 @@ class MaskedLanguageModel(TextTask):
         found: Baselines = {}
         for levels, name in enumerate(("unigram", "left_neighbor", "both_neighbors")):
             model, found[name] = ngrams.NGrams(words, contexts[:levels], vocab_size), {}
-            for prefix, (wanted, beside) in held_out.items():
-                found[name] |= counted_metrics(prefix, *model.score(wanted, beside[:levels]))
+            for prefix, (wanted, neighbors) in held_out.items():
+                found[name] |= counted_metrics(prefix, *model.score(wanted, neighbors[:levels]))
         return found
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
@@ -74,7 +74,7 @@ class MaskedLanguageModel(TextTask):
         def text(model: nn.Module) -> str:
             return encoded.decode(fill_mask.filled(model, inputs, targets)[0, :PASSAGE].numpy())
 
-        caption = "The same text with the same gaps, filled after every epoch."
+        caption = "The same text with the same masks, filled after every epoch."
         return [TextSamples(run, text, title="Predicted tokens by epoch", caption=caption)]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
@@ -83,9 +83,9 @@ class MaskedLanguageModel(TextTask):
         return Outcome(losses.metrics, self._summary(prepared, split, losses), blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Fill the gaps of texts, written [MASK]."""
+        """Fill the [MASK] of texts."""
         if options:
-            raise UsageError(f"Filling gaps has no options: received {', '.join(options)}.")
+            raise UsageError(f"Filling masks has no options; received {', '.join(options)}.")
         encoded = tokens_of(trained.preprocess)
         return Written(
             [fill_mask.answer(trained.model, encoded, text) for text in asked(trained.preprocess, inputs)]

@@ -49,8 +49,8 @@ def metric_learning(
 
     Args:
         loss: "triplet", "contrastive" or "supcon".
-        margin: a Euclidean distance; between unit vectors it lies in 0..2. Triplet and contrastive alone.
-        temperature: cosines are divided by it, > 0. Supcon alone.
+        margin: a Euclidean distance; between unit vectors it lies in 0..2. Only for triplet and contrastive.
+        temperature: cosines are divided by it, > 0. Only for supcon.
 
     Raises:
         ConfigError: no such loss.

@@ -86,7 +86,7 @@ def scores(found: Found) -> dict[str, float]:
 
 
 def verification(embeddings: Tensor, classes: Tensor) -> tuple[dict[str, Any], float]:
-    """Tell pairs of one class from pairs of two by their cosine: the curve as a block, and its area."""
+    """Verify pairs by their cosine: the ROC curve as a block, and its area."""
     chosen = _sample(len(classes), PAIRED)
     first, second = torch.triu_indices(len(chosen), len(chosen), 1)
     cosines = embeddings[chosen] @ embeddings[chosen].T
@@ -135,7 +135,7 @@ def images_of(prepared: Prepared, split: str) -> Tensor | None:
 
 
 def picture(found: Found, images: Tensor, file: str) -> tuple[dict[str, Any], bytes]:
-    """Draw rows beside their nearest others; those of another class are framed in red."""
+    """Draw rows next to their nearest neighbors; those of another class have a red frame."""
     rows = _queries(found)
     shown = []
     for row in rows.tolist():
@@ -192,5 +192,5 @@ def _average_precision(embeddings: Tensor, classes: Tensor) -> Tensor:
 
 
 def _sample(count: int, most: int) -> Tensor:
-    """At most so many of `count` rows, at random but always the same."""
+    """Return at most `limit` of `count` rows, at random but always the same."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most]

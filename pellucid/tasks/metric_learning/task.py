@@ -1,7 +1,7 @@
-"""Metric learning: an embedding in which rows of one class lie together, measured by who is nearest to whom.
+"""Metric learning: an embedding in which rows of one class are close, measured by nearest neighbors.
 
 The classes themselves are never predicted, so they need not be known in advance: with `held_out: classes`,
-validation and test hold classes that training never saw, as faces of people who are new.
+validation and test hold classes that training never saw, such as faces of new people.
 
 Shapes: N rows, D numbers in an embedding.
 """
@@ -41,7 +41,7 @@ BASELINE_ROWS = 5000
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Where rows lie: (N, D), each row of unit length."""
+    """Embeddings of rows: (N, D), each of unit length."""
 
     outputs: np.ndarray
 
@@ -75,7 +75,7 @@ class ClassRows(MemoryRows):
 
 
 class MetricLearning(Task):
-    """Distances from classes."""
+    """Learn distances from classes."""
 
     spec = SPEC
 

@@ -1,4 +1,4 @@
-"""The objective of saying which words come soon, in whatever order.
+"""The objective of predicting which words follow soon, in any order.
 
 Shapes: B windows, T tokens, P places that are looked at, H features, V vocabulary.
 """
@@ -17,8 +17,10 @@ from pellucid.tasks.shared.model_interfaces import tied_language_model
 from pellucid.tasks.shared.sampled_softmax import chances, chances_of, draw
 from pellucid.train.objective import Measures, Objective, Phase
 
-STRIDE, MEASURED = 2, 8
-"""Every so many places one is looked at, in learning and in measuring: its neighbors say nearly the same."""
+STRIDE = 2
+"""Distance between positions that are trained on; their neighbors are nearly the same."""
+MEASURED = 8
+"""Distance between positions that are evaluated."""
 SPECIAL = 5
 """Tokens that are no words: padding, unknown, beginning, end, mask."""
 
@@ -39,9 +41,9 @@ def next_words(
     subsample: float = Options.subsample,
     counts: Tensor | None = None,
 ) -> Objective:
-    r"""Say at a place which words are among the next ones.
+    r"""Predict at each position which words are among the next ones.
 
-    Where the next word alone is asked for, a network learns grammar before anything else; what a passage is
+    Where only the next word is predicted, a network learns grammar before anything else; what a passage is
     about, and whether it praises, shows in the words that come soon (Johnson and Zhang 2015, "two-view
     embedding"; Mikolov et al. 2013). The loss is the mean over the words y of the next `window` ones of
 
@@ -59,7 +61,7 @@ def next_words(
         num_sampled: learn from about this many words, drawn in every step; see `sampled_cross_entropy`.
             None: from all.
         subsample: r; words that are rarer count in full.
-        counts: how often each token is there, (V,); None: all words count alike.
+        counts: how often each token is there, (V,); None: all words have the same weight.
 
     Raises:
         ConfigError: an option out of its range.
@@ -78,7 +80,7 @@ def next_words(
     prior = None if weigh is None or counts is None else (counts * weigh).clamp(min=1e-3).log()
 
     def bags(model: nn.Module, batch: Any, stride: int, size: int | None) -> tuple[Tensor, Tensor]:
-        """The summed losses of the words ahead of every place, (B, P), and their weights."""
+        """Return the summed losses of the next words at every position, (B, P), and their weights."""
         tokens, targets = batch
         scored = tied_language_model(model)
         hidden = scored.hidden(tokens)[:, ::stride]  # (B, P, H)
@@ -86,10 +88,10 @@ def next_words(
         offset = weight.new_zeros(len(weight)) if prior is None else prior.to(weight.device)  # (V,)
         offset = offset if bias is None else offset + bias
         omega = weight.new_ones(len(weight)) if weigh is None else weigh.to(weight.device)
-        told = targets.clamp(min=0)
-        weights = omega[told] * (targets >= SPECIAL)  # (B, T)
-        sums = _ahead(F.embedding(told, weight) * weights[..., None], window, stride)  # (B, P, H)
-        offsets = _ahead((offset[told] * weights)[..., None], window, stride)[..., 0]  # (B, P)
+        words = targets.clamp(min=0)
+        weights = omega[words] * (targets >= SPECIAL)  # (B, T)
+        sums = _ahead(F.embedding(words, weight) * weights[..., None], window, stride)  # (B, P, H)
+        offsets = _ahead((offset[words] * weights)[..., None], window, stride)[..., 0]  # (B, P)
         total = _ahead(weights[..., None], window, stride)[..., 0]  # (B, P)
         own = (hidden.float() * sums).sum(-1) + offsets
         return total * _normalizer(hidden, weight, offset, pi, size) - own, total

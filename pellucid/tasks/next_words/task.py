@@ -1,4 +1,4 @@
-"""Which words come soon: a task for networks that are to begin another with what they know of words."""
+"""Next words: pretraining for networks that classify texts."""
 
 from __future__ import annotations
 
@@ -29,14 +29,18 @@ from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
-SHOWN, NEAREST, EXPECTED = 16, 8, 10
-"""Words that are shown, words near each, and words that are expected after a text."""
+SHOWN = 16
+"""Words to show."""
+NEAREST = 8
+"""Nearest words to show for each."""
+EXPECTED = 10
+"""Words to predict after a text."""
 COMMON = 200
 """Words more frequent than this many others are passed over when some are chosen to be shown."""
 
 
 class NextWords(LanguageModel):
-    """Say which words come soon."""
+    """Predict which words follow soon."""
 
     spec = SPEC
     remedy = "a model such as phrase_lm or lstm_lm"
@@ -46,7 +50,7 @@ class NextWords(LanguageModel):
         return next_words(**vars(options), counts=token_counts(prepared) if prepared else None)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """How often each word is there, whatever came before it."""
+        """The frequency of each word, without context."""
         counts = token_counts(prepared)
         weights = importance(counts, read_options(Options, prepared.config).subsample)
         logs = (counts * weights).clamp(min=1e-3).log()
@@ -62,7 +66,8 @@ class NextWords(LanguageModel):
         encoded, words = tokens_of(prepared.preprocess), _words(prepared)
 
         def text(model: nn.Module) -> str:
-            return "\n".join(f"{word}: {', '.join(near)}" for word, near in _alike(model, encoded, words))
+            rows = _nearest_words(model, encoded, words)
+            return "\n".join(f"{word}: {', '.join(near)}" for word, near in rows)
 
         caption = "The words with the nearest vectors, for some words, after every epoch."
         return [TextSamples(run, text, title="Nearest words by epoch", caption=caption)]
@@ -71,21 +76,21 @@ class NextWords(LanguageModel):
         weighed = replace(trained, objective=self.objective(prepared.config, prepared))
         loss = measure(weighed, prepared.batches(split))["loss"]
         metrics = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
-        alike = _alike(trained.model, tokens_of(trained.preprocess), _words(prepared))
+        nearest = _nearest_words(trained.model, tokens_of(trained.preprocess), _words(prepared))
         block = {
             "kind": "table",
             "title": "Nearest words",
             "caption": "Some words, and those it predicts in the same contexts: the nearest by the cosine of "
             "their output vectors.",
             "columns": ["word", "nearest"],
-            "rows": [[word, ", ".join(near)] for word, near in alike],
+            "rows": [[word, ", ".join(near)] for word, near in nearest],
         }
         return Outcome(metrics, {"rows": len(prepared.rows[split]), "task": self.name}, blocks=[block])
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Say which words come soon after texts, those first that are likelier there than elsewhere."""
+        """Predict the next words after texts, the most characteristic first."""
         if options:
-            raise UsageError(f"Telling the words ahead has no options: received {', '.join(options)}.")
+            raise UsageError(f"Predicting next words has no options; received {', '.join(options)}.")
         encoded, model = tokens_of(trained.preprocess), tied_language_model(trained.model)
         weight, bias = model.output_weights()
         answers = []
@@ -99,15 +104,15 @@ class NextWords(LanguageModel):
 
 
 def _words(prepared: Prepared) -> list[int]:
-    """Some of the frequent words, without the most frequent, which are alike in grammar alone."""
+    """Return some frequent words, without the most frequent, which differ only in grammar."""
     order = token_counts(prepared)[SPECIAL:].argsort(descending=True) + SPECIAL
     chosen = order[COMMON if len(order) > 10 * COMMON else 0 :][: 100 * SHOWN]
     steps = np.linspace(0, len(chosen) - 1, min(SHOWN, len(chosen))).astype(int)
     return [int(chosen[step]) for step in steps]
 
 
-def _alike(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tuple[str, list[str]]]:
-    """The words nearest to each of some, by the vectors that make scores."""
+def _nearest_words(model: nn.Module, encoded: TextInputs, words: list[int]) -> list[tuple[str, list[str]]]:
+    """Return the nearest words of each, by their output vectors."""
     vectors = F.normalize(tied_language_model(model).output_weights()[0].detach().float(), dim=1)[
         SPECIAL:
     ]  # (V - 5, H)

@@ -1,8 +1,7 @@
-"""What an autoencoder or a denoiser has to beat: methods that learn little or nothing.
+"""Baselines of denoisers: methods that learn nothing.
 
-    pca              as many numbers per image, but a linear map to them and back
-    identity         the spoiled image as it is
-    total_variation  of all images near the spoiled one, that with the shortest edges
+    identity         the noisy image
+    total_variation  the image near the noisy one with the smallest total variation
 
 Shapes: images (N, C, H, W) with pixels in 0..1.
 """
@@ -25,22 +24,22 @@ STEP_SIZE = 0.25
 """Chambolle proves convergence up to 1/8 and reports that 1/4 works best in practice."""
 
 
-def total_variation(spoiled: Tensor, weight: float, steps: int = STEPS) -> Tensor:
+def total_variation(noisy: Tensor, weight: float, steps: int = STEPS) -> Tensor:
     r"""Minimize $\frac{1}{2} \lVert u - f \rVert^2 + w \lVert \nabla u \rVert_1$ over images u.
 
     Chambolle 2004, An Algorithm for Total Variation Minimization and Applications: the dual field p of
     slopes is found by a fixed-point iteration (equation 9), and u = f - w div p.
 
     Args:
-        spoiled: f, (N, C, H, W); each channel by itself.
+        noisy: f, (N, C, H, W); each channel separately.
         weight: w, in the units of the pixels.
         steps: iterations.
     """
-    p = torch.zeros(2, *spoiled.shape)  # by row and by column
+    p = torch.zeros(2, *noisy.shape)  # by row and by column
     for _ in range(steps):
-        slope = _gradient(_divergence(p) - spoiled / weight)
+        slope = _gradient(_divergence(p) - noisy / weight)
         p = (p + STEP_SIZE * slope) / (1 + STEP_SIZE * slope.norm(dim=0))
-    return spoiled - weight * _divergence(p)
+    return noisy - weight * _divergence(p)
 
 
 def _gradient(u: Tensor) -> Tensor:
@@ -56,10 +55,10 @@ def _divergence(p: Tensor) -> Tensor:
     return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
 
 
-def best_total_variation(clean: Tensor, spoiled: Tensor, noise: float) -> Restore:
-    """Choose the weight of the total variation that brings these images nearest to the clean ones."""
+def best_total_variation(clean: Tensor, noisy: Tensor, noise: float) -> Restore:
+    """Choose the weight of the total variation with the smallest error on these images."""
     errors = {
-        strength * noise: F.mse_loss(total_variation(spoiled, strength * noise), clean).item()
+        strength * noise: F.mse_loss(total_variation(noisy, strength * noise), clean).item()
         for strength in STRENGTHS
     }
     weight = min(errors, key=lambda weight: errors[weight])
@@ -82,13 +81,13 @@ def measured(methods: Mapping[str, Restore], held_out: Mapping[str, tuple[Tensor
 
     Args:
         methods: by name.
-        held_out: by prefix, e.g. "test": clean and spoiled images.
+        held_out: by prefix, e.g. "test": clean and noisy images.
     """
     return {
         name: {
             f"{prefix}/{key}": value
-            for prefix, (clean, spoiled) in held_out.items()
-            for key, value in scores(clean, restore(spoiled)).items()
+            for prefix, (clean, noisy) in held_out.items()
+            for key, value in scores(clean, restore(noisy)).items()
         }
         for name, restore in methods.items()
     }

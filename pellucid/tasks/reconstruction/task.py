@@ -23,7 +23,7 @@ from pellucid.tasks.reconstruction.objective import Options, add_noise, reconstr
 from pellucid.tasks.reconstruction.spec import SPEC
 from pellucid.tasks.shared import latents, pca
 from pellucid.tasks.shared.image_grid import picture, stacked
-from pellucid.tasks.shared.image_output import Drawn, restored
+from pellucid.tasks.shared.image_output import GeneratedImages, restored
 from pellucid.tasks.shared.image_task import ImageTask, class_names, few
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after, rows_of
 from pellucid.tasks.shared.snapshots import Snapshots
@@ -48,7 +48,7 @@ class Reconstruction(ImageTask):
         return reconstruction(**vars(read_options(Options, config)))
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Principal components; where there is noise, the spoiled image itself and total variation."""
+        """Principal components; where there is noise, the noisy image and total variation."""
         noise, kind = _noise(prepared)
         held_out = {}
         for split, prefix in EVALUATED.items():
@@ -62,8 +62,8 @@ class Reconstruction(ImageTask):
             methods["identity"] = lambda images: images
         if noise and kind == "gaussian":
             clean = few(prepared, prepared.validation, TUNED)
-            spoiled = _noisy(clean, noise, kind)
-            methods["total_variation"] = denoising.best_total_variation(clean, spoiled, noise)
+            noisy = _noisy(clean, noise, kind)
+            methods["total_variation"] = denoising.best_total_variation(clean, noisy, noise)
         return denoising.measured(methods, held_out)
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
@@ -101,7 +101,7 @@ class Reconstruction(ImageTask):
         summary = {"rows": len(errors), "task": self.name, "noise": noise, "noise_kind": kind}
         return Outcome(metrics, summary, predictions, None, [*blocks, *more], {**pictures, **drawn})
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Drawn:
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Reconstruct images; the option `folder` saves them."""
         return answer(restored, trained, inputs, options)
 

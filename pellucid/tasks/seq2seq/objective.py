@@ -27,7 +27,7 @@ class Options:
 
 
 def seq2seq(label_smoothing: float = 0.1, *, name: str = "seq2seq") -> Objective:
-    r"""Write one sequence after reading another.
+    r"""Predict the tokens of a sequence from another sequence and the tokens before.
 
     The loss is the mean over target tokens of $-\ln p(y_t \mid y_{<t}, x)$, in nats, with the true tokens
     before t given to the decoder, "teacher forcing" (Sutskever, Vinyals and Le 2014).
@@ -39,7 +39,7 @@ def seq2seq(label_smoothing: float = 0.1, *, name: str = "seq2seq") -> Objective
     Args:
         label_smoothing: share of the target that is spread over all tokens, 0..1; 0.1 as in Vaswani et al.
             2017.
-        name: "seq2seq" or "span_denoising" (Raffel et al. 2020), which differ in their data alone.
+        name: "seq2seq" or "span_denoising" (Raffel et al. 2020), which differ only in their data.
     """
 
     def answered(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

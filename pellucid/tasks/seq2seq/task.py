@@ -55,7 +55,7 @@ class Seq2Seq(Task):
     ) -> Prepared:
         if dataset.task != "translation":
             raise ConfigError(
-                f"A seq2seq model writes texts: expected a target that is text, and {dataset.target!r} makes "
+                f"A seq2seq model generates texts: expected a target of texts, and {dataset.target!r} makes "
                 f"this {dataset.task}.",
                 remedy="--set data.target=COLUMN --set 'data.columns={COLUMN: text}'",
             )
@@ -79,7 +79,7 @@ class Seq2Seq(Task):
         return seq2seq(config.objective.label_smoothing)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """The source as it is, and each word by its likeliest translation."""
+        """The source itself, and each word by its most probable translation."""
         inputs, outputs = tokens_of(prepared.preprocess), _outputs(prepared.preprocess)
         train = prepared.dataset.splits["train"]
         best = translation.dictionary(inputs.rows(train), outputs.rows(train), inputs.vocab_size)
@@ -156,7 +156,7 @@ def _outputs(preprocess: Preprocess) -> TextInputs:
 
 
 def _sample(prepared: Prepared, split: str, most: int = SCORED) -> tuple[Ragged, list[str], list[str]]:
-    """At most so many rows from all over a split: the sources as tokens and as text, and their targets."""
+    """Return rows spread over a split: the sources as tokens and as texts, and the targets."""
     table, preprocess = prepared.dataset.splits[split], prepared.preprocess
     inputs, outputs = tokens_of(preprocess), _outputs(preprocess)
     if len(table) > most:

@@ -1,4 +1,4 @@
-"""Translations: found by beam search, set beside references, and beside what needs no network.
+"""Translations compared with references, and baselines that need no network.
 
 Shapes: N texts, S source tokens, T target tokens.
 """
@@ -20,7 +20,7 @@ from pellucid.tasks.shared.image_task import device_of
 ROUNDS = 5
 """Of the algorithm that finds which words translate which."""
 NULL = 0
-"""The word that words without a source come from; it stands in the place of padding."""
+"""The source of words that have none; it takes the id of padding."""
 
 
 def bleu(translations: Sequence[str], references: Sequence[str], lowercase: bool) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""Images as an answer: kept as numbers, and saved as files where a folder is named."""
+"""Predictions that are images: arrays, also saved as files if a folder is given."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BATCH = 256
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Images that a model made.
+class GeneratedImages:
+    """Images from a model.
 
     Attributes:
         images: (N, C, H, W) with pixels in 0..1.
-        latent: (N, D), what each was made from, where a model has such numbers.
+        latent: (N, D), the latent vectors, where the model has them.
         paths: where each was saved; () if nowhere.
     """
 
@@ -35,7 +35,7 @@ class Drawn:
     paths: tuple[Path, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict an image: where it was saved, or what it is made of."""
+        """One dict an image: where it was saved, or its latent vector."""
         return [{"prediction": self._said(number)} for number in range(len(self.images))]
 
     def _said(self, number: int) -> Any:
@@ -47,13 +47,13 @@ class Drawn:
         return f"an image of {width} x {height} pixels; --set folder=DIR saves it"
 
 
-def restored(trained: Trained, inputs: Any, folder: str | None = None) -> Drawn:
-    """Send images through a model that gives images back.
+def restored(trained: Trained, inputs: Any, folder: str | None = None) -> GeneratedImages:
+    """Reconstruct images.
 
     Args:
         trained: the model.
         inputs: what `Preprocess.table_from` takes.
-        folder: where to save what comes out, as PNG files.
+        folder: where to save the results, as PNG files.
     """
     images = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
     encode = getattr(trained.model, "encode", None)
@@ -68,22 +68,22 @@ def restored(trained: Trained, inputs: Any, folder: str | None = None) -> Drawn:
     return saved(torch.cat(made), torch.cat(latent) if latent else None, folder)
 
 
-def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None = None) -> Drawn:
-    """Make new images.
+def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None = None) -> GeneratedImages:
+    """Generate images.
 
     Args:
         trained: a model with a `generator`.
-        inputs: how many, a number or its digits; of a conditional model, all classes in turn.
+        inputs: number of images, as int or str; a conditional model generates all classes in turn.
         seed: of the noise.
         folder: where to save them, as PNG files.
 
     Raises:
-        UsageError: no number of images was given.
+        UsageError: `inputs` is not a number of images.
     """
     model, classes = trained.model, len(trained.preprocess.classes)
     if not str(inputs).isdecimal() or int(inputs) < 1:
         raise UsageError(
-            f"A model that generates expects how many images to make, received {inputs!r}.",
+            f"A generative model expects the number of images to generate, received {inputs!r}.",
             remedy="pellucid predict RUN 16 --set folder=images",
         )
     count = int(inputs)
@@ -95,12 +95,12 @@ def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None =
     return saved(made, noise, folder)
 
 
-def saved(images: Tensor, latent: Tensor | None, folder: str | None) -> Drawn:
-    """Bring images to the processor, and into files if a folder is named."""
+def saved(images: Tensor, latent: Tensor | None, folder: str | None) -> GeneratedImages:
+    """Move images to the CPU, and save them if a folder is given."""
     images = images.float().cpu().clamp(0, 1)
     paths = ()
     if folder is not None:
         paths = tuple(Path(folder) / f"{number:04d}.png" for number in range(1, len(images) + 1))
         for path, image in zip(paths, images, strict=True):
             files.write(path, grid(image[None], 1))
-    return Drawn(images.numpy(), None if latent is None else latent.cpu().numpy(), paths)
+    return GeneratedImages(images.numpy(), None if latent is None else latent.cpu().numpy(), paths)

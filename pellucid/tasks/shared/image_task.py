@@ -1,4 +1,4 @@
-"""What the tasks that learn images themselves share: pixels in 0..1, and no target needed."""
+"""What the tasks on images without targets share: pixels in 0..1."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pellucid.tasks.task import Task
 from pellucid.train.objective import Objective
 
 SEED = 0
-"""Of the noise that is looked at, the same in every epoch and every run."""
+"""Seed of the noise for samples, the same in every epoch and every run."""
 
 
 class ImageTask(Task):
-    """Base: batches are (images in 0..1, classes where there are any)."""
+    """Base of image tasks: batches are (images in 0..1, classes or zeros)."""
 
     labelled: ClassVar[bool] = False
 
@@ -34,12 +34,12 @@ class ImageTask(Task):
 
         Raises:
             ConfigError: pixels would be scaled.
-            BadDataError: the rows are no images, or their pixels leave 0..1.
+            BadDataError: the rows are not images, or their pixels lie outside 0..1.
         """
         data = config.data
         if data.normalize:
             raise ConfigError(
-                f"{self.name} learns pixels in 0..1, and data.normalize would scale them.",
+                f"{self.name} needs pixels in 0..1, and data.normalize would scale them.",
                 remedy="--set data.normalize=false",
             )
         preprocess = fitted or Preprocess.fit(dataset, image_size=data.image_size, normalize=False)
@@ -62,7 +62,7 @@ class ImageTask(Task):
 
 
 def _encoded(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Rows, str]:
-    """The rows of a table; without a target, zeros stand in for classes."""
+    """Encode the rows of a table; without a target, classes are zeros."""
     if preprocess.target is not None:
         return rows(table, preprocess, share)
     inputs = preprocess.inputs(table)

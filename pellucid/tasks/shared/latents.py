@@ -1,4 +1,4 @@
-"""What lies in the latent space of an autoencoder: where images go, and what lies between them."""
+"""Views of the latent space of an autoencoder: codes of images, and images decoded between them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from pellucid.tasks.shared.image_task import device_of
 from pellucid.tasks.shared.model_interfaces import autoencoding
 from pellucid.tasks.shared.projection import POINTS, grouped, principal
 
-PAIRS, BETWEEN = 8, 10
-"""Interpolations, and pictures in each."""
+PAIRS = 8
+"""Interpolations."""
+BETWEEN = 10
+"""Pictures in each interpolation."""
 SIDE = 16
 """Pictures on a side of the decoded plane."""
 
 Pixels = Callable[[Tensor], Tensor]
-"""What turns the outputs of a model into pixels: see `Objective.probs`."""
+"""A function from outputs of a model to pixels: see `Objective.probs`."""
 
 
 @torch.no_grad()
 def restore(model: nn.Module, images: Tensor, probs: Pixels) -> Tensor:
-    """Return what a model makes of images (N, C, H, W), in the range of pixels, on the CPU."""
+    """Return the reconstructions of images (N, C, H, W), in the range of pixels, on the CPU."""
     output = model(images.to(device_of(model)))
     return probs(getattr(output, "recon", output)).float().cpu()
 
 
 @torch.no_grad()
 def codes(model: nn.Module, images: Tensor) -> Tensor | None:
-    """Return what images are squeezed into, on the CPU; None if the model does no such thing.
+    """Return the codes of images, on the CPU; None if the model has no encoder.
 
     Numbers (N, latent_dim), of a variational autoencoder the mean; of one with a codebook whole numbers.
     """
@@ -43,7 +45,7 @@ def codes(model: nn.Module, images: Tensor) -> Tensor | None:
 
 
 def encode(model: nn.Module, images: Tensor) -> Tensor | None:
-    """Return where images lie, (N, latent_dim), on the CPU; None if the model has no such numbers."""
+    """Return the code of each image, (N, latent_dim), on the CPU; None if the model has no such vectors."""
     found = codes(model, images)
     return found.float() if found is not None and found.is_floating_point() and found.ndim == 2 else None
 

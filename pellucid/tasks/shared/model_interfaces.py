@@ -1,4 +1,4 @@
-"""What some objectives ask of a model, beyond that it can be called."""
+"""What some objectives need of a model, in addition to calling it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pellucid.errors import ModelError
 
 
 class GANModel(Protocol):
-    """Two networks that learn from each other.
+    """A generator and a discriminator.
 
     Attributes:
         generator: (z[, labels]) -> images.
         discriminator: (images[, labels]) -> logits.
-        latent_dim: numbers of noise for an image.
-        conditional: whether both are told labels.
+        latent_dim: size of the noise vector of an image.
+        conditional: whether both take labels.
     """
 
     generator: nn.Module
@@ -30,7 +30,7 @@ class TiedLanguageModel(Protocol):
     """A language model whose last layer is linear."""
 
     def hidden(self, tokens: Tensor, /) -> Tensor:
-        """Return (B, T, H), what logits are made of."""
+        """Return the inputs of the last layer, (B, T, H)."""
         ...
 
     def output_weights(self) -> tuple[Tensor, Tensor | None]:
@@ -40,26 +40,26 @@ class TiedLanguageModel(Protocol):
 
 @runtime_checkable
 class CountsData(Protocol):
-    """A model of which a part is counted rather than learned."""
+    """A model of which a part is counted, not learned."""
 
     def count_batches(self, batches: Iterable[tuple[Tensor, Tensor]], /) -> None:
-        """Look at every training batch once, before learning begins.
+        """Count every training batch once, before training starts.
 
         Raises:
-            ValueError: they are not what can be counted.
+            ValueError: they cannot be counted.
         """
         ...
 
 
 class Autoencoding(Protocol):
-    """A network that squeezes images into something smaller, and one that draws them again from it."""
+    """An encoder and a decoder of images."""
 
     def encode(self, images: Tensor, /) -> Tensor | tuple[Tensor, Tensor]:
         """Return z (B, latent_dim), or of a variational one (mu, logvar)."""
         ...
 
     def decode(self, z: Tensor, /) -> Tensor:
-        """Return what stands for images in the outputs of the model, such as logits."""
+        """Return images as the model outputs them, e.g. as logits."""
         ...
 
 
@@ -78,7 +78,7 @@ class Variational(Autoencoding, Protocol):
 
 
 def gan_model(model: nn.Module) -> GANModel:
-    """Take a model for two networks that learn from each other.
+    """Return a model as a GAN.
 
     Raises:
         ModelError: it is something else.
@@ -98,7 +98,7 @@ def is_tied_language_model(model: nn.Module) -> bool:
 
 
 def tied_language_model(model: nn.Module) -> TiedLanguageModel:
-    """Take a model for a language model whose last layer is linear.
+    """Return a model as a language model with a linear last layer.
 
     Raises:
         ModelError: it is something else.
@@ -108,7 +108,7 @@ def tied_language_model(model: nn.Module) -> TiedLanguageModel:
 
 
 def autoencoding(model: nn.Module) -> Autoencoding:
-    """Take a model for an autoencoder.
+    """Return a model as an autoencoder.
 
     Raises:
         ModelError: it is something else.
@@ -118,7 +118,7 @@ def autoencoding(model: nn.Module) -> Autoencoding:
 
 
 def variational(model: nn.Module) -> Variational:
-    """Take a model for a variational autoencoder.
+    """Return a model as a variational autoencoder.
 
     Raises:
         ModelError: it is something else.

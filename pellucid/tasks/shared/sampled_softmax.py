@@ -1,6 +1,6 @@
-"""The loss of a softmax over very many tokens, from a sample of them.
+"""The loss of a softmax over a large vocabulary, from a sample of it.
 
-Shapes: N places where a token is to be told, H features, V tokens in all, S of them in a sample.
+Shapes: N positions, H features, V tokens in the vocabulary, S of them in a sample.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 POWER = 0.75
-"""Tokens are drawn by this power of their counts (Mikolov et al. 2013, section 2.2): rare ones more often
-than they are there, so that no one of them stands for too many."""
+"""Tokens are sampled by this power of their counts (Mikolov et al. 2013, section 2.2), rare ones more often than
+they occur, so that none of them gets too much weight."""
 
 
 def sampled_cross_entropy(
     hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None, pi: Tensor
 ) -> Tensor:
-    r"""Estimate -ln p(y) from the scores of y and of some tokens, each drawn or not by itself.
+    r"""Estimate -ln p(y) from the scores of y and of some tokens, each sampled independently.
 
     With scores s, and a sample in which token v is with probability $\pi_v$, the sum over all tokens
     $\sum_v e^{s_v}$ is estimated by
 
     $$e^{s_y} + \sum_{v \in \text{sample},\, v \ne y} e^{s_v} / \pi_v,$$
 
-    which is right on average (Horvitz and Thompson 1952). So what is learned is the softmax over all tokens
+    which is right on average (Horvitz and Thompson 1952). So the model learns the softmax over all tokens
     (Bengio and Senécal 2008; Jean et al. 2015), and can be measured as such.
 
     Args:
@@ -49,7 +49,7 @@ def sampled_cross_entropy(
 
 
 def draw(pi: Tensor) -> Tensor:
-    """Draw tokens, each by itself with its probability pi (V,), by torch's own generator: (S,)."""
+    """Sample tokens independently, each with its probability pi (V,), by torch's generator: (S,)."""
     return (torch.rand_like(pi) < pi).nonzero().squeeze(1)
 
 
@@ -57,9 +57,9 @@ def chances_of(known: Tensor | None, size: int, weight: Tensor) -> Tensor:
     """Return the probabilities of being drawn, (V,), where the weights (V, H) of all tokens are.
 
     Args:
-        known: from `chances`; None: all tokens alike.
+        known: from `chances`; None: the same for all tokens.
         size: of a sample, on average.
-        weight: what tells how many tokens there are, and where.
+        weight: the output weights, for the number of tokens and the device.
     """
     if known is not None:
         return known.to(weight.device)
@@ -72,7 +72,7 @@ def chances(counts: Tensor, size: int) -> Tensor:
     The most frequent tokens are certain to be drawn, and so count exactly.
 
     Args:
-        counts: n, how often each token is there, (V,); one that is never there is taken for once.
+        counts: n, how often each token is there, (V,); one that never occurs counts as one.
         size: of a sample, on average.
     """
     if size >= len(counts):

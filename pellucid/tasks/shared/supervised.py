@@ -39,7 +39,7 @@ EVAL_SAMPLE = 25_000
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about some rows.
+    """Predictions for rows.
 
     Attributes:
         outputs: (N, K) probabilities of the classes, or (N,) / (N, D) values in the target's own units.
@@ -197,7 +197,7 @@ class Supervised(Task):
 
 
 def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:
-    """Return what turns at most so many rows of texts into counts of words, and targets."""
+    """Return a function from a table of texts and a limit to word counts and targets."""
     preprocess = Preprocess.fit(dataset)
 
     def numbers(table: pa.Table, limit: int) -> tuple[Tensor, Tensor]:

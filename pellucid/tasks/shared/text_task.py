@@ -1,7 +1,7 @@
-"""Models of text that learn without labels: what comes next, and what stood in a gap.
+"""What the tasks on unlabeled text share: streams of tokens, read in windows.
 
 Shapes: B windows, T tokens, V vocabulary. Texts are read as one stream, each ended by EOS, in windows of
-`data.text.max_seq_len` tokens; so the first tokens of a window are predicted from few others.
+`data.text.max_seq_len` tokens; so the first tokens of a window have little context.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 LOGITS = 2**25
-"""Most numbers in the logits of a batch that is measured: 128 MiB."""
+"""Most numbers in the logits of an evaluation batch: 128 MiB."""
 
 
 class TextTask(Task):
-    """What the two tasks share: a stream of tokens, read in windows."""
+    """Base of the tasks that read a stream of tokens in windows."""
 
     labelled = False
 
@@ -84,7 +84,7 @@ class TextTask(Task):
                 ) from error
             if tuple(logits.shape) != expected:
                 raise ModelError(
-                    f"Expected logits of shape {expected}, one for every token at every place; "
+                    f"Expected logits of shape {expected}, one for every token at every position; "
                     f"received {tuple(logits.shape)}.",
                     remedy=self.remedy,
                 )
@@ -95,7 +95,7 @@ class TextTask(Task):
     """What to try where the model does not fit."""
 
     def _check_reading(self, model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
-        """Refuse a model that sees what it must not."""
+        """Refuse a model that sees its targets."""
 
     def _summary(self, prepared: Prepared, split: str, losses: Losses) -> dict[str, Any]:
         return {"rows": len(prepared.rows[split]), "task": self.name, "tokens": losses.count}
@@ -105,17 +105,17 @@ class TextTask(Task):
 
 
 def with_unlabeled(dataset: Dataset) -> Dataset:
-    """Read texts without labels along with the training texts, where the source has some."""
+    """Add texts without labels to the training texts, where the source has some."""
     extra = dataset.splits.get(UNLABELED)
     if extra is None:
         return dataset
     splits = {name: table for name, table in dataset.splits.items() if name != UNLABELED}
     splits["train"] = pa.concat_tables([splits["train"], extra])
-    return dataset.with_splits(splits, f"train: {len(extra):,} texts without labels are read, too")
+    return dataset.with_splits(splits, f"train: {len(extra):,} texts without labels are added")
 
 
 def measured_batch(config: Config, vocab_size: int) -> int:
-    """Windows in a batch that is measured, so that its logits fit in memory."""
+    """Return the rows of an evaluation batch, so that its logits fit in memory."""
     return min(EVAL_BATCH, max(1, LOGITS // (config.data.text.max_seq_len * vocab_size)))
 
 
@@ -125,13 +125,13 @@ def stream_tokens(rows: Rows) -> np.ndarray:
 
 
 def token_counts(prepared: Prepared, split: str = "train") -> Tensor:
-    """How often each token is there in a split, (V,)."""
+    """Return the count of each token in a split, (V,)."""
     vocab_size = tokens_of(prepared.preprocess).vocab_size
     return torch.from_numpy(np.bincount(stream_tokens(prepared.rows[split]), minlength=vocab_size))
 
 
 def counted_metrics(prefix: str, logs: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """The metrics of counting on a split, from what `NGrams.score` says."""
+    """Return the metrics of counts on a split, from the result of `NGrams.score`."""
     return {f"{prefix}/loss": float(-logs.mean()), f"{prefix}/accuracy": float(right.mean())}
 
 

@@ -23,7 +23,7 @@ from pellucid.tasks.shared.token_objective import logits_at
 from pellucid.train.execution import execution_mode
 
 PASSAGE = 120
-"""Tokens that are shown one by one."""
+"""Tokens of the passage to show."""
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Losses:
 
 
 def token_losses(trained: Trained, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Targets, losses (0 where nothing is asked) and hits, (B, T) each, batch by batch."""
+    """Targets, losses (0 where a target is ignored) and hits, (B, T) each, batch by batch."""
     mode = execution_mode(trained.execution)
     with evaluating(trained.model):
         for inputs, targets in batches:

@@ -16,16 +16,16 @@ from pellucid.train.objective import Measures, Objective, Phase
 
 PAD = 0
 IGNORED = -100
-"""A target at which nothing is asked."""
+"""Target of a position that is not predicted."""
 
 
 def logits_at(model: nn.Module, tokens: Tensor, chosen: Tensor) -> Tensor:
-    """Return the logits (N, V) of N chosen places alone, which of `TiedLanguageModel` costs the less for it.
+    """Return the logits (N, V) of N chosen positions; a `TiedLanguageModel` computes only these.
 
     Args:
         model: tokens (B, T) -> logits (B, T, V).
-        tokens: what it reads, (B, T).
-        chosen: True at the N places, (B, T).
+        tokens: the inputs, (B, T).
+        chosen: True at the N positions, (B, T).
     """
     if not is_tied_language_model(model):
         return model(tokens)[chosen]
@@ -50,7 +50,7 @@ def sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any],
 
 
 def mean_loss(logits: Tensor, targets: Tensor, ignored: int, label_smoothing: float) -> Tensor:
-    """The mean over targets that ask something; 0 if none does."""
+    """Return the mean over targets that are not ignored; 0 if there are none."""
     total = F.cross_entropy(
         logits.float(), targets, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing
     )

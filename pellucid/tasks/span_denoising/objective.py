@@ -7,5 +7,5 @@ from pellucid.train.objective import Objective
 
 
 def span_denoising(label_smoothing: float = 0.0) -> Objective:
-    """Write the spans that were cut out of a text: `seq2seq` on corrupted text."""
+    """Predict the spans that were removed from a text: `seq2seq` on corrupted text."""
     return seq2seq(label_smoothing, name="span_denoising")

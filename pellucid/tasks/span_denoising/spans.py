@@ -1,4 +1,4 @@
-"""Spans cut out of texts: what was written in their place, and what counting would have written."""
+"""Spans removed from texts: parsing predictions, and baselines that count."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gaps_of(window: int) -> int:
 
 
 def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:
-    """The spans of a target, by the number of their gap; what stands before the first gap is dropped."""
+    """The spans of a target, by the number of their gap; tokens before the first gap are dropped."""
     found: dict[int, list[int]] = {}
     now: list[int] = []
     for token in tokens:
@@ -45,7 +45,7 @@ def filled(source: Sequence[int], found: dict[int, list[int]], first_gap: int) -
 
 
 def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The tokens of targets, and codes of what stood before each in the text, for counting.
+    """The tokens of targets, and codes of the tokens before each in the text, for counting.
 
     All gaps are one word, since which comes next is known; the first token of a span follows the last token
     before its gap.
@@ -95,7 +95,7 @@ def filled_by_counting(
 
     Args:
         words: those to learn from, and
-        contexts: what stood before each, as `counted` returns them.
+        contexts: codes of the tokens before each, as `counted` returns them.
         sources: texts with gaps.
         first_gap: the token of the first gap.
     """
@@ -115,7 +115,7 @@ def filled_by_counting(
 def exact_fill(
     said: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], first_gap: int
 ) -> tuple[float, int]:
-    """The share of gaps into which exactly what stood there was written, and how many gaps there are."""
+    """Return the share of gaps that were filled with exactly the original tokens, and the number of gaps."""
     right = total = 0
     for answer, truth in zip(said, wanted, strict=True):
         found, gaps = parse(answer, first_gap), parse(truth, first_gap)
@@ -130,7 +130,7 @@ def examples(
     written: Sequence[list[int]],
     wanted: Sequence[list[int]],
 ) -> dict[str, Any]:
-    """Show texts with what was written into their gaps, and what stood there."""
+    """Return a block of texts with the predicted and the original spans."""
     rows = [
         {
             "label": inputs.decode(source),

@@ -49,7 +49,7 @@ SHOWN = 10
 
 
 class SpanDenoising(Task):
-    """Write the spans that were cut out of a text (T5, Raffel et al. 2020)."""
+    """Predict the spans that were removed from a text (T5, Raffel et al. 2020)."""
 
     spec = SPEC
     labelled: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class SpanDenoising(Task):
         return span_denoising(config.objective.label_smoothing)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Count tokens, and tokens after each other; neither sees what stands after a gap."""
+        """Count tokens and n-grams; neither sees the text after a span."""
         first_gap = _first_gap(prepared.preprocess)
         learned, contexts = spans.counted(prepared.training_batches(), first_gap, COUNTED)
         held_out = {
@@ -173,7 +173,7 @@ def _marked(encoded: TextInputs, text: str, first_gap: int) -> list[int]:
 
 
 def _to_fill(prepared: Prepared, split: str) -> tuple[list[list[int]], list[list[int]]]:
-    """The first texts of a split with gaps, and what stood in them; always the same."""
+    """Return the first texts of a split with removed spans, and the spans; always the same."""
     batches = Batches(prepared.rows[split], FILLED, augment=prepared.corrupt, limit=FILLED)
     given, wanted = (
         [[token for token in row if token] for row in part.tolist()] for part in next(iter(batches))
