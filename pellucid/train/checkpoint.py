@@ -103,6 +103,25 @@ def restore(run: Run, trainer: Trainer) -> bool:
         run.note(f"{complaint} The checkpoint before it was used.")
     if folder is None:
         return False
+    _load(trainer, folder)
+    run.store.rewind(trainer.step)
+    return True
+
+
+def look_back(run: Run, trainer: Trainer, step: int) -> int | None:
+    """Bring a trainer to the newest valid checkpoint at or before a step, without changing the run.
+
+    Returns:
+        The step of the checkpoint; None if there is none so early.
+    """
+    folder = run.checkpoints.before(step)
+    if folder is None:
+        return None
+    _load(trainer, folder)
+    return trainer.step
+
+
+def _load(trainer: Trainer, folder: Path) -> None:
     state = read_state(folder)
     load_weights(trainer.model, folder / MODEL)
     if trainer.average is not None:
@@ -112,8 +131,6 @@ def restore(run: Run, trainer: Trainer) -> bool:
         mine = {key.removeprefix(f"{name}/"): t for key, t in moments.items() if key.startswith(f"{name}/")}
         _join_optimizer(optimizer, mine, state["optimizers"][name])
     trainer.load_state_dict(state["trainer"])
-    run.store.rewind(trainer.step)
-    return True
 
 
 def find_weights(run: Run, which: str = "best") -> Path:

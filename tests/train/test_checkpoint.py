@@ -20,7 +20,7 @@ from pellucid.train.callbacks import (
     ReduceOnPlateau,
     SignalHandler,
 )
-from pellucid.train.checkpoint import Checkpointer, load_weights, restore, save
+from pellucid.train.checkpoint import Checkpointer, load_weights, look_back, restore, save
 from pellucid.train.schedules import ReduceOnPlateau as Rule
 from pellucid.train.schedules import one_cycle
 from tests.train.conftest import compiles, network, trainer
@@ -156,6 +156,21 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(runs, batches, held_out):
     second.fit(batches, {"val": held_out})
     assert second.step == control.step
     assert torch.equal(second.model[0].weight, control.model[0].weight)
+
+
+def test_looking_back_at_an_earlier_step_changes_nothing(runs, batches, held_out):
+    run = Run.create(runs, "looked at", "")
+    keeper = Checkpointer(run, Monitor("val/loss"), seconds=0, keep=100)
+    made = trainer(epochs=3, callbacks=[Monitor("val/loss"), Recorder(run), keeper])
+    keeper.monitor = made.callbacks[0]
+    made.fit(batches, {"val": held_out})
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
+    series = run.store.series("val/loss")
+    viewer = trainer(epochs=3, callbacks=[Monitor("val/loss"), Recorder(run)])
+    assert look_back(run, viewer, 7) == viewer.step == 7
+    assert look_back(run, viewer, -1) is None
+    assert run.store.series("val/loss") == series
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_without_a_checkpoint_there_is_nothing_to_restore(runs):
