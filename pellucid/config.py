@@ -205,7 +205,7 @@ class OptimizerConfig(Section):
     name: str = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(
-        default=0, ge=0, description="decoupled, on weights alone: no biases, no norms"
+        default=0, ge=0, description="decoupled, on weights only: no biases, no norms"
     )
     options: dict[str, Any] = {}
     phases: dict[str, PhaseOptimizer] = {}
@@ -256,7 +256,7 @@ class TrainConfig(Section):
     monitor: str | None = Field(default=None, description="what is best; None: the objective's own measure")
     restore_best: bool = Field(default=True, description="finish with the best weights, not the last")
     checkpoint_seconds: float = Field(default=30, gt=0, description="longest time between checkpoints")
-    keep: int = Field(default=2, ge=1, description="checkpoints kept beside the best")
+    keep: int = Field(default=2, ge=1, description="checkpoints to keep in addition to the best")
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     callbacks: list[str] = Field(
         default=[], description="further callbacks, each package.module:Class, made without arguments"
@@ -433,7 +433,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; a person means the number."""
+    """YAML 1.1 reads `1e-3` as text; the user means the number."""
     if isinstance(value, str):
         try:
             return float(value)

@@ -1,4 +1,4 @@
-"""The parts of a training, each built from its section of the config."""
+"""The parts of a training run, each built from its section of the config."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def prepare(
     Raises:
         ConfigError: a vocabulary is asked for that is not the one the weights are of, or fewer rows of a
             series.
-        PellucidError: the data cannot be had, or do not suit the task.
+        PellucidError: the data is unavailable, or do not suit the task.
     """
     task = get_task(config.objective.name)
     if task.ordered and config.data.training_rows is not None:
@@ -71,7 +71,7 @@ def prepare(
 
 
 def kept(run: Run, config: Config) -> Preprocess | None:
-    """How a run that goes on has read its rows so far; None if it had none, or is told to read others."""
+    """Return the preprocessing of a resumed run; None if there is none, or its data settings changed."""
     before = Config.read(run.path / "config.yaml")
     there = (run.path / PREPROCESS).is_file()
     return load_preprocess(run) if there and before.data == config.data else None

@@ -22,7 +22,7 @@ from pellucid.train.profile import Profile, Profiler
 
 @dataclass(frozen=True)
 class Profiled:
-    """Where the time of a training goes.
+    """Where the time of a training run goes.
 
     Attributes:
         profile: the seconds.
@@ -47,7 +47,7 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
         runs: the folder of runs, for weights that are those of one.
 
     Raises:
-        PellucidError: the data cannot be had, or something does not fit.
+        PellucidError: the data is unavailable, or something does not fit.
     """
     ready = make_ready(config, runs)
     prepared, objective = ready.prepared, ready.objective

@@ -1,4 +1,4 @@
-"""Going on with a run or a study: what was started, and whether it is still the same."""
+"""Resume a run or a study: what was started, and whether it is still the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pellucid.tasks.prepared import PreparedData
 
 @dataclass(frozen=True)
 class Resume:
-    """A run to go on with.
+    """A run to resume.
 
     Attributes:
         reference: a folder, an id, the start of one, or "last".
@@ -24,7 +24,7 @@ class Resume:
 
 
 def check_resume(run: Run, config: Config, prepared: PreparedData, *, allow_changes: bool) -> None:
-    """Refuse to go on with a run whose config or data are no longer what they were.
+    """Refuse to resume a run whose config or data are no longer what they were.
 
     Raises:
         ResumeError: says what differs.
@@ -54,7 +54,7 @@ def settle(
     """Refuse differences, or note them and let the new settings be those of the run.
 
     Args:
-        run: to go on with.
+        run: the run to resume.
         settings: the new ones.
         differences: from what was started; none need no settling.
         allow_changes: whether to go on all the same.
@@ -69,7 +69,7 @@ def settle(
     if not allow_changes:
         raise ResumeError(
             f"{what} {run.id} cannot go on as it was: {'; '.join(differences)}.",
-            remedy="the original settings, or `--allow-changes` to go on with the new ones",
+            remedy="the original settings, or `--allow-changes` to continue with the new ones",
         )
     run.note(f"{said}: {'; '.join(differences)}.")
     files.write(run.path / "config.yaml", settings.to_yaml())

@@ -36,14 +36,14 @@ def train_study(
 ) -> Run:
     """Train every part of a study and return its run, whose measure is the mean over the parts.
 
-    The study has a folder beside those of its parts. What `run.json` says of each part, under "parts" and its
-    label: `line` and `x`, where it stands in the chart; `run`, the id of its run, once it has begun; and when
-    it is done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
+    The study has a folder next to those of its parts. `run.json` has an entry for each, under "parts" and
+    its label: `line` and `x`, its place in the chart; `run`, the id of its run, once it has begun; and when it
+    is done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
 
     Args:
         study: everything there is to know.
         runs: the folder that holds run folders.
-        resume: an earlier study to go on with: finished parts are kept, the interrupted one goes on.
+        resume: an earlier study to resume: finished parts are kept, the interrupted one goes on.
         console: where progress is shown; None shows nothing.
 
     Raises:
@@ -104,7 +104,7 @@ def _train_parts(
 
 
 def _train_part(run: Run, label: str, config: Config, resume: Resume | None, console: Console) -> Run:
-    """Train a part; or go on with it, or take it as it is, if it was begun before."""
+    """Train a part; or resume it, or take it as it is, if it was begun before."""
     begun = _begun(run, label)
     if begun is not None and begun.status == "finished":
         console.print(f"Run {begun.id} is already finished.", highlight=False)
@@ -190,7 +190,7 @@ def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[st
 
 
 def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
-    """Refuse to go on with a study that is no longer what it was.
+    """Refuse to resume a study that is no longer what it was.
 
     Raises:
         ResumeError: says what differs.

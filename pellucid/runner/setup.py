@@ -1,4 +1,4 @@
-"""Everything a training needs, built and checked while nothing has been written."""
+"""Everything a training run needs, built and checked while nothing has been written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pellucid.train.seed import seed_everything
 
 @dataclass(frozen=True)
 class Ready:
-    """What belongs together in a training, and fits.
+    """The parts of a training run that fit together.
 
     Attributes:
         task: what is learned.
@@ -66,7 +66,7 @@ def make_ready(
         begins: whether the model begins with the weights the config names; a run that goes on has its own.
 
     Raises:
-        PellucidError: the data cannot be had, or something does not fit.
+        PellucidError: the data is unavailable, or something does not fit.
     """
     task = get_task(config.objective.name)
     if supplied.data is None:

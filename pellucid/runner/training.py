@@ -64,7 +64,7 @@ def train(
     Args:
         config: everything there is to know.
         runs: the folder that holds run folders.
-        resume: an earlier run to go on with.
+        resume: an earlier run to resume.
         dataset: data already loaded, instead of `data.source`.
         model: a module of the caller's own, instead of `model.name`.
         needed: models of other runs that the task uses, by role, instead of those the config names.
@@ -137,7 +137,7 @@ def train_needed(config: Config, runs: str | Path, console: Console, *, starts: 
 
 @dataclass(frozen=True)
 class _Work:
-    """What the steps of a training share."""
+    """What the steps of a training run share."""
 
     run: Run
     config: Config
