@@ -36,9 +36,9 @@ def train_study(
 ) -> Run:
     """Train every part of a study and return its run, whose measure is the mean over the parts.
 
-    The study has a folder next to those of its parts. `run.json` has an entry for each, under "parts" and
-    its label: `line` and `x`, its place in the chart; `run`, the id of its run, once it has begun; and when it
-    is done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
+    The study has a folder next to those of its parts. `run.json` has an entry for each, under "parts" and its
+    label: `line` and `x`, its place in the chart; `run`, the id of its run, once it has begun; and when it is
+    done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
 
     Args:
         study: everything there is to know.
