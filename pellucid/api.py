@@ -14,6 +14,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.loaders import is_loader
 from pellucid.data.sources.arrays import arrays
+from pellucid.data.sources.open_source import open_source
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
@@ -165,11 +166,15 @@ def fit(
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     own = model if isinstance(model, nn.Module) else None
     config = Config(name=_name(data)).patch(values)
+    dataset = data if isinstance(data, Dataset) else None
+    if isinstance(data, str) and "objective.name" not in values:
+        dataset = open_source(config.data)
+        config = config.patch(_task_of(dataset))
     finished = runner.train(
         config,
         runs=runs,
         resume=runner.Resume(resume) if resume else None,
-        dataset=data if isinstance(data, Dataset) else None,
+        dataset=dataset,
         model=own,
         console=Console(highlight=False, markup=False) if progress else None,
         supplied=supplied,
@@ -218,9 +223,7 @@ def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[st
     """What the config says of things that were handed over."""
     values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
     if isinstance(data, Dataset):
-        values["data.source"] = data.source.name
-        if spec := task_for(data.task):
-            values["objective.name"] = spec.name
+        values |= {"data.source": data.source.name, **_task_of(data)}
     else:
         values["data.source"] = data if isinstance(data, str) else _name(data)
     if supplied.data is not None or supplied.objective is not None:
@@ -231,6 +234,12 @@ def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[st
     if isinstance(supplied.sample_weight, str):
         values["data.sample_weight"] = supplied.sample_weight
     return values
+
+
+def _task_of(dataset: Dataset) -> dict[str, Any]:
+    """The task that follows from the target of a dataset."""
+    spec = task_for(dataset.task)
+    return {"objective.name": spec.name} if spec else {}
 
 
 def _class_weights(given: Any) -> dict[str, Any]:

@@ -258,6 +258,15 @@ def test_a_column_may_hold_the_weights(fit: Any, tmp_path: Path) -> None:
         fit("mlp", str(path), sample_weight="weihgt")
 
 
+def test_the_task_follows_from_the_target_of_a_file(fit: Any, tmp_path: Path) -> None:
+    path = tmp_path / "amounts.csv"
+    lines = [f"{x[0]:.3f},{x[1]:.3f},{x[0] + 0.01 * i:.4f}" for i, x in enumerate(X)]
+    path.write_text("\n".join(["one,two,price", *lines]), encoding="utf-8")
+    assert fit("mlp", str(path)).task == "regression"
+    with pytest.raises(ConfigError, match="regression"):
+        fit("mlp", str(path), objective="classification")
+
+
 def test_class_weights_by_name_and_by_frequency(fit: Any) -> None:
     plan = {"epochs": 10, "settings": {"train.restore_best": False}}
     shares = [

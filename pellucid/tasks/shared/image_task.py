@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 import torch
@@ -16,7 +16,6 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.task import Task
-from pellucid.train.objective import Objective
 
 SEED = 0
 """Seed of the noise for samples, the same in every epoch and every run."""

@@ -5,15 +5,15 @@ Shapes: images (N, C, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
+
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
-from torch.nn import functional as F
-from pellucid.tasks.task import Baselines
-import inspect
-from pellucid.config import Config
+
 from pellucid import models
+from pellucid.config import Config
 
 Restore = Callable[[Tensor], Tensor]
 

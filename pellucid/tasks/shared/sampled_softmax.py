@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 POWER = 0.75
-"""Tokens are sampled by this power of their counts (Mikolov et al. 2013, section 2.2), rare ones more often than
-they occur, so that none of them gets too much weight."""
+"""Tokens are sampled by this power of their counts (Mikolov et al. 2013, section 2.2), rare ones more often
+than they occur, so that none of them gets too much weight."""
 
 
 def sampled_cross_entropy(

@@ -6,12 +6,11 @@ Shapes: N rows, K classes or numbers.
 from __future__ import annotations
 
 from typing import Any
+
 import numpy as np
 import pyarrow as pa
-import torch
 from sklearn import metrics as scores
-from torch import Tensor
-from torch.nn import functional as F
+
 from pellucid.data import preview
 from pellucid.data.dataset import Column
 from pellucid.data.preprocess import Preprocess

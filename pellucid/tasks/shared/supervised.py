@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 from pellucid.batch import map_tensors
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches, MemoryRows, encode_splits, rows
+from pellucid.data.batches import Batches, MemoryRows, encode_splits
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
+from pellucid.errors import ConfigError, ModelError, PellucidError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample

@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import math
 from typing import Any, ClassVar
+
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
+
 from pellucid.config import Config, TextConfig
 from pellucid.data.batches import Augment, Batches, Rows
-from pellucid.data.compute import pc
 from pellucid.data.dataset import UNLABELED, Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.text.masking import MaskTokens
-from pellucid.data.text.text_inputs import EOS, MASK, TextInputs
+from pellucid.data.text.text_inputs import EOS, TextInputs
 from pellucid.data.text.token_rows import StreamRows, stream
-from pellucid.errors import ModelError, UsageError
-from pellucid.evaluation import Outcome, Trained
+from pellucid.errors import ModelError
 from pellucid.nn.modes import evaluating
-from pellucid.record import Run
-from pellucid.tasks.masked_language_model import fill_mask
-from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared
-from pellucid.tasks.shared import ngrams
-from pellucid.tasks.shared.texts import Sampling, TextSamples, Written, asked, can_write, tokens_of, write
-from pellucid.tasks.shared.token_loss import PASSAGE, Losses
-from pellucid.tasks.task import Answer, Baselines, Task
-from pellucid.train.callbacks import Callback
+from pellucid.tasks.prepared import EVAL_BATCH, Prepared
+from pellucid.tasks.shared.texts import tokens_of
+from pellucid.tasks.shared.token_loss import Losses
+from pellucid.tasks.task import Task
 from pellucid.train.objective import Objective
 
 LOGITS = 2**25

@@ -88,7 +88,7 @@ class Losses:
         return {
             "kind": "lines",
             "title": "Loss by length of context",
-            "caption": "The mean loss at each position of a window: later tokens are predicted from more context.",
+            "caption": "The mean loss at each position of a window: later tokens have more context.",
             "x_label": "tokens of context",
             "y_label": "loss, in nats per token",
             "series": [{"name": "loss", "x": x, "y": y}],

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
-from pellucid.errors import ConfigError
+
 from pellucid.tasks.shared.model_interfaces import is_tied_language_model, tied_language_model
 from pellucid.tasks.shared.sampled_softmax import chances, chances_of, sampled_cross_entropy
-from pellucid.train.objective import Measures, Objective, Phase
+from pellucid.train.objective import Measures
 
 PAD = 0
 IGNORED = -100
