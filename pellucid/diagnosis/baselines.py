@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from pellucid.diagnosis.curves import BAND, MATERIAL, Curves, noise
-from pellucid.diagnosis.words import figure, percent
+from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import measures
 
 Baselines = Mapping[str, Mapping[str, float]]

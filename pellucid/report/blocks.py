@@ -16,7 +16,7 @@ from pellucid.record import Run
 from pellucid.report import study_blocks
 from pellucid.report.block import Section, Shelf
 from pellucid.report.charts import Chart
-from pellucid.report.evaluation import Evaluation, blocks_of, training_blocks
+from pellucid.report.split_results import Evaluation, blocks_of, training_blocks
 from pellucid.report.views import VIEWS
 
 

@@ -13,10 +13,10 @@ from pellucid.diagnosis import not_applicable
 from pellucid.record import Run
 from pellucid.report import about
 from pellucid.report.blocks import Blocks, blocks
-from pellucid.report.evaluation import Evaluation, evaluation
 from pellucid.report.learning import learning
 from pellucid.report.plain import plain
 from pellucid.report.result import result, things
+from pellucid.report.split_results import Evaluation, evaluation
 from pellucid.report.weights import first_layer
 
 SCHEMA = 1

@@ -9,10 +9,10 @@ from typing import Any
 from pellucid.config import Config, TextConfig
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.row_weights import COLUMN, weights_of, with_weights
 from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS, run_inputs
-from pellucid.data.weights import COLUMN, weights_of, with_weights
 from pellucid.errors import ConfigError
 from pellucid.record import Run
 from pellucid.runner.components import PRETRAINED, reads_tokens

@@ -12,8 +12,8 @@ from pellucid.config import Config
 from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.row_weights import weighted_rows
 from pellucid.data.text.token_rows import RaggedRows
-from pellucid.data.weights import weighted_rows
 from pellucid.evaluation import Trained
 
 TRAIN_SAMPLE_ROWS = 2000

@@ -17,7 +17,7 @@ from pellucid.record import Run
 from pellucid.report import block as shelf
 from pellucid.report import blocks as drawing
 from pellucid.report import plots
-from pellucid.report.evaluation import evaluation
+from pellucid.report.split_results import evaluation
 from pellucid.report.views import heatmap, snapshots, tokens
 from tests.report import shown
 

@@ -13,8 +13,8 @@ from pellucid.diagnosis import examination
 from pellucid.record import Finding, Run
 from pellucid.report import blocks as drawing
 from pellucid.report import page, views
-from pellucid.report.evaluation import evaluation
 from pellucid.report.plain import plain
+from pellucid.report.split_results import evaluation
 from tests.report import shown
 
 ROOT = Path(__file__).parents[2]

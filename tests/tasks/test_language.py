@@ -25,7 +25,7 @@ from pellucid.models import bert, gpt, lstm, lstm_mlm
 from pellucid.record import Run
 from pellucid.tasks import get_task
 from pellucid.tasks.masked_language_model import fill_mask
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_task import with_unlabeled
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
@@ -99,21 +99,21 @@ class Indifferent(nn.Module):
 @pytest.mark.parametrize("orders", [(), (2,), (2, 3), (2, 3, 4)])
 def test_what_counting_says_is_a_distribution(orders):
     tokens = np.random.default_rng(0).integers(0, 5, 300) ** 2 % 5
-    model = ngrams.NGrams(*ngrams.following(tokens, orders), 5)
-    _, contexts = ngrams.following(np.random.default_rng(1).integers(0, 5, 40), orders)
+    model = ngram_counts.NGrams(*ngram_counts.following(tokens, orders), 5)
+    _, contexts = ngram_counts.following(np.random.default_rng(1).integers(0, 5, 40), orders)
     total = sum(np.exp(model.score(np.full(39, word), contexts)[0]) for word in range(5))
     assert total == pytest.approx(np.ones(39))
 
 
 def test_counting_by_hand():
     tokens = np.array([0, 1, 0, 1, 0, 2])  # 0 is followed by 1, 1, 2
-    model = ngrams.NGrams(*ngrams.following(tokens, (2,)), 4)
+    model = ngram_counts.NGrams(*ngram_counts.following(tokens, (2,)), 4)
     unigram = {0: (2 + 1) / 9, 1: (2 + 1) / 9, 2: (1 + 1) / 9, 3: 1 / 9}
     after_0 = {
         word: (max(count - 0.75, 0) + 0.75 * 2 * unigram[word]) / 3
         for word, count in ((1, 2), (2, 1), (3, 0))
     }
-    contexts = [ngrams.code([np.array([0, 0, 0, 3])])]
+    contexts = [ngram_counts.code([np.array([0, 0, 0, 3])])]
     logs, right = model.score(np.array([1, 2, 3, 3]), contexts)
     assert np.exp(logs) == pytest.approx([after_0[1], after_0[2], after_0[3], unigram[3]])
     assert right.tolist() == [True, False, False, False]
@@ -325,5 +325,5 @@ def test_the_neighbors_of_a_gap_are_those_the_model_sees():
     inputs = torch.tensor([[9, 4, 8]])
     words, (left, both) = fill_mask.asked_for([(inputs, torch.tensor([[-100, 7, 6]]))])
     assert words.tolist() == [7, 6]
-    assert left.tolist() == ngrams.code([np.array([9, 4])]).tolist()
-    assert both.tolist() == ngrams.code([np.array([9, 4]), np.array([8, -1])]).tolist()
+    assert left.tolist() == ngram_counts.code([np.array([9, 4])]).tolist()
+    assert both.tolist() == ngram_counts.code([np.array([9, 4]), np.array([8, -1])]).tolist()

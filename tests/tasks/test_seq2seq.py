@@ -20,7 +20,7 @@ from pellucid.models import seq2seq
 from pellucid.record import Run
 from pellucid.tasks import get_task
 from pellucid.tasks.seq2seq import translation
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.span_denoising import spans
 from pellucid.train.optimizers import optimizer
 from pellucid.train.trainer import Trainer
@@ -259,13 +259,13 @@ def test_counting_sees_what_stood_before_each_token():
     words, (one, two, three) = spans.counted([(sources, targets)], 100, 10)
     assert words.tolist() == [100, 7, 8, 100, 9, 3]
     last = [np.array([2, 5, 7, 8, 6, 9]), np.array([-1, -1, 5, 7, 100, 6]), np.array([-1, -1, -1, 5, 5, 100])]
-    assert one.tolist() == ngrams.code(last[:1]).tolist()
-    assert two.tolist() == ngrams.code([last[1], last[0]]).tolist()
-    assert three.tolist() == ngrams.code([last[2], last[1], last[0]]).tolist()
+    assert one.tolist() == ngram_counts.code(last[:1]).tolist()
+    assert two.tolist() == ngram_counts.code([last[1], last[0]]).tolist()
+    assert three.tolist() == ngram_counts.code([last[2], last[1], last[0]]).tolist()
 
 
 def test_counting_fills_a_gap_with_one_word():
-    words, contexts = np.array([100, 7, 100, 7, 8, 3]), [ngrams.code([np.array([2, 5, 7, 6, 7, 8])])]
+    words, contexts = np.array([100, 7, 100, 7, 8, 3]), [ngram_counts.code([np.array([2, 5, 7, 6, 7, 8])])]
     said = spans.filled_by_counting(words, contexts, [[5, 100, 9, 9, 7, 101], [4]], 100)
     assert said == [[100, 7, 101, 8], []]
     assert spans.exact_fill(said, [[2, 100, 7, 101, 8, 8, 3], [2, 3]], 100) == (0.5, 2)

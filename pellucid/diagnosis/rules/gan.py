@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pellucid.diagnosis.curves import ENOUGH, Series
 from pellucid.diagnosis.facts import Facts, GANCurves
 from pellucid.diagnosis.rule import Check, Rule, first_of
-from pellucid.diagnosis.words import figure, percent
+from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
 
 CERTAIN = 0.95

@@ -15,7 +15,7 @@ from pellucid.diagnosis.baselines import against_guessing, against_simple, guess
 from pellucid.diagnosis.curves import BAND, ENOUGH, MATERIAL, Curves, level, noise
 from pellucid.diagnosis.facts import Facts, Setting
 from pellucid.diagnosis.rule import Check, Rule, first_of
-from pellucid.diagnosis.words import figure, percent
+from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
 
 

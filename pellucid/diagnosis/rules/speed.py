@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pellucid.diagnosis.facts import Facts, Speed
 from pellucid.diagnosis.rule import Check, Rule
-from pellucid.diagnosis.words import percent
+from pellucid.diagnosis.wording import percent
 from pellucid.record import Finding
 
 

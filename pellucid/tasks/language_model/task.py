@@ -22,7 +22,7 @@ from pellucid.tasks.language_model.objective import Options, language_model
 from pellucid.tasks.language_model.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
@@ -70,11 +70,13 @@ class LanguageModel(TextTask):
         learned = stream_tokens(prepared.rows["train"])
         found: Baselines = {}
         for name, orders in (LONG_ORDERS if encoded.kind == "characters" else ORDERS).items():
-            model = ngrams.NGrams(*ngrams.following(learned, orders), encoded.vocab_size)
+            model = ngram_counts.NGrams(*ngram_counts.following(learned, orders), encoded.vocab_size)
             found[name] = {}
             for split, prefix in EVALUATED.items():
                 if split in prepared.rows:
-                    logs, right = model.score(*ngrams.following(stream_tokens(prepared.rows[split]), orders))
+                    logs, right = model.score(
+                        *ngram_counts.following(stream_tokens(prepared.rows[split]), orders)
+                    )
                     found[name] |= counted_metrics(prefix, logs, right)
         return found
 

@@ -17,7 +17,7 @@ from pellucid.data.text.token_rows import IGNORED
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.texts import tokens_of
 
 SHOWN = 12
@@ -35,7 +35,7 @@ def between(tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the tokens of a stream that may be masked, with codes of one and both neighbors, (N,) each."""
     kept = tokens[1:-1] > MASK
     left, here, right = (part[kept] for part in (tokens[:-2], tokens[1:-1], tokens[2:]))
-    return here, [ngrams.code([left]), ngrams.code([left, right])]
+    return here, [ngram_counts.code([left]), ngram_counts.code([left, right])]
 
 
 def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -48,7 +48,7 @@ def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
         lefts.append(padded[:, :-2][gaps])
         rights.append(padded[:, 2:][gaps])
     left, right = np.concatenate(lefts), np.concatenate(rights)
-    return np.concatenate(words), [ngrams.code([left]), ngrams.code([left, right])]
+    return np.concatenate(words), [ngram_counts.code([left]), ngram_counts.code([left, right])]
 
 
 # ---- filling -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pellucid.tasks.masked_language_model.objective import masked_language_model
 from pellucid.tasks.masked_language_model.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
@@ -62,7 +62,7 @@ class MaskedLanguageModel(TextTask):
         }
         found: Baselines = {}
         for levels, name in enumerate(("unigram", "left_neighbor", "both_neighbors")):
-            model, found[name] = ngrams.NGrams(words, contexts[:levels], vocab_size), {}
+            model, found[name] = ngram_counts.NGrams(words, contexts[:levels], vocab_size), {}
             for prefix, (wanted, neighbors) in held_out.items():
                 found[name] |= counted_metrics(prefix, *model.score(wanted, neighbors[:levels]))
         return found

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 
 SHARE, LENGTH = 0.15, 3.0
 COUNTING = ("unigram", "bigram", "trigram", "4-gram")
@@ -85,7 +85,7 @@ def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], lis
 def _contexts(before: Sequence[list[int]]) -> list[np.ndarray]:
     """Codes (N,) of the last token before each of N places, of the last two, and so on."""
     columns = np.array([[-1] * (DEPTH - len(row)) + row for row in before]).reshape(-1, DEPTH).T
-    return [ngrams.code(list(columns[-depth:])) for depth in range(1, DEPTH + 1)]
+    return [ngram_counts.code(list(columns[-depth:])) for depth in range(1, DEPTH + 1)]
 
 
 def filled_by_counting(
@@ -100,7 +100,7 @@ def filled_by_counting(
         first_gap: the token of the first gap.
     """
     inside = words < first_gap
-    model = ngrams.NGrams(words[inside], [codes[inside] for codes in contexts], first_gap)
+    model = ngram_counts.NGrams(words[inside], [codes[inside] for codes in contexts], first_gap)
     answers = []
     for source in sources:
         gaps = [place for place, token in enumerate(source) if token >= first_gap]

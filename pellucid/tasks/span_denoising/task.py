@@ -24,7 +24,7 @@ from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.record import Run
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.shared import ngrams
+from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_task import (
     counted_metrics,
     measured_batch,
@@ -101,7 +101,7 @@ class SpanDenoising(Task):
         found: Baselines = {}
         for levels, name in enumerate(spans.COUNTING):
             seen = contexts[:levels]
-            model, found[name] = ngrams.NGrams(learned, seen, first_gap + 1), {}
+            model, found[name] = ngram_counts.NGrams(learned, seen, first_gap + 1), {}
             for prefix, ((wanted, before), (given, truths)) in held_out.items():
                 found[name] |= counted_metrics(prefix, *model.score(wanted, before[:levels]))
                 said = spans.filled_by_counting(learned, seen, given, first_gap)
