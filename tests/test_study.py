@@ -239,8 +239,8 @@ def test_other_settings_are_refused_on_resume_unless_they_are_meant(
         runner.train_study(other, runs=runs, resume=runner.Resume(stopped.id))
     resumed = runner.train_study(other, runs=runs, resume=runner.Resume(stopped.id, allow_changes=True))
     assert resumed.status == "finished"
-    assert any("which finished parts do not have" in note for note in resumed.facts["notes"])
-    with pytest.raises(ResumeError, match="is no study"):
+    assert any("that do not apply to finished parts" in note for note in resumed.facts["notes"])
+    with pytest.raises(ResumeError, match="is not a study"):
         runner.train_study(seeds, runs=runs, resume=runner.Resume(resumed.facts["parts"]["seed 0"]["run"]))
 
 

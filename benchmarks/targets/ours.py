@@ -10,8 +10,9 @@ from said import Clock
 
 from pellucid.config import Config
 from pellucid.recipes import find
-from pellucid.runner.components import choose_execution, make_trainer, updates
-from pellucid.runner.setup import make_ready
+from pellucid.runner.components import make_trainer
+from pellucid.runner.optimization import choose_execution, updates
+from pellucid.runner.setup import set_up
 from pellucid.train.callbacks import Callback, NonFiniteGuard
 from pellucid.train.trainer import Trainer
 
@@ -40,16 +41,16 @@ class Measure(Callback):
 
 def main(data: str, config: Config) -> None:
     clock = Clock()
-    ready = make_ready(config, Path("runs"))
-    prepared, batches = ready.prepared, ready.prepared.training_batches()
+    setup = set_up(config, Path("runs"))
+    prepared, batches = setup.prepared, setup.prepared.training_batches()
     per_epoch, steps = updates(config, batches)
-    tuned = choose_execution(config, prepared, ready.model, ready.objective)
+    tuned = choose_execution(config, prepared, setup.model, setup.objective)
     if data == "mnist":
         clock = Clock()  # loading images does not count for the others either
     torch.set_num_threads(tuned.threads.value)
     callbacks = [NonFiniteGuard(), Measure(clock, prepared.batches("test"))]
     plan = config.patch({"train.execution": tuned.execution.value})
-    make_trainer(plan, ready.model, ready.objective, steps, per_epoch, callbacks).fit(batches)
+    make_trainer(plan, setup.model, setup.objective, steps, per_epoch, callbacks).fit(batches)
 
 
 if __name__ == "__main__":

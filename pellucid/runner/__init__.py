@@ -1,8 +1,8 @@
 """The composition root: config -> dataset, model, objective, trainer -> run.
 
-The one place where data, models and training meet. Everything that trains goes through `train`: Python's
-`fit`, the command line and the recipes; a study trains its parts with it. In: a config, or its parts. Out: a
-finished run. Imports all that lies below; nothing below imports it.
+Data, models and training only meet here. Everything that trains calls `train`: Python's `fit`, the command
+line, the recipes, and a study for each of its parts. Input: a config, or its parts. Output: a finished run.
+It may import every lower layer; no lower layer imports it.
 """
 
 from pellucid.runner.components import OWN_MODEL, make_model, make_trainer

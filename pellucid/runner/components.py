@@ -1,4 +1,4 @@
-"""The parts of a training run, each built from its section of the config."""
+"""Build the components of a training run, each from its section of the config."""
 
 from __future__ import annotations
 
@@ -39,28 +39,29 @@ PRETRAINED = "pretrained"
 """The `model.name` of a pretrained model; `model.weights` names its weights."""
 OWN_MODEL = "custom"
 """The `model.name` of a module that the user handed over."""
-SET_HERE = ("input_shape", "num_outputs", "vocab_size", "weights")
-"""Arguments of a builder that follow from the data, or from another key of the config."""
+DERIVED = ("input_shape", "num_outputs", "vocab_size", "weights")
+"""Arguments of a builder that are derived from the data or from another key of the config."""
 
 
 def make_model(
     config: Config, preprocess: Preprocess, architecture: Mapping[str, Any] | None = None
 ) -> nn.Module:
-    """Build the model a config names, for the shape of its data.
+    """Build the model that a config names, for the shape of its data.
 
     Args:
-        config: all of it.
-        preprocess: fitted on the data.
-        architecture: of a pretrained model that has been trained further, whose files are not needed again.
+        config: the whole config.
+        preprocess: the preprocessing fitted on the data.
+        architecture: the recorded architecture of a fine-tuned pretrained model, whose original files are no
+            longer needed; None otherwise.
 
     Raises:
-        UnknownNameError: no such model.
-        ConfigError: an option the model does not have, or a model that reads something else.
+        UnknownNameError: there is no model or option of that name.
+        ConfigError: an option has a wrong value, or the model needs other inputs.
     """
     builder = builder_of(config)
     parameters = inspect.signature(builder).parameters
     options = {**({"size": config.model.size} if config.model.size else {}), **config.model.options}
-    known = [name for name in parameters if name not in SET_HERE]
+    known = [name for name in parameters if name not in DERIVED]
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of the model {config.model.name!r}", option, known)
@@ -78,10 +79,11 @@ def make_model(
 
 
 def builder_of(config: Config) -> Callable[..., nn.Module]:
-    """Return the builder of the model a config names: one of ours, registered, or `package.module:attribute`.
+    """Return the builder of a config's model: built in, registered, or `package.module:attribute`.
 
     Raises:
-        UnknownNameError, ConfigError: there is none.
+        UnknownNameError: there is no model of that name.
+        ConfigError: the attribute cannot be imported.
     """
     name = config.model.name
     if name == PRETRAINED:
@@ -95,7 +97,7 @@ def builder_of(config: Config) -> Callable[..., nn.Module]:
 
 
 def reads_tokens(config: Config) -> bool:
-    """Whether the model of a config takes token ids; of a module of the caller's own it is not known."""
+    """Return whether the model of a config takes token ids; False for the caller's own module (unknown)."""
     if config.model.name == PRETRAINED:
         return input_type(_weights(config)) == "text"
     own = config.model.name == OWN_MODEL
@@ -120,7 +122,17 @@ def make_trainer(
     callbacks: list[Callback],
     supplied: Supplied = NOTHING,
 ) -> Trainer:
-    """Build the trainer: optimizer, schedule and callbacks, for `steps` updates, `per_epoch` in an epoch."""
+    """Build the trainer with its optimizer, schedule and callbacks.
+
+    Args:
+        config: the whole config.
+        model: the model to train.
+        objective: the objective to optimize.
+        steps: number of updates in total; 0 if unknown.
+        per_epoch: number of updates per epoch; 0 if unknown.
+        callbacks: the callbacks, in the order in which they are called.
+        supplied: the objects that the caller passed in.
+    """
     if config.schedule.name == "plateau":
         rule = schedules.ReduceOnPlateau(**config.schedule.options)
         callbacks = [ReduceOnPlateau("val/loss", rule), *callbacks]
@@ -140,18 +152,25 @@ def make_callbacks(
     run: Run,
     console: Console,
     per_epoch: int,
-    shown: Sequence[Callback] = (),
+    extra: Sequence[Callback] = (),
     *,
     validated: bool = True,
 ) -> list[Callback]:
-    """Return the callbacks of a run; the checkpointer is last, so that it saves what the others have decided.
+    """Return the callbacks of a run; the checkpointer is last, so that it saves the state of all others.
 
-    Those of the task and of the user, `shown`, come before the monitor: what they measure can be monitored.
-    `validated` says whether a split is held out, without which the training loss says what is best.
+    Args:
+        config: the whole config.
+        objective: the objective, which has a default metric to monitor.
+        run: the run to record in.
+        console: where to show progress.
+        per_epoch: number of updates per epoch.
+        extra: callbacks of the task and the user. They come before the monitor, so that it can monitor the
+            metrics they compute.
+        validated: whether there is a held-out split; if not, the training loss determines the best epoch.
     """
     metric, mode = monitored(config, objective) if validated else ("train/loss", "min")
     monitor = Monitor(metric, mode)
-    callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *shown, monitor]
+    callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *extra, monitor]
     stopping = config.train.early_stopping
     if stopping is not None:
         callbacks.append(
@@ -168,7 +187,7 @@ def make_callbacks(
 
 
 def monitored(config: Config, objective: Objective) -> tuple[str, Any]:
-    """Return (metric, mode) of what is called best."""
+    """Return (metric, mode), which determine the best epoch."""
     if config.train.monitor is None:
         return objective.monitor, objective.mode
     return config.train.monitor, direction(config.train.monitor)

@@ -1,4 +1,4 @@
-"""From a config to data that are ready to be trained on."""
+"""Load and prepare the data of a config for training."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def prepare(
 ) -> Prepared:
     """Load, split and encode the data of a config.
 
-    A model of texts that begins with the weights of another reads the tokens of the other, since its
-    embedding has a row for each of them: `data.text` says how long texts may be and where they are cut, and
-    no vocabulary is learned. Settings of the vocabulary that are left as they are by default do not matter
-    then; others must agree with what the other has learned.
+    A text model that starts from the weights of another uses the other's tokenizer, because its embedding has
+    one row per token. `data.text` then only determines the length and truncation of texts, and no vocabulary
+    is learned. Vocabulary settings with their default values are ignored; others must match the tokenizer.
 
     Args:
-        config: all of it.
-        dataset: used instead of `data.source`.
-        fitted: how rows were encoded for a model that is trained already; None: fitted on these data.
-        runs: the folder of runs, for a model that begins with the weights of one.
-        weights: one for each training row, or the name of the column that holds them.
+        config: the whole config.
+        dataset: the dataset to use instead of `data.source`.
+        fitted: the preprocessing of an already trained model; None to fit it on this data.
+        runs: the folder of runs, to find the run that the model starts from.
+        weights: one weight per training row, or the name of the column that holds them.
 
     Raises:
-        ConfigError: a vocabulary is asked for that is not the one the weights are of, or fewer rows of a
-            series.
-        PellucidError: the data is unavailable, or do not suit the task.
+        ConfigError: the vocabulary settings do not match the tokenizer of the initial weights, or
+            `data.training_rows` is set for a series.
+        PellucidError: the data is unavailable, or does not suit the task.
     """
     task = get_task(config.objective.name)
     if task.ordered and config.data.training_rows is not None:
         raise ConfigError(
-            f"data.training_rows is {config.data.training_rows}: a series has its rows by data.series.rows.",
+            f"data.training_rows is {config.data.training_rows}, but data.series.rows determines the rows of "
+            "a series.",
             remedy="--set data.training_rows=null",
         )
     tokens = reads_tokens(config)
@@ -70,15 +70,15 @@ def prepare(
     return replace(task.prepare(dataset, config, tokens, fitted), weights=counted)
 
 
-def kept(run: Run, config: Config) -> Preprocess | None:
-    """Return the preprocessing of a resumed run; None if there is none, or its data settings changed."""
+def fitted_before(run: Run, config: Config) -> Preprocess | None:
+    """Return the preprocessing of a run to resume; None if it has none or its data settings have changed."""
     before = Config.read(run.path / "config.yaml")
-    there = (run.path / PREPROCESS).is_file()
-    return load_preprocess(run) if there and before.data == config.data else None
+    exists = (run.path / PREPROCESS).is_file()
+    return load_preprocess(run) if exists and before.data == config.data else None
 
 
 def _with_tokens(config: Config, runs: str | Path) -> Config:
-    """Let `data.text.pretrained` name whose tokens the weights are of, where the model begins with some."""
+    """Set `data.text.pretrained` to the model or run that the model starts from, if there is one."""
     if config.model.name == PRETRAINED:
         return config.patch({"data.text.pretrained": config.model.weights})
     run = starting_run(config, runs)
@@ -89,17 +89,18 @@ def _with_tokens(config: Config, runs: str | Path) -> Config:
     return config.patch({"data.text.pretrained": str(run.path)})
 
 
-def _check_same(asked: TextConfig, learned: TextInputs, run: Run) -> None:
+def _check_same(wanted: TextConfig, learned: TextInputs, run: Run) -> None:
+    """Refuse vocabulary settings that do not match the tokenizer of the run that the model starts from."""
     default = TextConfig()
-    for key, wanted, fits, there in (
-        ("tokenizer", asked.tokenizer, asked.tokenizer == learned.kind, learned.kind),
-        ("vocab_size", asked.vocab_size, asked.vocab_size >= learned.vocab_size, f"{learned.vocab_size:,}"),
-        ("lowercase", asked.lowercase, not learned.lowercase, "lowercase"),
+    for key, value, fits, actual in (
+        ("tokenizer", wanted.tokenizer, wanted.tokenizer == learned.kind, learned.kind),
+        ("vocab_size", wanted.vocab_size, wanted.vocab_size >= learned.vocab_size, f"{learned.vocab_size:,}"),
+        ("lowercase", wanted.lowercase, not learned.lowercase, "lowercase"),
     ):
-        if wanted != getattr(default, key) and not fits:
+        if value != getattr(default, key) and not fits:
             raise ConfigError(
-                f"data.text.{key} is {wanted!r}, but the tokens of the run {run.id}, with whose weights the "
-                f"model begins, are {there}.",
-                remedy=f"--set data.text.{key}={getattr(default, key) or 'null'} to use its tokens, or "
-                "--set model.weights=null to begin with none",
+                f"data.text.{key} is {value!r}, but the model starts from run {run.id}, whose tokenizer has "
+                f"{key}: {actual}.",
+                remedy=f"--set data.text.{key}={getattr(default, key) or 'null'} to use its tokenizer, or "
+                "--set model.weights=null to start from random weights",
             )

@@ -1,4 +1,4 @@
-"""The model a run ended with, loaded to be used."""
+"""Load the trained model of a run."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ WEIGHTS = ".safetensors"
 
 
 def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
-    """Load the model a run ended with.
+    """Load the trained model of a run.
 
     Args:
         run: a run with a checkpoint.
-        model: for a run that trained a module of the caller's own, a module of the same form.
+        model: a module with the same architecture; required if the run trained the caller's own module.
 
     Raises:
-        RunError: there is no sound checkpoint, or it is a study.
-        ModelError: the weights are of another model, or the module must be given.
+        RunError: there is no valid checkpoint, or the run is a study.
+        ModelError: the weights belong to another model, or `model` is required.
     """
     if "parts" in run.facts:
         raise RunError(
             f"Run {run.id} is a study of {len(run.facts['parts'])} runs and has no model of its own.",
-            remedy="one of its runs: `pellucid runs show` lists them",
+            remedy="choose one of its runs: `pellucid runs show` lists them",
         )
     config = Config.read(run.path / "config.yaml")
     own_batches = run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
@@ -63,7 +63,7 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
 
 
 def load_preprocess(run: Run) -> Preprocess:
-    """Load what a run fitted on its training split."""
+    """Load the preprocessing that a run fitted on its training split."""
     path = run.path / "preprocess.json"
     try:
         return Preprocess.from_state(json.loads(path.read_text(encoding="utf-8")))
@@ -75,14 +75,14 @@ def load_needed(config: Config, runs: str | Path) -> dict[str, Trained]:
     """Load the models of other runs that a task uses, by role; see `Task.needs`.
 
     Raises:
-        RunError: there is no finished run of that name.
+        RunError: there is no finished run with one of the names.
     """
     needs = get_task(config.objective.name).needs(config)
     return {role: load_trained(needed_run(role, name, runs)) for role, name in needs.items()}
 
 
 def starting_run(config: Config, runs: str | Path) -> Run | None:
-    """Return the run whose weights a config begins with; None if it names none.
+    """Return the run that a config's model starts from; None if it does not start from a run.
 
     Raises:
         UnknownNameError, RunError: there is no such run.
@@ -94,10 +94,10 @@ def starting_run(config: Config, runs: str | Path) -> Run | None:
 
 
 def needed_run(role: str, name: str, runs: str | Path) -> Run:
-    """Return the finished run that a task uses in some role; see `named_run`.
+    """Return the finished run that a task uses in a role; see `named_run`.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no such run.
     """
     try:
         return named_run(name, runs)
@@ -109,16 +109,16 @@ def needed_run(role: str, name: str, runs: str | Path) -> Run:
 
 
 def named_run(name: str, runs: str | Path) -> Run:
-    """Return the newest finished run of a name, such as that of a recipe, or the run of an id or folder.
+    """Return the newest finished run with a name, such as a recipe's, or else the run with this id or folder.
 
     Raises:
-        UnknownNameError, RunError: there is none.
+        UnknownNameError, RunError: there is no such run.
     """
     finished = finished_runs(name, runs)
     return finished[-1] if finished else find_run(runs, name)
 
 
 def finished_runs(name: str, runs: str | Path) -> list[Run]:
-    """The finished runs of a name, the newest last."""
+    """Return the finished runs with a name, newest last."""
     found = [run for run in list_runs(runs) if run.name == name and run.status == "finished"]
     return sorted(found, key=lambda run: run.facts.get("started", ""))

@@ -1,4 +1,4 @@
-"""Recipes that a config needs trained first: models its task uses, and the run whose weights it loads."""
+"""Find the recipes to train first: the models that a config's task uses, and the run that it starts from."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pellucid.tasks import get_task
 
 
 def needed_recipes(config: Config, runs: str | Path, *, starts: bool) -> Iterator[tuple[Config, str]]:
-    """Yield the recipes a config names that have no finished run yet, each with the reason it is needed.
+    """Yield the recipes a config names that have no finished run yet, each with the reason why it is needed.
 
     Args:
-        config: its task may name recipes (see `Task.needs`); so may `model.weights`, unless the run resumes.
+        config: the config; its task (see `Task.needs`) and `model.weights` may name recipes.
         runs: the folder of runs.
-        starts: whether the run starts; a resumed run has its own weights.
+        starts: whether the run starts from the beginning; a resumed run has its own weights.
     """
     needs = get_task(config.objective.name).needs(config)
     named: dict[str | None, str] = {name: f"is the {role} of {config.name}" for role, name in needs.items()}

@@ -1,4 +1,4 @@
-"""Optimizer, schedule and execution mode, from the config or from what the caller handed over."""
+"""Make the optimizer, schedule and execution mode, from the config or from the caller's objects."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def optimizer_of(
     model: nn.Module | None = None,
     supplied: Supplied = NOTHING,
 ) -> Callable[..., Optimizer]:
-    """Return what makes the optimizer of a config, given parameters and, if it should be another, an lr.
+    """Return a function (parameters, lr=...) -> optimizer for a config; lr is optional.
 
     Args:
-        config: all of it.
-        phase: of the objective, whose own settings come before the common ones.
-        model: whose layers these are, for rates that fall with depth.
-        supplied: what the caller handed over.
+        config: the whole config.
+        phase: a phase of the objective, whose own settings override the common ones.
+        model: the model of the parameters, for learning rates by layer.
+        supplied: the objects that the caller passed in.
     """
     section = config.optimizer
     if supplied.optimizer is not None:
@@ -49,7 +49,7 @@ def optimizer_of(
 def make_optimizers(
     config: Config, objective: Objective, model: nn.Module, supplied: Supplied = NOTHING
 ) -> dict[str, Callable[..., Optimizer]]:
-    """Return what makes the optimizer of each phase, by its name.
+    """Return a function parameters -> optimizer for each phase, by its name.
 
     Raises:
         UnknownNameError: the config has settings for a phase that the objective does not have.
@@ -62,16 +62,16 @@ def make_optimizers(
 
 
 def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied = NOTHING) -> Factor:
-    """Return the factor of the learning rate by step.
+    """Return the schedule: step -> factor of the learning rate.
 
     Args:
-        config: all of it.
-        steps: updates in the whole training; 0 where that is not known.
-        per_epoch: updates in an epoch; 0 where that is not known.
-        supplied: what the caller handed over.
+        config: the whole config.
+        steps: number of updates in total; 0 if unknown.
+        per_epoch: number of updates per epoch; 0 if unknown.
+        supplied: the objects that the caller passed in.
 
     Raises:
-        ConfigError: the schedule needs to know how long training takes.
+        ConfigError: the schedule needs the number of updates, and it is unknown.
     """
     section = config.schedule
     if supplied.schedule is not None:
@@ -81,9 +81,8 @@ def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied
         return make_schedule_of(given, config, steps, per_epoch, _first_lr(config, supplied))
     if not steps and section.name in ("cosine", "one_cycle"):
         raise ConfigError(
-            f"The schedule {section.name} needs the number of updates, and these batches do not say how many "
-            "they are.",
-            remedy="--set train.max_steps=1000, or the schedule constant",
+            f"The schedule {section.name} needs the number of updates, and these batches have no length.",
+            remedy="--set train.max_steps=1000, or --set schedule.name=constant",
         )
     return schedules.schedule(
         section.name,
@@ -100,10 +99,10 @@ def _first_lr(config: Config, supplied: Supplied) -> float:
 
 
 def updates(config: Config, batches: Any) -> tuple[int, int]:
-    """Return the updates of an epoch, and of the whole training; 0 where that is not known."""
+    """Return the number of updates per epoch and in total; 0 if unknown."""
     try:
         per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
-    except TypeError:  # batches of unknown number
+    except TypeError:  # the batches have no length
         return 0, config.train.max_steps or 0
     return per_epoch, int(min(per_epoch * config.train.epochs, config.train.max_steps or math.inf))
 
@@ -115,7 +114,7 @@ def choose_execution(
     objective: Objective,
     supplied: Supplied = NOTHING,
 ) -> Tuned:
-    """Return how steps are computed: as the config says, or as measured on this model and its data."""
+    """Return the execution mode of the config, or the fastest one measured on this model and data."""
     batches = prepared.training_batches()
     instance = isinstance(supplied.optimizer, Optimizer)
     return autotune(

@@ -1,4 +1,4 @@
-"""From a config, or a run, to where its time goes and what would help."""
+"""Profile a config: where the time goes, and what would make it faster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pellucid.diagnosis import Speed, advice
 from pellucid.record import Finding, Run
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.optimization import choose_execution, updates
-from pellucid.runner.setup import make_ready
+from pellucid.runner.setup import set_up
 from pellucid.train.autotune import Tuned, ratio
 from pellucid.train.device import choose_device
 from pellucid.train.profile import Profile, Profiler
@@ -22,14 +22,14 @@ from pellucid.train.profile import Profile, Profiler
 
 @dataclass(frozen=True)
 class Profiled:
-    """Where the time of a training run goes.
+    """The profile of a training run.
 
     Attributes:
-        profile: the seconds.
-        tuned: how steps were computed, and why.
-        updates: in an epoch.
-        epoch_seconds: of an epoch, measuring included.
-        findings: what would help, the most first.
+        profile: seconds by part.
+        tuned: the execution mode and number of threads, with reasons.
+        updates: number of updates per epoch.
+        epoch_seconds: seconds per epoch, evaluation included.
+        findings: advice, the most effective first.
     """
 
     profile: Profile
@@ -40,27 +40,27 @@ class Profiled:
 
 
 def profile(config: Config, runs: str | Path = "runs") -> Profiled:
-    """Train as a config says for some seconds, with a stopwatch; nothing is kept.
+    """Train as a config says for a few seconds and measure the time of each part; nothing is saved.
 
     Args:
-        config: all of it.
-        runs: the folder of runs, for weights that are those of one.
+        config: the whole config.
+        runs: the folder of runs, to find the run that the model starts from.
 
     Raises:
-        PellucidError: the data is unavailable, or something does not fit.
+        PellucidError: the data is unavailable, or the parts do not fit together.
     """
-    ready = make_ready(config, runs)
-    prepared, objective = ready.prepared, ready.objective
+    setup = set_up(config, runs)
+    prepared, objective = setup.prepared, setup.objective
     batches = prepared.training_batches()
     per_epoch, _ = updates(config, batches)
     device, _ = choose_device(config.train.device)
     batch, loss = next(iter(batches)), objective.phases[0].loss
-    tuned = choose_execution(config, prepared, ready.model, objective)
+    tuned = choose_execution(config, prepared, setup.model, objective)
     asked = config.train.execution != "auto"
     auto = config.patch({"train.execution": "auto"})
-    best = (choose_execution(auto, prepared, ready.model, objective) if asked else tuned).execution.value
+    best = (choose_execution(auto, prepared, setup.model, objective) if asked else tuned).execution.value
     times = (
-        ratio(tuned.execution.value, best, ready.model, batch, loss, device)
+        ratio(tuned.execution.value, best, setup.model, batch, loss, device)
         if best != tuned.execution.value
         else 1.0
     )
@@ -72,7 +72,7 @@ def profile(config: Config, runs: str | Path = "runs") -> Profiled:
             {"train.execution": tuned.execution.value, "train.epochs": 10_000, "train.max_steps": None}
         )
         made = make_callbacks(plan, objective, run, Console(quiet=True), per_epoch)
-        trainer = make_trainer(plan, ready.model, objective, per_epoch, per_epoch, [*made, profiler])
+        trainer = make_trainer(plan, setup.model, objective, per_epoch, per_epoch, [*made, profiler])
         try:
             torch.set_num_threads(tuned.threads.value)
             found = profiler.profile(trainer, batches, prepared.batches(prepared.validation or "train"))

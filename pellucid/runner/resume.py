@@ -1,4 +1,4 @@
-"""Resume a run or a study: what was started, and whether it is still the same."""
+"""Resume a run or a study: check that its config and data are still the same."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Resume:
     """A run to resume.
 
     Attributes:
-        reference: a folder, an id, the start of one, or "last".
-        allow_changes: go on although config or data differ from what was started.
+        reference: a folder, an id, the start of an id, or "last".
+        allow_changes: whether to resume even if config or data have changed.
     """
 
     reference: str
@@ -24,52 +24,52 @@ class Resume:
 
 
 def check_resume(run: Run, config: Config, prepared: PreparedData, *, allow_changes: bool) -> None:
-    """Refuse to resume a run whose config or data are no longer what they were.
+    """Refuse to resume a run whose config or data have changed.
 
     Raises:
-        ResumeError: says what differs.
+        ResumeError: lists the changes.
     """
-    differences = changed(Config.read(run.path / "config.yaml"), config)
-    kept = run.facts["dataset"]["splits"]
+    changes = list_changes(Config.read(run.path / "config.yaml"), config)
+    recorded = run.facts["dataset"]["splits"]
     for split, facts in prepared.facts()["splits"].items():
-        if kept.get(split) != facts:
-            differences.append(f"the {split} split was {kept.get(split)}, is {facts}")
-    settle(run, config, differences, allow_changes=allow_changes)
+        if recorded.get(split) != facts:
+            changes.append(f"the {split} split was {recorded.get(split)}, is {facts}")
+    accept_changes(run, config, changes, allow_changes=allow_changes)
 
 
-def changed(before: Document, after: Document) -> list[str]:
-    """Say which settings differ, one sentence each."""
+def list_changes(before: Document, after: Document) -> list[str]:
+    """Return a phrase for every setting that has changed."""
     return [f"{key} was {old!r}, is {new!r}" for key, old, new in before.differences(after)]
 
 
-def settle(
+def accept_changes(
     run: Run,
     settings: Document,
-    differences: list[str],
+    changes: list[str],
     *,
     allow_changes: bool,
-    what: str = "Run",
-    said: str = "Resumed with changes",
+    kind: str = "Run",
+    note: str = "Resumed with changes",
 ) -> None:
-    """Refuse differences, or note them and let the new settings be those of the run.
+    """Refuse changes, or note them and write the new settings to the run.
 
     Args:
         run: the run to resume.
-        settings: the new ones.
-        differences: from what was started; none need no settling.
-        allow_changes: whether to go on all the same.
-        what: the run is called in the error.
-        said: in the note, before the differences.
+        settings: the new settings.
+        changes: the changes, in words; does nothing if there are none.
+        allow_changes: whether changes are allowed.
+        kind: "Run" or "Study", for the error.
+        note: the start of the note that lists the changes.
 
     Raises:
-        ResumeError: there are differences, and they are not allowed.
+        ResumeError: there are changes, and they are not allowed.
     """
-    if not differences:
+    if not changes:
         return
     if not allow_changes:
         raise ResumeError(
-            f"{what} {run.id} cannot go on as it was: {'; '.join(differences)}.",
-            remedy="the original settings, or `--allow-changes` to continue with the new ones",
+            f"{kind} {run.id} cannot be resumed, because it has changed: {'; '.join(changes)}.",
+            remedy="the original settings, or `--allow-changes` to resume with the new ones",
         )
-    run.note(f"{said}: {'; '.join(differences)}.")
+    run.note(f"{note}: {'; '.join(changes)}.")
     files.write(run.path / "config.yaml", settings.to_yaml())

@@ -1,4 +1,4 @@
-"""What `run.json` says of a run: plain facts, gathered from the parts."""
+"""Collect the facts that `run.json` records about a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pellucid.tasks.prepared import PreparedData
 def run_facts(
     config: Config, prepared: PreparedData, model: nn.Module, supplied: Supplied = NOTHING
 ) -> dict[str, Any]:
-    """Everything that is known before the first step."""
+    """Return everything that is known before the first step."""
     spec = find_spec(config.objective.name)
     own, published = config.model.name == OWN_MODEL, config.published
     return {
@@ -40,7 +40,7 @@ def run_facts(
 
 
 def model_facts(model: nn.Module) -> dict[str, Any]:
-    """Parameter count, and every layer: what owns parameters, and what has no parts."""
+    """Return the parameter count and the layers: modules with parameters of their own or without children."""
     layers = []
     for name, module in model.named_modules():
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
@@ -50,7 +50,7 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
 
 
 def target_met(config: Config, prepared: PreparedData, metrics: Mapping[str, float]) -> bool | None:
-    """Whether the score was reached; None if none is stated, or it is stated for other data."""
+    """Return whether the target score was reached; None if there is none, or it applies to other data."""
     target = config.target
     if target is None or target.metric not in metrics or not applies(target, prepared):
         return None
@@ -58,11 +58,11 @@ def target_met(config: Config, prepared: PreparedData, metrics: Mapping[str, flo
 
 
 def reached(target: Target, metrics: Mapping[str, float]) -> bool:
-    """Whether a score was reached, by metrics that have it."""
+    """Return whether the metrics reach a target; they must contain its metric."""
     value = metrics[target.metric]
     return value <= target.value if direction(target.metric) == "min" else value >= target.value
 
 
 def applies(score: Target | Published, prepared: PreparedData) -> bool:
-    """Whether a score is stated for this data."""
+    """Return whether a score applies to this data."""
     return score.on in (None, prepared.facts()["source"]["name"])

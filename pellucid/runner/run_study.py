@@ -1,4 +1,4 @@
-"""From a study to a finished run: its parts are trained one after the other, each in a folder of its own."""
+"""Train a study: its parts one after the other, each in its own run folder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pellucid.record.run import FACTS, find_run, now
 from pellucid.record.spec import find_spec
 from pellucid.runner.components import direction
 from pellucid.runner.load import load_needed
-from pellucid.runner.resume import Resume, changed, settle
+from pellucid.runner.resume import Resume, accept_changes, list_changes
 from pellucid.runner.run_facts import reached
-from pellucid.runner.setup import make_ready
+from pellucid.runner.setup import set_up
 from pellucid.runner.training import outcome, train, train_needed
 from pellucid.study import Study
 
@@ -34,20 +34,20 @@ def train_study(
     resume: Resume | None = None,
     console: Console | None = None,
 ) -> Run:
-    """Train every part of a study and return its run, whose measure is the mean over the parts.
+    """Train every part of a study and return its run, whose metric is the mean over the parts.
 
-    The study has a folder next to those of its parts. `run.json` has an entry for each, under "parts" and its
-    label: `line` and `x`, its place in the chart; `run`, the id of its run, once it has begun; and when it is
-    done `value`, its measure, `epoch`, that of its best weights, and `seconds` of training.
+    The study has its own folder, next to those of its parts. `run.json` records each part under "parts" and
+    its label: `line` and `x`, its place in the chart; `run`, the id of its run, once it has started; and once
+    it is finished, `value` of its metric, the best `epoch`, and the `seconds` of training.
 
     Args:
-        study: everything there is to know.
+        study: the study.
         runs: the folder that holds run folders.
-        resume: an earlier study to resume: finished parts are kept, the interrupted one goes on.
-        console: where progress is shown; None shows nothing.
+        resume: an earlier study to resume: its finished parts are kept, and the interrupted one is resumed.
+        console: where to show progress; None to show nothing.
 
     Raises:
-        PellucidError: of a part, which the message names; nothing has been written if its input was at fault.
+        PellucidError: a part is invalid, in which case nothing has been written, or failed; names the part.
     """
     console = console or Console(quiet=True)
     configs = study.configs()
@@ -62,7 +62,7 @@ def train_study(
                 stopped = train_needed(config, runs, console, starts="run" not in part)
                 if stopped is not None:
                     return stopped
-                make_ready(config, runs, begins="run" not in part)
+                set_up(config, runs, fresh="run" not in part)
                 load_needed(config, runs)
     run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run
     with run.writing():
@@ -104,12 +104,12 @@ def _train_parts(
 
 
 def _train_part(run: Run, label: str, config: Config, resume: Resume | None, console: Console) -> Run:
-    """Train a part; or resume it, or take it as it is, if it was begun before."""
-    begun = _begun(run, label)
-    if begun is not None and begun.status == "finished":
-        console.print(f"Run {begun.id} is already finished.", highlight=False)
-        return begun
-    again = replace(resume, reference=str(begun.path)) if resume is not None and begun is not None else None
+    """Train a part, or resume it if it was interrupted; return it as it is if it is finished."""
+    earlier = _started_before(run, label)
+    if earlier is not None and earlier.status == "finished":
+        console.print(f"Run {earlier.id} is already finished.", highlight=False)
+        return earlier
+    again = replace(resume, reference=str(earlier.path)) if resume and earlier is not None else None
     return train(
         config,
         runs=run.path.parent,
@@ -119,8 +119,8 @@ def _train_part(run: Run, label: str, config: Config, resume: Resume | None, con
     )
 
 
-def _begun(run: Run, label: str) -> Run | None:
-    """The run of a part, if it was begun and is still there."""
+def _started_before(run: Run, label: str) -> Run | None:
+    """Return the run of a part if it was started and still exists."""
     known = run.facts["parts"][label].get("run")
     path = run.path.parent / str(known)
     return Run(path) if known and (path / FACTS).is_file() else None
@@ -132,7 +132,7 @@ def _record(run: Run, label: str, facts: dict[str, Any]) -> None:
 
 
 def _finish(run: Run, study: Study, parts: list[Run]) -> None:
-    """Sum up the parts: mean, spread, verdict, and the means of the baselines they share."""
+    """Summarize the parts: mean, spread, whether the target is met, and the means of common baselines."""
     metric, mode = study.metric, direction(study.metric)
     values = {label: part["value"] for label, part in run.facts["parts"].items()}
     numbers = np.array(list(values.values()))
@@ -157,7 +157,7 @@ def _finish(run: Run, study: Study, parts: list[Run]) -> None:
 
 
 def _baselines(parts: list[Run], metric: str) -> dict[str, dict[str, float]]:
-    """The mean of every baseline that was measured in all parts."""
+    """Return the mean of every baseline that was measured in all parts."""
     found = {}
     for name in parts[0].facts["baselines"]:
         values = [part.facts["baselines"].get(name, {}).get(metric) for part in parts]
@@ -167,12 +167,12 @@ def _baselines(parts: list[Run], metric: str) -> dict[str, dict[str, float]]:
 
 
 def _applies(score: Target | Published, parts: list[Run]) -> bool:
-    """Whether a score is stated for the data of all parts."""
+    """Return whether a score applies to the data of all parts."""
     return all(score.on in (None, part.facts["dataset"]["source"]["name"]) for part in parts)
 
 
 def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[str, Any]:
-    """What is known before the first step; of a study that was begun, also what its parts have done."""
+    """Return what is known before the first step, and for a resumed study the results of its parts so far."""
     spec = find_spec(study.base.objective.name)
     known = run.facts["parts"] if run is not None else {}
     seeds = {config.train.seed for config in configs.values()}
@@ -190,26 +190,26 @@ def _facts(study: Study, configs: dict[str, Config], run: Run | None) -> dict[st
 
 
 def _check_resume(run: Run, study: Study, *, allow_changes: bool) -> None:
-    """Refuse to resume a study that is no longer what it was.
+    """Refuse to resume a study that has changed.
 
     Raises:
-        ResumeError: says what differs.
+        ResumeError: lists the changes, or the run is not a study.
     """
     if "parts" not in run.facts:
-        raise ResumeError(f"Run {run.id} is no study.", remedy="`pellucid runs ls`")
-    settle(
+        raise ResumeError(f"Run {run.id} is not a study.", remedy="`pellucid runs ls`")
+    accept_changes(
         run,
         study,
-        changed(Study.read(run.path / "config.yaml"), study),
+        list_changes(Study.read(run.path / "config.yaml"), study),
         allow_changes=allow_changes,
-        what="Study",
-        said="Resumed with changes, which finished parts do not have",
+        kind="Study",
+        note="Resumed with changes that do not apply to finished parts",
     )
 
 
 @contextmanager
 def _named(study: Study, label: str) -> Iterator[None]:
-    """Say which part an error is of."""
+    """Add the name of the part to the message of an error."""
     try:
         yield
     except PellucidError as error:

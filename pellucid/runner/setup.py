@@ -1,4 +1,4 @@
-"""Everything a training run needs, built and checked while nothing has been written."""
+"""Build and check everything that a training run needs, before anything is written."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from pellucid.train.seed import seed_everything
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The parts of a training run that fit together.
+class Setup:
+    """The parts of a training run, which fit together.
 
     Attributes:
-        task: what is learned.
-        prepared: the data, as `PreparedData`: encoded rows, or batches of the caller's own.
-        objective: what is optimized.
-        model: with the weights it begins with.
-        notes: where those are from, if from elsewhere.
+        task: the task.
+        prepared: the data, as `PreparedData`: encoded rows, or the caller's own batches.
+        objective: the objective to optimize.
+        model: the model with its initial weights.
+        notes: where these weights come from, if they were loaded.
     """
 
     task: Task
@@ -44,29 +44,29 @@ class Ready:
     notes: tuple[str, ...]
 
 
-def make_ready(
+def set_up(
     config: Config,
     runs: str | Path,
     *,
     dataset: Dataset | None = None,
     fitted: Preprocess | None = None,
     model: nn.Module | None = None,
-    begins: bool = True,
+    fresh: bool = True,
     supplied: Supplied = NOTHING,
-) -> Ready:
-    """Load the data, build objective and model, and refuse what does not fit together.
+) -> Setup:
+    """Load the data, build the objective and the model, and check that they fit together.
 
     Args:
-        config: everything there is to know.
-        runs: the folder of runs, for weights that are those of one.
-        dataset: used instead of `data.source`.
-        fitted: how rows were encoded by a run that goes on.
-        model: used instead of `model.name`.
-        supplied: what the caller handed over.
-        begins: whether the model begins with the weights the config names; a run that goes on has its own.
+        config: the whole config.
+        runs: the folder of runs, to find the run that the model starts from.
+        dataset: the dataset to use instead of `data.source`.
+        fitted: the preprocessing of a run that is resumed; None to fit it on the data.
+        model: the module to use instead of `model.name`.
+        fresh: whether to load the initial weights that the config names; a resumed run has its own.
+        supplied: the objects that the caller passed in.
 
     Raises:
-        PellucidError: the data is unavailable, or something does not fit.
+        PellucidError: the data is unavailable, or the parts do not fit together.
     """
     task = get_task(config.objective.name)
     if supplied.data is None:
@@ -77,33 +77,34 @@ def make_ready(
     objective = customized(objective, config, supplied)
     if getattr(prepared, "weights", None) is not None and not objective.takes_weights:
         raise ConfigError(
-            f"The objective {objective.name} takes no weights of rows.", remedy="sample_weight=None"
+            f"The objective {objective.name} does not support sample weights.", remedy="sample_weight=None"
         )
     seed_everything(config.train.seed)
     if model is None:
         if prepared.preprocess is None:
             raise ConfigError(
-                f"The shape that the model {config.model.name!r} must have does not follow from a loader.",
-                remedy="a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
+                f"The model {config.model.name!r} cannot be built by name: a loader does not determine its "
+                "input and output shape.",
+                remedy="pass a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
             )
         model = make_model(config, prepared.preprocess)
     objective = measurable(objective, model, prepared, supplied)
     task.check(model, objective, prepared)
-    notes = _begin_from(model, config, runs) if begins else ()
-    if begins and isinstance(model, CountsData):
+    notes = _load_initial_weights(model, config, runs) if fresh else ()
+    if fresh and isinstance(model, CountsData):
         try:
             model.count_batches(prepared.training_batches())
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
-    return Ready(task, prepared, objective, model, notes)
+    return Setup(task, prepared, objective, model, notes)
 
 
-def _begin_from(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:
-    """Load the weights a config names, of a finished run or of a file; returns what to note.
+def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:
+    """Load the weights that a config names, from a run or a file; return notes about them.
 
     Raises:
         UnknownNameError, RunError: there is no such run or file.
-        ModelError: they are of another model; names the tensors that differ.
+        ModelError: the weights belong to another model; names the tensors that differ.
     """
     weights = config.model.weights
     if weights is None or config.model.name == PRETRAINED:

@@ -1,8 +1,8 @@
-"""What a caller hands over in Python instead of naming it in the config: `fit(..., loss=my_loss)`.
+"""Objects that the caller passes in Python instead of naming them in the config: `fit(..., loss=my_loss)`.
 
-Whatever can be imported again is named in the config as `package.module:attribute`, so that the run can be
-repeated from its `config.yaml`; anything else (a lambda, an instance) is described in `run.json` and handed
-over again to resume.
+An object that can be imported is named in the config as `package.module:attribute`, so that the run can be
+repeated from its `config.yaml`. Any other (a lambda, an instance) is described in `run.json` and must be
+passed again to resume.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pellucid.train.schedules import Factor, torch_schedule
 
 @dataclass(frozen=True)
 class Supplied:
-    """What was handed over; None or empty where the config says it.
+    """The objects that the caller passed in; None or empty where the config decides.
 
     Attributes:
         loss: (outputs, targets) -> scalar.
-        objective: an objective of the caller's own.
+        objective: the caller's own objective.
         metrics: one metric, several, or several by name; see `pellucid.train.metrics.as_metric`.
         callbacks: callbacks, or functions that are called with the trainer after every epoch.
         optimizer: a class, a function (parameters) -> optimizer, or an optimizer over the model's parameters.
-        schedule: a function step -> factor, or a scheduler of PyTorch: a class, a function (optimizer) ->
+        schedule: a function step -> factor, or a PyTorch scheduler: a class, a function (optimizer) ->
             scheduler, or an instance.
-        data: batches of the caller's own, with `validation` and `test`; see `pellucid.data.loaders`.
-        sample_weight: one weight for each row of the dataset, or the name of a column that holds them.
+        data: the caller's own batches, with `validation` and `test`; see `pellucid.data.loaders`.
+        sample_weight: one weight per training row, or the name of the column that holds them.
     """
 
     loss: Callable[..., Any] | None = None
@@ -55,12 +55,12 @@ class Supplied:
     sample_weight: Any = None
 
     def held_out(self) -> dict[str, Any]:
-        """Return the batches to measure on, by split."""
+        """Return the batches to evaluate on, by split."""
         given = {"validation": self.validation, "test": self.test}
         return {split: source for split, source in given.items() if source is not None}
 
     def described(self) -> dict[str, Any]:
-        """Return what was handed over in words, for `run.json`."""
+        """Describe the objects in words, for `run.json`."""
         parts = {name: getattr(self, name) for name in ("loss", "objective", "optimizer", "schedule")}
         words: dict[str, Any] = {name: _described(part) for name, part in parts.items() if part is not None}
         for name, several in (("metrics", self.metrics), ("callbacks", self.callbacks)):
@@ -84,7 +84,7 @@ def _described(part: Any) -> str:
 
 
 def import_object(key: str, name: str) -> Any:
-    """Return what `package.module:attribute` names at a key of the config.
+    """Import the object that a key of the config names as `package.module:attribute`.
 
     Raises:
         ConfigError: it cannot be imported.
@@ -96,7 +96,7 @@ def import_object(key: str, name: str) -> Any:
 
 
 def reference(part: Any) -> str | None:
-    """Return `package.module:attribute` of something that can be imported again, else None."""
+    """Return `package.module:attribute` of an object that can be imported, else None."""
     module, name = getattr(part, "__module__", None), getattr(part, "__qualname__", None)
     if not module or not name or module == "__main__" or "<" in name:
         return None
@@ -113,10 +113,10 @@ def reference(part: Any) -> str | None:
 
 
 def customized(objective: Objective, config: Config, supplied: Supplied) -> Objective:
-    """Return the objective of a task with the loss and the metrics of the caller.
+    """Return the objective of a task with the caller's loss and metrics.
 
     Raises:
-        ConfigError: the objective has several phases, or a metric is none.
+        ConfigError: a loss is passed for an objective with several phases, or a metric is invalid.
     """
     loss = supplied.loss
     if loss is None and config.objective.loss and is_reference(config.objective.loss):
@@ -129,7 +129,7 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
 
 
 def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied) -> Objective:
-    """Return the objective, measured by the caller's loss where its own measures cannot read the outputs."""
+    """Return the objective; if its metrics fail on the model's outputs, one that measures only the loss."""
     if supplied.loss is None:
         return objective
     batch, training = next(iter(prepared.training_batches())), model.training
@@ -145,13 +145,13 @@ def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: 
 
 
 def without_own_loss(config: Config) -> Config:
-    """Return the config as a task reads it: it knows the losses of the catalogue only."""
+    """Return the config for a task, which only knows the losses of the catalogue."""
     own = config.objective.loss is not None and is_reference(config.objective.loss)
     return config.patch({"objective.loss": None}) if own else config
 
 
 def as_loss(given: Any) -> Callable[..., Any]:
-    """Take a loss: a function or module (outputs, targets) -> scalar, or a class of such modules.
+    """Return a loss from a function or module (outputs, targets) -> scalar, or from a class of such modules.
 
     Raises:
         ConfigError: it is none of these.
@@ -169,13 +169,13 @@ def as_loss(given: Any) -> Callable[..., Any]:
 
 
 def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
-    """Return what makes an optimizer of parameters, from a class, a function or an instance.
+    """Return a function parameters -> optimizer from a class, a function or an instance.
 
     Raises:
         UsageError: it is none of these.
     """
     if isinstance(given, Optimizer):
-        return lambda parameters: _over_the_same(given, parameters)
+        return lambda parameters: _check_parameters(given, parameters)
     if not callable(given):
         raise UsageError(
             "optimizer= expects a name, an optimizer class, a function of parameters or an optimizer, "
@@ -209,27 +209,27 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
         return set()
 
 
-def _over_the_same(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> Optimizer:
+def _check_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Return an optimizer after checking that all its parameters belong to the model."""
     wanted = {id(parameter) for parameter in parameters}
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not held <= wanted:
         raise UsageError(
-            f"The optimizer holds {len(held - wanted)} parameters that are not those of the model.",
-            remedy="build it from model.parameters() of the model that is trained, or pass its class",
+            f"The optimizer has {len(held - wanted)} parameters that do not belong to the model.",
+            remedy="build it from model.parameters() of the model to train, or pass the optimizer's class",
         )
     return optimizer
 
 
 def make_schedule_of(given: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
-    """Return step -> factor of a function, or of a scheduler of PyTorch; see `schedules.torch_schedule`."""
+    """Return step -> factor from a function or a PyTorch scheduler; see `schedules.torch_schedule`."""
     kind = torch.optim.lr_scheduler.LRScheduler
     if isinstance(given, kind) or "optimizer" in _parameters(given):
         return torch_schedule(given, lr, steps, per_epoch, config.schedule.options)
     if callable(given):
         return cast(Factor, given)
     raise UsageError(
-        "schedule= expects a name, a function step -> factor or a scheduler of PyTorch, received "
-        f"{given!r:.80}."
+        f"schedule= expects a name, a function step -> factor or a PyTorch scheduler, received {given!r:.80}."
     )
 
 
@@ -237,7 +237,7 @@ def make_schedule_of(given: Any, config: Config, steps: int, per_epoch: int, lr:
 
 
 class EpochFunction(Callback):
-    """A function that is called with the trainer after every epoch."""
+    """Call a function with the trainer after every epoch."""
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function
@@ -250,7 +250,7 @@ def make_own_callbacks(config: Config, supplied: Supplied) -> list[Callback]:
     """Return the caller's callbacks, those named in the config first.
 
     Raises:
-        UsageError: one of them is no callback.
+        UsageError: one of them is not a callback.
     """
     named = [import_object("train.callbacks", name) for name in config.train.callbacks]
     return [_callback(given) for given in [*named, *supplied.callbacks]]
@@ -264,6 +264,6 @@ def _callback(given: Any) -> Callback:
     if callable(given):
         return EpochFunction(given)
     raise UsageError(
-        "callbacks= expects objects of a subclass of pellucid.Callback, or functions of the trainer, "
+        "callbacks= expects instances of pellucid.Callback or functions that take the trainer, "
         f"received {given!r:.80}."
     )

@@ -1,4 +1,4 @@
-"""From a config to a finished run: the steps are in `train`, in order."""
+"""Train a config to a finished run; `train` has the steps in order."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pellucid.runner.components import (
     make_callbacks,
     make_trainer,
 )
-from pellucid.runner.data import kept
+from pellucid.runner.data import fitted_before
 from pellucid.runner.load import load_needed
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.optimization import choose_execution, optimizer_of, updates
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
-from pellucid.runner.setup import make_ready
+from pellucid.runner.setup import set_up
 from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks
 from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task
@@ -57,23 +57,23 @@ def train(
     begun: Callable[[Run], None] | None = None,
     supplied: Supplied = NOTHING,
 ) -> Run:
-    """Train what a config says and return the finished run.
+    """Train a config and return the finished run.
 
     Recipes that the config needs and that have no finished run are trained first.
 
     Args:
-        config: everything there is to know.
+        config: the whole config.
         runs: the folder that holds run folders.
         resume: an earlier run to resume.
-        dataset: data already loaded, instead of `data.source`.
-        model: a module of the caller's own, instead of `model.name`.
+        dataset: a loaded dataset to use instead of `data.source`.
+        model: the caller's own module, to use instead of `model.name`.
         needed: models of other runs that the task uses, by role, instead of those the config names.
-        console: where progress is shown; None shows nothing.
-        begun: called with the run as soon as it has a folder.
-        supplied: what the caller hands over instead of naming it in the config.
+        console: where to show progress; None to show nothing.
+        begun: called with the run as soon as its folder exists.
+        supplied: objects that the caller passed in instead of naming them in the config.
 
     Raises:
-        PellucidError: nothing has been written if the input was at fault.
+        PellucidError: the input is invalid, in which case nothing has been written, or training failed.
     """
     began = time.perf_counter()
     console = console or Console(quiet=True)
@@ -81,23 +81,23 @@ def train(
     if stopped is not None:
         return stopped
     run = find_run(runs, resume.reference, config.name) if resume else None
-    fitted = kept(run, config) if run else None
-    ready = make_ready(
+    fitted = fitted_before(run, config) if run else None
+    setup = set_up(
         config,
         runs,
         dataset=dataset,
         fitted=fitted,
         model=model,
-        begins=run is None,
+        fresh=run is None,
         supplied=supplied,
     )
     needed = load_needed(config, runs) if needed is None else needed
-    prepared = ready.prepared.with_needed(needed)
+    prepared = setup.prepared.with_needed(needed)
     if run is None:
         run = Run.create(
-            runs, config.name, config.to_yaml(), **run_facts(config, prepared, ready.model, supplied)
+            runs, config.name, config.to_yaml(), **run_facts(config, prepared, setup.model, supplied)
         )
-        for note in ready.notes:
+        for note in setup.notes:
             run.note(note)
         if begun is not None:
             begun(run)
@@ -108,11 +108,11 @@ def train(
             console.print(f"Run {run.id} is already finished; nothing is left to train.")
             return run
         run.update(status="running")
-        _announce(run, config, prepared, console)
-        work = _Work(run, config, ready.task, prepared, ready.objective, supplied)
-        _measure_baselines(work)
+        _print_header(run, config, prepared, console)
+        context = _Context(run, config, setup.task, prepared, setup.objective, supplied)
+        _measure_baselines(context)
         try:
-            trainer = _train(work, ready.model, console, resumed=resume is not None)
+            trainer = _train(context, setup.model, console, resumed=resume is not None)
         except TrainingError as error:
             run.update(status="failed", stop_reason=error.message, ended=now())
             report.write(run.path)
@@ -120,12 +120,12 @@ def train(
         if trainer.interrupted:
             run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
             return run
-        _finish(work, trainer, began)
+        _finish(context, trainer, began)
     return run
 
 
 def train_needed(config: Config, runs: str | Path, console: Console, *, starts: bool) -> Run | None:
-    """Train the recipes that a config needs; return the first that was interrupted, else None."""
+    """Train the recipes that a config needs; return the first run that was interrupted, else None."""
     for recipe, reason in needed_recipes(config, runs, starts=starts):
         console.print(reason, markup=False, highlight=False)
         run = train(recipe, runs=runs, console=console)
@@ -136,7 +136,7 @@ def train_needed(config: Config, runs: str | Path, console: Console, *, starts: 
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Context:
     """What the steps of a training run share."""
 
     run: Run
@@ -147,65 +147,65 @@ class _Work:
     supplied: Supplied
 
 
-def _train(work: _Work, model: nn.Module, console: Console, resumed: bool) -> Trainer:
-    run, prepared, objective = work.run, work.prepared, work.objective
+def _train(context: _Context, model: nn.Module, console: Console, resumed: bool) -> Trainer:
+    run, prepared, objective = context.run, context.prepared, context.objective
     if (state := prepared.state()) is not None:
         files.write_json(run.path / "preprocess.json", state)
     batches = prepared.training_batches()
-    per_epoch, steps = updates(work.config, batches)
-    execution, threads = _choose_execution(work, model)
-    config = work.config.patch({"train.execution": execution})
+    per_epoch, steps = updates(context.config, batches)
+    execution, threads = _choose_execution(context, model)
+    config = context.config.patch({"train.execution": execution})
     seed_everything(config.train.seed)
-    shown = [*work.task.callbacks(run, prepared), *make_own_callbacks(config, work.supplied)]
+    extra = [*context.task.callbacks(run, prepared), *make_own_callbacks(config, context.supplied)]
     validation = prepared.validation
     callbacks = make_callbacks(
-        config, objective, run, console, per_epoch, shown, validated=validation is not None
+        config, objective, run, console, per_epoch, extra, validated=validation is not None
     )
-    trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, work.supplied)
+    trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, context.supplied)
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
     evaluations = {} if validation is None else {"val": prepared.batches(validation)}
-    start, every = time.perf_counter(), torch.get_num_threads()
+    start, threads_before = time.perf_counter(), torch.get_num_threads()
     try:
-        torch.set_num_threads(threads)  # sums come out the same only with as many
+        torch.set_num_threads(threads)  # sums are only reproducible with the same number of threads
         with run.timed("training"):
             trainer.fit(batches, evaluations, prepared.train_sample())
     finally:
-        torch.set_num_threads(every)
+        torch.set_num_threads(threads_before)
         seconds = run.facts["seconds"]
         run.update(seconds={**seconds, "training": seconds.get("training", 0) + time.perf_counter() - start})
     return trainer
 
 
-def _choose_execution(work: _Work, model: nn.Module) -> tuple[str, int]:
-    """Choose device, execution mode and threads once per run; return the last two."""
-    run, config = work.run, work.config
-    kept = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
+def _choose_execution(context: _Context, model: nn.Module) -> tuple[str, int]:
+    """Choose device, execution mode and number of threads once per run; return the last two."""
+    run, config = context.run, context.config
+    chosen = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
     device, reason = choose_device(config.train.device)
     run.choose("device", device.type, reason)
-    execution = kept.get("execution", kept.get("path"))  # version 0.1 called it the path
+    execution = chosen.get("execution", chosen.get("path"))  # version 0.1 called it the path
     if execution is not None:
-        return execution, kept["threads"]
+        return execution, chosen["threads"]
     with run.timed("choosing the execution mode"):
-        tuned = choose_execution(config, work.prepared, model, work.objective, work.supplied)
+        tuned = choose_execution(config, context.prepared, model, context.objective, context.supplied)
     run.choose("threads", tuned.threads.value, tuned.threads.reason)
     run.choose("execution", tuned.execution.value, tuned.execution.reason)
     return tuned.execution.value, tuned.threads.value
 
 
-def _finish(work: _Work, trainer: Trainer, began: float) -> None:
-    """Take the best weights, measure them on every held-out split, and write the report."""
-    run, config, prepared, objective = work.run, work.config, work.prepared, work.objective
+def _finish(context: _Context, trainer: Trainer, began: float) -> None:
+    """Load the best weights, evaluate them on every held-out split, and write the report."""
+    run, config, prepared, objective = context.run, context.config, context.prepared, context.objective
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(trainer.model, weights)
     metrics = {key: value for key, value in trainer.measures.items() if key.startswith("train/")}
     preprocess, device, execution = prepared.preprocess, trainer.device, trainer.execution.name
-    trained = Trained(trainer.model, objective, preprocess, device, execution, work.task.name)
+    trained = Trained(trainer.model, objective, preprocess, device, execution, context.task.name)
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
             if prepared.has(split):
-                outcome = work.task.evaluate(trained, prepared, split)
+                outcome = context.task.evaluate(trained, prepared, split)
                 own = _own_metrics(trained, prepared, split)
                 outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
@@ -213,7 +213,7 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
     for name, update in trainer.updates.items():
         if reason := getattr(update, "refused", ""):
-            run.note(f"The update of the phase {name} is computed as written, not compiled: {reason}")
+            run.note(f"The update of the phase {name} is not compiled, but run in eager mode: {reason}")
     run.update(
         status="finished",
         ended=now(),
@@ -230,27 +230,28 @@ def _finish(work: _Work, trainer: Trainer, began: float) -> None:
 
 
 def _own_metrics(trained: Trained, prepared: PreparedData, split: str) -> dict[str, float]:
-    """The metrics the caller added, which tasks do not know."""
+    """Return the metrics that the caller added, which tasks do not know."""
     if not trained.objective.metrics:
         return {}
-    alone = replace(trained.objective, measure=lambda model, batch: {}, score=lambda outputs, batch: {})
-    return measure(replace(trained, objective=alone), prepared.batches(split))
+    only_added = replace(trained.objective, measure=lambda model, batch: {}, score=lambda outputs, batch: {})
+    return measure(replace(trained, objective=only_added), prepared.batches(split))
 
 
-def _measure_baselines(work: _Work) -> None:
-    """Measure what needs no network, such as guessing and a linear model."""
-    if "baselines" not in work.run.facts:
-        with work.run.timed("baselines"):
-            found = work.task.baselines(work.prepared)
-        work.run.update(baselines=found)
+def _measure_baselines(context: _Context) -> None:
+    """Measure the baselines, such as guessing and a linear model, unless they are already recorded."""
+    if "baselines" not in context.run.facts:
+        with context.run.timed("baselines"):
+            found = context.task.baselines(context.prepared)
+        context.run.update(baselines=found)
 
 
-def _announce(run: Run, config: Config, prepared: PreparedData, console: Console) -> None:
+def _print_header(run: Run, config: Config, prepared: PreparedData, console: Console) -> None:
+    """Print the run, its data and its model."""
     facts = run.facts["dataset"]
     run.choose("data", "in memory" if prepared.in_memory else "streamed", prepared.where)
     origin = prepared.config.data.text.pretrained
     if origin != config.data.text.pretrained:
-        run.choose("tokenizer", origin, "the weights the model begins with have a row for each of its tokens")
+        run.choose("tokenizer", origin, "the initial weights have one embedding row for each of its tokens")
     sizes = ", ".join(
         name if part["rows"] is None else f"{name} {part['rows']:,}" for name, part in facts["splits"].items()
     )
@@ -267,7 +268,7 @@ def _announce(run: Run, config: Config, prepared: PreparedData, console: Console
 
 @contextmanager
 def outcome(run: Run) -> Iterator[None]:
-    """Record how a run ended if it did not end well."""
+    """Record the status and the reason if a run is interrupted or fails."""
     try:
         yield
     except KeyboardInterrupt:
@@ -280,7 +281,7 @@ def outcome(run: Run) -> Iterator[None]:
 
 
 def find_lr(config: Config, runs: str | Path = "runs") -> LrSuggestion:
-    """Measure which learning rate suits the model and data of a config; nothing is written."""
-    ready = make_ready(config, runs)
-    batches, loss = ready.prepared.training_batches(), ready.objective.phases[0].loss
-    return lr_find(ready.model, batches, loss, optimizer=optimizer_of(config))
+    """Suggest a learning rate for the model and data of a config; nothing is written."""
+    setup = set_up(config, runs)
+    batches, loss = setup.prepared.training_batches(), setup.objective.phases[0].loss
+    return lr_find(setup.model, batches, loss, optimizer=optimizer_of(config))
