@@ -1,8 +1,8 @@
-"""One schema for everything a run can be told: the YAML file, the `--set` flags and the forms.
+"""The schema of all settings of a run: the YAML file, the `--set` options and the forms.
 
-`Config` is read from YAML (`Config.read`), rendered in full (`Config.to_yaml`) and patched by dotted
-keys (`config.patch({"train.epochs": 3})`). Unknown keys are refused with the nearest known one.
-Whatever is None is off or decided by the program; what it decided stands in the run with its reason.
+`Config` is read from YAML (`Config.read`), written in full (`Config.to_yaml`) and patched by dotted keys
+(`config.patch({"train.epochs": 3})`). Unknown keys are refused, with a suggestion. A setting of None is off
+or chosen automatically; the run records each automatic choice with its reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec
 
 ColumnKind = str
-"""The name of a kind of column, a file in `pellucid/data/kinds`; checked when the data is opened."""
+"""The name of a column kind, a file in `pellucid/data/kinds`; checked when the data is opened."""
 
 OLD_KEYS = {
     "data.text.cut": "data.text.truncation",
@@ -28,7 +28,7 @@ OLD_KEYS = {
     "judge": "objective.options.evaluator",
     "train.path": "train.execution",
 }
-"""Keys of earlier versions and what they are called now."""
+"""Keys of earlier versions, and their current names."""
 
 
 class Section(BaseModel):
@@ -38,46 +38,46 @@ class Section(BaseModel):
 
 
 class Augment(Section):
-    """Random changes to training images, drawn anew for every batch; 0 is off."""
+    """Random changes to training images, different in every batch; 0 is off."""
 
-    shift: float = Field(default=0, ge=0, le=1, description="largest shift, as a share of the image side")
-    rotate: float = Field(default=0, ge=0, le=180, description="largest rotation, in degrees")
+    shift: float = Field(default=0, ge=0, le=1, description="maximum shift, as a share of the image side")
+    rotate: float = Field(default=0, ge=0, le=180, description="maximum rotation, in degrees")
     scale: float = Field(default=0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
-    flip: bool = Field(default=False, description="mirror left-right, half of the images")
-    crop: int = Field(default=0, ge=0, description="pad by this many pixels, then crop back at random")
-    erase: float = Field(default=0, ge=0, le=1, description="probability of blanking a random rectangle")
-    mixup: float = Field(default=0, ge=0, description="Beta(a, a) of mixing two images and their labels")
-    cutmix: float = Field(default=0, ge=0, description="Beta(a, a) of pasting a patch of another image")
+    flip: bool = Field(default=False, description="mirror half of the images horizontally")
+    crop: int = Field(default=0, ge=0, description="pad by this many pixels, then crop at random")
+    erase: float = Field(default=0, ge=0, le=1, description="probability of erasing a random rectangle")
+    mixup: float = Field(default=0, ge=0, description="a of Beta(a, a) for mixing two images and labels")
+    cutmix: float = Field(default=0, ge=0, description="a of Beta(a, a) for pasting a patch of an image")
 
 
 class TextConfig(Section):
-    """How texts become tokens; the vocabulary is learned from the training split only."""
+    """How to split texts into tokens; the vocabulary is learned from the training split only."""
 
     tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
-        default=None, description="None: words for a model that reads sequences, word counts for all others"
+        default=None, description="None: words for sequence models, word counts for all others"
     )
-    vocab_size: int = Field(default=20_000, ge=10, description="most tokens there may be")
-    max_seq_len: int = Field(default=256, ge=2, description="tokens of a text that are read; the rest is cut")
+    vocab_size: int = Field(default=20_000, ge=10, description="maximum number of tokens in the vocabulary")
+    max_seq_len: int = Field(default=256, ge=2, description="maximum tokens per text; the rest is cut")
     truncation: Literal["end", "start", "middle"] = Field(
-        default="end", description="which part of a long text is left out"
+        default="end", description="which part of a long text to cut"
     )
     lowercase: bool = True
     mask_prob: float = Field(
-        default=0.15, gt=0, lt=1, description="share of the tokens that a masked language model predicts"
+        default=0.15, gt=0, lt=1, description="share of the tokens to mask for a masked language model"
     )
     pretrained: str | None = Field(
-        default=None, description="use the tokenizer of this pretrained model or run, instead of learning one"
+        default=None, description="use the tokenizer of this pretrained model or run instead of learning one"
     )
 
 
 class SeriesConfig(Section):
-    """How rows in the order of time become windows to forecast from."""
+    """How to cut a time series into windows for forecasting."""
 
-    window: int = Field(default=96, ge=1, description="rows a forecast is made from")
-    horizon: int = Field(default=96, ge=1, description="rows that are forecast")
-    time: str | None = Field(default=None, description="the column of time; None: the only date there is")
+    window: int = Field(default=96, ge=1, description="number of past rows that a forecast is based on")
+    horizon: int = Field(default=96, ge=1, description="number of future rows to forecast")
+    time: str | None = Field(default=None, description="the time column; None: the only date column")
     rows: list[int] | None = Field(
-        default=None, description="rows of train, validation and test, from the start; None: by share"
+        default=None, description="training, validation and test rows, from the start; None: by share"
     )
 
 
@@ -85,37 +85,34 @@ class DataConfig(Section):
     """What to learn from."""
 
     source: str = Field(default="digits", description="a hub name or alias, or the path of a file or folder")
-    subset: str | None = Field(default=None, description="the hub configuration, where a dataset has several")
+    subset: str | None = Field(default=None, description="hub configuration, if a dataset has several")
     target: str | None = Field(default=None, description="the column to predict; None: the usual names")
-    inputs: list[str] | None = Field(default=None, description="the columns to learn from; None: all others")
+    inputs: list[str] | None = Field(default=None, description="the input columns; None: all others")
     sample_weight: str | None = Field(
-        default=None, description="the column of weights by which the loss of each training row counts"
+        default=None, description="the column with the weight of each training row in the loss"
     )
-    columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where the guess is wrong")
-    validation: float = Field(default=0.1, gt=0, lt=1, description="share held out where there is no split")
+    columns: dict[str, ColumnKind] = Field(default={}, description="column kinds, where inferred wrongly")
+    validation: float = Field(default=0.1, gt=0, lt=1, description="share of rows, if the data has no split")
     test: float = Field(
-        default=0.1, ge=0, lt=1, description="share held out where there is no split; 0: no test at all"
+        default=0.1, ge=0, lt=1, description="share of rows, if the data has no split; 0: no test split"
     )
-    split_seed: int = Field(default=0, description="seed of the split, apart from the seed of training")
+    split_seed: int = Field(default=0, description="seed of the split, independent of the training seed")
     fraction: float = Field(
-        default=1.0, gt=0, le=1, description="share of each split to use, for a quick look"
+        default=1.0, gt=0, le=1, description="share of each split to use, for a quick trial"
     )
     training_rows: int | None = Field(
-        default=None,
-        ge=1,
-        description="training rows to use, or `fraction` of them; other splits stay whole. None: all",
+        default=None, ge=1, description="training rows to use, before `fraction`; other splits stay whole"
     )
-    image_size: int | None = Field(default=None, ge=1, description="side images are resized to; None: as is")
+    image_size: int | None = Field(default=None, ge=1, description="resize images to this side length")
     stack: Literal[3] | None = Field(
-        default=None,
-        description="3: rows are three random gray images of their split, one a channel, without labels",
+        default=None, description="3: stack three random gray images as the channels of one, without labels"
     )
     normalize: bool = Field(
-        default=True, description="zero mean, unit variance, fitted on the training split"
+        default=True, description="scale inputs to zero mean and unit variance, fitted on the training split"
     )
-    skip_bad: bool = Field(default=False, description="leave out what cannot be read, count and list it")
+    skip_bad: bool = Field(default=False, description="skip and list unreadable rows and files")
     memory: float = Field(
-        default=0.25, gt=0, le=1, description="share of memory data may fill before it streams"
+        default=0.25, gt=0, le=1, description="maximum share of memory for the data; larger data is streamed"
     )
     augment: Augment = Field(default_factory=lambda: Augment())
     text: TextConfig = Field(default_factory=lambda: TextConfig())
@@ -123,7 +120,7 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """Which network. `options` go to its builder and are checked against its signature."""
+    """The model. `options` are passed to its builder and checked against its signature."""
 
     name: str = "mlp"
     size: Literal["tiny", "small", "base"] | None = Field(
@@ -132,19 +129,19 @@ class ModelConfig(Section):
     options: dict[str, Any] = Field(default={}, description="e.g. {hidden: [128, 64], activation: relu}")
     weights: str | None = Field(
         default=None,
-        description="start from these: a run's id or folder, or a .safetensors file; "
-        "of the model `pretrained`: a folder, a package or a hub id",
+        description="initial weights: a run's id or folder, or a .safetensors file; "
+        "for the model `pretrained`: a folder, a package or a hub id",
     )
 
 
 class ObjectiveConfig(Section):
-    """What is optimized. `options` go to the objective and are checked against its signature.
+    """What to optimize. `options` are passed to the objective and checked against its signature.
 
-    `loss` is a name in the loss catalogue, for what predicts a target; None: the usual one for the task.
+    `loss` is only for tasks that predict a target; None is the default loss of the task.
     """
 
     name: str = Field(
-        default="classification", description="the task, or the package of one: my_project.my_task"
+        default="classification", description="a task, or the package of your own: my_project.my_task"
     )
     options: dict[str, Any] = Field(default={}, description="e.g. {noise: 0.5}, {beta: 1.0}")
     loss: str | None = Field(
@@ -152,7 +149,7 @@ class ObjectiveConfig(Section):
         description="a name in the loss catalogue, or package.module:function (outputs, targets) -> scalar",
     )
     metrics: list[str] = Field(
-        default=[], description="further metrics, each package.module:attribute, e.g. a function"
+        default=[], description="additional metrics, each as package.module:attribute, e.g. a function"
     )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     class_weights: bool | dict[str, float] | list[float] = Field(
@@ -165,7 +162,7 @@ class ObjectiveConfig(Section):
     @field_validator("name")
     @classmethod
     def _known_task(cls, name: str) -> str:
-        """Check that there is such a task; a package stays as it was written, an old name becomes the new."""
+        """Check that the task exists, and replace an old name by the current one."""
         try:
             spec = find_spec(name)
         except UsageError as error:
@@ -175,7 +172,7 @@ class ObjectiveConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _current_options(cls, values: Any) -> Any:
-        """Rename options of earlier versions, which the task lists in its spec."""
+        """Rename the options of earlier versions, which the task lists in its spec."""
         if not isinstance(values, Mapping) or not isinstance(options := values.get("options"), Mapping):
             return values
         try:
@@ -186,7 +183,7 @@ class ObjectiveConfig(Section):
 
 
 class PhaseOptimizer(Section):
-    """What one phase of an objective does otherwise; None: as all of them."""
+    """The optimizer settings of one phase of an objective; None: the common setting."""
 
     name: str | None = None
     lr: float | None = Field(default=None, gt=0)
@@ -195,36 +192,36 @@ class PhaseOptimizer(Section):
 
 
 class OptimizerConfig(Section):
-    """How weights move. `options` go to the optimizer, e.g. {momentum: 0.9}.
+    """The optimizer. `options` are passed to it, e.g. {momentum: 0.9}.
 
-    `name` is one of the catalogue, or `package.module:Class` of an optimizer, e.g. "torch.optim:SGD".
+    `name` is one of the catalogue, or `package.module:Class`, e.g. "torch.optim:SGD".
 
-    `phases` changes any of these for one phase of an objective, e.g. {discriminator: {lr: 1e-4}}.
+    `phases` overrides settings for one phase of an objective, e.g. {discriminator: {lr: 1e-4}}.
     """
 
     name: str = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(
-        default=0, ge=0, description="decoupled, on weights only: no biases, no norms"
+        default=0, ge=0, description="decoupled weight decay, only of weights, not of biases and norms"
     )
     options: dict[str, Any] = {}
     phases: dict[str, PhaseOptimizer] = {}
 
 
 class ScheduleConfig(Section):
-    """How the learning rate changes over training."""
+    """How the learning rate changes during training."""
 
     name: str = Field(
         default="constant",
         description="constant, step, cosine, one_cycle, plateau, or package.module:attribute of a PyTorch "
         "scheduler or of a function step -> factor",
     )
-    warmup_steps: int = Field(default=0, ge=0, description="linear rise before the schedule begins")
+    warmup_steps: int = Field(default=0, ge=0, description="length of a linear warm-up before the schedule")
     options: dict[str, Any] = Field(default={}, description="e.g. {final: 0.01}, {every: 10, factor: 0.1}")
 
 
 class StoppingConfig(Section):
-    """Early stopping: ends training when `monitor` has not improved for `patience` epochs."""
+    """Early stopping: end training when `monitor` has not improved for `patience` epochs."""
 
     monitor: str = "val/loss"
     patience: int = Field(default=5, ge=1)
@@ -232,7 +229,7 @@ class StoppingConfig(Section):
 
 
 class TrainConfig(Section):
-    """How training runs."""
+    """How to train."""
 
     epochs: int = Field(default=10, ge=1)
     max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimizer updates")
@@ -241,8 +238,8 @@ class TrainConfig(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     execution: str = Field(
         default="auto",
-        description="how a step is computed: auto (measured), eager, or a combination of bf16, "
-        "channels_last, math, compiled in this order, such as bf16_channels_last",
+        description="execution mode: auto (the fastest one measured), eager, or a combination of bf16, "
+        "channels_last, math and compiled in this order, such as bf16_channels_last",
     )
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     clip_grad_norm: float | None = Field(default=None, gt=0)
@@ -250,31 +247,32 @@ class TrainConfig(Section):
         default=None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.999"
     )
     swa_start: float | None = Field(
-        default=None, gt=0, lt=1, description="average weights equally from here on"
+        default=None, gt=0, lt=1, description="start averaging weights equally after this share of training"
     )
     early_stopping: StoppingConfig | None = None
-    monitor: str | None = Field(default=None, description="what is best; None: the objective's own measure")
-    restore_best: bool = Field(default=True, description="finish with the best weights, not the last")
-    checkpoint_seconds: float = Field(default=30, gt=0, description="longest time between checkpoints")
-    keep: int = Field(default=2, ge=1, description="checkpoints to keep in addition to the best")
+    monitor: str | None = Field(default=None, description="metric of the best weights; None: the objective's")
+    restore_best: bool = Field(default=True, description="finish with the best weights instead of the last")
+    checkpoint_seconds: float = Field(default=30, gt=0, description="maximum time between checkpoints")
+    keep: int = Field(default=2, ge=1, description="number of checkpoints to keep in addition to the best")
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     callbacks: list[str] = Field(
-        default=[], description="further callbacks, each package.module:Class, made without arguments"
+        default=[],
+        description="additional callbacks, each as package.module:Class, created without arguments",
     )
 
 
 class Target(Section):
-    """The score this must reach, e.g. test/accuracy >= 0.995. `on` limits it to one source of data."""
+    """The score to reach, e.g. test/accuracy >= 0.995. `on` limits it to one data source."""
 
     metric: str = "test/accuracy"
     value: float
     on: str | None = Field(
-        default=None, description="the dataset it is stated for; elsewhere it does not apply"
+        default=None, description="the dataset that the score is for; ignored for other data"
     )
 
 
 class Published(Section):
-    """A published score for the same task, with its source. `on` as in `Target`."""
+    """A published score for the same task, with its source; `on` is as in `Target`."""
 
     metric: str = "test/accuracy"
     value: float
@@ -283,14 +281,14 @@ class Published(Section):
 
 
 class Document(Section):
-    """Base of what a YAML file holds as a whole: read, rendered and compared."""
+    """Base of a whole YAML file, which can be read, written and compared."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], origin: str = "config") -> Self:
         """Check plain values.
 
         Raises:
-            ConfigError: naming every key that is wrong, what was expected and what came.
+            ConfigError: keys or values are invalid; names each, what was expected and what was received.
         """
         try:
             return cls.model_validate(dict(values))
@@ -302,23 +300,23 @@ class Document(Section):
         """Read a YAML file.
 
         Raises:
-            ConfigError: the file is missing, not YAML, or holds keys or values that are not known.
+            ConfigError: the file is missing, not YAML, or has invalid keys or values.
         """
         return cls.parse(read_yaml(path), str(path))
 
     def to_yaml(self) -> str:
-        """Render every key, defaults included, so that the file says all there is to say."""
+        """Return all settings as YAML, defaults included, so that the file is complete."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def differences(self, other: Document) -> list[tuple[str, Any, Any]]:
-        """List (dotted key, here, there) wherever two documents differ."""
+        """Return (dotted key, own value, other value) for every difference between two documents."""
         mine, theirs = dict(_leaves(self.model_dump())), dict(_leaves(other.model_dump()))
         keys = list(dict.fromkeys([*mine, *theirs]))
         return [(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)]
 
 
 class Config(Document):
-    """Everything a run needs; what `config.yaml` holds."""
+    """All settings of a run, as in its `config.yaml`."""
 
     name: str = "run"
     summary: str = ""
@@ -330,7 +328,7 @@ class Config(Document):
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
     target: Target | None = None
     published: Published | None = None
-    published_note: str = Field(default="", description="why there is no published score, if there is none")
+    published_note: str = Field(default="", description="the reason why there is no published score")
 
     @model_validator(mode="before")
     @classmethod
@@ -348,10 +346,10 @@ class Config(Document):
 
         Args:
             changes: new values by key.
-            origin: where they come from, for the message.
+            origin: where the changes come from, for error messages.
 
         Raises:
-            ConfigError: a key is not known or a value does not fit.
+            ConfigError: a key is unknown or a value is invalid.
         """
         values = self.model_dump()
         for key, value in changes.items():
@@ -381,7 +379,7 @@ def rename_old_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _section(values: dict[str, Any], path: Sequence[str], *, make: bool = False) -> Any:
-    """The section at a path of names; None where there is none of plain values, unless it is to be made."""
+    """Return the section at a path of names; None if it does not exist, unless `make` creates it."""
     here: Any = values
     for name in path:
         if make and isinstance(here, dict) and here.get(name) is None:
@@ -394,7 +392,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of named sections.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or holds something else.
+        ConfigError: the file is missing, not YAML, or not a mapping of names.
     """
     path = Path(path)
     try:
@@ -408,13 +406,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(
             f"{path}: expected named sections such as 'data:', received {type(values).__name__}.",
-            remedy="`pellucid inspect DATA` writes a config that trains as it is",
+            remedy="`pellucid inspect DATA` writes a config that is ready to train",
         )
     return values
 
 
 def is_reference(name: str) -> bool:
-    """Whether a name in a config is `package.module:attribute` rather than one of ours."""
+    """Return whether a name in a config is `package.module:attribute` rather than a built-in name."""
     module, colon, attribute = name.partition(":")
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
 
@@ -433,7 +431,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; the user means the number."""
+    """Return a number for text such as `1e-3`, which YAML 1.1 reads as text."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -451,7 +449,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def known_keys() -> list[str]:
-    """Every dotted key a config can hold."""
+    """Return every dotted key of a config."""
     full = Config.model_validate(
         {"target": {"value": 0}, "published": {"value": 0, "source": ""}, "train": {"early_stopping": {}}}
     )
