@@ -99,8 +99,8 @@ def _check_same(wanted: TextConfig, learned: TextInputs, run: Run) -> None:
     ):
         if value != getattr(default, key) and not fits:
             raise ConfigError(
-                f"data.text.{key} is {value!r}, but the model starts from run {run.id}, whose tokenizer has "
-                f"{key}: {actual}.",
+                f"data.text.{key} is {value!r}, but the tokens of run {run.id}, which the model starts from, "
+                f"are {actual}.",
                 remedy=f"--set data.text.{key}={getattr(default, key) or 'null'} to use its tokenizer, or "
                 "--set model.weights=null to start from random weights",
             )
