@@ -4,14 +4,6 @@ import pytest
 
 from tests.docs import phrases
 
-ALLOWED: dict[str, int] = {}
-"""Occurrences that are left, by area: a number here may only decrease."""
-
-
-def area(file):
-    parts = file.split("/")
-    return "/".join(parts[:2]) if parts[0] == "pellucid" else parts[0] if parts[0] == "docs" else file
-
 
 def test_no_phrase_of_the_list_comes_back():
     assert not list(phrases.found()), "run: python tests/docs/phrases.py FOLDER"
