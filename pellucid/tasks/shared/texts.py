@@ -116,7 +116,8 @@ class TextSamples(Callback):
 
     old_name = "Texts"
 
-    def __init__(self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str, name: str = "epoch"
+    def __init__(
+        self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str, name: str = "epoch"
     ):
         self.run, self.write, self.title, self.caption, self.name = run, write, title, caption, name
         self.rows: list[dict[str, Any]] = []
