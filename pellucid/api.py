@@ -18,7 +18,7 @@ from pellucid.data.sources.open_source import open_source
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
-from pellucid.runner.supplied import Supplied
+from pellucid.runner.supplied import Supplied, lr_of
 from pellucid.tasks.task import Answer
 from pellucid.train.objective import Objective
 
@@ -147,9 +147,19 @@ def fit(
     """
     for name in short:
         if name not in SHORT:
-            raise UnknownNameError("setting", name, [*SHORT, *ARGUMENTS])
+            raise UnknownNameError("setting", name, sorted({*SHORT, *ARGUMENTS}))
+    if not isinstance(objective, (Objective, str, type(None))):
+        raise UsageError(
+            f"objective= expects an Objective or the name of a task, received {objective!r:.80}.",
+            remedy="objective=pellucid.Objective(...), or the name of a registered task",
+        )
     data, validation, test = _datasets(data, validation, test)
     own_batches = not isinstance(data, (Dataset, str))
+    if own_batches and isinstance(objective, str):
+        raise UsageError(
+            f"objective={objective!r} is a task of datasets, and batches of your own were passed.",
+            remedy="loss=..., or nothing: classes and numbers are recognized by the targets",
+        )
     supplied = Supplied(
         loss=None if isinstance(loss, str) else loss,
         objective=objective if isinstance(objective, Objective) else None,
@@ -231,6 +241,8 @@ def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[st
     for key, part in (("objective.loss", supplied.loss), ("optimizer.name", supplied.optimizer)):
         if part is not None and (name := runner.reference(part)):
             values[key] = name
+    if (lr := lr_of(supplied.optimizer)) is not None:
+        values["optimizer.lr"] = lr
     if isinstance(supplied.sample_weight, str):
         values["data.sample_weight"] = supplied.sample_weight
     return values

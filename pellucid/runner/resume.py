@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from pellucid.config import Config, Document
 from pellucid.errors import ResumeError
 from pellucid.record import Run, files
+from pellucid.runner.run_facts import model_facts
+from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks.prepared import PreparedData
 
 
@@ -23,8 +27,16 @@ class Resume:
     allow_changes: bool = False
 
 
-def check_resume(run: Run, config: Config, prepared: PreparedData, *, allow_changes: bool) -> None:
-    """Refuse to resume a run whose config or data have changed.
+def check_resume(
+    run: Run,
+    config: Config,
+    prepared: PreparedData,
+    *,
+    allow_changes: bool,
+    supplied: Supplied = NOTHING,
+    model: nn.Module | None = None,
+) -> None:
+    """Refuse to resume a run whose config, data, model or objects passed in have changed.
 
     Raises:
         ResumeError: lists the changes.
@@ -34,6 +46,18 @@ def check_resume(run: Run, config: Config, prepared: PreparedData, *, allow_chan
     for split, facts in prepared.facts()["splits"].items():
         if recorded.get(split) != facts:
             changes.append(f"the {split} split was {recorded.get(split)}, is {facts}")
+    passed = supplied.described()
+    for name, before in (run.facts.get("supplied") or {}).items():
+        if name != "callbacks" and passed.get(name) != before:
+            changes.append(f"{name}= was {before}, is {passed.get(name)}")
+    if model is not None:
+        layers = [(layer["name"], layer["type"]) for layer in model_facts(model)["layers"]]
+        before = [(layer["name"], layer["type"]) for layer in run.facts["model"]["layers"]]
+        changes += [
+            f"the layer {old} is {new}" for old, new in zip(before, layers, strict=False) if old != new
+        ]
+        if len(layers) != len(before):
+            changes.append(f"the model had {len(before)} layers, has {len(layers)}")
     accept_changes(run, config, changes, allow_changes=allow_changes)
 
 

@@ -11,16 +11,25 @@ from torch import nn
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, ModelError
 from pellucid.runner.components import PRETRAINED, make_model
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
-from pellucid.runner.supplied import NOTHING, Supplied, customized, measurable, without_own_loss
+from pellucid.runner.optimization import make_optimizers, make_schedule, updates
+from pellucid.runner.supplied import (
+    NOTHING,
+    Supplied,
+    customized,
+    make_own_callbacks,
+    measurable,
+    without_own_loss,
+)
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
+from pellucid.train.execution import execution_mode
 from pellucid.train.objective import Objective
 from pellucid.train.seed import seed_everything
 
@@ -73,6 +82,11 @@ def set_up(
         prepared: Any = prepare(config, dataset, fitted, runs=runs, weights=supplied.sample_weight)
     else:
         prepared = LoaderData(config, supplied.data, supplied.held_out())
+    if supplied.data is not None and (supplied.sample_weight is not None or config.objective.class_weights):
+        raise ConfigError(
+            "sample_weight= and class_weight= go with a dataset or (X, y), not with batches of your own.",
+            remedy='a batch with the entry "weights", one for each row, or weights inside your loss',
+        )
     objective = supplied.objective or task.objective(without_own_loss(config), prepared)
     objective = customized(objective, config, supplied)
     if getattr(prepared, "weights", None) is not None and not objective.takes_weights:
@@ -88,8 +102,14 @@ def set_up(
                 remedy="pass a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
             )
         model = make_model(config, prepared.preprocess)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError(
+            f"The model {type(model).__name__} has no parameters that can be learned.",
+            remedy="a layer with weights, or requires_grad_(True)",
+        )
     objective = measurable(objective, model, prepared, supplied)
     task.check(model, objective, prepared)
+    _check_settings(config, objective, model, prepared, supplied)
     notes = _load_initial_weights(model, config, runs) if fresh else ()
     if fresh and isinstance(model, CountsData):
         try:
@@ -97,6 +117,20 @@ def set_up(
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
     return Setup(task, prepared, objective, model, notes)
+
+
+def _check_settings(
+    config: Config, objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied
+) -> None:
+    """Refuse an optimizer, schedule, execution mode or callback that does not exist, before a run exists."""
+    execution_mode(config.train.execution)
+    if supplied.optimizer is None:
+        makers = make_optimizers(config, objective, model)
+        for phase in objective.phases:
+            makers[phase.name](list(phase.parameters(model)))
+    per_epoch, steps = updates(config, prepared.training_batches())
+    make_schedule(config, steps, per_epoch, supplied)
+    make_own_callbacks(config, supplied)
 
 
 def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:

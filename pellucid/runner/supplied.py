@@ -11,11 +11,14 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from pellucid.batch import map_tensors
 from pellucid.config import Config, is_reference
@@ -78,6 +81,9 @@ NOTHING = Supplied()
 def _described(part: Any) -> str:
     if isinstance(part, Objective):
         return f"Objective {part.name}"
+    if isinstance(part, Optimizer):
+        plain = {k: v for k, v in part.defaults.items() if isinstance(v, (int, float, bool, tuple)) and v}
+        return f"{type(part).__qualname__}({', '.join(f'{k}={v}' for k, v in plain.items())})"
     name = getattr(part, "__qualname__", None) or type(part).__qualname__
     module = getattr(part, "__module__", None) or type(part).__module__
     return f"{module}.{name}"
@@ -122,10 +128,23 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
     if loss is None and config.objective.loss and is_reference(config.objective.loss):
         loss = import_object("objective.loss", config.objective.loss)
     if loss is not None:
+        if config.objective.class_weights:
+            raise ConfigError(
+                "class_weight= weighs the usual loss of classification, and loss= replaces it.",
+                remedy="weights inside your loss: torch.nn.CrossEntropyLoss(weight=...)",
+            )
         objective = with_loss(objective, as_loss(loss))
+        if supplied.data is not None and not _is_cross_entropy(loss):
+            objective = measured_by_loss(objective, as_loss(loss))
     named = [import_object("objective.metrics", name) for name in config.objective.metrics]
     metrics = (*as_metrics(named), *as_metrics(supplied.metrics))
     return replace(objective, metrics=(*objective.metrics, *metrics)) if metrics else objective
+
+
+def _is_cross_entropy(loss: Any) -> bool:
+    """Whether the measures of classification go with a loss."""
+    kinds = (nn.CrossEntropyLoss, nn.NLLLoss)
+    return loss is F.cross_entropy or loss in kinds or isinstance(loss, kinds)
 
 
 def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied) -> Objective:
@@ -144,6 +163,14 @@ def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: 
         model.train(training)
 
 
+def may_change(supplied: Supplied) -> bool:
+    """Whether objects of the caller may hold values that change during training, unseen by a program."""
+    loss = supplied.loss
+    plain = isinstance(loss, FunctionType) and loss.__closure__ is None
+    of_torch = (getattr(loss, "__module__", None) or type(loss).__module__).startswith("torch.")
+    return supplied.objective is not None or not (loss is None or plain or of_torch)
+
+
 def without_own_loss(config: Config) -> Config:
     """Return the config for a task, which only knows the losses of the catalogue."""
     own = config.objective.loss is not None and is_reference(config.objective.loss)
@@ -157,7 +184,12 @@ def as_loss(given: Any) -> Callable[..., Any]:
         ConfigError: it is none of these.
     """
     if isinstance(given, type) and issubclass(given, nn.Module):
-        return given()
+        given = given()
+    if isinstance(given, nn.Module) and any(True for _ in given.parameters()):
+        raise ConfigError(
+            f"The loss {type(given).__name__} has parameters, which no optimizer would move.",
+            remedy="make it a part of the model, and return from forward what it needs",
+        )
     if callable(given):
         return given
     raise ConfigError(
@@ -175,14 +207,20 @@ def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
         UsageError: it is none of these.
     """
     if isinstance(given, Optimizer):
+        if config.optimizer.lr != lr_of(given):
+            raise UsageError(
+                f"lr={config.optimizer.lr:g} and an optimizer with lr={lr_of(given):g} were passed.",
+                remedy="set the learning rate in the optimizer, or pass its class and lr=",
+            )
         return lambda parameters: _check_parameters(given, parameters)
     if not callable(given):
         raise UsageError(
             "optimizer= expects a name, an optimizer class, a function of parameters or an optimizer, "
             f"received {given!r:.80}."
         )
-    section = config.optimizer
-    known = _parameters(given)
+    if isinstance(given, type) and issubclass(given, torch.optim.LBFGS):
+        raise UsageError("LBFGS needs a closure and is not supported.", remedy="another optimizer, e.g. Adam")
+    section, known = config.optimizer, _parameters(given)
     options = {"lr": section.lr, **({"weight_decay": section.weight_decay} if section.weight_decay else {})}
     taken = {name: value for name, value in options.items() if name in known} | section.options
 
@@ -200,6 +238,18 @@ def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
         return made
 
     return make
+
+
+def lr_of(optimizer: Any) -> float | None:
+    """Return the learning rate an optimizer, a class or a function comes with; None if it has none."""
+    if isinstance(optimizer, Optimizer):
+        group = optimizer.param_groups[0]
+        return float(group.get("initial_lr", group["lr"]))  # before a scheduler changed it
+    try:
+        default = inspect.signature(optimizer).parameters["lr"].default
+    except (TypeError, ValueError, KeyError):
+        return None
+    return float(default) if isinstance(default, (int, float)) and default > 0 else None
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:
@@ -223,14 +273,25 @@ def _check_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) 
 
 def make_schedule_of(given: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
     """Return step -> factor from a function or a PyTorch scheduler; see `schedules.torch_schedule`."""
-    kind = torch.optim.lr_scheduler.LRScheduler
-    if isinstance(given, kind) or "optimizer" in _parameters(given):
+    if not isinstance(given, LRScheduler) and not callable(given):
+        raise UsageError(
+            "schedule= expects a name, a function step -> factor or a PyTorch scheduler, received "
+            f"{given!r:.80}."
+        )
+    if isinstance(given, LRScheduler) or _makes_scheduler(given, lr):
         return torch_schedule(given, lr, steps, per_epoch, config.schedule.options)
-    if callable(given):
-        return cast(Factor, given)
-    raise UsageError(
-        f"schedule= expects a name, a function step -> factor or a PyTorch scheduler, received {given!r:.80}."
-    )
+    return cast(Factor, given)
+
+
+def _makes_scheduler(given: Callable[..., Any], lr: float) -> bool:
+    """Whether a callable makes a scheduler of an optimizer, rather than a factor of a step."""
+    if isinstance(given, type):
+        return issubclass(given, LRScheduler)
+    try:
+        made = given(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9))
+    except Exception:
+        return "optimizer" in _parameters(given)
+    return isinstance(made, LRScheduler)
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------
@@ -253,14 +314,21 @@ def make_own_callbacks(config: Config, supplied: Supplied) -> list[Callback]:
         UsageError: one of them is not a callback.
     """
     named = [import_object("train.callbacks", name) for name in config.train.callbacks]
-    return [_callback(given) for given in [*named, *supplied.callbacks]]
+    own = supplied.callbacks
+    listed = list(own) if isinstance(own, Iterable) else [own]
+    return [_callback(given) for given in [*named, *listed]]
 
 
 def _callback(given: Any) -> Callback:
     if isinstance(given, Callback):
         return given
-    if isinstance(given, type) and issubclass(given, Callback):
-        return given()
+    if isinstance(given, type):
+        if issubclass(given, Callback):
+            return given()
+        raise UsageError(
+            f"callbacks= received the class {given.__name__}, which is not a pellucid.Callback.",
+            remedy=f"class {given.__name__}(pellucid.Callback), and an instance of it",
+        )
     if callable(given):
         return EpochFunction(given)
     raise UsageError(

@@ -18,7 +18,7 @@ from pellucid import report
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import diagnose
-from pellucid.errors import PellucidError, TrainingError
+from pellucid.errors import PellucidError, StorageError, TrainingError
 from pellucid.evaluation import Trained, measure
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
@@ -33,12 +33,13 @@ from pellucid.runner.optimization import choose_execution, optimizer_of, updates
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
-from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks
+from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks, may_change
 from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device
+from pellucid.train.execution import execution_mode
 from pellucid.train.lr_find import LrSuggestion, lr_find
 from pellucid.train.objective import Objective
 from pellucid.train.seed import seed_everything
@@ -102,7 +103,14 @@ def train(
         if begun is not None:
             begun(run)
     else:
-        check_resume(run, config, prepared, allow_changes=resume is not None and resume.allow_changes)
+        check_resume(
+            run,
+            config,
+            prepared,
+            allow_changes=resume is not None and resume.allow_changes,
+            supplied=supplied,
+            model=setup.model,
+        )
     with run.writing(), outcome(run):
         if run.facts["status"] == "finished":
             console.print(f"Run {run.id} is already finished; nothing is left to train.")
@@ -190,8 +198,12 @@ def _choose_execution(context: _Context, model: nn.Module) -> tuple[str, int]:
     with run.timed("choosing the execution mode"):
         tuned = choose_execution(config, context.prepared, model, context.objective, context.supplied)
     run.choose("threads", tuned.threads.value, tuned.threads.reason)
-    run.choose("execution", tuned.execution.value, tuned.execution.reason)
-    return tuned.execution.value, tuned.threads.value
+    mode, reason = execution_mode(tuned.execution.value), tuned.execution.reason
+    if mode.compiled and may_change(context.supplied):
+        mode = replace(mode, compiled=False)
+        reason += "; not compiled, since a loss or an objective of your own may change during training"
+    run.choose("execution", mode.name, reason)
+    return mode.name, tuned.threads.value
 
 
 def _finish(context: _Context, trainer: Trainer, began: float) -> None:
@@ -226,7 +238,19 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
     for finding in diagnose(run):
         run.find(finding)
     run.store.flush()
-    report.write(run.path)
+    _write_report(run)
+
+
+def _write_report(run: Run) -> None:
+    """Write the report; what goes wrong there must not undo a finished training run."""
+    try:
+        report.write(run.path)
+    except StorageError:
+        raise
+    except Exception as error:
+        run.note(
+            f"The report could not be written: {type(error).__name__}: {error}. The results are complete."
+        )
 
 
 def _own_metrics(trained: Trained, prepared: PreparedData, split: str) -> dict[str, float]:

@@ -82,7 +82,16 @@ class FunctionMetric:
 
     def update(self, outputs: Any, batch: Any) -> None:
         value = self.function(outputs, as_batch(batch).targets)
-        value = value.detach().float() if isinstance(value, Tensor) else torch.tensor(float(value))
+        if not isinstance(value, Tensor):
+            try:
+                value = torch.tensor(float(value))
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"The metric {self.name!r} must return a number, or one per row; received "
+                    f"{type(value).__name__}.",
+                    remedy="one function for each number: metrics={'precision': f, 'recall': g}",
+                ) from None
+        value = value.detach().float()
         if value.ndim:
             self.measured.append({self.name: (value.sum(), value.numel())})
         else:
@@ -160,7 +169,16 @@ def as_metrics(given: Any) -> tuple[Metric, ...]:
         return ()
     if isinstance(given, dict):
         return tuple(_renamed(as_metric(metric), name) for name, metric in given.items())
-    return tuple(as_metric(metric) for metric in (given if isinstance(given, Sequence) else [given]))
+    listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    metrics = tuple(as_metric(metric) for metric in listed)
+    names = [metric.name for metric in metrics if isinstance(metric, (FunctionMetric, TorchMetric))]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two metrics are called {name!r}: one would replace the other.",
+                remedy="names of your own: metrics={'first': f, 'second': g}",
+            )
+    return metrics
 
 
 def _renamed(metric: Metric, name: str) -> Metric:

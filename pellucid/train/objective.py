@@ -14,11 +14,12 @@ import contextlib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.batch import WEIGHTS, as_batch, call_model, num_rows
 from pellucid.errors import ConfigError
@@ -83,6 +84,7 @@ class Objective:
         score: (outputs, batch) -> sums and counts; "loss" is always among them.
         metrics: further metrics, each with a state of its own.
         takes_weights: whether the loss counts rows by the weights of a batch.
+        read: (what the model returned, batch) -> outputs, where `forward` reads them, e.g. logits of a dict.
     """
 
     name: str
@@ -96,11 +98,18 @@ class Objective:
     score: Callable[[Any, Any], Measures] | None = None
     metrics: tuple[Metric, ...] = ()
     takes_weights: bool = False
+    read: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
         if self.measure is None:
-            forward, score = self.forward, self.score or (lambda outputs, batch: {})
-            object.__setattr__(self, "measure", lambda model, batch: score(forward(model, batch), batch))
+            object.__setattr__(self, "measure", self._measure)
+
+    def _measure(self, model: nn.Module, batch: Any) -> Measures:
+        """Score the outputs; where nothing says how, the loss of the first phase is measured."""
+        if self.score is not None:
+            return self.score(self.forward(model, batch), batch)
+        count = count_rows(batch)
+        return {"loss": (self.phases[0].loss(model, batch) * count, count)} if self.phases else {}
 
     def measure_batch(self, model: nn.Module, batch: Any) -> Measures:
         """Return sums and counts of a batch, and let `metrics` see it."""
@@ -134,7 +143,13 @@ class Objective:
             metric.reset()
         found = means(measured())
         for metric in self.metrics:
-            found |= metric.compute()
+            values = metric.compute()
+            if taken := sorted(found.keys() & values.keys()):
+                raise ConfigError(
+                    f"Two metrics are called {', '.join(map(repr, taken))}: one would replace the other.",
+                    remedy="names of your own: metrics={'my_loss': function}",
+                )
+            found |= values
         return found
 
 
@@ -143,7 +158,7 @@ def supervised(
     loss: Callable[[Any, Any], Tensor],
     score: Callable[[Any, Any], Measures] | None = None,
     *,
-    forward: Callable[[nn.Module, Any], Any] = forward_inputs,
+    read: Callable[[Any, Any], Any] | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     **more: Any,
 ) -> Objective:
@@ -153,11 +168,15 @@ def supervised(
         name: of the objective.
         loss: (outputs, targets) -> scalar; see `weighted` for batches with a weight for each row.
         score: (outputs, batch) -> sums and counts; None: the loss is measured.
-        forward: (model, batch) -> outputs.
+        read: (what the model returned, batch) -> outputs; None: as they are.
         penalty: model -> a scalar that is added to the training loss.
         more: further fields of `Objective`.
     """
     compare = weighted(loss)
+
+    def forward(model: nn.Module, batch: Any) -> Any:
+        returned = forward_inputs(model, batch)
+        return returned if read is None else read(returned, batch)
 
     def train(model: nn.Module, batch: Any) -> Tensor:
         value = compare(forward(model, batch), batch)
@@ -167,15 +186,17 @@ def supervised(
         count = count_rows(batch)
         return {"loss": (compare(outputs, batch) * count, count)}
 
+    phases = (Phase("train", train),)
     return Objective(
-        name, (Phase("train", train),), forward=forward, score=score or measured, takes_weights=True, **more
+        name, phases, forward=forward, score=score or measured, takes_weights=True, read=read, **more
     )
 
 
 def with_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objective:
     """Return an objective of one phase that learns by another loss, (outputs, targets) -> scalar.
 
-    What is measured stays the same, so that runs with different losses compare.
+    The loss gets what the model returned; a tensor in the shape of the targets. What is measured stays the
+    same, so that runs with different losses compare.
 
     Raises:
         ConfigError: the objective has several phases, each with a loss of its own.
@@ -187,14 +208,57 @@ def with_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objec
             f"{names}.",
             remedy="objective=Objective(...) with phases of your own",
         )
-    own = supervised(objective.name, loss, objective.score, forward=objective.forward)
+
+    def read(returned: Any, batch: Any) -> Any:
+        return (
+            objective.read(returned, batch) if objective.read and isinstance(returned, Tensor) else returned
+        )
+
+    own = supervised(objective.name, checked(loss), objective.score, read=read)
     return replace(objective, phases=own.phases, takes_weights=True)
 
 
 def measured_by_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -> Objective:
     """Return an objective whose only measure is the loss it learns by, and the metrics it has."""
-    own = supervised(objective.name, loss)
+    own = supervised(objective.name, checked(loss))
     return replace(own, metrics=objective.metrics)
+
+
+def checked(loss: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return a loss of the user's own that refuses values nothing can be learned from.
+
+    PyTorch's own losses get a column (B, 1) as (B,) where the targets are (B,), which they would broadcast.
+
+    Raises (when called):
+        ConfigError: it returns no tensor, more than one value, or a value without a gradient.
+    """
+    of_torch = isinstance(loss, nn.modules.loss._Loss) or getattr(loss, "__module__", "") == F.__name__
+
+    @wraps(loss)
+    def call(outputs: Any, targets: Any, **options: Any) -> Tensor:
+        if of_torch and _is_column(outputs) and isinstance(targets, Tensor) and targets.ndim == 1:
+            outputs, targets = outputs.squeeze(1), targets.to(outputs.dtype)
+        value = loss(outputs, targets, **options)
+        if options.get("reduction") == "none":
+            return value
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            shown = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError(
+                f"loss= must return one number as a tensor, received {shown}.",
+                remedy="the mean over the rows: `.mean()`; the sum of the parts, where there are several",
+            )
+        if torch.is_grad_enabled() and not value.requires_grad:
+            raise ConfigError(
+                "loss= returned a number without a gradient, so nothing can be learned from it.",
+                remedy="compute it from the outputs with tensors, without .item(), .detach() or NumPy",
+            )
+        return value if value.ndim == 0 else value.reshape(())
+
+    return call
+
+
+def _is_column(outputs: Any) -> bool:
+    return isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] == 1
 
 
 def weighted(loss: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
@@ -285,9 +349,9 @@ def read_logits(outputs: Any) -> Tensor:
     return found
 
 
-def logits_of(model: nn.Module, batch: Any) -> Tensor:
-    """Return the logits a model gives for the inputs of a batch, in float32."""
-    return read_logits(forward_inputs(model, batch)).float()
+def logits_of(returned: Any, batch: Any = None) -> Tensor:
+    """Return the logits in what a model returned, in float32."""
+    return read_logits(returned).float()
 
 
 def count_rows(batch: Any) -> int:

@@ -289,6 +289,8 @@ def torch_schedule(
     if "ReduceLROnPlateau" in (getattr(given, "__name__", ""), type(given).__name__):
         raise ConfigError("ReduceLROnPlateau follows a metric and is built in.", remedy='schedule="plateau"')
     if isinstance(given, torch.optim.lr_scheduler.LRScheduler):
+        for group in given.optimizer.param_groups:  # a scheduler begins anew in every training run
+            group["lr"] = group.get("initial_lr", group["lr"])
         lr = given.optimizer.param_groups[0]["lr"]
         weights = [weight for group in given.optimizer.param_groups for weight in group["params"]]
         scheduler = copy.deepcopy(given, {id(weight): weight for weight in weights})
@@ -301,8 +303,14 @@ def torch_schedule(
         except (TypeError, ValueError) as error:
             raise ConfigError(f"schedule {name}: {error}") from None
     per_step = type(scheduler).__name__ in PER_STEP
-    interval = 1 if per_step else max(steps_per_epoch, 1)
-    return _run_ahead(scheduler, lr, interval)
+    length = getattr(scheduler, "total_steps", total_steps) if per_step else total_steps
+    if length < total_steps:
+        raise ConfigError(
+            f"{type(scheduler).__name__} was made for {length:,} updates: expected {total_steps:,}, as many "
+            "as this training run has.",
+            remedy=f"total_steps={total_steps}, or the class {type(scheduler).__name__} itself",
+        )
+    return _run_ahead(scheduler, lr, 1 if per_step else max(steps_per_epoch, 1))
 
 
 def _run_ahead(scheduler: Any, lr: float, interval: int) -> Factor:

@@ -14,6 +14,9 @@ from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, each_row, logits_of, penalty, supervised
 
+IGNORED = -100
+"""A target that asks nothing, as in PyTorch's cross-entropy."""
+
 
 def classification(
     loss: str | None = None,
@@ -49,7 +52,7 @@ def classification(
         return rows if class_weights is None or targets.ndim > 1 else rows * class_weights[targets]
 
     return replace(
-        supervised("classification", compare, classes_score, forward=logits_of, penalty=penalty(l1, l2)),
+        supervised("classification", compare, classes_score, read=logits_of, penalty=penalty(l1, l2)),
         probs=partial(torch.softmax, dim=-1),
         monitor="val/accuracy",
         mode="max",
@@ -59,7 +62,8 @@ def classification(
 def classes_score(logits: Tensor, batch: Any) -> Measures:
     """Return cross-entropy in nats and accuracy of logits (B, K)."""
     targets = as_batch(batch).targets
+    asked = len(targets) if targets.is_floating_point() else int((targets != IGNORED).sum())
     return {
-        "loss": (F.cross_entropy(logits, targets, reduction="sum"), len(targets)),
-        "accuracy": ((logits.argmax(1) == targets).sum(), len(targets)),
+        "loss": (F.cross_entropy(logits, targets, reduction="sum"), asked),
+        "accuracy": ((logits.argmax(1) == targets).sum(), asked),
     }

@@ -71,9 +71,7 @@ def metric_learning(
             "precision": (hits, asked),
         }
 
-    return supervised(
-        "metric_learning", function, score, forward=logits_of, monitor="val/precision", mode="max"
-    )
+    return supervised("metric_learning", function, score, read=logits_of, monitor="val/precision", mode="max")
 
 
 def supcon(embeddings: Tensor, classes: Tensor, *, temperature: float = 0.1) -> Tensor:

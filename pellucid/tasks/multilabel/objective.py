@@ -25,5 +25,5 @@ def multilabel(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> 
             "accuracy": (correct.sum(), targets.numel()),
         }
 
-    made = supervised("multilabel", function, score, forward=logits_of, penalty=penalty(l1, l2))
+    made = supervised("multilabel", function, score, read=logits_of, penalty=penalty(l1, l2))
     return replace(made, probs=torch.sigmoid)

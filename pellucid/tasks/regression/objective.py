@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
@@ -15,8 +15,8 @@ def regression(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> 
     """Numbers. Outputs (B, 1) or (B, D) against targets (B,) or (B, D), both in standardized units."""
     function = named_loss(loss or "mse")
 
-    def forward(model: nn.Module, batch: Any) -> Tensor:
-        return matched(logits_of(model, batch), as_batch(batch).targets)
+    def read(returned: Any, batch: Any) -> Tensor:
+        return matched(logits_of(returned), as_batch(batch).targets)
 
     def score(outputs: Tensor, batch: Any) -> Measures:
         targets = as_batch(batch).targets
@@ -25,7 +25,7 @@ def regression(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> 
             "mae": ((outputs - targets).abs().sum(), targets.numel()),
         }
 
-    return supervised("regression", function, score, forward=forward, penalty=penalty(l1, l2))
+    return supervised("regression", function, score, read=read, penalty=penalty(l1, l2))
 
 
 def matched(outputs: Tensor, targets: Any) -> Tensor:

@@ -1,0 +1,281 @@
+"""What users hand to `fit` in good faith: taken as meant, or refused with what to do instead."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, TensorDataset
+
+import pellucid
+from pellucid.errors import ConfigError, ModelError, PellucidError, ResumeError, UsageError
+from pellucid.train.callbacks import Callback
+from pellucid.train.trainer import Trainer
+from tests.test_front_door import Interrupts, arrays, network
+
+torch.manual_seed(0)
+X = torch.randn(160, 4)
+Y = (X[:, 0] + X[:, 1] > 0).long()
+
+
+def loader(inputs: Tensor = X, targets: Tensor = Y) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(inputs, targets), 32)
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Any:
+    def fitted(model: nn.Module, data: Any, **options: Any) -> pellucid.Run:
+        options = {"epochs": 2, "execution": "eager", "progress": False, **options}
+        return pellucid.fit(model, data, runs=tmp_path / "runs", **options)
+
+    return fitted
+
+
+class Rates(Callback):
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self.seen.append(trainer.optimizers["train"].param_groups[0]["lr"])
+
+
+# ---- losses ----------------------------------------------------------------------------------------
+
+
+def test_a_loss_on_batches_is_what_is_measured(fit: Any) -> None:
+    targets = Y[:, None].float()
+    loss = nn.BCEWithLogitsLoss()
+    model = network(1)
+    run = fit(model, loader(X, targets), validation=loader(X, targets), loss=loss, epochs=10, lr=0.05)
+    model.eval()
+    with torch.no_grad():
+        assert run.store.series("val/loss")[-1][1] == pytest.approx(loss(model(X), targets).item(), rel=1e-3)
+    assert run.facts["best"]["epoch"] > 1
+
+
+def test_a_loss_gets_all_that_the_model_returned(fit: Any) -> None:
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.side = nn.Linear(4, 2), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.main(x), "side": self.side(x)}
+
+    def both(outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs["logits"], targets) + F.cross_entropy(outputs["side"], targets)
+
+    for data in (arrays(), loader()):
+        model = TwoHeads()
+        before = model.side.weight.clone()
+        run = fit(model, data, loss=both)
+        assert not torch.equal(model.side.weight, before)
+        assert run.metrics["train/loss"] > 0.7  # the sum of two losses
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda o, t: {"loss": F.cross_entropy(o, t)}, "must return one number as a tensor, received dict"),
+        (lambda o, t: F.cross_entropy(o, t, reduction="none"), r"received \(32,\)|received \("),
+        (lambda o, t: F.cross_entropy(o, t).item(), "received float"),
+        (lambda o, t: F.cross_entropy(o, t).detach(), "without a gradient"),
+    ],
+)
+def test_a_loss_from_which_nothing_can_be_learned_is_refused(fit: Any, loss: Any, message: str) -> None:
+    with pytest.raises(PellucidError, match=message):
+        fit(network(), arrays(), loss=loss)
+
+
+def test_a_loss_with_weights_of_its_own_is_refused(fit: Any) -> None:
+    class Centers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.centers = nn.Parameter(torch.zeros(2))
+
+        def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return (outputs - self.centers).square().mean()
+
+    with pytest.raises(ConfigError, match="no optimizer would move"):
+        fit(network(), arrays(), loss=Centers())
+
+
+def test_a_column_is_never_broadcast_against_a_row(fit: Any) -> None:
+    amounts = X[:, 0] * 3
+    run = fit(network(1), loader(X, amounts), loss=nn.MSELoss(), epochs=20, lr=0.05)
+    assert run.metrics["train/loss"] < 1.0  # of the (B, B) differences it would stay at twice the variance
+
+
+def test_targets_that_ask_nothing_are_not_counted(fit: Any) -> None:
+    some = Y.clone()
+    some[::2] = -100
+    found = [
+        fit(network(), loader(X[1::2], Y[1::2]), validation=loader(*data), seed=1).metrics
+        for data in ((X, some), (X[1::2], Y[1::2]))
+    ]
+    for name in ("val/loss", "val/accuracy"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-5)
+
+
+def test_weights_that_would_be_ignored_are_refused(fit: Any) -> None:
+    with pytest.raises(ConfigError, match="not with batches of your own"):
+        fit(network(), loader(), sample_weight=torch.ones(160))
+    with pytest.raises(ConfigError, match="not with batches of your own"):
+        fit(network(), loader(), class_weight=[1, 5])
+    with pytest.raises(ConfigError, match="weights inside your loss"):
+        fit(network(), arrays(), loss=nn.CrossEntropyLoss(), class_weight=[1, 5])
+
+
+def test_a_loss_that_changes_is_not_compiled(fit: Any) -> None:
+    class Grows:
+        beta = 0.0
+
+        def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(outputs, targets) + self.beta * outputs.square().mean()
+
+    weights = []
+    for execution in ("eager", "compiled"):
+        loss, model = Grows(), network()
+        raise_beta = lambda trainer, loss=loss: setattr(loss, "beta", float(trainer.epoch))  # noqa: E731
+        run = fit(model, arrays(), loss=loss, callbacks=[raise_beta], execution=execution, epochs=3)
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(weights[0], weights[1])
+    reasons = {choice["what"]: choice["reason"] for choice in run.facts["choices"]}
+    assert "not compiled" in reasons["execution"]
+
+
+# ---- metrics ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [lambda o, t: 1.0, lambda o, t: 2.0],
+        {"loss": lambda o, t: 1.0},
+        {"accuracy": lambda o, t: 1.0},
+    ],
+)
+def test_no_metric_replaces_another(fit: Any, metrics: Any) -> None:
+    with pytest.raises(ConfigError, match="one would replace the other"):
+        fit(network(), arrays(), metrics=metrics)
+
+
+def test_a_metric_that_is_no_number_is_named(fit: Any) -> None:
+    with pytest.raises(ConfigError, match="'odd' must return a number"):
+        fit(network(), arrays(), metrics={"odd": lambda o, t: None})
+
+
+def test_an_undefined_metric_does_not_undo_a_training(fit: Any) -> None:
+    run = fit(network(), arrays(), metrics={"odd": lambda o, t: float("nan")})
+    assert run.status == "finished"
+    assert run.report().is_file()
+
+
+# ---- optimizers and schedules ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "wanted"),
+    [
+        (partial(torch.optim.SGD, lr=0.5), {}, 0.5),
+        (torch.optim.Adadelta, {}, 1.0),
+        (torch.optim.Adadelta, {"lr": 0.1}, 0.1),
+        (torch.optim.SGD, {}, 0.001),
+    ],
+)
+def test_the_learning_rate_is_the_one_of_the_optimizer(
+    fit: Any, optimizer: Any, options: Any, wanted: float
+) -> None:
+    rates = Rates()
+    run = fit(network(), arrays(), optimizer=optimizer, callbacks=[rates], **options)
+    assert rates.seen[0] == pytest.approx(wanted)
+    assert f"lr: {wanted}" in run.config
+
+
+def test_two_learning_rates_are_refused(fit: Any) -> None:
+    model = network()
+    with pytest.raises(UsageError, match=r"lr=0.5 and an optimizer with lr=0.1"):
+        fit(model, arrays(), optimizer=torch.optim.SGD(model.parameters(), lr=0.1), lr=0.5)
+    with pytest.raises(UsageError, match="LBFGS"):
+        fit(model, arrays(), optimizer=torch.optim.LBFGS)
+
+
+def test_a_function_may_call_its_optimizer_anything(fit: Any) -> None:
+    rates = Rates()
+    fit(network(), arrays(), schedule=lambda o: lr_scheduler.StepLR(o, 1, 0.1), lr=0.1, callbacks=[rates])
+    assert (rates.seen[0], rates.seen[-1]) == pytest.approx((0.1, 0.01))
+
+
+def test_a_scheduler_begins_anew_in_a_second_training(fit: Any) -> None:
+    model, firsts = network(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = lr_scheduler.StepLR(optimizer, 1, 0.5)
+    for _ in range(2):
+        rates = Rates()
+        fit(model, arrays(), optimizer=optimizer, schedule=schedule, callbacks=[rates])
+        firsts.append((rates.seen[0], rates.seen[-1]))
+    assert firsts == [pytest.approx((0.1, 0.05))] * 2
+
+
+def test_a_schedule_that_is_too_short_is_refused(fit: Any) -> None:
+    with pytest.raises(ConfigError, match="was made for 3 updates"):
+        fit(network(), arrays(), schedule=lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=3))
+
+
+# ---- before anything is written --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"optimizer.name": "adamv"}, {"schedule.name": "cosin"}, {"train.execution": "eagre"}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_name_that_is_mistyped_leaves_no_run(fit: Any, tmp_path: Path, settings: Any) -> None:
+    with pytest.raises(PellucidError, match="Did you mean"):
+        pellucid.fit(network(), arrays(), runs=tmp_path / "runs", settings=settings, progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("objective", [pellucid, 3, print])
+def test_what_is_no_objective_is_refused(fit: Any, objective: Any) -> None:
+    with pytest.raises(UsageError, match="objective="):
+        fit(network(), arrays(), objective=objective)
+    with pytest.raises(UsageError, match="task of datasets"):
+        fit(network(), loader(), objective="classification")
+
+
+def test_a_model_without_weights_is_refused(fit: Any) -> None:
+    with pytest.raises(ModelError, match="no parameters that can be learned"):
+        fit(nn.Flatten(), loader())
+
+
+def test_an_objective_without_measures_measures_its_loss(fit: Any) -> None:
+    phase = pellucid.Phase("train", lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]))
+    run = fit(network(), loader(), validation=loader(), objective=pellucid.Objective("mine", (phase,)))
+    assert run.metrics["val/loss"] > 0
+
+
+# ---- resume ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimizer": torch.optim.Adam}, "optimizer"),
+        ({"loss": F.nll_loss}, "loss"),
+        ({"model": nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2))}, "ReLU"),
+    ],
+    ids=["optimizer", "loss", "model"],
+)
+def test_other_pieces_are_noticed_on_resume(fit: Any, changed: Any, message: str) -> None:
+    plan = {"optimizer": torch.optim.SGD, "loss": F.cross_entropy, "lr": 0.1}
+    stopped = fit(network(), loader(), callbacks=[Interrupts(3)], **plan)
+    model = changed.pop("model", network())
+    with pytest.raises(ResumeError, match=message):
+        fit(model, loader(), callbacks=[Interrupts(None)], resume=stopped.id, **{**plan, **changed})
