@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from pellucid.train.extra_state import model_tensors
+
 
 class WeightAverage:
     """An average of a model's weights and buffers.
@@ -26,13 +28,13 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float | None):
         self.decay = decay
         self.updates = 0
-        self.tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self.tensors = {name: tensor.detach().clone() for name, tensor in model_tensors(model).items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Update the average with the current weights of the model."""
         self.updates += 1
-        state = model.state_dict()
+        state = model_tensors(model)
         share = 1 - self._momentum()
         for name, tensor in state.items():
             if tensor.is_floating_point():
@@ -51,7 +53,7 @@ class WeightAverage:
         if not self.updates:
             yield
             return
-        state = model.state_dict()
+        state = model_tensors(model)
         own = {name: tensor.clone() for name, tensor in state.items()}
         _copy(state, self.tensors)
         try:

@@ -13,7 +13,9 @@ A callback observes events, and can end training with `trainer.stop(reason)`. Ev
       on_epoch_end         `trainer.measures` holds the metrics of the epoch
     on_train_end           always, also after a stop
 
-A callback returns the state that must survive a restart from `state_dict`.
+A callback returns the state that must survive a restart from `state_dict`. A checkpoint does not hold
+`requires_grad`, plain attributes of modules, buffers that are not persistent or a `torch.Generator` of your
+own. A callback that changes one of these must save it, or set it again in `on_train_start`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -73,6 +75,18 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def check_events(callbacks: Iterable[Callback]) -> None:
+    """Check that every method on_... of the callbacks is an event.
+
+    Raises:
+        UnknownNameError: one is not, and would never be called.
+    """
+    for callback in callbacks:
+        for name in dir(type(callback)):
+            if name.startswith("on_") and name not in EVENTS and callable(getattr(type(callback), name)):
+                raise UnknownNameError(f"event for the callback {type(callback).__name__}", name, EVENTS)
 
 
 class Monitor(Callback):

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, RunError
 from pellucid.nn.old_names import rename
 from pellucid.record import Run
-from pellucid.record.checkpoints import read_state
+from pellucid.record.checkpoints import STATE, read_state
 from pellucid.train.callbacks import Callback, Monitor
+from pellucid.train.extra_state import extra_states, has_extra_state, model_tensors, set_extra_states
+from pellucid.train.plain import without_tensors
 from pellucid.train.trainer import Trainer
 
 MODEL, OPTIMIZER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
@@ -78,15 +80,22 @@ class Checkpointer(Callback):
 
 
 def save(run: Run, trainer: Trainer) -> Path:
-    """Write a checkpoint of everything the next step depends on, and point `last` to it."""
+    """Write a checkpoint of everything the next step depends on, and point `last` to it.
+
+    Raises:
+        ModelError: a module has an extra state that is neither a tensor nor plain values.
+        UsageError: the state of a callback is not plain values.
+    """
     moments, groups = {}, {}
     for name, optimizer in trainer.optimizers.items():
         tensors, groups[name] = _split_optimizer(optimizer)
         moments |= {f"{name}/{key}": tensor for key, tensor in tensors.items()}
-    writers = {MODEL: partial(_write, trainer.model.state_dict()), OPTIMIZER: partial(_write, moments)}
+    extra_tensors, extra = extra_states(trainer.model)
+    weights = model_tensors(trainer.model) | extra_tensors
+    writers = {MODEL: partial(_write, weights), OPTIMIZER: partial(_write, moments)}
     if trainer.average is not None:
         writers[AVERAGE] = partial(_write, trainer.average.tensors)
-    state = {"trainer": trainer.state_dict(), "optimizers": groups}
+    state = {"trainer": trainer.state_dict(), "optimizers": groups, "extra": extra}
     run.store.flush()  # a checkpoint must not be newer than the recorded metrics
     folder = run.checkpoints.save(trainer.step, writers, state)
     run.checkpoints.point("last", trainer.step)
@@ -156,13 +165,26 @@ def find_weights(run: Run, which: str = "best") -> Path:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load weights into a model.
+    """Load weights into a model, and the extra states of its modules from the same checkpoint.
 
     Raises:
         ModelError: the weights belong to another model; names the tensors that differ.
         RunError: the file cannot be read.
     """
-    _copy_into(model.state_dict(), _read(path), path)
+    theirs, extra = _read(path), {}
+    if has_extra_state(model):
+        extra = _extra_states_near(path) | theirs
+        own = extra_states(model)
+        theirs = {name: tensor for name, tensor in theirs.items() if name not in own[0] | own[1]}
+    _copy_into(model_tensors(model), theirs, path)
+    set_extra_states(model, extra)
+
+
+def _extra_states_near(path: Path) -> dict[str, Any]:
+    """Return what the checkpoint of a file holds beside it: plain values, and the tensors of the model."""
+    folder = path.parent
+    values = read_state(folder).get("extra", {}) if (folder / STATE).is_file() else {}
+    return values | (_read(folder / MODEL) if path.name == AVERAGE else {})
 
 
 def begin_from(model: nn.Module, path: Path) -> str:
@@ -177,7 +199,7 @@ def begin_from(model: nn.Module, path: Path) -> str:
         ModelError: other tensors of the same name differ in shape, or no name is shared; says which.
         RunError: the file cannot be read.
     """
-    mine = model.state_dict()
+    mine = model_tensors(model)
     theirs = rename(_read(path), mine)
     shared = [name for name in mine if name in theirs]
     other = [name for name in shared if theirs[name].shape != mine[name].shape]
@@ -254,13 +276,25 @@ def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
                 tensors[f"{index}/{name}"] = value
             else:
                 values.setdefault(str(index), {})[name] = value
-    return tensors, {"groups": state["param_groups"], "values": values}
+    return tensors, {"groups": without_tensors(state["param_groups"]), "values": values}
 
 
 def _join_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]
 ) -> None:
-    """Undo `_split_optimizer`. Moments get the memory layout of their parameter, as fused kernels require."""
+    """Undo `_split_optimizer`. Moments get the memory layout of their parameter, as fused kernels require.
+
+    Raises:
+        RunError: the groups of parameters differ from those of the checkpoint.
+    """
+    mine, saved = ([len(g["params"]) for g in groups] for groups in (optimizer.param_groups, rest["groups"]))
+    if mine != saved:
+        raise RunError(
+            f"The checkpoint cannot be restored: its optimizer has parameter groups of {saved} tensors, "
+            f"expected {mine}, those of this {type(optimizer).__name__}.",
+            remedy="add parameter groups where the optimizer is made, not in a callback; or start a new run "
+            "from the weights of this one",
+        )
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
     for key, tensor in tensors.items():

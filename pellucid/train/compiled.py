@@ -3,7 +3,9 @@ any checks.
 
 `torch.compile` checks every weight and module before each call, which takes as long as the arithmetic of a
 small network. Here the update compares shapes itself, and a model that changes anything except the values of
-its tensors is refused when it is compiled. The plain `Update` does everything that cannot be compiled.
+its tensors is refused when it is compiled. A program also has the attributes of modules built in, such as `p`
+of a dropout. `begin_epoch` compares them, and if a callback changed one, programs are compiled anew; changes
+within an epoch need execution="eager". The plain `Update` does everything that cannot be compiled.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,10 +44,21 @@ class CompiledUpdate(Update):
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        forward = self.mode.forward(self.phase.loss, self.device)
-        self.programs = Programs(self.model, forward, self.parameters, self.clip_grad_norm)
+        self.programs = self._new_programs()
+        self._built_in: dict[str, Any] = {}
         self.signature: Any = None
         self.refused = ""
+
+    def _new_programs(self) -> Programs:
+        forward = self.mode.forward(self.phase.loss, self.device)
+        return Programs(self.model, forward, self.parameters, self.clip_grad_norm)
+
+    def begin_epoch(self) -> None:
+        """Drop the programs if a module has changed since the last epoch, for example model.dropout.p."""
+        now = module_state(self.model)
+        if any(name not in now or now[name] != value for name, value in self._built_in.items()):
+            self.programs = self._new_programs()
+        self._built_in = now
 
     def __call__(self, batches: Sequence[Any]) -> Tensor:
         if len(batches) == 1 and not self.gradients_needed and self._fits(batches[0]):
@@ -246,24 +260,51 @@ class _Whole(nn.Module):
         self.model, self.loss = model, loss
 
     def forward(self, batch: Any) -> Tensor:
-        before = self._state()
+        before = module_state(self)
         loss = self.loss(self.model, batch)
-        changed = [name for name, value in self._state().items() if before.get(name) != value]
+        changed = [name for name, value in module_state(self).items() if before.get(name) != value]
         if changed:
             raise ModelError(
                 f"This model cannot be a program: a step changes {changed[0]}, which is not in a tensor."
             )
         return loss
 
-    def _state(self) -> dict[str, Any]:
-        """Return everything that modules hold except the numbers in tensors: values, and ids of objects."""
-        state: dict[str, Any] = {name: id(buffer) for name, buffer in self.named_buffers()}
-        for name, module in self.named_modules():
-            for key, value in vars(module).items():
-                plain = isinstance(value, (bool, int, float, str))
-                size = len(value) if isinstance(value, (list, dict, set)) else 0
-                state[f"{name}.{key}"] = value if plain else (id(value), size)
-        return state
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    """An object compared by identity; held, so that no other object can have its place in memory."""
+
+    held: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Object) and self.held is other.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def module_state(model: nn.Module) -> dict[str, Any]:
+    """Return everything that modules hold except the numbers in tensors, in a form that == compares."""
+    state: dict[str, Any] = {name: _Object(buffer) for name, buffer in model.named_buffers()}
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            state[f"{name}.{key}"] = _comparable(value)
+    return state
+
+
+def _comparable(value: Any, depth: int = 3) -> Any:
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)) and depth:
+        return [_comparable(part, depth - 1) for part in value]
+    if isinstance(value, dict) and depth:
+        return {key: _comparable(part, depth - 1) for key, part in value.items()}
+    if isinstance(value, set):
+        return set(value)
+    closed = isinstance(value, (Tensor, nn.Module, type)) or not hasattr(value, "__dict__")
+    if closed or not depth:
+        return _Object(value)
+    return [_Object(value), _comparable(vars(value), depth - 1)]
 
 
 def compiled(function: Call, inputs: list[Tensor]) -> Call:

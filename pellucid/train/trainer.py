@@ -21,15 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.config import TrainConfig
-from pellucid.errors import TrainingError
+from pellucid.errors import TrainingError, UsageError
 from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
-from pellucid.train.callbacks import EVENTS, Callback
+from pellucid.train.callbacks import EVENTS, Callback, check_events
 from pellucid.train.compiled import make_update
 from pellucid.train.device import choose_device
 from pellucid.train.execution import execution_mode
+from pellucid.train.learning_rates import LearningRates
 from pellucid.train.malloc import keeping_memory
 from pellucid.train.objective import Objective, Phase
+from pellucid.train.plain import in_words, not_plain
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 
@@ -54,8 +56,12 @@ class Trainer:
         objective: what a step optimizes.
         make_optimizer: parameters -> optimizer; called once per phase. A mapping gives each phase its own.
         config: epochs, seed, accumulation, clipping, device and execution mode; see `TrainConfig`.
-        schedule: step -> factor of the learning rate.
+        schedule: step -> factor of the learning rate. A rate that a callback sets in
+            `trainer.optimizers[..].param_groups` becomes the new base rate, which the factor applies to.
         callbacks: called in this order at every event.
+
+    Raises:
+        UnknownNameError: a callback has a method on_... that is no event.
 
     Attributes:
         step: optimizer updates done.
@@ -65,6 +71,11 @@ class Trainer:
         loss, batch: those of the current update.
         updates: what moves the weights, by the name of the phase.
         stop_reason: why training ended early, or "".
+
+    A checkpoint holds the weights, persistent buffers, extra states of modules, optimizers, learning rates,
+    random number generators of torch, numpy and Python, and `state_dict` of each callback. It does not hold
+    `requires_grad`, plain attributes of modules, buffers that are not persistent or a `torch.Generator` of
+    your own: restore those in a callback's `load_state_dict` or `on_train_start`.
     """
 
     def __init__(
@@ -83,13 +94,14 @@ class Trainer:
         self.model = self.execution.place_model(model, self.device)
         self.objective = objective
         self.callbacks = list(callbacks)
+        check_events(self.callbacks)
         self._listeners = {
             event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
             for event in EVENTS
         }
         self.updates = {phase.name: self._make_update(phase, make_optimizer) for phase in objective.phases}
         self.optimizers = {name: update.optimizer for name, update in self.updates.items()}
-        self.base_lrs = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
+        self.rates = {name: LearningRates(optimizer) for name, optimizer in self.optimizers.items()}
         self.schedule = schedule or constant()
         self.lr_scale = 1.0  # what `reduce on plateau` multiplies
         self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
@@ -116,6 +128,11 @@ class Trainer:
         )
         update.gradients_needed = any("gradients" in c.needs for c in self._listeners["on_backward_end"])
         return update
+
+    @property
+    def base_lrs(self) -> dict[str, list[float]]:
+        """Learning rate of each parameter group before the schedule, by the name of the phase."""
+        return {name: rates.bases for name, rates in self.rates.items()}
 
     @property
     def _averages(self) -> bool:
@@ -167,6 +184,8 @@ class Trainer:
 
     def _train_epoch(self, batches: Iterable[Any]) -> None:
         self.model.train()
+        for update in self.updates.values():
+            update.begin_epoch()
         for group in self._groups(batches):
             self._train_step(group)
             if self.failed:
@@ -188,7 +207,7 @@ class Trainer:
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):
-                    lr = self._set_lr(phase.name)
+                    lr = self.rates[phase.name].set(float(self.schedule(self.step)) * self.lr_scale)
                     loss = self.updates[phase.name](group)
                     if self.failed:
                         return
@@ -213,7 +232,22 @@ class Trainer:
             self.measures |= {f"{prefix}/{key}": value for key, value in self.evaluate(batches).items()}
         self._totals = {}
         self.epoch, self.position = self.epoch + 1, 0
-        self._emit("on_epoch_end")
+        for callback in self._listeners["on_epoch_end"]:
+            callback.on_epoch_end(self)
+            self._make_measures_plain(callback)
+
+    def _make_measures_plain(self, callback: Callback) -> None:
+        """Turn tensors and numpy numbers that a callback put among the measures into floats."""
+        for key, value in self.measures.items():
+            if type(value) is not float and hasattr(value, "item"):
+                try:
+                    self.measures[key] = float(value)
+                except (TypeError, ValueError, RuntimeError):
+                    raise UsageError(
+                        f"{type(callback).__name__} set trainer.measures[{key!r}] to {in_words(value)}; "
+                        "expected a number.",
+                        remedy="value.mean().item()",
+                    ) from None
 
     def _training_losses(self) -> dict[str, float]:
         """The mean over the epoch's updates: of the first phase, and where there are more, of each."""
@@ -281,11 +315,12 @@ class Trainer:
             "measures": self.measures,
             "losses": {phase: list(total) for phase, total in self._totals.items()},
             "lr_scale": self.lr_scale,
+            "rates": {name: rates.state_dict() for name, rates in self.rates.items()},
             "execution": self.execution.name,
             "updates": {name: update.state_dict() for name, update in self.updates.items()},
             "stop_reason": "" if self.interrupted else self.stop_reason,
             "average_updates": self.average.updates if self.average else 0,
-            "callbacks": [[name, callback.state_dict()] for name, callback in self._named_callbacks()],
+            "callbacks": [[name, _plain_state(name, c)] for name, c in self._named_callbacks()],
             "rng": rng_state(),
         }
 
@@ -297,6 +332,8 @@ class Trainer:
         self.stop_reason = state["stop_reason"]
         for name, update in self.updates.items():  # version 0.1 kept one signature, of all phases
             update.load_state_dict(state.get("updates", {}).get(name) or {"signature": state.get("shapes")})
+        for name, rates in self.rates.items():
+            rates.load_state_dict(state.get("rates", {}).get(name))
         if self.average is not None:
             self.average.updates = state["average_updates"]
         kept = dict(state["callbacks"])
@@ -325,12 +362,6 @@ class Trainer:
         """Move a batch to the device, in the memory layout of the execution mode."""
         return self.execution.place_batch(batch, self.device)
 
-    def _set_lr(self, phase: str) -> float:
-        factor = self.schedule(self.step) * self.lr_scale
-        for group, base in zip(self.optimizers[phase].param_groups, self.base_lrs[phase], strict=True):
-            group["lr"] = base * factor
-        return self.base_lrs[phase][0] * factor
-
     def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
         """Callbacks by the name of their class; a second one of a class is Name#2."""
         seen: Counter[str] = Counter()
@@ -350,3 +381,14 @@ class Trainer:
     def _emit(self, event: str) -> None:
         for callback in self._listeners[event]:
             getattr(callback, event)(self)
+
+
+def _plain_state(name: str, callback: Callback) -> dict[str, Any]:
+    state = callback.state_dict()
+    for key, value in not_plain(state):
+        raise UsageError(
+            f"The state of the callback {name} cannot be saved: expected plain JSON values, received "
+            f"{in_words(value)} for {key!r}.",
+            remedy=f"in {name}.state_dict, return value.tolist() and make a tensor of it in load_state_dict",
+        )
+    return state

@@ -20,6 +20,10 @@ class AnyUpdate(Protocol):
         """Move the weights by the mean gradient over the batches; return the last loss, detached."""
         ...
 
+    def begin_epoch(self) -> None:
+        """Prepare for the updates of an epoch; called after `on_epoch_start`."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return plain values that the next update depends on."""
         ...
@@ -64,7 +68,10 @@ class Update:
         self.parameters = list(phase.parameters(model))
 
     def __call__(self, batches: Sequence[Any]) -> Tensor:
-        """Move the weights by the mean gradient over the batches; return the last loss, detached."""
+        """Move the weights by the mean gradient over the batches; return the last loss, detached.
+
+        With `gradient_accumulation_steps` every batch has the same weight, also one with fewer rows.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros(())
         with self.rest_frozen():
@@ -86,6 +93,8 @@ class Update:
     def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
         """Keep the parameters of other phases from collecting gradients."""
         return _frozen_except(self.model, self.parameters) if self.freeze_rest else contextlib.nullcontext()
+
+    def begin_epoch(self) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
         return {}

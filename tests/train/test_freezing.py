@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from pellucid.config import TrainConfig
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.models import cnn, gru, mlp, transformer, vit
+from pellucid.tasks.classification.objective import classification
 from pellucid.train.freezing import GradualUnfreezing, freeze, unfreeze
 from pellucid.train.layer_groups import stages
 from pellucid.train.optimizers import OPTIMIZERS, optimizer
+from pellucid.train.trainer import Trainer
 from tests.train.conftest import network, trainer
 
 BLOCKS = [f"encoder.blocks.{number}" for number in range(2)]
@@ -153,11 +156,10 @@ def test_parameters_alone_have_no_stages() -> None:
 
 def test_a_schedule_scales_all_rates_alike(batches) -> None:
     model = network()
-    mine = trainer(model, epochs=1, schedule=lambda step: 0.5)
     made = partial(optimizer, "adamw", lr=0.01, layer_decay=0.1, model=model)
-    mine.optimizers = {"loss": made(list(model.parameters()))}
-    mine.base_lrs = {"loss": [group["lr"] for group in mine.optimizers["loss"].param_groups]}
-    mine._set_lr("loss")
-    assert [group["lr"] for group in mine.optimizers["loss"].param_groups] == pytest.approx(
+    settings = TrainConfig(epochs=1, device="cpu", execution="eager")
+    mine = Trainer(model, classification(), made, settings, schedule=lambda step: 0.5)
+    mine.fit(batches)
+    assert [group["lr"] for group in mine.optimizers["train"].param_groups] == pytest.approx(
         [5e-3, 5e-4, 5e-5]
     )
