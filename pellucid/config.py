@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pellucid.errors import ConfigError, UsageError
-from pellucid.record.spec import find_spec
+from pellucid.record.spec import find_spec, lasting_name
 
 ColumnKind = str
 """The name of a column kind, a file in `pellucid/data/kinds`; checked when the data is opened."""
@@ -162,12 +162,11 @@ class ObjectiveConfig(Section):
     @field_validator("name")
     @classmethod
     def _known_task(cls, name: str) -> str:
-        """Check that the task exists, and replace an old name by the current one."""
+        """Check that the task exists, and replace its name by one that other processes know."""
         try:
-            spec = find_spec(name)
+            return lasting_name(name)
         except UsageError as error:
             raise ValueError(error.message) from None
-        return name if "." in name else spec.name
 
     @model_validator(mode="before")
     @classmethod
@@ -469,5 +468,6 @@ def _explain(error: ValidationError, origin: str) -> str:
             lines.append(_unknown(key, origin))
         else:
             where = f"{key}: " if key else ""
-            lines.append(f"{origin}: {where}{item['msg']}; received {item['input']!r:.80}.")
+            message = item["msg"].removeprefix("Value error, ").rstrip(".")
+            lines.append(f"{origin}: {where}{message}; received {item['input']!r:.80}.")
     return "\n".join(lines)

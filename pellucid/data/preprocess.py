@@ -6,7 +6,7 @@ the model was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ import pyarrow as pa
 import torch
 
 from pellucid.config import TextConfig
-from pellucid.data import inputs, prediction_input, targets
+from pellucid.data import inputs, kinds, prediction_input, targets
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.targets.target import Target
 from pellucid.data.text.ragged import Ragged
 from pellucid.errors import ModelError, UnknownNameError
+from pellucid.extensions import Registry
 
 VERSION = 2
 
@@ -198,20 +199,31 @@ class Preprocess:
             "inputs": self.encoded.state(),
             "target": self.target.state() if self.target else None,
             "notes": list(self.notes),
+            **self._modules(),
         }
+
+    def _modules(self) -> dict[str, Any]:
+        """Name the modules of the kinds and the target that are not ours, so that they can be found again."""
+        found = {
+            "kinds": kinds.REGISTRY.modules(column.kind for column in self.columns),
+            "targets": targets.REGISTRY.modules([self.target.name] if self.target else []),
+        }
+        return {"modules": found} if any(found.values()) else {}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Preprocess:
         """Restore from `state()`, also from that of version 0.1.
 
         Raises:
-            ModelError: the state is of an unknown version, or damaged.
+            ModelError: the state is of an unknown version, or damaged; or it needs a kind of column or a
+                target that is not registered and cannot be imported.
         """
         try:
             if state["version"] not in (1, VERSION):
                 raise ModelError(f"preprocess.json has version {state['version']}: expected {VERSION}.")
             columns = tuple(Column.from_state(values) for values in state["columns"])
             target = _first_target(state) if state["version"] == 1 else state["target"]
+            _recall(columns, target, state.get("modules") or {})
             return cls(
                 columns=columns,
                 encoded=inputs.restore(state["inputs"], columns),
@@ -222,6 +234,32 @@ class Preprocess:
             raise ModelError(
                 f"preprocess.json is damaged: {type(error).__name__}: {error}.", remedy="train the run again"
             ) from None
+
+
+def _recall(
+    columns: Iterable[Column], target: Mapping[str, Any] | None, modules: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Make sure that the kinds of the columns and the target are registered.
+
+    Args:
+        columns: the columns that the model learns from.
+        target: the state of the target.
+        modules: "kinds" and "targets": the modules that define those that are not ours, by name.
+
+    Raises:
+        ModelError: one is not registered, and the module that defined it cannot be imported.
+    """
+    wanted: list[tuple[str, Registry[Any], str]]
+    wanted = [("kinds", kinds.REGISTRY, name) for name in dict.fromkeys(c.kind for c in columns)]
+    if target:
+        wanted.append(("targets", targets.REGISTRY, target["kind"]))
+    for group, registry, name in wanted:
+        if reason := registry.recall(name, modules.get(group, {}).get(name)):
+            raise ModelError(
+                f"preprocess.json needs the {registry.word} {name!r}, which is not registered: {reason}.",
+                remedy=f"import the module that registers it (pellucid.data.{group}.register) before you "
+                "load the run, or put its folder on PYTHONPATH",
+            )
 
 
 def _first_target(state: Mapping[str, Any]) -> dict[str, Any] | None:

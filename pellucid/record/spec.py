@@ -16,13 +16,23 @@ import importlib.util
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
+from string import Formatter
 from typing import Any, Literal
 
 from pellucid.errors import UnknownNameError, UsageError
+from pellucid.extensions import explain, load_installed
 
 BUILTIN, GROUP = "pellucid.tasks", "pellucid.tasks"
 """The package that holds our own tasks, and the entry point group of those that others install."""
+
+PLACEHOLDERS = ("name", "value", "size", "of", "target", "perplexity", "measure", "article")
+"""What a sentence may contain in braces."""
+
+OWN = (
+    "The name of a task of your own is known after the module that registers it was imported; its package, "
+    "such as my_project.counting, is known wherever it is on PYTHONPATH."
+)
 
 
 @dataclass(frozen=True)
@@ -157,13 +167,11 @@ def register(package: str) -> TaskSpec:
         package: its importable name, e.g. "my_project.counting".
 
     Raises:
-        UsageError: there is no such package, it has no `SPEC`, or its name is taken.
+        UsageError: there is no such package, its `SPEC` is missing or wrong, or its name is taken.
     """
     spec = _read(package)
-    taken = {name: owner for owner, other in specs().items() for name in (other.name, *other.aliases)}
-    if (owner := taken.get(spec.name, package)) != package:
-        raise UsageError(f"The task {spec.name!r} of {package} exists already, in {owner}.")
-    if package not in _registered:
+    _check_names(package, spec, specs())
+    if package not in specs():
         _registered.append(package)
         specs.cache_clear()
     return spec
@@ -172,32 +180,78 @@ def register(package: str) -> TaskSpec:
 @functools.cache
 def specs() -> Mapping[str, TaskSpec]:
     """Return all specs, by the package that holds them."""
-    return {package: _read(package) for package in dict.fromkeys(_packages())}
+    found = {package: _read(package) for package in (*_packages(), *_registered)}
+
+    def add(point: EntryPoint) -> None:
+        spec = _read(point.value)
+        _check_names(point.value, spec, found)
+        found.setdefault(point.value, spec)
+
+    load_installed(GROUP, add)
+    return found
 
 
 def _packages() -> Iterator[str]:
-    folders = importlib.import_module(BUILTIN).__path__
-    for module in pkgutil.iter_modules(folders):
+    for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__):
         if module.ispkg and importlib.util.find_spec(f"{BUILTIN}.{module.name}.spec"):
             yield f"{BUILTIN}.{module.name}"
-    yield from (point.value for point in entry_points(group=GROUP))
-    yield from _registered
+
+
+def _check_names(package: str, spec: TaskSpec, known: Mapping[str, TaskSpec]) -> None:
+    taken = {name: owner for owner, other in known.items() for name in (other.name, *other.aliases)}
+    for name in (spec.name, *spec.aliases):
+        if (owner := taken.get(name, package)) != package:
+            raise UsageError(f"The task {name!r} of {package} exists already, in {owner}.")
 
 
 def _read(package: str) -> TaskSpec:
     try:
         module = importlib.import_module(f"{package}.spec")
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{package}.spec".startswith(error.name):
-            raise
+        if error.name is None or not f"{package}.spec.".startswith(f"{error.name}."):
+            raise UsageError(f"{package}.spec cannot be imported: {explain(error)}.") from error
         raise UsageError(
             f"There is no task in {package!r}: expected an importable package with spec.py and task.py.",
             remedy="check the name, and that its parent folder is on PYTHONPATH",
         ) from None
+    except Exception as error:
+        raise UsageError(f"{package}.spec cannot be imported: {explain(error)}.") from error
     spec = getattr(module, "SPEC", None)
     if not isinstance(spec, TaskSpec):
         raise UsageError(f"{package}.spec: expected SPEC = TaskSpec(...), found {type(spec).__name__}.")
+    for problem in _problems(spec):
+        raise UsageError(f"{package}.spec ({module.__file__}): {problem}.")
     return spec
+
+
+def _problems(spec: TaskSpec) -> Iterator[str]:
+    """Say what is wrong with a spec."""
+    if not isinstance(spec.name, str) or not spec.name.isidentifier():
+        yield f"expected a name of letters, digits and underscores, found name={spec.name!r}"
+    for field_name in ("headline", "targets", "aliases"):
+        value = getattr(spec, field_name)
+        if not isinstance(value, tuple | list) or not all(isinstance(entry, str) for entry in value):
+            yield f"expected {field_name} to be a tuple of names, such as ('loss',), found {value!r}"
+    if not spec.headline:
+        yield "expected headline to name at least one measure, found none"
+    for field_name, kind in (("measures", Measure), ("baselines", BaselineSpec)):
+        for name, value in getattr(spec, field_name).items():
+            if not isinstance(value, kind):
+                yield f"expected {field_name}[{name!r}] to be a {kind.__name__}, found {value!r}"
+    for measure, sentence in spec.sentences.items():
+        yield from _unknown_placeholders(measure, sentence)
+
+
+def _unknown_placeholders(measure: str, sentence: str) -> Iterator[str]:
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(sentence) if name is not None]
+    except (TypeError, ValueError) as error:
+        yield f"the sentence for {measure!r} cannot be read: {error}"
+        return
+    for name in names:
+        if name not in PLACEHOLDERS:
+            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            yield f"the sentence for {measure!r} has the placeholder {{{name}}}; known are {known}"
 
 
 def package_of(name: str) -> str:
@@ -213,13 +267,26 @@ def package_of(name: str) -> str:
     if "." in name:
         register(name)
         return name
-    raise UnknownNameError("task", name, task_names())
+    unknown = UnknownNameError("task", name, task_names())
+    unknown.message += f" {OWN}"
+    raise unknown
 
 
 def find_spec(name: str) -> TaskSpec:
     """Return the spec of a task; see `package_of`."""
     package = package_of(name)  # may register one
     return specs()[package]
+
+
+def lasting_name(name: str) -> str:
+    """Return the name by which another process finds a task: its present name, or the package of one that was
+    registered in this process.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    package = package_of(name)
+    return package if "." in name or package in _registered else specs()[package].name
 
 
 def task_names() -> list[str]:

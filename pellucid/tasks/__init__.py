@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pellucid.errors import UsageError
+from pellucid.extensions import explain
 from pellucid.record import spec as specs
 from pellucid.record.spec import task_names
 
@@ -27,8 +29,9 @@ def get_task(name: str) -> Task:
 
     Raises:
         UnknownNameError: there is no such task.
+        UsageError: its `task.py` cannot be imported, or has no `TASK`.
     """
-    return importlib.import_module(f"{specs.package_of(name)}.task").TASK
+    return _load(specs.package_of(name))
 
 
 def register(package: ModuleType | str) -> None:
@@ -38,6 +41,41 @@ def register(package: ModuleType | str) -> None:
         package: the package, or its importable name.
 
     Raises:
-        UsageError: it is not importable, has no spec, or its name is taken.
+        UsageError: it is not importable, its spec or its task is missing or wrong, or its name is taken.
     """
-    specs.register(package if isinstance(package, str) else package.__name__)
+    if not isinstance(package, str | ModuleType):
+        raise UsageError(f"register expects a package or its name, received {type(package).__name__}.")
+    name = package if isinstance(package, str) else package.__name__
+    before = list(specs._registered)
+    specs.register(name)
+    try:
+        _load(name)
+    except UsageError:
+        specs._registered[:] = before
+        specs.specs.cache_clear()
+        raise
+
+
+def _load(package: str) -> Task:
+    """Import the task of a package.
+
+    Raises:
+        UsageError: its `task.py` cannot be imported, or has no `TASK`.
+    """
+    name = f"{package}.task"
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise UsageError(f"{package} has no task.py: expected one with TASK = ...") from None
+        raise UsageError(f"{name} cannot be imported: {explain(error)}.") from error
+    task: Any = getattr(module, "TASK", None)
+    base = importlib.import_module("pellucid.tasks.task").Task
+    if not isinstance(task, base):
+        found = f"the class {task.__name__}, without ()" if isinstance(task, type) else type(task).__name__
+        raise UsageError(
+            f"{name} ({module.__file__}): expected TASK, an instance of a subclass of Task; found {found}."
+        )
+    if not isinstance(getattr(task, "spec", None), specs.TaskSpec):
+        raise UsageError(f"{name} ({module.__file__}): expected {type(task).__name__}.spec = SPEC.")
+    return task

@@ -31,8 +31,8 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
 @pytest.fixture(autouse=True)
 def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "_REGISTERED", {})
-    monkeypatch.setattr(targets, "_REGISTERED", {})
+    monkeypatch.setattr(kinds.REGISTRY, "_added", {})
+    monkeypatch.setattr(targets.REGISTRY, "_added", {})
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         (tmp_path / name).write_text(code, encoding="utf-8")
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
         importlib.invalidate_caches()
-        package._built_in.cache_clear()
+        package.REGISTRY._found = None
 
     yield add
     for package in (kinds, targets):
-        package._built_in.cache_clear()
+        package.REGISTRY._found = None
     for name in ("pellucid.data.kinds.color", "pellucid.data.targets.log_numbers"):
         sys.modules.pop(name, None)
 

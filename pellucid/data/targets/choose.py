@@ -10,6 +10,7 @@ import pyarrow as pa
 from pellucid.data import kinds, targets
 from pellucid.data.targets.target import TargetCells, TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
+from pellucid.extensions import import_object
 
 USUAL = (
     *("target", "label", "labels", "class", "classes", "y", "outcome", "survived", "species", "diagnosis"),
@@ -69,8 +70,8 @@ def read_target(
     Args:
         names: of the columns, one or several.
         columns: their raw values.
-        kind: the kind of the first column, or the target, that the user named: a number is then predicted
-            as an amount, a category as a class, a text is translated into.
+        kind: the kind of the first column, or the target, that the user named, or its import path: a
+            number is then predicted as an amount, a category as a class, a text is translated into.
         classes: the class names, where the source declares them and the values are their indices.
         task: the task that the user named.
 
@@ -78,9 +79,7 @@ def read_target(
         BadDataError: it holds nothing that can be predicted.
         UnknownNameError: there is no such kind and no such target.
     """
-    cells = TargetCells(names, columns, kind, classes, task)
-    if kind is not None and kind not in {target.name for target in targets.all_targets()}:
-        kinds.find(kind)
+    cells = TargetCells(names, columns, _named(kind), classes, task)
     if cells.raw is not None and classes is None and cells.raw.null_count == len(cells.raw):
         raise BadDataError(
             f"The target column {cells.name!r} has no values.", remedy="--target names another column"
@@ -94,3 +93,17 @@ def read_target(
         f"received {cells.reading.kind or 'nothing'} ({cells.reading.reason}).",
         remedy="--target names another column",
     )
+
+
+def _named(kind: str | None) -> str | None:
+    """Return the name of a target or of a kind, given either or its import path.
+
+    Raises:
+        UnknownNameError: there is no such kind and no such target.
+        UsageError: the path does not refer to one.
+    """
+    if kind is None or kind in {target.name for target in targets.all_targets()}:
+        return kind
+    if ":" in kind and isinstance(import_object(kind), type):
+        return targets.find(kind).name
+    return kinds.find(kind).name

@@ -1,0 +1,253 @@
+"""What users add from projects of their own: it is checked, found again later, and breaks nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pellucid import extensions
+from pellucid.config import Config, DataConfig
+from pellucid.data import kinds, targets
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.sources.open_source import open_data
+from pellucid.data.split import split
+from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
+from pellucid.record import spec as specs
+from pellucid.tasks import get_task
+from pellucid.tasks import register as register_task
+
+GUIDES = Path(__file__).parents[1] / "docs" / "guides"
+FILE = re.compile(r"^```python title=\"([\w/]+\.py)\"\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path; what is imported from it and registered is forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(kinds.REGISTRY, "_added", {})
+    monkeypatch.setattr(targets.REGISTRY, "_added", {})
+    monkeypatch.setattr(specs, "_registered", [])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    specs.specs.cache_clear()
+
+
+def from_guide(folder: Path, guide: str) -> None:
+    for name, code in FILE.findall((GUIDES / guide).read_text(encoding="utf-8")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(code, encoding="utf-8")
+    importlib.invalidate_caches()
+
+
+def package(folder: Path, name: str, **files: str) -> str:
+    (folder / name).mkdir()
+    for file, code in {"__init__": "", **files}.items():
+        (folder / name / f"{file}.py").write_text(code, encoding="utf-8")
+    importlib.invalidate_caches()
+    return name
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, group: str, **points: str) -> None:
+    """Act as if distributions with these entry points were installed."""
+    made = [EntryPoint(name, value, group) for name, value in points.items()]
+    monkeypatch.setattr(extensions, "entry_points", lambda group: [p for p in made if p.group == group])
+
+
+def prices(folder: Path) -> Path:
+    x = np.random.default_rng(0).uniform(0, 5, 60)
+    path = folder / "prices.csv"
+    path.write_text("x,price\n" + "".join(f"{a:.4f},{10**a:.4f}\n" for a in x))
+    return path
+
+
+# ---- kinds and targets -------------------------------------------------------------------------------
+
+
+def test_a_taken_name_of_a_kind_or_target_is_refused(project):
+    number = kinds.find("number")
+    assert kinds.register(number) is number
+    with pytest.raises(UsageError, match="already a kind of column named 'number'"):
+        kinds.register(replace(number, order=1))
+    assert kinds.find("number") is number
+
+    numbers = targets.find("numbers")
+    assert targets.register(numbers) is numbers
+    with pytest.raises(UsageError, match="already a target named 'numbers'"):
+        targets.register(type("Other", (numbers,), {}))
+    assert targets.find("numbers") is numbers
+
+
+@pytest.mark.parametrize("wrong", [types.ModuleType("color"), "color", 3])
+def test_what_is_no_kind_or_target_is_refused(project, wrong):
+    with pytest.raises(UsageError, match="must be a Kind"):
+        kinds.register(wrong)
+    with pytest.raises(UsageError, match="must be a subclass of Target"):
+        targets.register(wrong)
+
+
+def test_a_kind_of_another_project_is_named_by_its_import_path(project):
+    from_guide(project, "add-a-column-kind.md")
+    data = project / "paint.csv"
+    data.write_text("paint,warm\n" + "".join(f"#{n:02x}0000,{n > 20}\n" for n in range(40)))
+    config = Config().patch({"data.source": str(data), "data.columns": {"paint": "color:KIND"}})
+    assert open_data(config.data).column("paint").kind == "color"
+
+
+def fitted_target(project: Path) -> dict:
+    from_guide(project, "add-a-target.md")
+    config = DataConfig(source=str(prices(project)), target="price", columns={"price": "log_numbers:TARGET"})
+    fitted = Preprocess.fit(split(open_data(config)))
+    assert fitted.target is not None
+    assert fitted.target.name == "log_numbers"
+    return json.loads(json.dumps(fitted.state()))
+
+
+def test_a_target_is_found_again_by_the_module_that_defined_it(project):
+    state = fitted_target(project)
+    assert state["modules"]["targets"] == {"log_numbers": "log_numbers"}
+    targets.unregister("log_numbers")
+    restored = Preprocess.from_state(state)
+    assert restored.target is not None
+    assert restored.target.name == "log_numbers"
+
+
+def test_a_target_that_cannot_be_imported_is_named(project):
+    state = fitted_target(project)
+    targets.unregister("log_numbers")
+    del sys.modules["log_numbers"]
+    (project / "log_numbers.py").unlink()
+    importlib.invalidate_caches()
+    with pytest.raises(ModelError, match="the target 'log_numbers', which is not registered") as raised:
+        Preprocess.from_state(state)
+    assert "damaged" not in str(raised.value)
+    assert "import the module that registers it" in str(raised.value)
+
+
+def test_a_path_that_leads_nowhere_is_refused(project):
+    package(project, "broken", bad="x = (\n")
+    with pytest.raises(UsageError, match=r"no_such cannot be imported: ModuleNotFoundError"):
+        kinds.find("no_such:KIND")
+    with pytest.raises(UsageError, match=r"SyntaxError: .*bad\.py, line 1"):
+        kinds.find("broken.bad:KIND")
+    with pytest.raises(UnknownNameError, match="no object in math named 'KIND'"):
+        kinds.find("math:KIND")
+    with pytest.raises(UsageError, match="must be a Kind"):
+        kinds.find("math:pi")
+
+
+# ---- entry points ------------------------------------------------------------------------------------
+
+
+def test_a_kind_of_an_installed_distribution_is_found(project, monkeypatch):
+    from_guide(project, "add-a-column-kind.md")
+    installed(monkeypatch, "pellucid.kinds", color="color:KIND")
+    monkeypatch.setattr(kinds.REGISTRY, "_found", None)
+    assert kinds.find("color").order == 35
+
+
+def test_a_broken_entry_point_is_left_out_with_a_warning(project, monkeypatch):
+    installed(monkeypatch, "pellucid.kinds", gone="no_such_module:KIND", taken="number_twin:KIND")
+    (project / "number_twin.py").write_text(
+        "from dataclasses import replace\nfrom pellucid.data.kinds.number import KIND as OURS\n"
+        "KIND = replace(OURS, order=1)\n"
+    )
+    importlib.invalidate_caches()
+    monkeypatch.setattr(kinds.REGISTRY, "_found", None)
+    with pytest.warns(UserWarning, match="is left out") as told:
+        assert kinds.find("number").order == 10
+    messages = [str(one.message) for one in told]
+    assert any("'gone' (pellucid.kinds)" in text and "no_such_module" in text for text in messages)
+    assert any("'taken' (pellucid.kinds)" in text and "already" in text for text in messages)
+
+
+def test_a_broken_task_of_a_distribution_is_left_out_with_a_warning(project, monkeypatch):
+    package(project, "raises", spec="1 / 0\n")
+    package(
+        project, "twin", spec="from pellucid.record.spec import TaskSpec\nSPEC = TaskSpec('regression')\n"
+    )
+    installed(monkeypatch, "pellucid.tasks", raises="raises", twin="twin", gone="no_such_package")
+    specs.specs.cache_clear()
+    with pytest.warns(UserWarning, match="is left out") as told:
+        assert specs.find_spec("regression").name == "regression"
+    text = "\n".join(str(one.message) for one in told)
+    assert re.search(r"'raises'.*ZeroDivisionError.*spec\.py, line 1", text)
+    assert re.search(r"'twin'.*exists already", text)
+    assert re.search(r"'gone'.*no_such_package", text)
+
+
+# ---- tasks -------------------------------------------------------------------------------------------
+
+SPEC = "from pellucid.record.spec import TaskSpec\nSPEC = TaskSpec({})\n"
+TASK = (
+    "from pellucid.tasks.task import Task\nfrom {package}.spec import SPEC\n"
+    "class Mine(Task):\n    spec = SPEC\nTASK = {task}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("''", "expected a name"),
+        ("'mine', headline='loss'", r"headline to be a tuple of names.*found 'loss'"),
+        ("'mine', headline=()", "at least one measure"),
+        ("'mine', sentences={'loss': '{valeu}'}", r"\{valeu\}; known are .*\{value\}"),
+        ("'mine', sentences={'loss': '{value'}", "cannot be read"),
+        ("'mine', aliases=('classification',)", "'classification' of .* exists already"),
+        ("'mine', measures={'x': 3}", r"measures\['x'\] to be a Measure"),
+    ],
+)
+def test_a_wrong_spec_is_refused_at_registration(project, arguments, message):
+    name = package(project, "wrong_spec", spec=SPEC.format(arguments), task="")
+    with pytest.raises(UsageError, match=message) as raised:
+        register_task(name)
+    assert "wrong_spec" in str(raised.value)
+    assert "mine" not in specs.task_names()
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (None, r"has no task\.py"),
+        (TASK.format(package="wrong_task", task="Mine"), "found the class Mine, without"),
+        ("x = 3\n", "expected TASK"),
+        ("import torch\nx = (\n", r"SyntaxError: .*task\.py, line 2"),
+        ("import no_such_module\n", r"no_such_module.*task\.py, line 1"),
+    ],
+)
+def test_a_wrong_task_is_refused_at_registration(project, task, message):
+    files = {} if task is None else {"task": task}
+    name = package(project, "wrong_task", spec=SPEC.format("'mine'"), **files)
+    with pytest.raises(UsageError, match=message):
+        register_task(name)
+    assert "mine" not in specs.task_names()
+
+
+def test_a_config_names_a_registered_task_by_its_package(project):
+    name = package(
+        project, "good", spec=SPEC.format("'mine'"), task=TASK.format(package="good", task="Mine()")
+    )
+    register_task(name)
+    register_task(importlib.import_module(name))
+    assert Config().patch({"objective.name": "mine"}).objective.name == "good"
+    assert get_task("mine") is get_task("good")
+
+
+def test_an_unknown_task_says_that_its_code_has_to_be_imported():
+    with pytest.raises(ConfigError, match="registers it was imported") as raised:
+        Config().patch({"objective.name": "quantiles"})
+    assert "Value error" not in str(raised.value)
