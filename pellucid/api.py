@@ -47,11 +47,18 @@ class Run(record.Run):
         path: the folder.
         model: the module it trained, where that was the caller's own.
         dataset: the data it learned from, where that was handed over.
+        supplied: what else was passed to `fit`: batches, the loss, the objective and the metrics.
     """
 
-    def __init__(self, path: str | Path, model: nn.Module | None = None, dataset: Dataset | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        model: nn.Module | None = None,
+        dataset: Dataset | None = None,
+        supplied: Supplied | None = None,
+    ):
         super().__init__(path)
-        self.model, self.dataset = model, dataset
+        self.model, self.dataset, self.supplied = model, dataset, supplied
 
     def __repr__(self) -> str:
         numbers = ", ".join(
@@ -60,16 +67,36 @@ class Run(record.Run):
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
     def predict(self, inputs: Any, **options: Any) -> Answer:
-        """Predict for an array, a table, images, a CSV, Parquet or .npy file, or a text.
+        """Predict for new inputs, and return an answer with `outputs`, `labels` and `rows()`.
 
-        `model=` is a module of the form that was trained, where that was the caller's own.
+        Where the model returns a tuple or a dict, its logits are used: the first entry, or the one named
+        "logits", "output" or the like (see `pellucid.train.objective.read_logits`).
+
+        Args:
+            inputs: an array, a table, images, a CSV, Parquet or .npy file, or a text; or a `DataLoader` or
+                dataset of PyTorch, whose batches are predicted in their order and joined (a loader that
+                shuffles gives them shuffled). A run that learned from batches also takes a list of batches.
+            options: `model=` is a module of the form that was trained, where that was the caller's own. A run
+                that learned from batches takes `output=`, the key or index of another output of the model.
+                Tasks have options of their own.
         """
         model = options.pop("model", None) or self.model
         return inference.predict(self, inputs, model, **options)
 
-    def evaluate(self, split: str = "test") -> Outcome:
-        """Load the run's own data again and measure its model on a split."""
-        return inference.evaluate(self, split, self.model, self.dataset)
+    def evaluate(self, split: Any = "test", *, model: nn.Module | None = None) -> Outcome:
+        """Measure the model on a split of the run's own data, or on new data.
+
+        Args:
+            split: "test", "validation" (or "val") or "train"; or new data: a dataset, (X, y), or batches.
+                A run that learned from batches knows its own until the end of the Python process.
+            model: a module of the form that was trained, where that was the caller's own.
+
+        Raises:
+            UnknownNameError: there is no such split.
+            RunError: the batches of a run that was opened again are needed.
+            UsageError: new data is not of the kind that the run learned from.
+        """
+        return inference.evaluate(self, split, model or self.model, self.dataset, self.supplied)
 
     @property
     def findings(self) -> list[record.Finding]:
@@ -189,7 +216,7 @@ def fit(
         console=Console(highlight=False, markup=False) if progress else None,
         supplied=supplied,
     )
-    return Run(finished.path, own, data if isinstance(data, Dataset) else None)
+    return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)
 
 
 ARGUMENTS = (

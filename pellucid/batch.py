@@ -7,17 +7,25 @@ of it, and everything that moves, measures or compiles a batch goes through this
     inputs, targets = as_batch(batch)          # a pair, or {"image": ..., "label": ...}
     as_batch(batch).extra["weights"]           # anything else, by name
 
-This file needs torch only; data, models and training stand on it.
+`call_model` reads the signature of the model's `forward` to decide how inputs become arguments. This file
+needs torch only; data, models and training stand on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+from pellucid.errors import ModelError
 
 INPUT_NAMES = ("inputs", "input", "x")
 """Keys of a dict batch that hold the inputs; without one of them, all but the targets are inputs, by name."""
@@ -60,21 +68,35 @@ def _unflatten(values: Any, names: tuple[str, ...]) -> Batch:
 pytree.register_pytree_node(Batch, _flatten, _unflatten, serialized_type_name="pellucid.Batch")
 
 
+class Arguments(tuple[Any, ...]):
+    """Inputs that are separate arguments of the model, whatever its signature."""
+
+
+pytree.register_pytree_node(
+    Arguments,
+    lambda inputs: (list(inputs), None),
+    lambda values, _: Arguments(values),
+    serialized_type_name="pellucid.Arguments",
+)
+
+
 def as_batch(value: Any) -> Batch:
     """Read inputs and targets out of whatever a loader yields.
 
     Args:
         value: a `Batch`; a pair (inputs, targets), of which a longer tuple holds the inputs before the last;
-            a dict with one of `TARGET_NAMES`, whose other entries are the inputs; anything else is inputs
-            without targets.
+            a dict or dataclass with one of `TARGET_NAMES`, whose other entries are the inputs (texts, such
+            as file names, are `extra`); anything else is inputs without targets.
     """
     if isinstance(value, Batch):
         return value
     if isinstance(value, Mapping):
         return _from_names(value)
+    if _is_dataclass(value):
+        return _from_names(_fields(value))
     if isinstance(value, (tuple, list)) and len(value) > 1:
         *inputs, targets = value
-        return Batch(inputs[0] if len(inputs) == 1 else tuple(inputs), targets)
+        return Batch(inputs[0] if len(inputs) == 1 else Arguments(inputs), targets)
     if isinstance(value, (tuple, list)) and len(value) == 1:
         return Batch(value[0])
     return Batch(value)
@@ -89,14 +111,144 @@ def _from_names(value: Mapping[str, Any]) -> Batch:
     if named is not None:
         inputs = rest.pop(named)
         return Batch(inputs, targets, {**extra, **rest})
-    return Batch(next(iter(rest.values())) if len(rest) == 1 else rest, targets, extra)
+    inputs = {name: part for name, part in rest.items() if not _only_text(part)} or rest
+    extra |= {name: part for name, part in rest.items() if name not in inputs}
+    return Batch(next(iter(inputs.values())) if len(inputs) == 1 else inputs, targets, extra)
+
+
+def _only_text(part: Any) -> bool:
+    found = pytree.tree_leaves(part)
+    return bool(found) and all(isinstance(leaf, str) for leaf in found)
+
+
+# ---- calling a model ------------------------------------------------------------------------------------
 
 
 def call_model(model: nn.Module, inputs: Any) -> Any:
-    """Call a model on its inputs: one tensor, several in a tuple, or several by name."""
+    """Call a model on its inputs.
+
+    Args:
+        model: any module; the signature of its `forward` decides how the inputs are passed.
+        inputs: a tensor; or several in a tuple or list, which are separate arguments where `forward` has as
+            many required parameters (or takes `*args`) and else one argument; or several by name, of which
+            those that `forward` has as parameters are passed, all if it takes `**kwargs`.
+
+    Raises:
+        ModelError: the names leave a required parameter of `forward` without a value.
+    """
+    if isinstance(inputs, Tensor):
+        return model(inputs)
     if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+        return model(**_taken(model, inputs))
+    return model(*inputs) if is_spread(model, inputs) else model(inputs)
+
+
+def is_spread(model: nn.Module, inputs: Any) -> bool:
+    """Whether `call_model` passes the parts of a tuple or list as separate arguments."""
+    if isinstance(inputs, Arguments):
+        return True
+    if not isinstance(inputs, (tuple, list)):
+        return False
+    parameters = parameters_of(model)
+    return parameters.several or 1 < len(inputs) == len(parameters.required)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a model's `forward`.
+
+    Attributes:
+        names: those that can be passed by name.
+        required: the positional ones without a default value.
+        positional: how many there are, with those that have a default value.
+        several: whether it takes `*args`.
+        by_name: whether it takes `**kwargs`.
+    """
+
+    names: tuple[str, ...]
+    required: tuple[str, ...]
+    positional: int
+    several: bool
+    by_name: bool
+
+
+def parameters_of(model: nn.Module) -> Parameters:
+    """Read the parameters of a model's `forward`, once for each class."""
+    forward = getattr(model, "_orig_mod", model).forward  # torch.compile hides the signature of the module
+    if hasattr(forward, "__func__"):
+        return _read_parameters(forward.__func__, True)
+    return _read_parameters(forward, False)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_parameters(forward: Callable[..., Any], bound: bool) -> Parameters:
+    try:
+        found = list(inspect.signature(forward).parameters.values())[1 if bound else 0 :]
+    except (TypeError, ValueError):
+        return Parameters((), (), 0, False, True)
+    positional = [part for part in found if part.kind in (part.POSITIONAL_ONLY, part.POSITIONAL_OR_KEYWORD)]
+    return Parameters(
+        tuple(part.name for part in found if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY)),
+        tuple(part.name for part in positional if part.default is part.empty),
+        len(positional),
+        any(part.kind is part.VAR_POSITIONAL for part in found),
+        any(part.kind is part.VAR_KEYWORD for part in found),
+    )
+
+
+def _taken(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs that `forward` accepts by name."""
+    parameters = parameters_of(model)
+    if parameters.by_name:
+        return dict(inputs)
+    taken = {name: part for name, part in inputs.items() if name in parameters.names}
+    if not taken or not set(parameters.required) <= set(taken):
+        names = ", ".join(parameters.names)
+        raise ModelError(
+            f"The batch has the inputs {', '.join(map(str, inputs))}, and {type(model).__name__}.forward "
+            f"takes {names or 'no names'}.",
+            remedy=f"name the entries of the batch like the parameters, or the only input {INPUT_NAMES[0]!r}",
+        )
+    return taken
+
+
+# ---- tensors of a batch ---------------------------------------------------------------------------------
+
+
+def to_tensors(batch: Any) -> Any:
+    """Return a batch with NumPy arrays as tensors; dataclasses in it can be mapped over from then on."""
+    if isinstance(batch, (tuple, list)) and all(type(part) is Tensor for part in batch):
+        return batch
+    while new := {type(leaf) for leaf in pytree.tree_leaves(batch) if _is_dataclass(leaf)}:
+        for kind in new:
+            pytree.register_pytree_node(kind, _flatten_fields, functools.partial(_from_fields, kind))
+    return pytree.tree_map(_to_tensor, batch)
+
+
+def _to_tensor(leaf: Any) -> Any:
+    if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "buifc":
+        return torch.as_tensor(leaf)
+    return {name: to_tensors(part) for name, part in leaf.items()} if isinstance(leaf, Mapping) else leaf
+
+
+def _is_dataclass(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
+
+
+def _flatten_fields(value: Any) -> tuple[list[Any], tuple[str, ...]]:
+    named = _fields(value)
+    return list(named.values()), tuple(named)
+
+
+def _from_fields(kind: type, values: Any, names: Any) -> Any:
+    made = object.__new__(kind)
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(made, name, value)
+    return made
 
 
 def leaves(batch: Any) -> list[Any]:
@@ -117,8 +269,16 @@ def map_tensors(function: Any, batch: Any) -> Any:
 
 
 def num_rows(batch: Any) -> int:
-    """Return B, the rows of a batch: the length of its first input, or the number of inputs in a list."""
-    inputs = as_batch(batch).inputs
+    """Return B, the rows of a batch: the length of its targets where the inputs are a tuple or list and the
+    targets are tensors, else the number of inputs in a list, else the length of the first input."""
+    read = as_batch(batch)
+    inputs, targets = read.inputs, read.targets
+    if isinstance(inputs, (tuple, list)) and not isinstance(inputs, Arguments) and targets is not None:
+        lengths = {len(part) if isinstance(part, Tensor) and part.ndim else -1 for part in leaves(targets)}
+        structured = isinstance(targets, (tuple, list)) and not all(isinstance(t, Tensor) for t in targets)
+        if not structured and len(lengths) == 1 and -1 not in lengths:
+            return lengths.pop()
+        return len(inputs)
     if isinstance(inputs, list):
         return len(inputs)
     found = tensors(inputs)
@@ -135,6 +295,8 @@ def describe(batch: Any) -> str:
         return describe({"inputs": batch.inputs, "targets": batch.targets, **batch.extra})
     if isinstance(batch, Mapping):
         return "{" + ", ".join(f"{name}: {describe(value)}" for name, value in batch.items()) + "}"
+    if _is_dataclass(batch):
+        return f"{type(batch).__name__} {describe(_fields(batch))}"
     if isinstance(batch, (tuple, list)):
         shown = [describe(value) for value in batch[:4]]
         return "(" + ", ".join([*shown, *(["..."] if len(batch) > 4 else [])]) + ")"
@@ -149,6 +311,8 @@ def signature(batch: Any) -> Any:
         return signature({"inputs": batch.inputs, "targets": batch.targets, **batch.extra})
     if isinstance(batch, Mapping):
         return {str(name): signature(value) for name, value in batch.items()}
+    if _is_dataclass(batch):
+        return signature(_fields(batch))
     if isinstance(batch, (tuple, list)):
         return [signature(part) for part in batch]
     return type(batch).__name__

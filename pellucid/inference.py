@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
+from pellucid.batch import as_batch
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.errors import ModelError, UnknownNameError
-from pellucid.evaluation import Outcome
+from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
+from pellucid.data.sources.arrays import arrays
+from pellucid.errors import ModelError, RunError, UnknownNameError, UsageError
+from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
-from pellucid.runner import load_needed, load_trained, prepare
+from pellucid.runner import Supplied, load_needed, load_trained, prepare
+from pellucid.runner.components import reads_tokens
+from pellucid.runner.supplied import customized, measurable, without_own_loss
 from pellucid.tasks import get_task
+from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.prepared import EVALUATED
 from pellucid.tasks.shared.supervised import Prediction
 from pellucid.tasks.task import Answer
@@ -24,28 +34,137 @@ __all__ = ["Prediction", "evaluate", "input_path", "predict"]
 
 def evaluate(
     run: Run,
-    split: str = "test",
+    split: Any = "test",
     model: nn.Module | None = None,
     dataset: Dataset | None = None,
+    supplied: Supplied | None = None,
 ) -> Outcome:
-    """Evaluate a run's model on a split of its data.
+    """Evaluate a run's model on a split of its data, or on new data.
 
     Args:
         run: a finished run.
-        split: name of the split.
+        split: name of a split, "validation" also as "val"; or new data: a `DataLoader`, a dataset, batches,
+            or (X, y).
         model: see `load_trained`.
         dataset: the data of the run; None to load it again.
+        supplied: what was passed to `fit`: the batches, the loss, the objective and the metrics.
 
     Raises:
         UnknownNameError: the data has no such split.
+        UsageError: new data is not of the kind that the run learned from.
+        RunError: the run learned from batches that were not passed.
     """
+    split = NAMES.get(split, split) if isinstance(split, str) else split
+    if _learned_from_batches(run):
+        return _evaluate_batches(run, split, model, supplied)
     trained = load_trained(run, model)
     config = Config.read(run.path / "config.yaml")
-    prepared = prepare(config, dataset, trained.preprocess)
+    if isinstance(split, str):
+        prepared = prepare(config, dataset, trained.preprocess)
+    else:
+        found, split = new_dataset(split, trained), "test"
+        prepared = get_task(trained.task).prepare(found, config, reads_tokens(config), trained.preprocess)
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))
     prepared = replace(prepared, needed=load_needed(config, run.path.parent))
+    trained = _with_supplied(trained, config, prepared, supplied)
     return get_task(trained.task).evaluate(trained, prepared, split)
+
+
+NAMES = {"val": "validation"}
+"""Short names of splits."""
+
+
+def _learned_from_batches(run: Run) -> bool:
+    return run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
+
+
+def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: Supplied | None) -> Outcome:
+    config = Config.read(run.path / "config.yaml")
+    given = supplied or Supplied()
+    if isinstance(split, str):
+        if given.data is None:
+            raise RunError(
+                f"Run {run.id} learned from batches, which are not stored with it.",
+                remedy="pass the batches to measure: run.evaluate(loader), or run.evaluate((X, y))",
+            )
+        if split != "train" and split not in given.held_out():
+            raise UnknownNameError("split", split, ["train", *given.held_out()])
+        prepared = LoaderData(config, given.data, given.held_out())
+    else:
+        data = held_out_source("test", split)
+        prepared = LoaderData(config, data if given.data is None else given.data, {"test": data})
+        split = "test"
+    trained = _with_supplied(load_trained(run, model), config, prepared, given)
+    return get_task(trained.task).evaluate(trained, cast(Any, prepared), split)
+
+
+def _with_supplied(trained: Trained, config: Config, prepared: Any, supplied: Supplied | None) -> Trained:
+    """Return the trained model with the objective that it was measured by in training."""
+    if supplied is None:
+        return trained
+    task = get_task(trained.task)
+    objective = supplied.objective or task.objective(without_own_loss(config), prepared)
+    objective = customized(objective, config, supplied)
+    return replace(trained, objective=measurable(objective, trained.model, prepared, supplied))
+
+
+def new_dataset(data: Any, trained: Trained) -> Dataset:
+    """Return new labelled rows as a dataset whose "test" split they are, encoded as in training.
+
+    Args:
+        data: a `Dataset`, of which "test" is used and else "train"; (X, y); or batches of both.
+        trained: the model to evaluate, trained on rows.
+
+    Raises:
+        UsageError: it is none of these, or the task splits its rows itself.
+    """
+    preprocess, task = trained.preprocess, get_task(trained.task)
+    if task.ordered or preprocess is None:
+        raise UsageError(
+            f"A model trained for {task.name.replace('_', ' ')} cannot be evaluated on new data.",
+            remedy='run.evaluate("test")',
+        )
+    if not isinstance(data, (Dataset, tuple)) and is_loader(data):
+        data = _joined(data)
+    if isinstance(data, tuple) and len(data) == 2:
+        data = arrays(*data, names=_names(data[0], trained), task=preprocess.task)
+    if not isinstance(data, Dataset):
+        raise UsageError(
+            f"Expected the name of a split, a dataset, (X, y) or batches, received {type(data).__name__}.",
+            remedy='run.evaluate("test"), or run.evaluate((X, y))',
+        )
+    table = data.splits.get("test", data.splits["train"])
+    if preprocess.target is not None and data.target is not None:
+        column, name = data.column(data.target), preprocess.target.column.name
+        values = table[data.target]
+        if column.categories and pa.types.is_integer(values.type):
+            values = pa.array(column.categories).take(pa.chunked_array(values).combine_chunks())
+        table = table.drop_columns([data.target]).append_column(name, values)
+        columns = (*data.inputs, preprocess.target.column)
+        data = replace(data, columns=columns, target=name)
+    return data.with_splits({"train": table, "test": table})
+
+
+def _names(X: Any, trained: Trained) -> list[str] | None:
+    """Names for the columns of a matrix: those of the training data where their number is the same."""
+    columns = [column.name for column in trained.preprocess.columns]
+    matrix = getattr(X, "ndim", 0) == 2 and not hasattr(X, "columns") and X.shape[1] == len(columns)
+    return columns if matrix else None
+
+
+def _joined(data: Any, *, targets: bool = True) -> Any:
+    """Return the inputs of batches as one array, or (inputs, targets)."""
+    read = [as_batch(batch) for batch in LoaderBatches(data, split="the new data")]
+    parts = [[batch.inputs for batch in read], [batch.targets for batch in read]][: 2 if targets else 1]
+    if not all(isinstance(value, Tensor) for part in parts for value in part):
+        raise UsageError(
+            "The run learned from rows, so batches for it must hold one tensor of inputs"
+            + (" and one of targets." if targets else "."),
+            remedy="pass a dataset, or arrays",
+        )
+    joined = tuple(torch.cat(part).numpy() for part in parts)
+    return joined if targets else joined[0]
 
 
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
@@ -53,7 +172,8 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
 
     Args:
         run: a finished run.
-        inputs: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a table or a text.
+        inputs: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a table or a text;
+            a `DataLoader` or a dataset of PyTorch, whose batches may hold targets too.
         model: see `load_trained`.
         options: options of the task, e.g. the length of a generated text.
 
@@ -61,6 +181,8 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
         ModelError, BadDataError: the inputs do not have the form of the training data.
     """
     trained = load_trained(run, model)
+    if trained.preprocess is not None and isinstance(inputs, (DataLoader, TorchDataset)):
+        inputs = _joined(inputs, targets=False)
     return get_task(trained.task).predict(trained, inputs, **options)
 
 

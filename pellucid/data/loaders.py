@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from pellucid.errors import DataError
+from pellucid.batch import to_tensors
+from pellucid.errors import DataError, UsageError
 
 Source = Any
 """A `DataLoader`, a `torch.utils.data.Dataset`, an iterable of batches, or a function epoch -> iterable."""
@@ -29,20 +30,61 @@ def is_loader(data: Any) -> bool:
     return isinstance(data, (DataLoader, TorchDataset)) or callable(data) or isinstance(data, Iterable)
 
 
+def held_out_source(split: str, data: Any) -> Source:
+    """Return what to measure on as a source of batches; a pair (X, y) of tensors or arrays becomes a dataset.
+
+    Raises:
+        UsageError: these are several sources, or something else than batches.
+    """
+    if isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data)):
+        X, y = map(torch.as_tensor, data)
+        if len(X) != len(y):
+            raise UsageError(f"{split}=(X, y) has {len(X):,} rows in X and {len(y):,} in y.")
+        return TensorDataset(X, y)
+    listed = list(data.values()) if isinstance(data, dict) else data
+    if isinstance(data, dict) or (
+        isinstance(listed, (tuple, list)) and any(isinstance(p, (DataLoader, TorchDataset)) for p in listed)
+    ):
+        raise UsageError(
+            f"{split}= received {len(listed)} sources of batches; several {split} sets are not supported "
+            "yet.",
+            remedy="pass one of them, and measure the others after training: run.evaluate(loader)",
+        )
+    if not is_loader(data):
+        raise UsageError(
+            f"{split}= expects batches, as the training data are, or (X, y); received {type(data).__name__}.",
+            remedy=f"{split}=DataLoader(...), a list of batches, or a pair of tensors",
+        )
+    return data
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, (np.ndarray, torch.Tensor)) and part.ndim > 0
+
+
 class LoaderBatches:
-    """The batches of a loader, the same for the same (seed, epoch).
+    """The batches of a loader, the same for the same (seed, epoch); NumPy arrays in them become tensors.
 
     Args:
         source: see `Source`.
         batch_size: of batches made from a dataset; a loader or an iterable has its own.
         seed: with the epoch, decides what the source draws at random.
         shuffle: whether batches of a dataset are shuffled anew every epoch.
+        split: what the batches are for, in messages.
 
     Raises:
-        DataError: the source can be gone through only once.
+        DataError: the source can be iterated only once; when iterated, it gives no batches.
     """
 
-    def __init__(self, source: Source, *, batch_size: int = 32, seed: int = 0, shuffle: bool = False):
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int = 32,
+        seed: int = 0,
+        shuffle: bool = False,
+        split: str = "train",
+    ):
         if isinstance(source, Iterator):
             raise DataError(
                 f"Expected batches that can be iterated once per epoch, received {type(source).__name__}, "
@@ -50,9 +92,11 @@ class LoaderBatches:
                 remedy="a list of batches, a DataLoader, or a function epoch -> iterator",
             )
         if isinstance(source, TorchDataset):
-            shuffled = shuffle and not isinstance(source, IterableDataset)
-            source = DataLoader(source, batch_size=batch_size, shuffle=shuffled)
-        self.source, self.seed = source, seed
+            streamed = isinstance(source, IterableDataset)
+            if not streamed and hasattr(source, "__len__") and not len(source):  # type: ignore[arg-type]
+                raise self._empty(split, "The dataset has no samples.")
+            source = DataLoader(source, batch_size=batch_size, shuffle=shuffle and not streamed)
+        self.source, self.seed, self.split = source, seed, split
         self._generators = _generators_of(source)
 
     def __len__(self) -> int:
@@ -72,11 +116,27 @@ class LoaderBatches:
         while True:
             with state:
                 batch = next(batches, _END)
+            if batch is _END and not position:
+                raise self._empty(self.split, self._why_empty())
             if batch is _END:
                 return
             if position >= start:
-                yield batch
+                yield to_tensors(batch)
             position += 1
+
+    @staticmethod
+    def _empty(split: str, reason: str) -> DataError:
+        return DataError(
+            f"Expected at least one batch for {split}, received none. {reason}".rstrip(),
+            remedy="a smaller batch_size or drop_last=False in the DataLoader, or more samples",
+        )
+
+    def _why_empty(self) -> str:
+        size = getattr(self.source, "batch_size", None)
+        if self.rows is None or size is None:
+            return ""
+        dropped = " and drop_last=True" if getattr(self.source, "drop_last", False) else ""
+        return f"The loader has {self.rows:,} samples, batch_size={size}{dropped}."
 
     def _opened(self, epoch: int) -> Any:
         if callable(self.source) and not isinstance(self.source, Iterable):

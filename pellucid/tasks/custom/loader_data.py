@@ -6,9 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from pellucid.batch import describe, tensors
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from pellucid.batch import Arguments, as_batch, describe, parameters_of, tensors, to_tensors
 from pellucid.config import Config
-from pellucid.data.loaders import LoaderBatches
+from pellucid.data.loaders import LoaderBatches, held_out_source
 
 
 class LoaderData:
@@ -18,6 +24,10 @@ class LoaderData:
         config: of the training.
         train: what to learn from.
         held_out: what to measure on, by split: "validation", "test".
+
+    Raises:
+        UsageError: there are several sources for one split, or they give no batches.
+        DataError: a source can be iterated only once, or is empty.
     """
 
     augment = None
@@ -31,7 +41,8 @@ class LoaderData:
         size = config.train.batch_size
         self.train = LoaderBatches(train, batch_size=size, seed=seed, shuffle=True)
         self.held_out = {
-            split: LoaderBatches(source, batch_size=size, seed=seed) for split, source in held_out.items()
+            split: LoaderBatches(held_out_source(split, source), batch_size=size, seed=seed, split=split)
+            for split, source in held_out.items()
         }
 
     @property
@@ -72,6 +83,7 @@ class LoaderData:
             "input_shape": [],
             "inputs": [],
             "batch": describe(first),
+            "class_targets": are_classes(as_batch(first).targets),
             "splits": {
                 name: {"rows": batches.rows, "fingerprint": _fingerprint(next(iter(batches)))}
                 for name, batches in splits.items()
@@ -88,6 +100,55 @@ class LoaderData:
         }
 
 
+def own_inputs(model: nn.Module, given: Any) -> list[Any]:
+    """Return the inputs to predict for, batch by batch, in the form that `call_model` takes.
+
+    Args:
+        model: the model that predicts.
+        given: inputs of the model (tensors, arrays, lists of numbers); or batches of them, with or without
+            targets: a `DataLoader`, a dataset of PyTorch, or a list of tensors or batches.
+    """
+    if not has_batches(given):
+        if isinstance(given, list):
+            rows = all(isinstance(part, Tensor) for part in given)
+            given = torch.stack(given) if rows else torch.as_tensor(np.asarray(given))
+        inputs = to_tensors(given)
+        return [Arguments(inputs) if type(inputs) is tuple and _fits(model, inputs) else inputs]
+    batches = list(LoaderBatches(given, split="predict"))
+    return [batch if _are_all_inputs(model, batch) else as_batch(batch).inputs for batch in batches]
+
+
+def has_batches(given: Any) -> bool:
+    """Whether prediction inputs are batches, rather than the inputs of one batch."""
+    if isinstance(given, list):
+        rows = all(isinstance(part, Tensor) and part.ndim < 2 for part in given)
+        return not rows and any(bool(tensors(to_tensors(part))) for part in given if _structured(part))
+    return isinstance(given, (DataLoader, TorchDataset))
+
+
+def _structured(part: Any) -> bool:
+    """Whether part of a list may be a batch: an array alone is one row."""
+    return not isinstance(part, (np.ndarray, np.generic, int, float, str))
+
+
+def _fits(model: nn.Module, inputs: tuple[Any, ...]) -> bool:
+    parameters = parameters_of(model)
+    return len(parameters.required) <= len(inputs) <= parameters.positional and len(inputs) > 1
+
+
+def _are_all_inputs(model: nn.Module, batch: Any) -> bool:
+    """Whether a batch without targets holds one input for each parameter of the model."""
+    several = (
+        isinstance(batch, (tuple, list)) and len(batch) > 1 and all(isinstance(p, Tensor) for p in batch)
+    )
+    return several and len(batch) == len(parameters_of(model).required)
+
+
+def are_classes(targets: Any) -> bool:
+    """Whether targets are one class index for each row."""
+    return isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point()
+
+
 def _named(source: Any) -> str:
     dataset = getattr(source, "dataset", None)
     kind = type(source).__name__ if not callable(source) else getattr(source, "__name__", "function")
@@ -99,5 +160,6 @@ def _fingerprint(batch: Any) -> str:
     digest = hashlib.sha256()
     for tensor in tensors(batch):
         digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy().tobytes())  # NumPy does not know every dtype
     return digest.hexdigest()[:32]

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import as_batch, call_model, describe, map_tensors
+from pellucid.batch import as_batch, call_model, describe, map_tensors, tensors
 from pellucid.config import Config, is_reference
 from pellucid.data.batches import rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError
+from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
+from pellucid.record import Run
 from pellucid.tasks.classification.objective import classification
+from pellucid.tasks.custom.loader_data import own_inputs
 from pellucid.tasks.custom.spec import SPEC
 from pellucid.tasks.prepared import Prepared, PreparedData
 from pellucid.tasks.regression.objective import regression
-from pellucid.tasks.task import Answer, Task
+from pellucid.tasks.task import Answer, Task, answer
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Objective, read_logits, supervised
 
@@ -32,13 +36,27 @@ class Outputs:
 
     Attributes:
         outputs: (N, ...), the logits where the model returns several things.
+        classes: whether the targets in training were class indices.
     """
 
     outputs: np.ndarray
+    classes: bool = False
+
+    @property
+    def labels(self) -> list[Any]:
+        """The class index of each row; where no classes are predicted, its output itself."""
+        if not self.classes:
+            return self.outputs.tolist()
+        if self.outputs.ndim == 1 or self.outputs.shape[1] == 1:  # one logit, of class 1
+            return (self.outputs.reshape(len(self.outputs)) > 0).astype(int).tolist()
+        return self.outputs.argmax(1).tolist()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dict a row."""
-        return [{"prediction": row.tolist()} for row in self.outputs]
+        """Return one dict a row: the output as "prediction", and the class index, if any, as "label"."""
+        if not self.classes:
+            return [{"prediction": row.tolist()} for row in self.outputs]
+        pairs = zip(self.outputs, self.labels, strict=True)
+        return [{"prediction": row.tolist(), "label": label} for row, label in pairs]
 
 
 class Custom(Task):
@@ -83,20 +101,17 @@ class Custom(Task):
         return supervised("custom", _no_loss(targets))
 
     def check(self, model: nn.Module, objective: Objective, prepared: PreparedData) -> None:
+        """Compute the loss of a batch before training.
+
+        Raises:
+            ModelError: the model or the loss fails; says which, with the line of the user's code.
+        """
         batch = next(iter(prepared.training_batches()))
         training, state = model.training, torch.get_rng_state()
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         try:
             with torch.no_grad():
-                objective.phases[0].loss(model.eval(), map_tensors(lambda t: t.to(device), batch))
-        except PellucidError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"The model cannot learn from a batch {describe(batch)}: {type(error).__name__}: {error}",
-                remedy="batches are (inputs, targets) or dicts; the model is called as model(inputs), or "
-                "with the entries of a dict by name; the loss as loss(outputs, targets)",
-            ) from error
+                _check_phase(model.eval(), objective, map_tensors(lambda t: t.to(device), batch))
         finally:
             model.train(training)
             torch.set_rng_state(state)
@@ -107,16 +122,106 @@ class Custom(Task):
         )
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Return the outputs for inputs that the model takes, or for a table of rows it was trained on."""
-        if trained.preprocess is not None and trained.preprocess.columns:
-            inputs = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
-        batch = map_tensors(lambda tensor: tensor.to(trained.device), _tensors(inputs))
-        with evaluating(trained.model):
-            return Outputs(read_logits(call_model(trained.model, batch)).float().cpu().numpy())
+        """Predict for inputs that the model takes, for batches of them, or for a table of rows.
+
+        Options: `output`, a key or an index of what the model returns; None: the logits.
+        """
+        return answer(_predict, trained, inputs, options)
 
 
-def _tensors(inputs: Any) -> Any:
-    return torch.as_tensor(inputs) if isinstance(inputs, (np.ndarray, list)) else inputs
+def _predict(trained: Trained, inputs: Any, output: str | int | None = None) -> Outputs:
+    if trained.preprocess is not None and trained.preprocess.columns:
+        batches: Any = [trained.preprocess.inputs(trained.preprocess.table_from(inputs))]
+    else:
+        batches = own_inputs(trained.model, inputs)
+    kind = next((p.dtype for p in trained.model.parameters() if p.is_floating_point()), torch.float32)
+
+    def placed(tensor: Tensor) -> Tensor:
+        return tensor.to(trained.device, kind if tensor.dtype == torch.float64 else None)
+
+    with evaluating(trained.model):
+        made = [_read(call_model(trained.model, map_tensors(placed, batch)), output) for batch in batches]
+    outputs = torch.cat([part.float().cpu() for part in made]) if len(made) > 1 else made[0].float().cpu()
+    return Outputs(outputs.numpy(), output is None and _predicts_classes(trained))
+
+
+def _read(outputs: Any, output: str | int | None) -> Tensor:
+    """Return one output of a model, by its key or index; None: the logits."""
+    if output is None:
+        return read_logits(outputs)
+    try:
+        found = outputs[output] if isinstance(outputs, (dict, tuple, list)) else getattr(outputs, str(output))
+    except (KeyError, IndexError, TypeError, AttributeError):
+        known = outputs if isinstance(outputs, dict) else range(len(outputs)) if _several(outputs) else []
+        raise UnknownNameError("output of the model", str(output), [str(name) for name in known]) from None
+    if not isinstance(found, Tensor):
+        raise UsageError(f"output={output!r} is of type {type(found).__name__}: expected a tensor.")
+    return found
+
+
+def _several(outputs: Any) -> bool:
+    return isinstance(outputs, (tuple, list))
+
+
+def _predicts_classes(trained: Trained) -> bool:
+    """Whether the run learned from batches whose targets are class indices."""
+    return trained.folder is not None and bool(
+        Run(trained.folder).facts.get("dataset", {}).get("class_targets")
+    )
+
+
+def _check_phase(model: nn.Module, objective: Objective, batch: Any) -> None:
+    try:
+        objective.phases[0].loss(model, batch)
+        return
+    except PellucidError:
+        raise
+    except Exception as failed:
+        error = failed
+    try:
+        outputs = objective.forward(model, batch)
+    except Exception as failed:
+        if str(failed) == str(error):
+            raise ModelError(
+                f"The model cannot take a batch {describe(batch)}: {_told(error)}",
+                remedy=_double(model, as_batch(batch).inputs, "inputs")
+                or "batches are (inputs, targets) or dicts; the model is called as model(inputs), or with "
+                "the entries of a dict by name",
+            ) from error
+        raise ModelError(
+            f"The loss of {objective.phases[0].name!r} fails on a batch {describe(batch)}: {_told(error)}",
+            remedy="it is called as loss(model, batch)",
+        ) from error
+    targets = as_batch(batch).targets
+    raise ModelError(
+        f"The loss fails on outputs {describe(outputs)} and targets {describe(targets)} of a batch "
+        f"{describe(batch)}: {_told(error)}",
+        remedy=_double(model, targets, "targets")
+        or "the loss is called as loss(outputs, targets), and that of a phase as loss(model, batch)",
+    ) from error
+
+
+def _told(error: BaseException) -> str:
+    """Return type, message and place of an error: the last line that is not in a library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _in_library(frame.filename)]
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _in_library(file: str) -> bool:
+    return file.startswith((_PACKAGE, "<frozen")) or "site-packages" in file or "dist-packages" in file
+
+
+_PACKAGE = str(Path(__file__).parents[2])
+
+
+def _double(model: nn.Module, part: Any, name: str) -> str | None:
+    """Return a remedy where float64 meets a model of another dtype."""
+    kinds = {parameter.dtype for parameter in model.parameters()}
+    if torch.float64 in kinds or all(tensor.dtype != torch.float64 for tensor in tensors(part)):
+        return None
+    return f"the {name} are float64 and the model is not: convert them with .float()"
 
 
 def _no_loss(targets: Any) -> Any:
