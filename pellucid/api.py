@@ -61,9 +61,11 @@ class Run(record.Run):
         self.model, self.dataset, self.supplied = model, dataset, supplied
 
     def __repr__(self) -> str:
-        numbers = ", ".join(
-            f"{key} {value:.4g}" for key, value in self.metrics.items() if key.startswith("test/")
+        of = next(
+            (split for split in ("test/", "val/") if any(k.startswith(split) for k in self.metrics)), ""
         )
+        shown = {key: value for key, value in self.metrics.items() if of and key.startswith(of)}
+        numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
     def predict(self, inputs: Any, **options: Any) -> Answer:

@@ -174,7 +174,9 @@ class Parameters:
 
 def parameters_of(model: nn.Module) -> Parameters:
     """Read the parameters of a model's `forward`, once for each class."""
-    forward = getattr(model, "_orig_mod", model).forward  # torch.compile hides the signature of the module
+    forward: Any = getattr(
+        model, "_orig_mod", model
+    ).forward  # torch.compile hides the signature of the module
     if hasattr(forward, "__func__"):
         return _read_parameters(forward.__func__, True)
     return _read_parameters(forward, False)

@@ -145,7 +145,7 @@ def _predict(trained: Trained, inputs: Any, output: str | int | None = None) -> 
     return Outputs(outputs.numpy(), output is None and _predicts_classes(trained))
 
 
-def _read(outputs: Any, output: str | int | None) -> Tensor:
+def _read(outputs: Any, output: Any) -> Tensor:
     """Return one output of a model, by its key or index; None: the logits."""
     if output is None:
         return read_logits(outputs)
