@@ -181,7 +181,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _extra_states_near(path: Path) -> dict[str, Any]:
-    """Return what the checkpoint of a file holds beside it: plain values, and the tensors of the model."""
+    """Return the plain values of the checkpoint that a file is in, and the tensors of its model."""
     folder = path.parent
     values = read_state(folder).get("extra", {}) if (folder / STATE).is_file() else {}
     return values | (_read(folder / MODEL) if path.name == AVERAGE else {})

@@ -1,4 +1,4 @@
-"""What modules save beside their tensors: `nn.Module.get_extra_state`."""
+"""What modules save in addition to their tensors: `nn.Module.get_extra_state`."""
 
 from __future__ import annotations
 
