@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from pellucid.batch import as_batch
 from pellucid.data.batches import Batches
 from pellucid.data.preprocess import Preprocess
+from pellucid.errors import UsageError
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
 from pellucid.train.execution import execution_mode
@@ -34,12 +35,15 @@ class Outcome:
     """The result on one split.
 
     Attributes:
-        metrics: e.g. {"accuracy": 0.995, "loss": 0.02}.
+        metrics: e.g. {"accuracy": 0.995, "loss": 0.02}; numbers, or arrays and tensors of one number.
         summary: other content of `<split>.json`.
         predictions: one row per prediction.
         examples: the most informative rows.
         blocks: blocks of the report in order; for their kinds see `report.blocks`.
         pictures: PNG files by the name that blocks refer to, `samples/<name>`.
+
+    Raises:
+        UsageError: a metric is not one number, or the blocks are not dicts.
     """
 
     metrics: dict[str, float]
@@ -48,6 +52,16 @@ class Outcome:
     examples: pa.Table | None = None
     blocks: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        of = f" of the task {self.summary['task']}" if "task" in self.summary else ""
+        numbers = {name: _one_number(name, value, of) for name, value in self.metrics.items()}
+        object.__setattr__(self, "metrics", numbers)
+        if not isinstance(self.blocks, list) or not all(isinstance(block, dict) for block in self.blocks):
+            raise UsageError(
+                f"The blocks of an Outcome{of} must be a list of dicts, received {self.blocks!r:.80}.",
+                remedy='blocks=[{"kind": ..., "title": ..., "caption": ...}]',
+            )
 
     def write(self, folder: Path, split: str) -> None:
         """Write all files to a run folder; the JSON comes last, so that the files it names exist."""
@@ -60,6 +74,24 @@ class Outcome:
                 files.write(folder / EVALUATION / f"{name}.parquet", sink.getvalue().to_pybytes())
         facts = {"split": split, "metrics": self.metrics, **self.summary, "blocks": self.blocks}
         files.write_json(folder / EVALUATION / f"{split}.json", facts)
+
+
+def _one_number(name: str, value: Any, of: str) -> float:
+    """Return a metric as a plain number.
+
+    Raises:
+        UsageError: it is not one number.
+    """
+    try:
+        number = value.item() if hasattr(value, "item") else value
+    except (RuntimeError, ValueError):
+        number = None
+    if isinstance(number, int | float):
+        return number if type(number) is int else float(number)
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    raise UsageError(
+        f"The metric {name!r}{of} must be one number, received {type(value).__name__}{shape}: {value!r:.60}."
+    )
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from pellucid import extensions
+from pellucid import extensions, report
 from pellucid.config import Config, DataConfig
 from pellucid.data import kinds, targets
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.open_source import open_data
 from pellucid.data.split import split
+from pellucid.diagnosis import Facts, Rule, examine, rules
+from pellucid.diagnosis import register as register_rule
 from pellucid.errors import ConfigError, ModelError, UnknownNameError, UsageError
+from pellucid.evaluation import Outcome
+from pellucid.record import Finding, Run
 from pellucid.record import spec as specs
+from pellucid.report import views
+from pellucid.report.block import Section, View
 from pellucid.tasks import get_task
 from pellucid.tasks import register as register_task
+from pellucid.tasks.task import Task, check_baselines
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 FILE = re.compile(r"^```python title=\"([\w/]+\.py)\"\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -251,3 +260,134 @@ def test_an_unknown_task_says_that_its_code_has_to_be_imported():
     with pytest.raises(ConfigError, match="registers it was imported") as raised:
         Config().patch({"objective.name": "quantiles"})
     assert "Value error" not in str(raised.value)
+
+
+# ---- results of a task -------------------------------------------------------------------------------
+
+
+def test_metrics_of_an_outcome_become_plain_numbers():
+    found = Outcome({"a": np.float32(0.5), "b": torch.tensor(2.0), "c": np.array([3.0]), "d": 4}).metrics
+    assert found == {"a": 0.5, "b": 2.0, "c": 3.0, "d": 4}
+    assert {type(value) for value in found.values()} == {float, int}
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), torch.zeros(0), "0.5", None, [1.0]])
+def test_a_metric_that_is_not_one_number_is_named(wrong):
+    with pytest.raises(UsageError, match="metric 'mae' of the task mine must be one number"):
+        Outcome({"mae": wrong}, {"task": "mine"})
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "table"}, ["table"], None])
+def test_blocks_that_are_no_list_of_dicts_are_refused(wrong):
+    with pytest.raises(UsageError, match="must be a list of dicts"):
+        Outcome({}, blocks=wrong)
+
+
+@pytest.mark.parametrize("wrong", [[], {"prior": 0.5}, {"prior": {"loss": 0.5}}])
+def test_baselines_without_split_and_name_are_refused(wrong):
+    with pytest.raises(UsageError, match="baselines of the task 'mine' must be"):
+        check_baselines("mine", wrong)
+    assert check_baselines("mine", {"prior": {"test/loss": torch.tensor(0.5)}}) == {
+        "prior": {"test/loss": 0.5}
+    }
+
+
+@pytest.mark.parametrize("method", ["prepare", "objective", "evaluate"])
+def test_a_task_without_a_method_says_which_it_lacks(method):
+    class Mine(Task):
+        spec = specs.TaskSpec("mine")
+
+    arguments = {"prepare": 3, "objective": 1, "evaluate": 3}[method]
+    with pytest.raises(UsageError, match=f"'mine' .Mine. does not define {method}, which must return"):
+        getattr(Mine(), method)(*[None] * arguments)
+
+
+# ---- rules -------------------------------------------------------------------------------------------
+
+
+def rule(id: str = "mine", needs: Any = (), level: Any = "note", **options: Any) -> Rule:
+    return Rule(id, needs, lambda facts: Finding(options.get("of", id), level, "", ""))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (rule(needs=("curve",)), "needs 'curve'; known are .*curves"),
+        (rule(needs="curves"), "needs is a tuple"),
+        (rule(level="fatal"), "note, its finding has 'fatal'"),
+        (rule(of="other"), "one of 'other'"),
+        (Rule("mine", (), lambda facts: "bad"), "a Finding or None, it returned 'bad'"),  # type: ignore[arg-type, return-value]
+    ],
+)
+def test_a_wrong_rule_is_listed_and_the_others_are_run(wrong, reason):
+    found = examine(Facts(), [wrong, rule("good")])
+    assert [finding.rule for finding in found.findings] == ["good"]
+    ((name, why),) = [(one.rule, one.reason) for one in found.skipped]
+    assert name == "mine"
+    assert re.search(reason, why)
+
+
+def test_a_registered_rule_is_run_and_a_taken_id_is_refused():
+    mine = rule("always-there")
+    register_rule(mine)
+    register_rule(mine)
+    try:
+        assert "always-there" in [finding.rule for finding in examine(Facts()).findings]
+        with pytest.raises(UsageError, match="already a rule 'always-there'"):
+            register_rule(rule("always-there"))
+        with pytest.raises(UsageError, match="needs 'curve'"):
+            register_rule(rule("other", needs=("curve",)))
+    finally:
+        rules.unregister("always-there")
+
+
+def test_a_file_without_rules_is_listed(tmp_path, monkeypatch):
+    (tmp_path / "empty_rules.py").write_text("x = 3\n")
+    monkeypatch.setattr(rules, "__path__", [*rules.__path__, str(tmp_path)])
+    monkeypatch.setattr(rules, "LEFT_OUT", {})
+    assert len(rules.load()) == len(rules.RULES)
+    assert "no attribute 'RULES'" in rules.LEFT_OUT["empty_rules"]
+
+
+# ---- views -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("gauge", "must be a View"),
+        (View("table", dict, "x"), "already a view for blocks of kind 'table'"),
+        (View("gauge", dict, "{{ x"), "template of the view 'gauge', line 1"),
+        (View("gauge", dict), "needs a function prepare and a template"),
+        (View("gauge", dict, "x", section="Mine"), r"must be a Section\(id, title\)"),  # type: ignore[arg-type]
+        (View("gauge", dict, "x", section=Section("a", "A", "On {part}")), "only {split}"),
+    ],
+)
+def test_a_wrong_view_is_refused(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        views.register(wrong)
+    assert "gauge" not in views.VIEWS
+
+
+@pytest.mark.parametrize("body", [{"values": np.zeros(3)}, {1, 2}])
+def test_a_body_that_json_cannot_hold_leaves_out_the_block(body):
+    views.register(View("gauge", lambda facts, shelf: body, "{{ body }}"))
+    try:
+        with pytest.raises(ValueError, match="expected numbers, text, lists and dicts"):
+            views.VIEWS["gauge"].prepare({}, None)  # type: ignore[arg-type]
+    finally:
+        views.unregister("gauge")
+
+
+def test_a_registered_view_is_drawn(tmp_path):
+    run = Run.create(tmp_path, "tiny", Config().to_yaml(), task="regression", metrics={"test/loss": 1.0})
+    Outcome({"loss": 1.0}, blocks=[{"kind": "gauge", "title": "G", "caption": "", "n": 7}]).write(
+        run.path, "test"
+    )
+    report.render(run)
+    views.register(View("gauge", lambda facts, shelf: {"n": facts["n"]}, "<b>n is {{ body.n }}</b>"))
+    try:
+        assert "<b>n is 7</b>" in report.render(run)
+    finally:
+        views.unregister("gauge")
+    assert "could not be drawn" in report.render(run)

@@ -31,7 +31,7 @@ from pellucid.diagnosis.facts import (
     setting_of,
 )
 from pellucid.diagnosis.rule import Rule, first_of
-from pellucid.diagnosis.rules import RULES
+from pellucid.diagnosis.rules import RULES, register
 
 __all__ = [
     "RULES",
@@ -53,5 +53,6 @@ __all__ = [
     "is_phase_loss",
     "not_applicable",
     "phase",
+    "register",
     "setting_of",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 
 from pellucid.diagnosis.facts import MISSING, Facts, Speed, facts_of
 from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules import RULES
+from pellucid.diagnosis.rules import LEFT_OUT, all_rules, unknown_need
 from pellucid.record import Finding, Run
 
 LEVELS = ("error", "warning", "note")
@@ -59,43 +59,56 @@ def advice(speed: Speed) -> list[Finding]:
     return examine(Facts(speed=speed)).findings
 
 
-def examine_run(run: Run, muted: Collection[str] = (), rules: Sequence[Rule] = RULES) -> Examination:
+def examine_run(run: Run, muted: Collection[str] = (), rules: Sequence[Rule] | None = None) -> Examination:
     """Run all rules on a run; also return the rules that could not run."""
     return examine(facts_of(run), rules, muted={*muted, *(run.facts.get("muted") or ())})
 
 
-def examine(facts: Facts, rules: Sequence[Rule] = RULES, muted: Collection[str] = ()) -> Examination:
+def examine(facts: Facts, rules: Sequence[Rule] | None = None, muted: Collection[str] = ()) -> Examination:
     """Run rules on facts.
 
     Args:
         facts: what is known.
-        rules: each is run unless something it needs is missing, or another finding explains it.
+        rules: each is run unless something it needs is missing, or another finding explains it; None: all.
         muted: ids of rules to leave out.
     """
     found: dict[str, Finding] = {}
     skipped: dict[str, str] = {}
+    left_out = _left_out() if rules is None else []
+    rules = all_rules() if rules is None else rules
     for rule in _in_order([rule for rule in rules if rule.id not in muted]):
         reason = _unmet(rule, facts)
         if reason:
             skipped[rule.id] = reason
         elif not found.keys() & set(rule.unless):
             _ask(rule, facts, found, skipped)
-    asked = [rule.id for rule in rules]
+    asked = list(dict.fromkeys(rule.id for rule in rules))
     return Examination(
         ranked(found[id] for id in asked if id in found),
-        [Skipped(id, skipped[id]) for id in asked if id in skipped],
+        [*(Skipped(id, skipped[id]) for id in asked if id in skipped), *left_out],
     )
 
 
 def not_applicable(run: Run) -> list[Skipped]:
     """Return the rules that cannot run on a run, without running the others."""
     facts = facts_of(run)
-    return [Skipped(rule.id, reason) for rule in RULES if (reason := _unmet(rule, facts))]
+    unmet = [Skipped(rule.id, reason) for rule in all_rules() if (reason := _unmet(rule, facts))]
+    return [*unmet, *_left_out()]
 
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
     """Sort findings: errors, warnings, notes; within a level by confidence, then by gain."""
-    return sorted(found, key=lambda one: (LEVELS.index(one.level), -one.confidence, -one.gain))
+
+    def rank(one: Finding) -> tuple[int, float, float]:
+        known = one.level in LEVELS
+        return LEVELS.index(one.level) if known else len(LEVELS), -one.confidence, -one.gain
+
+    return sorted(found, key=rank)
+
+
+def _left_out() -> list[Skipped]:
+    """The rules that were left out when they were loaded."""
+    return [Skipped(name, f"it was left out: {reason}") for name, reason in LEFT_OUT.items()]
 
 
 def _ask(rule: Rule, facts: Facts, found: dict[str, Finding], skipped: dict[str, str]) -> None:
@@ -105,18 +118,40 @@ def _ask(rule: Rule, facts: Facts, found: dict[str, Finding], skipped: dict[str,
     except Exception as error:
         skipped[rule.id] = f"it failed: {type(error).__name__}: {error}"
         return
-    if finding is not None:
+    if finding is None:
+        return
+    if problem := _problem(rule, finding):
+        skipped[rule.id] = f"it failed: {problem}"
+    else:
         found[rule.id] = finding
+
+
+def _problem(rule: Rule, finding: object) -> str:
+    """Say what is wrong with what a rule returned; "" if nothing is."""
+    if not isinstance(finding, Finding):
+        return f"expected a Finding or None, it returned {finding!r:.80}"
+    if finding.rule != rule.id:
+        return f"expected a finding of the rule {rule.id!r}, it returned one of {finding.rule!r}"
+    if finding.level not in LEVELS:
+        return f"expected one of the levels {', '.join(LEVELS)}, its finding has {finding.level!r}"
+    if not all(isinstance(number, int | float) for number in (finding.confidence, finding.gain)):
+        return "expected numbers for confidence and gain"
+    return ""
 
 
 def _unmet(rule: Rule, facts: Facts) -> str:
     """Why a rule cannot run; "" if it can."""
+    if problem := unknown_need(rule):
+        return problem
     missing = next((need for need in rule.needs if getattr(facts, need) is None), None)
     return "" if missing is None else MISSING.get(missing, f"{missing} is not known")
 
 
 def _in_order(rules: Sequence[Rule]) -> list[Rule]:
     """Rules, each after those in its `unless`."""
-    by_id = {rule.id: rule for rule in rules}
+    by_id = {rule.id: rule for rule in reversed(rules)}
     graph = {rule.id: [id for id in rule.unless if id in by_id] for rule in rules}
-    return [by_id[id] for id in TopologicalSorter(graph).static_order()]
+    try:
+        return [by_id[id] for id in TopologicalSorter(graph).static_order()]
+    except CycleError:  # rules that name each other: in the given order
+        return [by_id[id] for id in dict.fromkeys(rule.id for rule in rules)]

@@ -1,7 +1,8 @@
 """A rule: one question about a run, answered by a finding or by None.
 
 Rules live in `pellucid.diagnosis.rules`, one file a topic; each file has `RULES`, and new files are found by
-themselves. A rule names what it needs and is not run where that is missing:
+themselves. Rules of your own project are added with `pellucid.diagnosis.register`.
+A rule names what it needs and is not run where that is missing:
 
     Rule("loss-constant", needs=("curves",), check=lambda facts: Finding(...) or None)
 """

@@ -72,8 +72,18 @@ def find(name: str) -> Builder:
         )
     """
     if ":" not in name:
-        return lookup("model", name, BUILDERS)
+        return _named(name)
     builder = import_attribute("model", name)
     if not callable(builder):
         raise ValueError(f"A model expects a function or class, but {name!r} is a {type(builder).__name__}.")
     return cast(Builder, builder)
+
+
+def _named(name: str) -> Builder:
+    try:
+        return lookup("model", name, BUILDERS)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} A model of your own is known by name after the module that registers it was imported, "
+            "and by its import path, package.module:attribute, wherever the package is on PYTHONPATH."
+        ) from None

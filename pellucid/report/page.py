@@ -72,9 +72,8 @@ def html(shown: Mapping[str, Any]) -> str:
 @functools.cache
 def _templates() -> jinja2.Environment:
     """The templates, compiled once a process."""
-    own = {f"views/{view.kind}.html": view.template for view in VIEWS.values() if view.template}
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), jinja2.DictLoader(own)]),
+        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), jinja2.FunctionLoader(_own)]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -82,6 +81,12 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals["words"] = words
     return environment
+
+
+def _own(name: str) -> str | None:
+    """The template that a view holds itself."""
+    view = VIEWS.get(name.removeprefix("views/").removesuffix(".html"))
+    return view.template if view is not None and view.template else None
 
 
 def _style(shown: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ class Task:
         Raises:
             PellucidError: the data does not fit the task.
         """
-        raise NotImplementedError
+        raise self._missing("prepare", "Prepared(config, dataset, preprocess, rows, where)")
 
     def num_outputs(self, preprocess: Preprocess) -> int:
         """Return the number of outputs a model needs."""
@@ -86,7 +86,7 @@ class Task:
         Raises:
             ConfigError: an option does not fit the task.
         """
-        raise NotImplementedError
+        raise self._missing("objective", "an Objective, such as supervised(name, loss, score)")
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         """Refuse a model that does not fit the data, before anything is written.
@@ -108,7 +108,12 @@ class Task:
             model.train(training)
 
     def baselines(self, prepared: Prepared) -> Baselines:
-        """Measure methods without a network; {} if there are none."""
+        """Measure methods without a network; {} if there are none.
+
+        Returns:
+            Numbers by the name of the baseline and by the split and name of the measure:
+            {"prior": {"val/loss": 0.7, "test/loss": 0.69}}; see `check_baselines`.
+        """
         return {}
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
@@ -117,15 +122,45 @@ class Task:
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Measure a trained model on a split."""
-        raise NotImplementedError
+        raise self._missing("evaluate", "an Outcome")
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Predict for new inputs.
+
+        Returns:
+            An object with `rows()`: a list of one dict for each input, each with at least "prediction".
 
         Raises:
             UsageError: the task has no predictions, or not for such inputs.
         """
         raise UsageError(f"A model trained for {self.name.replace('_', ' ')} has no predictions.")
+
+    def _missing(self, method: str, returned: str) -> UsageError:
+        return UsageError(
+            f"The task {self.name!r} ({type(self).__name__}) does not define {method}, "
+            f"which must return {returned}."
+        )
+
+
+def check_baselines(task: str, found: Any) -> Baselines:
+    """Return the baselines of a task as plain numbers.
+
+    Args:
+        task: the name of the task, for messages.
+        found: what `Task.baselines` returned.
+
+    Raises:
+        UsageError: it is not {baseline: {"split/measure": number}}.
+    """
+    expected = f"The baselines of the task {task!r} must be {{name: {{'test/loss': number, ...}}}}; received"
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{expected} {found!r:.80}.")
+    checked: Baselines = {}
+    for name, numbers in found.items():
+        if not isinstance(numbers, Mapping) or not all("/" in str(key) for key in numbers):
+            raise UsageError(f"{expected} for {name!r} {numbers!r:.80}.")
+        checked[str(name)] = Outcome(dict(numbers), {"task": task}).metrics
+    return checked
 
 
 def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options: Mapping[str, Any]) -> Any:

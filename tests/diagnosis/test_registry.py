@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pellucid.config import Config
 from pellucid.diagnosis import RULES, Facts, NonFinite, Rule, diagnose, examine, examine_run, findings, rules
 from pellucid.record import Finding, Run
@@ -36,12 +34,13 @@ def test_ids_are_unique_and_written_with_hyphens():
     assert all(hasattr(Facts(), need) for rule in RULES for need in rule.needs)
 
 
-def test_two_rules_of_one_id_are_refused(tmp_path, monkeypatch):
+def test_the_second_of_two_rules_of_one_id_is_left_out(tmp_path, monkeypatch):
     body = "from pellucid.diagnosis.rules.too_short import RULES\n"
     (tmp_path / "duplicate_rule.py").write_text(body)
     monkeypatch.setattr(rules, "__path__", [*rules.__path__, str(tmp_path)])
-    with pytest.raises(ValueError, match="too-short"):
-        rules.load()
+    monkeypatch.setattr(rules, "LEFT_OUT", {})
+    assert Counter(one.id for one in rules.load())["too-short"] == 1
+    assert rules.LEFT_OUT == {"too-short": "There is already a rule 'too-short'"}
 
 
 def test_findings_are_ranked_by_level_then_confidence():
