@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,10 +212,10 @@ def _told(error: BaseException) -> str:
 
 
 def _in_library(file: str) -> bool:
-    return file.startswith((_PACKAGE, "<frozen")) or "site-packages" in file or "dist-packages" in file
+    return file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file
 
 
-_PACKAGE = str(Path(__file__).parents[2])
+_LIBRARIES = (f"{Path(__file__).parents[2]}{os.sep}", f"{sysconfig.get_paths()['stdlib']}{os.sep}", "<frozen")
 
 
 def _double(model: nn.Module, part: Any, name: str) -> str | None:
