@@ -223,6 +223,11 @@ class StoppingConfig(Section):
     """Early stopping: end training when `monitor` has not improved for `patience` epochs."""
 
     monitor: str = "val/loss"
+    mode: Literal["min", "max"] | None = Field(
+        default=None,
+        description="whether lower (min) or higher (max) is better; None: as for train.monitor if it is the "
+        "same metric, else by its name",
+    )
     patience: int = Field(default=5, ge=1)
     min_delta: float = Field(default=0, ge=0)
 
@@ -250,6 +255,11 @@ class TrainConfig(Section):
     )
     early_stopping: StoppingConfig | None = None
     monitor: str | None = Field(default=None, description="metric of the best weights; None: the objective's")
+    monitor_mode: Literal["min", "max"] | None = Field(
+        default=None,
+        description="whether lower (min) or higher (max) is better; None: the objective's for its own "
+        "metric, else by the name",
+    )
     restore_best: bool = Field(default=True, description="finish with the best weights instead of the last")
     checkpoint_seconds: float = Field(default=30, gt=0, description="maximum time between checkpoints")
     keep: int = Field(default=2, ge=1, description="number of checkpoints to keep in addition to the best")

@@ -210,9 +210,21 @@ def show(run: Run, console: Console) -> None:
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in total.")
     console.print(f"Report: {run.path / 'report.html'}")
-    predict = f"predict {run.path} {run.spec.predict_input}"
-    command = predict if parts is None else f"runs show {_best_part(run)}"
-    console.print(f"Next:   pellucid {command}", style="dim")
+    console.print(f"Next:   {_next(run)}", style="dim")
+
+
+def _next(run: Run) -> str:
+    """The next command; in Python where a module or batches of the user's own have to be passed again."""
+    from pellucid.report.repeat import handed_over
+
+    if "parts" in run.facts:
+        return f"pellucid runs show {_best_part(run)}"
+    given = handed_over(run)
+    own_batches = given.get("data", "").startswith("batches")
+    if "model" not in given and not own_batches:
+        return f"pellucid predict {run.path} {run.spec.predict_input}"
+    model = ", model=your_model" if "model" in given else ""
+    return f"in Python, pellucid.Run({str(run.path)!r}).predict(your_inputs{model})"
 
 
 def _parts(run: Run) -> Table:

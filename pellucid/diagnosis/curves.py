@@ -51,14 +51,17 @@ class Curves:
 
 
 def align(series: Mapping[str, Series]) -> Curves | None:
-    """Bring every series to the steps at which validation loss was measured; None if it never was."""
-    val = series.get("val/loss")
+    """Bring every series to the steps at which validation loss was measured; None if it never was.
+
+    Values that are not finite are left out.
+    """
+    val = _finite(series.get("val/loss"))
     if not val:
         return None
     steps = np.array([step for step, _ in val])
 
     def on_steps(key: str) -> np.ndarray | None:
-        points = series.get(key)
+        points = _finite(series.get(key))
         if not points:
             return None
         where, values = zip(*points, strict=True)
@@ -73,6 +76,10 @@ def align(series: Mapping[str, Series]) -> Curves | None:
         val_accuracy=on_steps("val/accuracy"),
         train_accuracy=on_steps("train/accuracy"),
     )
+
+
+def _finite(points: Series | None) -> Series:
+    return [(step, value) for step, value in points or () if math.isfinite(value)]
 
 
 def noise(values: np.ndarray) -> float:

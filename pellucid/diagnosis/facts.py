@@ -40,6 +40,7 @@ class Setting:
         annealed: the learning rate ended at a tenth of its peak or less.
         best_kept: the run ends with its best weights, not its last.
         spec: of the task.
+        own_loss: the name of the user's own loss function; "" where the loss is built in.
     """
 
     augmented: bool = False
@@ -49,6 +50,7 @@ class Setting:
     annealed: bool = False
     best_kept: bool = True
     spec: TaskSpec = UNKNOWN
+    own_loss: str = ""
 
     @property
     def lower_lr(self) -> dict[str, float]:
@@ -156,7 +158,8 @@ class Facts:
         """Losses by name: of validation, or of each network."""
         if self.gan is not None:
             return self.gan.losses
-        return {"validation": self.series["val/loss"]} if self.series and self.curves else None
+        val = (self.series or {}).get("val/loss")
+        return {"validation": val} if val else None
 
 
 # ---- from a run --------------------------------------------------------------------------------------
@@ -193,6 +196,7 @@ def setting_of(run: Run) -> Setting:
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
         spec=run.spec,
+        own_loss=str((run.facts.get("supplied") or {}).get("loss") or ""),
     )
 
 

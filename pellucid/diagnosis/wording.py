@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+from pellucid.record.measures import in_words
+
 
 def figure(value: float) -> str:
     """Write a number with three significant digits: 0.0412, 1.23, 1,240."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
+    if not math.isfinite(value):
+        return in_words(value)
+    if value == 0:
+        return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}" if digits <= 6 else f"{value:.2e}"
 

@@ -47,6 +47,18 @@ SPREAD = {"std": "standard deviation", "min": "lowest", "max": "highest"}
 
 SPLITS = ("test", "val")
 
+LOWER = re.compile(
+    r"\w*loss|\w*error|errors|err|mse|rmse|mae|s?mape|wmape|mase|medae|r?msle|crps|rse|wer|cer|ter|eer|"
+    r"fpr|fnr|fdr|false|mistakes|misses|nll|nlpd|brier|hamming|perplexity|ppl|bpc|bpd|bpb|bce|crossentropy|"
+    r"deviance|distance|divergence|discrepancy|kld?|mmd|emd|fid|kid|lpips|chamfer|hausdorff|wasserstein|"
+    r"ece|mce|regret|cost|risk|penalty|latency|seconds|residuals?|pinball"
+)
+"""Words in the name of a measure that is better when lower."""
+HIGHER = re.compile(
+    r"accuracy|acc|similarity|skill|auc|auroc|precision|recall|improvement|reduction|likelihood|elbo|gain"
+)
+"""Words in the name of a measure that is better when higher, whatever it is the accuracy or the skill of."""
+
 
 def measure(key: str, spec: TaskSpec = UNKNOWN) -> Measure:
     """Return what is known of a measure; of one that is not known, what its name says.
@@ -65,8 +77,24 @@ def measure(key: str, spec: TaskSpec = UNKNOWN) -> Measure:
     ranked = re.fullmatch(r"(recall|precision)_at_(\d+)", name)
     if ranked:
         return Measure(f"{ranked[1]} at {ranked[2]}", share=True)
-    words = name.replace("_", " ")
-    return Measure(words, lower=words.endswith(("loss", "error", "distance", "divergence", "perplexity")))
+    return Measure(name.replace("_", " "), lower=_sounds_lower(name))
+
+
+def _sounds_lower(name: str) -> bool:
+    """Return whether lower is better, by the words of a name: "my_rmse" and "error_rate", not "fpr_skill".
+
+    The last word that decides counts, "at" and what follows it do not, and a leading "neg" turns it around.
+    """
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    words = "_".join(words).replace("cross_entropy", "crossentropy").split("_")
+    words = words[: words.index("at", 1)] if "at" in words[1:] else words
+    low = None
+    for word in words:
+        if HIGHER.fullmatch(word):
+            low = False
+        elif LOWER.fullmatch(word):
+            low = True
+    return low is not None and low is not (words[0] in ("neg", "negative"))
 
 
 def _known(name: str, spec: TaskSpec) -> Measure | None:
@@ -89,10 +117,17 @@ def written(key: str, value: float | None, spec: TaskSpec = UNKNOWN) -> str:
     """Write a value for a terminal: a share as a percentage, anything else with four digits."""
     if value is None:
         return "-"
+    if not math.isfinite(value):
+        return in_words(value)
     known = measure(key, spec)
-    if known.share and math.isfinite(value):
+    if known.share:
         return f"{100 * value:.2f} %"
     return f"{value:.4g}" if known.decimals is None else f"{value:.{known.decimals}f}"
+
+
+def in_words(value: float) -> str:
+    """Return what a value that is not finite is: "not a number", "infinity" or "−infinity"."""
+    return "not a number" if math.isnan(value) else "infinity" if value > 0 else "−infinity"
 
 
 def headline(spec: TaskSpec, metrics: Mapping[str, float], target: str | None = None) -> list[str]:

@@ -7,6 +7,7 @@ connection of the writer while there is one, else through one of its own that wr
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -97,8 +98,9 @@ class Store:
     # ---- reading -------------------------------------------------------------------------------
 
     def series(self, key: str) -> list[tuple[int, float]]:
-        """Return [(step, value)] of one metric, by step."""
-        return self._read("SELECT step, value FROM metrics WHERE key = ? ORDER BY step", (key,))
+        """Return [(step, value)] of one metric, by step; SQLite stores a NaN as NULL."""
+        rows = self._read("SELECT step, value FROM metrics WHERE key = ? ORDER BY step", (key,))
+        return [(step, math.nan if value is None else value) for step, value in rows]
 
     def keys(self) -> list[str]:
         """Return the names of all metrics."""

@@ -7,7 +7,7 @@ another machine, and again when the page has improved.
     view        everything the page shows, as plain JSON; page: renders the templates from it
     result      the answer: its sentence (sentences) and its comparisons (comparison)
     blocks      what a run has to show; views: one file for each kind of block; evaluation: reads them
-    learning    the curves and the findings; weights, about: the other sections
+    learning    the curves and the findings; weights, about, repeat: the other sections
     charts      single drawings as SVG; plots: those of many groups; scales: values to places and colors
     pictures    images as data URIs; words: how numbers are written and terms explained
 """

@@ -1,13 +1,11 @@
-"""What a page says about a run besides its results: facts, time, measures, machine, how to repeat it."""
+"""What a page says about a run besides its results: facts, time, measures, machine."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from pellucid.record import Run
-from pellucid.record.run import CONFIG
 from pellucid.report import words
 from pellucid.report.result import things
 
@@ -68,29 +66,6 @@ def measures(run: Run) -> tuple[list[str], list[tuple[str, list[str]]]]:
         for name in names
     ]
     return splits, rows
-
-
-def repeat(run: Run) -> dict[str, str]:
-    """Return how to repeat a run: the command lines, the same in Python, and the command that was typed."""
-    folder = f"{run.path.absolute().parent.name}/{run.id}"
-    config = f"{folder}/{CONFIG}"
-    seed = run.facts.get("seed")
-    train = f"pellucid train {shlex.quote(config)}" + (f" --seed {seed}" if seed is not None else "")
-    lines = [train]
-    if run.status in ("interrupted", "killed", "failed"):
-        lines.append(f"{train} --resume {shlex.quote(run.id)}")
-    imports, again = "from pellucid.runner import train\n\n", f"train(pellucid.Config.read({config!r}))"
-    if "parts" in run.facts:
-        imports = "from pellucid.runner import train_study\nfrom pellucid.study import Study\n\n"
-        again = f"train_study(Study.read({config!r}))"
-    python = (
-        "import pellucid\n"
-        f"{imports}again = {again}\n"
-        f"before = pellucid.Run({folder!r})\n"
-        "print(before.metrics, again.metrics)"
-    )
-    typed = (run.facts.get("environment") or {}).get("command") or []
-    return {"shell": "\n".join(lines), "python": python, "typed": shlex.join(str(part) for part in typed)}
 
 
 def environment(run: Run) -> list[tuple[str, str]]:

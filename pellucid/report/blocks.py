@@ -85,7 +85,7 @@ def _drawn(facts: list[Any], shelf: Shelf, left_out: list[str]) -> list[Block]:
         entry = facts[index]
         try:
             drawn[index] = _block(entry, shelf)
-        except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError) as error:
+        except Exception as error:
             title = entry.get("title") if isinstance(entry, Mapping) else None
             missing = isinstance(error, KeyError)
             why = f"it has no {error.args[0]!r}" if missing else str(error) or type(error).__name__

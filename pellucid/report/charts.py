@@ -66,6 +66,19 @@ def chart(title: str, draw: Callable[[int], ET.Element], note: str = "") -> Char
     return Chart(title, drawing(WIDE), drawing(NARROW), note)
 
 
+def gaps(lines: Sequence[Line]) -> str:
+    """Return a sentence for each line with values that are not finite; "" if there are none."""
+    told = []
+    for line in lines:
+        bad, of = sum(not math.isfinite(value) for _, value in line.points), f"{line.name} values".strip()
+        if bad == len(line.points) > 0:
+            told.append(f"Not one of the {bad:,} {of} is a finite number, so there is no line for them.")
+        elif bad:
+            verb = "is not a finite number: a gap" if bad == 1 else "are not finite numbers: gaps"
+            told.append(f"{bad:,} of {len(line.points):,} {of} {verb} in the line.")
+    return " ".join(told)
+
+
 # ---- curves ------------------------------------------------------------------------------------------
 
 
@@ -121,21 +134,21 @@ def _best_label(svg: ET.Element, at: float, label: str, right: float) -> None:
 def _end_labels(
     svg: ET.Element, lines: Sequence[Line], y: Axis, write: Callable[[float], str], at: float
 ) -> None:
-    """Name every curve at its end, pushed apart so that no two labels touch."""
+    """Name every curve at its last finite value, pushed apart so that no two labels touch."""
+    last = [(line, [value for _, value in line.points if math.isfinite(value)][-1:]) for line in lines]
     ends = sorted(
-        ((y(line.points[-1][1]), line) for line in lines if math.isfinite(line.points[-1][1])),
-        key=lambda end: end[0],
+        ((y(value), line, value) for line, values in last for value in values), key=lambda end: end[0]
     )
-    tops = [top for top, _ in ends]
+    tops = [top for top, _, _ in ends]
     for i in range(1, len(tops)):
         tops[i] = max(tops[i], tops[i - 1] + LABEL_GAP)
     lowest = y.start - 14
     for i in reversed(range(len(tops))):
         tops[i] = min(tops[i], lowest)
         lowest = tops[i] - LABEL_GAP
-    for top, (_, line) in zip(tops, ends, strict=True):
+    for top, (_, line, value) in zip(tops, ends, strict=True):
         node(svg, "text", line.name, class_=f"label {line.role}", x=at, y=top)
-        node(svg, "text", write(line.points[-1][1]), class_="value", x=at, y=top + 15)
+        node(svg, "text", write(value), class_="value", x=at, y=top + 15)
 
 
 # ---- calibration -------------------------------------------------------------------------------------

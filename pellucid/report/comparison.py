@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,10 @@ class Compared:
 
 
 def baselines(facts: Mapping[str, Any], spec: TaskSpec, key: str) -> list[Baseline]:
-    """Return the baselines that have a metric, in the order they were measured in."""
+    """Return the baselines that have a metric as a finite number, in the order they were measured in."""
     found = []
     for name, values in (facts.get("baselines") or {}).items():
-        if values.get(key) is None:
+        if values.get(key) is None or not math.isfinite(values[key]):
             continue
         known = measures.baseline(name, spec)
         found.append(Baseline(name, values[key], known.label, known.called, known.note))
@@ -62,16 +63,23 @@ def comparison(
     entries += [(one.label, one.value, one.note) for one in baselines(facts, spec, key)]
     if published.get("metric") == key and published.get("value") is not None:
         entries.append(("published", published["value"], str(published.get("source") or "")))
-    full = 1.0 if words.is_share(key) else max(abs(value) for _, value, _ in entries) or 1.0
-    entries.sort(key=lambda entry: entry[1], reverse=not measures.lower_is_better(key, spec))
+    full = 1.0 if words.is_share(key) else _longest([v for _, v, _ in entries])
+    sign = 1 if measures.lower_is_better(key, spec) else -1
+    entries.sort(key=lambda entry: (math.isnan(entry[1]), sign * entry[1]))
     return tuple(
         Compared(name, words.measure(key, value, rows), bar(value, full), note, ours=name == ours)
         for name, value, note in entries
     ), full
 
 
+def _longest(values: Sequence[float]) -> float:
+    return max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+
+
 def bar(value: float, full: float) -> float:
-    """Return the length of a bar, 0..1; for a negative number, that of its absolute value."""
+    """Return the length of a bar, 0..1; for a negative number, that of its absolute value; 0 for NaN."""
+    if math.isnan(value):
+        return 0.0
     return min(abs(value) / full, 1.0)
 
 
@@ -82,6 +90,8 @@ def beaten_by(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | No
     """
     sign = -1 if measures.lower_is_better(key, spec) else 1
     ours = facts["metrics"][key]
+    if not math.isfinite(ours):
+        return ""
     if key.endswith("/accuracy") and rows and spec.accuracy_of == "rows":
         ours = words.interval(ours, rows)[1]
     return next((one.subject for one in baselines(facts, spec, key) if sign * one.value > sign * ours), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ TITLES = {
     "underfitting": "The loss fell only a little",
     "healthy": "Validation loss levels off",
     "too-short": "Too few epochs to assess",
-    "non-finite": "The loss overflowed",
+    "non-finite": "The loss was not a finite number at {best}",
     "no-validation": "Training loss; no validation rows",
 }
 
@@ -188,13 +189,24 @@ def _measure(curves: _Curves) -> Chart | None:
     if curves.measure is None:
         return None
     lines, name = curves.lines(curves.measure), words.measure_name(curves.measure)
-    pick = min if measures.lower_is_better(curves.measure) else max
-    epoch, value = pick(lines[-1].points, key=lambda point: point[1])
+    write, shares = _writer(curves.measure), words.is_share(curves.measure)
+    finite = [point for point in lines[-1].points if math.isfinite(point[1])]
+    if not finite:
+        title = f"The {lines[-1].name} {name} was not a finite number in any epoch"
+        return _chart(curves, title, lines, name, write, shares=shares)
+    epoch, value = _best_mode(curves)(finite, key=lambda point: point[1])
     if curves.best is not None and (curves.best[0], value) in lines[-1].points:
         epoch = curves.best[0]  # of several equal values, the one that was kept
-    write = _writer(curves.measure)
     title = f"Best {lines[-1].name} {name} {write(value)}, at epoch {epoch:g}"
-    return _chart(curves, title, lines, name, write, shares=words.is_share(curves.measure))
+    return _chart(curves, title, lines, name, write, shares=shares)
+
+
+def _best_mode(curves: _Curves) -> Callable[..., Any]:
+    """Return `min` or `max`: as the best weights were chosen by this measure, else by its name."""
+    best, name = curves.run.facts.get("best") or {}, str(curves.measure)
+    if str(best.get("metric")).rpartition("/")[2] == name and best.get("mode") in ("min", "max"):
+        return min if best["mode"] == "min" else max
+    return min if measures.lower_is_better(name, curves.run.spec) else max
 
 
 def _chart(
@@ -209,7 +221,7 @@ def _chart(
     def draw(width: int) -> Element:
         return charts.curves(lines, (curves.axis, name), write, width=width, best=curves.best, **options)
 
-    return charts.chart(title, draw, note)
+    return charts.chart(title, draw, f"{note} {charts.gaps(lines)}".strip())
 
 
 # ---- several at once ---------------------------------------------------------------------------------
@@ -231,7 +243,7 @@ def _side_by_side(curves: _Curves, keys: Sequence[str], axis: str, name: Callabl
     def draw(width: int) -> Element:
         return plots.lines(lines, (curves.axis, axis), width=width)
 
-    return charts.chart(f"Final values: {ends}", draw)
+    return charts.chart(f"Final values: {ends}", draw, charts.gaps(lines))
 
 
 def _small(run: Run, key: str) -> Chart:
@@ -246,7 +258,7 @@ def _small(run: Run, key: str) -> Chart:
     def draw(width: int) -> Element:
         return charts.curves([line], ("step", key), write, width=width, shares=words.is_share(key))
 
-    return charts.chart(title, draw)
+    return charts.chart(title, draw, charts.gaps([line]))
 
 
 def _thin(points: Points, most: int) -> Points:

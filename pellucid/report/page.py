@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pellucid.record import Run, files
 from pellucid.record.run import REPORT
 from pellucid.report import plots, scales, words
-from pellucid.report.view import view
+from pellucid.report.view import not_drawn, view
 from pellucid.report.views import VIEWS
 
 HERE = Path(__file__).parent
@@ -43,8 +43,21 @@ def write(run_path: str | Path, to: str | Path | None = None) -> Path:
 
 
 def render(run: Run) -> str:
-    """Return the page of a run as HTML."""
-    return html(view(run))
+    """Return the page of a run as HTML; a section that cannot be drawn says so."""
+    shown = view(run)
+    try:
+        return html(shown)
+    except Exception:
+        return html({**shown, "sections": [_drawable(shown, section) for section in shown["sections"]]})
+
+
+def _drawable(shown: Mapping[str, Any], section: dict[str, Any]) -> dict[str, Any]:
+    """Return a section as it is if the page can be drawn with only this one, else one that says why not."""
+    try:
+        html({**shown, "sections": [section]})
+    except Exception as error:
+        return not_drawn(section["id"], section["title"], error)
+    return section
 
 
 def html(shown: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,7 @@ def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | Non
         if metrics.get(f"{split}/loss") == metrics[key]:
             others = [other for other in others if other != f"{split}/loss"]  # the same by another name
         return [(words.measure_name(k), words.measure(k, metrics[k], rows)) for k in others[:OTHERS]]
-    if key.rpartition("/")[2] != "accuracy" or not rows:
+    if key.rpartition("/")[2] != "accuracy" or not rows or not math.isfinite(metrics[key]):
         return []
     low, high = (
         words.percent(bound, 2 if rows >= 2000 else 1) for bound in words.interval(metrics[key], rows)
@@ -137,7 +138,7 @@ def _context(facts: Mapping[str, Any], spec: TaskSpec, key: str, rows: int | Non
         ("", f"{words.plural(wrong, 'mistake')} in {words.count(rows)}"),
     ]
     linear = (facts.get("baselines") or {}).get("linear", {}).get(key)
-    if linear is not None:
+    if linear is not None and math.isfinite(linear):
         lines.append(("", f"the linear model makes {words.count(round((1 - linear) * rows))}"))
     return lines
 

@@ -20,6 +20,10 @@ VIRIDIS += ((31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253
 """Ten evenly spaced colors of the viridis scale (Smith and van der Walt, 2015)."""
 
 
+LARGEST = 1e300
+"""Values beyond this are drawn at the edge, so that the range of an axis stays finite."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """Maps values low..high to pixels start..end; a logarithmic one if `log`."""
@@ -33,9 +37,10 @@ class Axis:
 
     @classmethod
     def fit(cls, values: Sequence[float], start: float, end: float, shares: bool = False) -> Axis:
-        """Choose the range that shows `values`; logarithmic where they span more than a decade."""
+        """Choose the range that shows the finite `values`; logarithmic where they span more than a decade."""
+        values = [min(max(value, -LARGEST), LARGEST) for value in values if math.isfinite(value)]
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
-        if not shares and low > 0 and high / low > 12:
+        if not shares and low > 1 / LARGEST and high / low > 12:
             return cls(low / 1.15, high * 1.15, start, end, log=True)
         pad = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
         if shares:

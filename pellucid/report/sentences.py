@@ -28,6 +28,8 @@ def sentence(run: Run, key: str, rows: int | None, things: str) -> str:
     split, _, name = key.partition("/")
     value = run.metrics[key]
     of = _of(rows, SPLITS.get(split, split), things)
+    if not math.isfinite(value):
+        return f"The {words.measure_name(key)} of {run.name} is {words.number(value)} on {of}."
     known = {
         "name": run.name,
         "value": words.measure(key, value, rows),

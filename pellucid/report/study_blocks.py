@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ def sentence(run: Run) -> str:
     if curves := _curves(facts):
         return f"{run.name}: {_lead(curves, facts)}; {_end(curves, facts)}."
     name, value = words.measure_name(key), words.measure(key, run.metrics[key])
+    if not math.isfinite(run.metrics[key]):
+        return f"The mean {name} of {run.name} over {_runs(facts)} is {value}."
     said = f"{run.name} reaches {an(name)} {name} of {value} on average over {_runs(facts)}"
     return f"{said}{compared(facts, run.spec, key, None)}."
 
@@ -139,7 +142,8 @@ def _end(curves: Curves, facts: Mapping[str, Any]) -> str:
 
 def _ranked(curves: Curves, x: float, key: str) -> list[tuple[str, float]]:
     found = [(name, line[x]) for name, line in curves.items() if x in line]
-    return sorted(found, key=lambda entry: entry[1], reverse=not measures.lower_is_better(key))
+    sign = 1 if measures.lower_is_better(key) else -1
+    return sorted(found, key=lambda entry: (math.isnan(entry[1]), sign * entry[1]))
 
 
 def _places(curves: Curves) -> list[float]:

@@ -7,15 +7,18 @@ The page is rendered from it, and so can be any other reader of a run: a server,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pellucid.diagnosis import not_applicable
+from pellucid.errors import PellucidError
 from pellucid.record import Run
 from pellucid.report import about
 from pellucid.report.blocks import Blocks, blocks
 from pellucid.report.learning import learning
 from pellucid.report.plain import plain
-from pellucid.report.result import result, things
+from pellucid.report.repeat import repeat
+from pellucid.report.result import Result, result, things
 from pellucid.report.split_results import Evaluation, evaluation
 from pellucid.report.weights import first_layer
 
@@ -36,26 +39,65 @@ def view(run: Run) -> dict[str, Any]:
     """
     found = evaluation(run)
     drawn = blocks(run, found)
-    sections = [
-        _own_blocks(drawn),
-        _learning(run, drawn),
-        *_evaluated(run, drawn, found),
-        _section("weights", "First layer", first_layer(run), heading="What the first layer looks for"),
-        _time(run),
-        _section("choices", "Choices", _some(choices=run.facts.get("choices")), "Chosen for you, and why"),
-        _data(run),
-        _model(run),
-        _repeat(run),
-    ]
+    made = [_made(id, title, make) for id, title, make in _sections(run, drawn, found)]
     return plain(
         {
             "schema": SCHEMA,
             "run": _identity(run),
             "things": things(run.facts),
-            "result": {**plain(result(run)), "summary": run.facts.get("summary"), "strip": about.strip(run)},
-            "sections": [section for section in sections if section],
+            "result": _result(run),
+            "sections": [section for several in made for section in several if section],
         }
     )
+
+
+Sections = list[dict[str, Any] | None]
+
+
+def _sections(
+    run: Run, drawn: Blocks, found: Evaluation | None
+) -> list[tuple[str, str, Callable[[], Sections]]]:
+    """The sections in the order of the page: the id and title of each, and what makes it."""
+    first = "What the first layer looks for"
+    reasons = "Chosen for you, and why"
+    chosen = _some(choices=run.facts.get("choices"))
+    return [
+        ("blocks", drawn.title, lambda: [_own_blocks(drawn)]),
+        ("learning", "How it learned", lambda: [_learning(run, drawn)]),
+        ("mistakes", "Mistakes", lambda: _evaluated(run, drawn, found)),
+        ("weights", "First layer", lambda: [_section("weights", "First layer", first_layer(run), first)]),
+        ("time", "Time", lambda: [_time(run)]),
+        ("choices", "Choices", lambda: [_section("choices", "Choices", chosen, reasons)]),
+        ("data", "Data", lambda: [_data(run)]),
+        ("model", "Model", lambda: [_model(run)]),
+        ("repeat", "Repeat", lambda: [_repeat(run)]),
+    ]
+
+
+def _made(id: str, title: str, make: Callable[[], Sections]) -> Sections:
+    """Make sections; where that fails, one that says so: a finished run has a report in any case."""
+    try:
+        return make()
+    except PellucidError:
+        raise
+    except Exception as error:
+        return [not_drawn(id, title, error)]
+
+
+def not_drawn(id: str, title: str, error: Exception) -> dict[str, Any]:
+    """Return the section that stands for one that could not be made or drawn."""
+    why = f"This section could not be drawn: {type(error).__name__}: {error}."
+    return {"id": id, "title": title, "heading": title, "missing": why}
+
+
+def _result(run: Run) -> dict[str, Any]:
+    try:
+        found = result(run)
+    except PellucidError:
+        raise
+    except Exception as error:
+        found = Result(f"The result of {run.name} could not be drawn: {type(error).__name__}: {error}.")
+    return {**plain(found), "summary": run.facts.get("summary"), "strip": about.strip(run)}
 
 
 def _identity(run: Run) -> dict[str, Any]:
@@ -168,7 +210,7 @@ def _model(run: Run) -> dict[str, Any] | None:
 def _repeat(run: Run) -> dict[str, Any] | None:
     splits, rows = about.measures(run)
     body = {
-        **about.repeat(run),
+        **plain(repeat(run)),
         "splits": splits,
         "measures": rows,
         "events": run.store.events(),

@@ -80,10 +80,15 @@ class Terms:
         )
 
 
+def _missing(value: float | None) -> str:
+    """Write a number that is missing or not finite."""
+    return NOTHING if value is None else measures.in_words(value)
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number with `digits` significant digits, without an exponent where possible."""
     if value is None or not math.isfinite(value):
-        return NOTHING if value is None else f"{value:g}".replace("-", "−")
+        return _missing(value)
     if value == 0:
         return "0"
     size = math.floor(math.log10(abs(value)))
@@ -99,8 +104,8 @@ def signed(value: float) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Write a share of 1 as a percentage."""
-    if share is None or not math.isfinite(share):
-        return NOTHING
+    if share is None or not math.isfinite(100 * share):
+        return _missing(share)
     return f"{100 * share:.{digits}f}{SPACE}%".replace("-", "−")
 
 
@@ -111,11 +116,13 @@ def points(share: float, digits: int = 1) -> str:
 
 def plain(value: float) -> str:
     """Write a value of the data itself: at most four significant digits, no trailing zeros."""
+    if not math.isfinite(value):
+        return _missing(value)
     return f"{value:,.4g}".replace("-", "−") if abs(value) < 10_000 else f"{value:,.0f}".replace("-", "−")
 
 
 def count(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
+    return f"{value:,.0f}" if value is not None and math.isfinite(value) else _missing(value)
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:
@@ -162,14 +169,16 @@ def is_share(key: str) -> bool:
 
 def measure(key: str, value: float | None, rows: int | None = None) -> str:
     """Write a metric in its unit; a percentage with two decimals if there are 2,000 rows or more."""
+    if value is None or not math.isfinite(value):
+        return _missing(value)
     known = measures.measure(key)
     if known.share:
         return percent(value, 2 if rows and rows >= 2000 else 1)
-    if known.decimals is not None and value is not None:
+    if known.decimals is not None:
         return f"{value:.{known.decimals}f}"
-    if value is not None and math.isfinite(value) and float(value).is_integer() and abs(value) < 1e6:
+    if float(value).is_integer() and abs(value) < 1e6:
         return count(value).replace("-", "−")
-    written = number(value, 4 if abs(value or 0) >= 100 else 3)
+    written = number(value, 4 if abs(value) >= 100 else 3)
     return f"{written}{SPACE}{known.unit}" if known.unit in ("dB", "s") else written
 
 

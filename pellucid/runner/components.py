@@ -173,10 +173,9 @@ def make_callbacks(
     callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *extra, monitor]
     stopping = config.train.early_stopping
     if stopping is not None:
+        same = mode if stopping.monitor == metric else direction(stopping.monitor)
         callbacks.append(
-            EarlyStopping(
-                stopping.monitor, direction(stopping.monitor), stopping.patience, stopping.min_delta
-            )
+            EarlyStopping(stopping.monitor, stopping.mode or same, stopping.patience, stopping.min_delta)
         )
     callbacks += [Recorder(run), ProgressBar(console, per_epoch), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
@@ -188,11 +187,12 @@ def make_callbacks(
 
 def monitored(config: Config, objective: Objective) -> tuple[str, Any]:
     """Return (metric, mode), which determine the best epoch."""
-    if config.train.monitor is None:
-        return objective.monitor, objective.mode
-    return config.train.monitor, direction(config.train.monitor)
+    given, mode = config.train.monitor, config.train.monitor_mode
+    if given in (None, objective.monitor):
+        return objective.monitor, mode or objective.mode
+    return given, mode or direction(given)
 
 
 def direction(metric: str) -> Any:
-    """Return "min" for losses and errors, "max" for scores."""
+    """Return "min" for losses and errors, "max" for scores, by the name of the metric."""
     return "min" if measures.lower_is_better(metric) else "max"

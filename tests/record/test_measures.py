@@ -66,7 +66,7 @@ def test_every_headline_measure_is_described_by_its_task_or_shared():
         ("test/elbo", -104.2123, "-104.2"),
         ("test/bleu", 3.5e-19, "0.0"),
         ("test/accuracy", None, "-"),
-        ("test/accuracy", float("nan"), "nan"),
+        ("test/accuracy", float("nan"), "not a number"),
     ],
 )
 def test_values_are_written_in_their_unit(key, value, text):
@@ -91,3 +91,58 @@ def test_a_loss_has_the_unit_of_its_task():
     assert measures.unit("val/loss", find_spec("language_model")) == "nats per token"
     assert measures.unit("test/psnr", find_spec("reconstruction")) == "dB"
     assert measures.unit("test/loss", find_spec("reconstruction")) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "err",
+        "error_rate",
+        "my_rmse",
+        "loss2",
+        "mape",
+        "fpr",
+        "wer",
+        "cer",
+        "hamming",
+        "brier",
+        "nll",
+        "mse_x",
+        "MSE",
+        "valLoss",
+        "cross_entropy",
+        "negative_log_likelihood",
+        "false_positive_rate",
+        "ece",
+        "regret",
+        "total_cost",
+        "logloss",
+        "brier_score",
+    ],
+)
+def test_the_words_of_a_name_tell_that_lower_is_better(name):
+    assert measures.lower_is_better(f"val/{name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hamming_accuracy",
+        "neg_mean_squared_error",
+        "negative_predictive_value",
+        "tpr_at_fpr",
+        "brier_skill_score",
+        "error_reduction",
+        "glossary",
+        "terrain",
+        "accuracy2",
+        "f1_macro",
+        "dice",
+        "iou",
+        "log_likelihood",
+        "1",
+        "at",
+    ],
+)
+def test_other_words_of_a_name_tell_that_higher_is_better(name):
+    assert not measures.lower_is_better(f"val/{name}")

@@ -23,7 +23,8 @@ from pellucid.report.scales import Axis, viridis
         (0, "0"),
         (3e-7, "3.00e−07"),
         (None, "–"),
-        (float("nan"), "nan"),
+        (float("nan"), "not a number"),
+        (float("-inf"), "−infinity"),
     ],
 )
 def test_numbers_have_three_significant_digits(value, text):

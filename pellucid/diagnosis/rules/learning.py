@@ -166,7 +166,7 @@ def _healthy(points: Curves, facts: Facts) -> Finding:
 
 
 def _no_validation(facts: Facts) -> Finding | None:
-    if facts.curves is not None:
+    if facts.losses is not None:
         return None
     return Finding(
         "no-validation",

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -34,10 +34,14 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Plot:
 
     at = sorted({x for line in series for x, _ in line.points})
     values = [dict(line.points) for line in series]
-    rows = [(words.plain(x), *(write(found.get(x)) for found in values)) for x in at]
+    rows = [(words.plain(x), *(_cell(found.get(x), write) for found in values)) for x in at]
     columns = (names[0], *(line.name for line in series))
     twin = Table(columns, tuple(rows[:ROWS]), (True,) * len(columns), max(0, len(rows) - ROWS))
     return Plot(charts.chart(str(facts["title"]), draw), twin)
+
+
+def _cell(value: float | None, write: Callable[[float], str]) -> str:
+    return words.NOTHING if value is None or math.isnan(value) else write(value)
 
 
 def _line(entry: Mapping[str, Any], role: str) -> Line:
