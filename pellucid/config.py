@@ -7,28 +7,20 @@ or chosen automatically; the run records each automatic choice with its reason.
 
 from __future__ import annotations
 
-import copy
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
 
 ColumnKind = str
 """The name of a column kind, a file in `pellucid/data/kinds`; checked when the data is opened."""
-
-OLD_KEYS = {
-    "data.text.cut": "data.text.truncation",
-    "data.text.hidden": "data.text.mask_prob",
-    "judge": "objective.options.evaluator",
-    "train.path": "train.execution",
-}
-"""Keys of earlier versions, and their current names."""
 
 
 class Section(BaseModel):
@@ -373,80 +365,6 @@ class Config(Document):
                 here = inner
             here[last] = value
         return Config.parse(values, origin)
-
-
-def rename_old_keys(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a config with the keys of earlier versions renamed; see `OLD_KEYS`."""
-    renamed = copy.deepcopy(dict(values))
-    for old, new in OLD_KEYS.items():
-        (*old_path, old_key), (*new_path, new_key) = old.split("."), new.split(".")
-        before = _section(renamed, old_path)
-        value = before.pop(old_key, None) if before is not None else None
-        if value is not None:  # None was the default
-            _section(renamed, new_path, make=True)[new_key] = value
-    return renamed
-
-
-def _section(values: dict[str, Any], path: Sequence[str], *, make: bool = False) -> Any:
-    """Return the section at a path of names; None if it does not exist, unless `make` creates it."""
-    here: Any = values
-    for name in path:
-        if make and isinstance(here, dict) and here.get(name) is None:
-            here[name] = {}
-        here = here.get(name) if isinstance(here, dict) else None
-    return here if isinstance(here, dict) else None
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of named sections.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or not a mapping of names.
-    """
-    path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError(
-            f"{path}: expected named sections such as 'data:', received {type(values).__name__}.",
-            remedy="`pellucid inspect DATA` writes a config that is ready to train",
-        )
-    return values
-
-
-def is_reference(name: str) -> bool:
-    """Return whether a name in a config is `package.module:attribute` rather than a built-in name."""
-    module, colon, attribute = name.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split `section.key=value`; the value is read as YAML, so `3`, `true` and `[1, 2]` are typed."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(
-            f"--set expects section.key=value, received {text!r}.", remedy="--set train.epochs=3"
-        )
-    try:
-        return key.strip(), _number(yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {value!r} is not a YAML value.") from None
-
-
-def _number(value: Any) -> Any:
-    """Return a number for text such as `1e-3`, which YAML 1.1 reads as text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ An `Outcome` writes `evaluation/<split>.json` (metrics, summary, and the blocks 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,3 +140,11 @@ def measure(trained: Trained, batches: Iterable[Any]) -> dict[str, float]:
     placed = (mode.place_batch(batch, trained.device) for batch in batches)
     with evaluating(trained.model):
         return trained.objective.evaluate(trained.model, placed, partial(mode.computing, trained.device))
+
+
+def own_metrics(trained: Trained, batches: Iterable[Any]) -> dict[str, float]:
+    """Return the metrics that a user added to the objective; tasks measure their own."""
+    if not trained.objective.metrics:
+        return {}
+    only = replace(trained.objective, measure=lambda model, batch: {}, score=lambda outputs, batch: {})
+    return measure(replace(trained, objective=only), batches)

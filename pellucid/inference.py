@@ -18,7 +18,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
 from pellucid.data.sources.arrays import arrays
 from pellucid.errors import ModelError, RunError, UnknownNameError, UsageError
-from pellucid.evaluation import Outcome, Trained
+from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
 from pellucid.runner import Supplied, load_needed, load_trained, prepare
 from pellucid.runner.components import reads_tokens
@@ -68,7 +68,8 @@ def evaluate(
         raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))
     prepared = replace(prepared, needed=load_needed(config, run.path.parent))
     trained = _with_supplied(trained, config, prepared, supplied)
-    return get_task(trained.task).evaluate(trained, prepared, split)
+    outcome = get_task(trained.task).evaluate(trained, prepared, split)
+    return replace(outcome, metrics=outcome.metrics | own_metrics(trained, prepared.batches(split)))
 
 
 NAMES = {"val": "validation"}
@@ -102,10 +103,11 @@ def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: S
 def _with_supplied(trained: Trained, config: Config, prepared: Any, supplied: Supplied | None) -> Trained:
     """Return the trained model with the objective that it was measured by in training."""
     if supplied is None:
-        return trained
+        supplied = NOTHING
     task = get_task(trained.task)
     objective = supplied.objective or task.objective(without_own_loss(config), prepared)
-    objective = customized(objective, config, supplied)
+    known = without_own_loss(config) if supplied.loss is None else config
+    objective = customized(objective, known, supplied)
     return replace(trained, objective=measurable(objective, trained.model, prepared, supplied))
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from pellucid.config import Config, Document, Published, Target, read_yaml
+from pellucid.config import Config, Document, Published, Target
+from pellucid.config_text import read_yaml
 from pellucid.errors import ConfigError
 
 

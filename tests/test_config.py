@@ -5,7 +5,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pellucid.config import Config, known_keys, parse_override
+from pellucid.config import Config, known_keys
+from pellucid.config_text import parse_override
 from pellucid.errors import ConfigError, PellucidError
 
 

@@ -93,7 +93,7 @@ def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str
         flags: value of each flag by the setting it sets; None if it was not given.
         settings: the values of `--set`.
     """
-    from pellucid.config import parse_override
+    from pellucid.config_text import parse_override
 
     changes = {key: value for key, value in flags.items() if value is not None}
     changes |= dict(map(parse_override, settings or []))

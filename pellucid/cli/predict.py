@@ -33,7 +33,7 @@ def predict(
     import time
 
     from pellucid import inference
-    from pellucid.config import parse_override
+    from pellucid.config_text import parse_override
     from pellucid.record.run import find_run
 
     start = time.perf_counter()

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from pellucid.config import Config, is_reference
+from pellucid.config import Config
+from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.runner.supplied import NOTHING, Supplied, import_object, make_optimizer_of, make_schedule_of
 from pellucid.tasks.prepared import PreparedData

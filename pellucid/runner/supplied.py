@@ -21,7 +21,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pellucid.batch import map_tensors
-from pellucid.config import Config, is_reference
+from pellucid.config import Config
+from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError, UsageError
 from pellucid.nn.names import import_attribute
 from pellucid.train.callbacks import Callback

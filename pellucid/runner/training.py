@@ -19,7 +19,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, StorageError, TrainingError
-from pellucid.evaluation import Trained, measure
+from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
 from pellucid.runner.components import (
@@ -218,7 +218,7 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         for split, prefix in EVALUATED.items():
             if prepared.has(split):
                 outcome = context.task.evaluate(trained, prepared, split)
-                own = _own_metrics(trained, prepared, split)
+                own = own_metrics(trained, prepared.batches(split))
                 outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
@@ -251,14 +251,6 @@ def _write_report(run: Run) -> None:
         run.note(
             f"The report could not be written: {type(error).__name__}: {error}. The results are complete."
         )
-
-
-def _own_metrics(trained: Trained, prepared: PreparedData, split: str) -> dict[str, float]:
-    """Return the metrics that the caller added, which tasks do not know."""
-    if not trained.objective.metrics:
-        return {}
-    only_added = replace(trained.objective, measure=lambda model, batch: {}, score=lambda outputs, batch: {})
-    return measure(replace(trained, objective=only_added), prepared.batches(split))
 
 
 def _measure_baselines(context: _Context) -> None:

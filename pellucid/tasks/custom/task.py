@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.batch import as_batch, call_model, describe, map_tensors, tensors
-from pellucid.config import Config, is_reference
+from pellucid.config import Config
+from pellucid.config_text import is_reference
 from pellucid.data.batches import rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
