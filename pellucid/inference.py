@@ -22,7 +22,7 @@ from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
 from pellucid.runner import Supplied, load_needed, load_trained, prepare
 from pellucid.runner.components import reads_tokens
-from pellucid.runner.supplied import customized, measurable, without_own_loss
+from pellucid.runner.supplied import NOTHING, customized, measurable, without_own_loss
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.prepared import EVALUATED
@@ -102,8 +102,7 @@ def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: S
 
 def _with_supplied(trained: Trained, config: Config, prepared: Any, supplied: Supplied | None) -> Trained:
     """Return the trained model with the objective that it was measured by in training."""
-    if supplied is None:
-        supplied = NOTHING
+    supplied = supplied or NOTHING
     task = get_task(trained.task)
     objective = supplied.objective or task.objective(without_own_loss(config), prepared)
     known = without_own_loss(config) if supplied.loss is None else config

@@ -279,3 +279,10 @@ def test_other_pieces_are_noticed_on_resume(fit: Any, changed: Any, message: str
     model = changed.pop("model", network())
     with pytest.raises(ResumeError, match=message):
         fit(model, loader(), callbacks=[Interrupts(None)], resume=stopped.id, **{**plan, **changed})
+
+
+def test_metrics_named_in_the_config_are_measured_again(fit: Any) -> None:
+    settings = {"objective.metrics": ["tests.test_front_door:share_of_ones"]}
+    run = fit(network(), arrays(), settings=settings)
+    again = run.evaluate("test").metrics
+    assert again["share_of_ones"] == pytest.approx(run.metrics["test/share_of_ones"])
