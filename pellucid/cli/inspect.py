@@ -26,7 +26,7 @@ def inspect(
     flags = {"data.target": target, "data.skip_bad": skip_bad or None}
     config = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
     found = inspect_data(config.data)
-    files.write(out, found.config)
+    files.write(out, found.config, "`--out FILE` in a folder you may write")
     if as_json:
         common.print_json({**found.to_dict(), "written": str(out)})
         return

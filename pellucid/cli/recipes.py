@@ -52,11 +52,12 @@ def recipes(
 
 def _copy(name: str | None) -> None:
     from pellucid.recipes import find
+    from pellucid.record import files
 
     if name is None:
         raise UsageError("Name the recipe to copy.", remedy="`pellucid recipes copy digits`")
     path = Path(f"{name}.yaml")
     if path.exists():
         raise UsageError(f"{path} already exists.", remedy="move it, or run this in another folder")
-    path.write_text(find(name).to_yaml(), encoding="utf-8")
+    files.write(path, find(name).to_yaml(), "run this in a folder you may write")
     common.console().print(f"Wrote {path}. Edit it, then train with: pellucid train {path}")

@@ -23,10 +23,10 @@ def report(
     With --json, print everything that it shows instead. With --out, the run folder may be read-only.
     """
     from pellucid import report as page
-    from pellucid.record.run import find_run
+    from pellucid.record.run import REPORT, find_run
 
     found = find_run(runs, run)
     if as_json:
         common.print_json(page.view(found))
         return
-    common.console().print(f"Report: {page.write(found.path, out)}")
+    common.console().print(f"Report: {page.write(found.path, out or found.path / REPORT)}")

@@ -12,6 +12,8 @@ from pellucid.record import measures
 Baselines = Mapping[str, Mapping[str, float]]
 GUESSES = ("prior", "unigram", "pixel_means", "mean")
 """Baselines that ignore their input."""
+SAME = 0.005
+"""A smaller share of the distance from guessing to a perfect score counts as none."""
 
 
 def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
@@ -20,7 +22,7 @@ def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
 
 
 def against_guessing(points: Curves, baselines: Baselines, least: float = MATERIAL) -> tuple[str, str] | None:
-    """Report that a run is barely better than an answer without its input, by accuracy and by loss.
+    """Report that a run is barely better, or worse, than an answer without its input, by accuracy and by loss.
 
     Args:
         points: its curves.
@@ -50,9 +52,16 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
             "the inputs."
         )
     return (
-        f"On validation rows it is barely better than guessing ({'; '.join(words)}): it underfits.",
+        f"On validation rows it is {_than(max(skills))} guessing ({'; '.join(words)}): it underfits.",
         means,
     )
+
+
+def _than(skill: float) -> str:
+    """Return how a share of the distance from guessing to a perfect score compares with guessing."""
+    if abs(skill) < SAME:
+        return "no better than"
+    return "worse than" if skill < 0 else "barely better than"
 
 
 def against_simple(points: Curves, baselines: Baselines, rows: int | None) -> tuple[str, str] | None:

@@ -39,6 +39,7 @@ class Setting:
         lr: the peak learning rate; None if not known.
         annealed: the learning rate ended at a tenth of its peak or less.
         best_kept: the run ends with its best weights, not its last.
+        larger: the settings of a larger model; {} if there is none or it is not known.
         spec: of the task.
         own_loss: the name of the user's own loss function; "" where the loss is built in.
     """
@@ -49,6 +50,7 @@ class Setting:
     lr: float | None = None
     annealed: bool = False
     best_kept: bool = True
+    larger: Mapping[str, Any] = field(default_factory=lambda: {"model.size": "base"})
     spec: TaskSpec = UNKNOWN
     own_loss: str = ""
 
@@ -184,7 +186,8 @@ def setting_of(run: Run) -> Setting:
     config = _config_of(run)
     augment = config.get("data", {}).get("augment", {})
     layers = run.facts.get("model", {}).get("layers", [])
-    options = config.get("model", {}).get("options", {})
+    model = config.get("model", {})
+    options = model.get("options", {})
     rates = [value for _, value in run.store.series("step/lr")]
     dataset = run.facts.get("dataset", {})
     rows = dataset.get("splits", {}).get("validation", {}).get("rows")
@@ -194,10 +197,25 @@ def setting_of(run: Run) -> Setting:
         rows=None if run.spec.accuracy_of == "tokens" else rows,
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
+        larger=_larger(model),
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
         spec=run.spec,
         own_loss=str((run.facts.get("supplied") or {}).get("loss") or ""),
     )
+
+
+LARGER = {None: "base", "tiny": "small", "small": "base"}
+UNSIZED = ("linear", "pretrained", "custom")
+"""Models without sizes."""
+
+
+def _larger(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a larger model: twice the widths where they are set, else the next size."""
+    name, size, hidden = model.get("name", ""), model.get("size"), model.get("options", {}).get("hidden")
+    if isinstance(hidden, list) and hidden and all(isinstance(width, int) for width in hidden):
+        return {"model.options.hidden": [2 * width for width in hidden]}
+    sized = name not in UNSIZED and ":" not in name
+    return {"model.size": LARGER[size]} if sized and size in LARGER else {}
 
 
 def is_phase_loss(key: str) -> bool:

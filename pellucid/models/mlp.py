@@ -105,7 +105,10 @@ def mlp(
         ValueError: both `size` and `hidden` are given, or the size is unknown.
     """
     if size is not None and hidden is not None:
-        raise ValueError(f"mlp expects size or hidden, received both: size={size!r}, hidden={list(hidden)}.")
+        raise ValueError(
+            f"mlp expects size or hidden, received both: size={size!r}, hidden={list(hidden)}.\n"
+            f"Try: --set model.options.hidden=null, which leaves the widths to the size"
+        )
     widths = lookup("mlp size", size or "small", SIZES) if hidden is None else hidden
     return MLP(
         [math.prod(input_shape), *widths, num_outputs], activation=activation, norm=norm, dropout=dropout

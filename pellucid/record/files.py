@@ -22,26 +22,41 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else Path(base) / "pellucid"
 
 
+ELSEWHERE = "`--runs DIR` with a folder you may write"
+"""What to try where a run cannot be written."""
+
+
 @contextlib.contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Raise the operating system's write errors as `StorageError`, with what to do."""
+def storage(path: Path, remedy: str = ELSEWHERE) -> Iterator[None]:
+    """Raise the operating system's write errors as `StorageError`.
+
+    Args:
+        path: what is written.
+        remedy: what to try; on a full disk after freeing space.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
-                f"The disk that holds {path} is full.", remedy="free some space, or `--runs DIR` elsewhere"
+                f"The disk that holds {path} is full.", remedy=f"free some space, or {remedy}"
             ) from error
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror or error}.",
-            remedy="`--runs DIR` with a folder you may write",
-        ) from error
+        raise StorageError(f"Cannot write {path}: {error.strerror or error}.", remedy=remedy) from error
 
 
-def write(path: Path, data: bytes | str) -> None:
-    """Replace the content of `path` atomically: a reader sees the old content or the new, never a mix."""
+def write(path: Path, data: bytes | str, remedy: str = ELSEWHERE) -> None:
+    """Replace the content of `path` atomically: a reader sees the old content or the new, never a mix.
+
+    Args:
+        path: the file; its folder is created if missing.
+        data: the new content.
+        remedy: what to try where it cannot be written.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+    """
     data = data.encode() if isinstance(data, str) else data
-    with storage(path):
+    with storage(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:

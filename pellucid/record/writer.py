@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         RunError: another process is writing it.
+        StorageError: the folder cannot be written.
     """
     try:
         held = filelock.FileLock(folder / LOCK).acquire(timeout=PATIENCE)
@@ -73,6 +75,9 @@ def hold(folder: Path) -> Iterator[None]:
         raise RunError(
             f"Run {folder.name} is being written by another process.", remedy="wait for it, or stop it first"
         ) from None
+    except OSError as error:
+        with files.storage(folder, f"`chmod -R u+w {shlex.quote(str(folder))}`, if the run is yours"):
+            raise error
     with held:
         sign(folder)
         try:

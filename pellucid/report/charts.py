@@ -106,7 +106,7 @@ def curves(
     height = 292
     values = [y for line in lines for _, y in line.points if math.isfinite(y)]
     reach = [x for line in lines for x, _ in line.points]
-    x = Axis(min([*reach, *(a for a, _ in raw[:1])]), max(reach), LEFT, width - RIGHT)
+    x = Axis(min([*reach, *(a for a, _ in raw[:1])]), max(reach), LEFT, width - RIGHT, whole=True)
     y = Axis.fit(values, height - BOTTOM, TOP, shares=shares)
     svg = canvas(width, height)
     grid(svg, x, y, names[0], names[1] + (", log scale" if y.log else ""))

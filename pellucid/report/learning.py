@@ -172,8 +172,10 @@ def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
     raw = _thin(curves.series("step/loss"), RAW_POINTS)
     told = next((one for one in found if one.rule in TITLES), None)
     title = TITLES[told.rule].format(best=f"epoch {curves.at(told.step):g}") if told else "The loss"
+    if len(lines[-1].points) == 1:
+        title = f"The loss after epoch {lines[-1].points[0][0]:g}"
     notes = []
-    if raw:
+    if len(raw) > 1:
         notes.append(
             f"The thin line is the loss of {words.count(len(raw))} single steps; nothing is smoothed."
         )

@@ -38,7 +38,8 @@ def write(run_path: str | Path, to: str | Path | None = None) -> Path:
     """
     run = Run(run_path)
     path = Path(to) if to is not None else run.path / REPORT
-    files.write(path, render(run))
+    own = files.ELSEWHERE if to is None else "`--out FILE` in a folder you may write"
+    files.write(path, render(run), own)
     return path
 
 

@@ -26,7 +26,15 @@ LARGEST = 1e300
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values low..high to pixels start..end; a logarithmic one if `log`."""
+    """Maps values low..high to pixels start..end.
+
+    Attributes:
+        low, high: the values at the ends.
+        start, end: the pixels of the ends.
+        log: whether it is logarithmic.
+        shares: whether values are shares of 1, ticked in percent.
+        whole: whether only whole numbers are ticked, e.g. epochs.
+    """
 
     low: float
     high: float
@@ -34,6 +42,7 @@ class Axis:
     end: float
     log: bool = False
     shares: bool = False
+    whole: bool = False
 
     @classmethod
     def fit(cls, values: Sequence[float], start: float, end: float, shares: bool = False) -> Axis:
@@ -61,6 +70,8 @@ class Axis:
         """Return about five round values with their labels."""
         wanted = 5 if abs(self.end - self.start) > 200 else 4
         values = _log_ticks(self.low, self.high) if self.log else _round_ticks(self.low, self.high, wanted)
+        if self.whole:
+            values = [value for value in values if value == round(value)] or [round(self.high)]
         if self.shares:
             step = 100 * (values[1] - values[0]) if len(values) > 1 else 1.0
             fine = abs(step - round(step)) > 1e-6

@@ -32,7 +32,7 @@ def _on_curves(check: Callable[[Curves, Facts], Finding | None]) -> Check:
 
 
 def _underfitting(points: Curves, facts: Facts) -> Finding | None:
-    """Barely better than guessing, or worse than something simpler on training rows as well."""
+    """Barely or not better than guessing, or worse than something simpler on training rows as well."""
     setting, baselines = facts.setting, facts.baselines
     least = 0.0 if setting.spec.little_to_learn else MATERIAL
     found = against_guessing(points, baselines, least) or against_simple(points, baselines, setting.rows)
@@ -45,7 +45,7 @@ def _underfitting(points: Curves, facts: Facts) -> Finding | None:
         remedy, patch = "weaker augmentation, then another learning rate (`pellucid lr-find`)", {}
     else:
         remedy = "another learning rate (`pellucid lr-find`), then a larger model"
-        patch = {"model.size": "base"}
+        patch = dict(setting.larger)
     return Finding("underfitting", "warning", seen, means, remedy, patch, step=_end(points), confidence=0.9)
 
 
@@ -180,7 +180,7 @@ def _no_validation(facts: Facts) -> Finding | None:
 
 RULES = (
     Rule("no-validation", ("series",), _no_validation),
-    Rule("underfitting", ("curves",), _on_curves(_underfitting), unless=("non-finite",)),
+    Rule("underfitting", ("curves",), _on_curves(_underfitting), unless=("non-finite", "too-short")),
     *first_of(
         Rule("overfitting", ("curves",), _on_curves(_overfitting)),
         Rule("overconfident", ("curves",), _on_curves(_overconfident)),
