@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
@@ -281,6 +282,10 @@ class Published(Section):
     on: str | None = None
 
 
+SETTINGS = "`pellucid inspect DATA` or `pellucid recipes copy digits`, which write a config with all settings"
+"""Where to look up the names and values of settings."""
+
+
 class Document(Section):
     """Base of a whole YAML file, which can be read, written and compared."""
 
@@ -294,7 +299,7 @@ class Document(Section):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError(_explain(error, origin), remedy="`pellucid train --help`") from None
+            raise ConfigError(_explain(error, origin), remedy=SETTINGS) from None
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -361,7 +366,7 @@ class Config(Document):
                 if inner is None and section in here:
                     inner = here[section] = {}
                 if not isinstance(inner, dict):
-                    raise ConfigError(_unknown(key, origin), remedy="`pellucid train --help`")
+                    raise ConfigError(_unknown(key, origin), remedy=SETTINGS)
                 here = inner
             here[last] = value
         return Config.parse(values, origin)
@@ -395,7 +400,24 @@ def _explain(error: ValidationError, origin: str) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(_unknown(key, origin))
         else:
-            where = f"{key}: " if key else ""
-            message = item["msg"].removeprefix("Value error, ").rstrip(".")
-            lines.append(f"{origin}: {where}{message}; received {item['input']!r:.80}.")
+            flag = origin.startswith("--") and origin != "--set"  # which names the setting
+            where = f"{key}: " if key and not flag else ""
+            lines.append(f"{origin}: {where}{_expected(item)}, received {item['input']!r:.80}.")
     return "\n".join(lines)
+
+
+BOUNDS = {
+    "greater_than_equal": ("ge", "{} or more"),
+    "greater_than": ("gt", "more than {}"),
+    "less_than_equal": ("le", "{} or less"),
+    "less_than": ("lt", "less than {}"),
+}
+"""How a limit is worded, by the type of the error: the name of the limit, and the phrase."""
+
+
+def _expected(item: ErrorDetails) -> str:
+    """Return what was expected of a value."""
+    if item["type"] in BOUNDS:
+        limit, phrase = BOUNDS[item["type"]]
+        return f"expected {phrase.format(item.get('ctx', {}).get(limit))}"
+    return item["msg"].removeprefix("Value error, ").rstrip(".").replace("Input should be", "expected")

@@ -75,8 +75,12 @@ class Study(Document):
         """
         return {label: self._place(label, config) for label, config in self.configs().items()}
 
-    def patch(self, changes: Mapping[str, Any]) -> Study:
+    def patch(self, changes: Mapping[str, Any], origin: str = "--set") -> Study:
         """Return a copy with these settings in every part.
+
+        Args:
+            changes: new values by dotted key.
+            origin: where the changes come from, for error messages.
 
         Raises:
             ConfigError: a key is unknown or a value is invalid.
@@ -85,7 +89,7 @@ class Study(Document):
             label: {**{key: value for key, value in own.items() if key not in changes}, **changes}
             for label, own in self.parts.items()
         }
-        return self.model_copy(update={"base": self.base.patch(changes), "parts": parts})
+        return self.model_copy(update={"base": self.base.patch(changes, origin), "parts": parts})
 
     def _place(self, label: str, config: Config) -> Place:
         x = None if self.along is None else _setting(config, self.along)

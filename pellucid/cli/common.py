@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,15 @@ SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Skip rows and files that cannot be read; count and list them.")
 ]
 RUNS = Path("runs")
+FLAGS = {
+    "data.fraction": "--data-fraction",
+    "data.skip_bad": "--skip-bad",
+    "data.target": "--target",
+    "model.weights": "--from",
+    "train.epochs": "--epochs",
+    "train.seed": "--seed",
+}
+"""The flags that set a setting, by its key."""
 
 
 SOURCE_HELP = "A run, a recipe, a config.yaml or a data set."
@@ -66,6 +76,16 @@ def console(as_json: bool = False) -> Console:
     What is printed is text, never markup, since names and values come from users and their data.
     """
     return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+
+
+def located(run: str, runs: Path) -> str:
+    """Return the id of a run as arguments of a command; with `--runs` where the folder is not the usual."""
+    return shlex.quote(run) + in_folder(runs)
+
+
+def in_folder(runs: Path) -> str:
+    """Return the option that names a folder of runs; "" for the usual one."""
+    return "" if runs.resolve() == RUNS.resolve() else f" --runs {shlex.quote(str(runs))}"
 
 
 def table(*columns: str) -> Table:
@@ -95,8 +115,10 @@ def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str
     """
     from pellucid.config_text import parse_override
 
-    changes = {key: value for key, value in flags.items() if value is not None}
-    changes |= dict(map(parse_override, settings or []))
+    for key, value in flags.items():
+        if value is not None:
+            config = config.patch({key: value}, FLAGS[key])
+    changes = dict(map(parse_override, settings or []))
     return config.patch(changes) if changes else config
 
 

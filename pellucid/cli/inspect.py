@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -33,4 +34,4 @@ def inspect(
     console = common.console()
     for line in describe(found):
         console.print(line)
-    console.print(f"\nWrote {out}. Train with: pellucid train {out}")
+    console.print(f"\nWrote {out}. Train with: pellucid train {shlex.quote(str(out))}")

@@ -95,7 +95,8 @@ def rm(run: Reference, runs: common.Runs = common.RUNS, as_json: common.Json = F
         common.print_json({"run": found.id, "trash": str(place)})
         return
     common.console().print(
-        f"Moved {found.id} to the trash. Restore it with: pellucid runs restore {place.name}"
+        f"Moved {found.id} to the trash. Restore it with: "
+        f"pellucid runs restore {common.located(place.name, place.parent.parent)}"
     )
 
 

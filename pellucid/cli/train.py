@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,13 +149,18 @@ def _train(
     from pellucid.config import Config
 
     console = common.console(as_json)
+    begun: list[Run] = []
     again = runner.Resume(resume, allow_changes) if resume else None
-    if isinstance(config, Config):
-        finished = runner.train(
-            config, runs=runs, resume=again, dataset=_usable(dataset, config), console=console
-        )
-    else:
-        finished = runner.train_study(config, runs=runs, resume=again, console=console)
+    try:
+        if isinstance(config, Config):
+            usable = _usable(dataset, config)
+            finished = runner.train(
+                config, runs=runs, resume=again, dataset=usable, console=console, begun=begun.append
+            )
+        else:
+            finished = runner.train_study(config, runs=runs, resume=again, console=console)
+    except KeyboardInterrupt:
+        _stopped(begun, console, as_json)
     if finished.status == "interrupted":
         _leave(finished, console, as_json)
     show(finished, console)
@@ -176,10 +182,24 @@ def _usable(dataset: Dataset | None, config: Config) -> Dataset | None:
 
 def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
     """Print how to resume an interrupted run, and exit with the code of the signal."""
-    console.print(f"Saved. Resume with: --resume {run.id}")
+    console.print(f"Saved. Resume with: --resume {common.located(run.id, run.path.parent)}")
     if as_json:
         common.print_json(common.result(run))
     sys.exit(TERMINATED if "SIGTERM" in run.facts["stop_reason"] else INTERRUPTED)
+
+
+def _stopped(begun: list[Run], console: Console, as_json: bool) -> NoReturn:
+    """Print that training was stopped by Ctrl-C before the first epoch, and exit."""
+    for run in begun:
+        console.print(
+            f"Stopped before the first epoch. Resume with: --resume {common.located(run.id, run.path.parent)}"
+        )
+    if not begun:
+        console.print("Stopped.")
+    if as_json:
+        stopped = {"run": None, "status": "interrupted", "metrics": {}}
+        common.print_json(common.result(begun[0]) if begun else stopped)
+    sys.exit(INTERRUPTED)
 
 
 def show(run: Run, console: Console) -> None:
@@ -218,11 +238,11 @@ def _next(run: Run) -> str:
     from pellucid.report.repeat import handed_over
 
     if "parts" in run.facts:
-        return f"pellucid runs show {_best_part(run)}"
+        return f"pellucid runs show {shlex.quote(str(_best_part(run)))}"
     given = handed_over(run)
     own_batches = given.get("data", "").startswith("batches")
     if "model" not in given and not own_batches:
-        return f"pellucid predict {run.path} {run.spec.predict_input}"
+        return f"pellucid predict {shlex.quote(str(run.path))} {run.spec.predict_input}"
     model = ", model=your_model" if "model" in given else ""
     return f"in Python, pellucid.Run({str(run.path)!r}).predict(your_inputs{model})"
 

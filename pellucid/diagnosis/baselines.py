@@ -22,7 +22,7 @@ def guess(baselines: Baselines) -> tuple[str, Mapping[str, float]]:
 
 
 def against_guessing(points: Curves, baselines: Baselines, least: float = MATERIAL) -> tuple[str, str] | None:
-    """Report that a run is barely better, or worse, than an answer without its input, by accuracy and by loss.
+    """Report that a run is barely better, or worse, than an answer without its input.
 
     Args:
         points: its curves.

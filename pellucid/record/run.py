@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -249,7 +250,8 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         facts = dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RunError(
-            f"{folder} is not a run folder: it has no {FACTS}.", remedy="`pellucid runs ls`"
+            f"{folder} is not a run folder: it has no {FACTS}.",
+            remedy="`pellucid runs ls --runs DIR` lists the runs of a folder",
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {error}.") from None
@@ -290,7 +292,7 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
         if not mine:
             raise RunError(
                 f"There is no run{f' of {name!r}' if name else ''} in {root} yet.",
-                remedy="`pellucid runs ls`",
+                remedy=f"`pellucid runs ls --runs {shlex.quote(str(root))}`, or another `--runs DIR`",
             )
         return max(mine, key=lambda run: (run.facts.get("started", ""), run.id))
     exact = [run for run in runs if run.id == reference]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import shlex
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -83,6 +86,19 @@ class Terms:
 def _missing(value: float | None) -> str:
     """Write a number that is missing or not finite."""
     return NOTHING if value is None else measures.in_words(value)
+
+
+def code(text: str | None) -> Markup:
+    """Return text as HTML, with what is between backticks as code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text or ""))))
+
+
+def setting(key: str, value: object) -> str:
+    """Return the option that makes a setting, quoted for a shell."""
+    written = (
+        value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else json.dumps(value)
+    )
+    return f"--set {shlex.quote(f'{key}={written}')}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -1,15 +1,24 @@
 """Errors and advice: what they advise works as it is typed."""
 
 import json
+import shlex
 
+import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
-from pellucid.cli.main import app, main
-from pellucid.diagnosis import facts, first_of, setting_of
-from pellucid.errors import ConfigError, StorageError
-from pellucid.record import Run, files
+from pellucid import runner
+from pellucid.cli.common import patched
+from pellucid.cli.main import app
+from pellucid.config import Config
+from pellucid.diagnosis import Facts, examine, setting_of
+from pellucid.diagnosis.baselines import against_guessing
+from pellucid.diagnosis.curves import Curves
+from pellucid.errors import ConfigError, StorageError, UsageError
+from pellucid.models.mlp import mlp
+from pellucid.record import Run
+from pellucid.report import words
+from pellucid.report.scales import Axis
 
 
 @pytest.fixture
@@ -36,3 +45,71 @@ def test_a_report_that_cannot_be_written_advises_its_own_option(run, tmp_path):
     assert isinstance(done.exception, StorageError)
     assert "--out" in done.exception.remedy
     assert "--runs" not in done.exception.remedy
+
+
+def test_a_removed_run_is_restored_by_the_command_that_rm_prints(run):
+    done = invoke("runs", "rm", run.path)
+    command = shlex.split(done.output.partition("pellucid ")[2])
+    assert invoke(*command).exit_code == 0
+    assert (run.path / "run.json").is_file()
+
+
+def test_a_limit_is_worded_with_the_flag_and_the_value():
+    done = invoke("train", "toy", "--epochs", "0")
+    assert isinstance(done.exception, UsageError)
+    with pytest.raises(ConfigError, match=r"^--epochs: expected 1 or more, received 0\.") as error:
+        patched(Config(), {"train.epochs": 0}, None)
+    assert "--help" not in str(error.value)
+
+
+def test_a_larger_mlp_has_twice_the_widths_that_are_set(run):
+    (run.path / "config.yaml").write_text("model: {name: mlp, options: {hidden: [32, 16]}}\n")
+    assert setting_of(run).larger == {"model.options.hidden": [64, 32]}
+    (run.path / "config.yaml").write_text("model: {name: cnn, size: tiny}\n")
+    assert setting_of(run).larger == {"model.size": "small"}
+    (run.path / "config.yaml").write_text("model: {name: linear}\n")
+    assert setting_of(run).larger == {}
+
+
+def test_an_mlp_with_size_and_widths_says_how_to_use_the_size():
+    with pytest.raises(ValueError, match="hidden=null"):
+        mlp((4,), 2, size="base", hidden=[32])
+    assert mlp((4,), 2, size="base", hidden=None).in_features == 4
+
+
+def test_advice_is_quoted_for_a_shell():
+    assert words.setting("model.options.hidden", [64, 64]) == "--set 'model.options.hidden=[64, 64]'"
+    assert words.setting("train.epochs", 6) == "--set train.epochs=6"
+    assert words.code("use `a<b`") == "use <code>a&lt;b</code>"
+
+
+@pytest.mark.parametrize(("accuracy", "said"), [(0.2, "worse than guessing"), (0.501, "no better than")])
+def test_worse_than_guessing_is_not_barely_better(accuracy, said):
+    n = np.arange(1, 5)
+    curves = Curves(n, n, val=np.full(4, 0.7), val_accuracy=np.full(4, accuracy))
+    seen, _ = against_guessing(curves, {"prior": {"val/accuracy": 0.5}})
+    assert said in seen
+
+
+def test_a_run_too_short_to_judge_is_not_called_underfitting():
+    series = {"epoch": [(1, 1.0)], "val/loss": [(1, 0.9)], "val/accuracy": [(1, 0.2)]}
+    found = examine(Facts(series, {"prior": {"val/accuracy": 0.5, "val/loss": 0.7}})).findings
+    assert [finding.rule for finding in found] == ["too-short"]
+
+
+def test_the_axis_of_one_epoch_ticks_whole_epochs_only():
+    assert [value for value, _ in Axis(0.7, 1.0, 0, 500, whole=True).ticks()] == [1]
+
+
+def test_a_training_stopped_before_the_first_epoch_prints_its_run(tmp_path, monkeypatch):
+    def stopped(config, runs, begun, **_):
+        run = Run.create(runs, "digits", config.to_yaml())
+        run.update(status="interrupted", stop_reason="interrupted")
+        begun(run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "train", stopped)
+    done = invoke("run", "digits", "--json", "--runs", tmp_path / "my runs")
+    assert done.exit_code == 130
+    assert json.loads(done.stdout)["status"] == "interrupted"
+    assert f"--runs '{tmp_path / 'my runs'}'" in done.stderr

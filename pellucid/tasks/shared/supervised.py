@@ -17,7 +17,7 @@ from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, encode_splits
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError
+from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
@@ -189,6 +189,8 @@ class Supervised(Task):
         raise NotImplementedError
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Prediction:
+        for option in options:
+            raise UnknownNameError(f"option to predict with {self.name}", option, ())
         encoded = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
         source = MemoryRows(encoded, torch.zeros(len(encoded)))
         outputs, _ = forward(trained, Batches(source, EVAL_BATCH))
