@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, similar_file
 
 OLD_KEYS = {
     "data.text.cut": "data.text.truncation",
@@ -52,7 +52,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from None
+        raise ConfigError(f"Cannot read the config {path}: {error.strerror}.{similar_file(path)}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -46,6 +47,17 @@ class PellucidError(Exception):
         return f"{self.message}\nTry: {self.remedy}" if self.remedy else self.message
 
 
+def similar_file(path: str | Path) -> str:
+    """Return " Did you mean ...?" with the files of nearly this name in the same folder; "" if none."""
+    path = Path(path)
+    try:
+        names = [file.name for file in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.75)
+    return f" Did you mean {' or '.join(repr(str(path.with_name(name))) for name in near)}?" if near else ""
+
+
 class UsageError(PellucidError):
     exit_code = 2
 
@@ -65,8 +77,13 @@ class UnknownNameError(UsageError):
         suggestion = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(
             f"There is no {kind} named {name!r}.{suggestion}",
-            remedy=f"one of: {', '.join(known)}" if known else None,
+            remedy=f"one of: {', '.join(map(_listed, known))}" if known else None,
         )
+
+
+def _listed(name: str) -> str:
+    """Return a name as part of a list: in quotation marks if it contains a comma."""
+    return repr(name) if "," in name else name
 
 
 class ConfigError(UsageError):

@@ -17,7 +17,13 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
 from pellucid.data.sources.arrays import arrays
-from pellucid.errors import ModelError, RunError, UnknownNameError, UsageError
+from pellucid.errors import (
+    DataNotFoundError,
+    RunError,
+    UnknownNameError,
+    UsageError,
+    similar_file,
+)
 from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
 from pellucid.runner import Supplied, load_needed, load_trained, prepare
@@ -25,7 +31,6 @@ from pellucid.runner.components import reads_tokens
 from pellucid.runner.supplied import NOTHING, customized, measurable, without_own_loss
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
-from pellucid.tasks.prepared import EVALUATED
 from pellucid.tasks.shared.supervised import Prediction
 from pellucid.tasks.task import Answer
 
@@ -65,7 +70,7 @@ def evaluate(
         found, split = new_dataset(split, trained), "test"
         prepared = get_task(trained.task).prepare(found, config, reads_tokens(config), trained.preprocess)
     if split not in prepared.dataset.splits:
-        raise UnknownNameError("split", split, set(EVALUATED) & set(prepared.dataset.splits))
+        raise UnknownNameError("split", split, prepared.dataset.splits)
     prepared = replace(prepared, needed=load_needed(config, run.path.parent))
     trained = _with_supplied(trained, config, prepared, supplied)
     outcome = get_task(trained.task).evaluate(trained, prepared, split)
@@ -187,15 +192,33 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
     return get_task(trained.task).predict(trained, inputs, **options)
 
 
-def input_path(text: str) -> Path:
+def input_path(text: str, run: Run) -> Path:
     """Return the path of an input of `predict`.
 
+    Args:
+        text: the path as the user wrote it.
+        run: the run to predict with, for the error.
+
     Raises:
-        ModelError: there is no such file or folder.
+        DataNotFoundError: there is no such file or folder.
     """
     path = Path(text)
     if not path.exists():
-        raise ModelError(
-            f"There is no file or folder {text}.", remedy="an image, a folder of images, a CSV or a .npy"
+        raise DataNotFoundError(
+            f"There is no file or folder {text}.{similar_file(path)}", remedy=_what_it_takes(run)
         )
     return path
+
+
+def _what_it_takes(run: Run) -> str:
+    """Return what a run predicts, in words."""
+    columns = (run.facts.get("dataset") or {}).get("inputs") or []
+    inputs = {column["name"]: column["kind"] for column in columns}
+    kinds = set(inputs.values())
+    if kinds == {"image"}:
+        return "this run takes an image or a folder of images"
+    if kinds == {"text"}:
+        return "this run takes a text, or a CSV or Parquet file with the column " + next(iter(inputs))
+    if inputs and kinds != {"tensor"}:
+        return f"this run takes a CSV or Parquet file with the columns {', '.join(map(repr, inputs))}"
+    return "an image, a folder of images, a CSV, Parquet or .npy file"

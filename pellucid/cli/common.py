@@ -78,6 +78,10 @@ def console(as_json: bool = False) -> Console:
     return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
 
 
+def threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
+
+
 def located(run: str, runs: Path) -> str:
     """Return the id of a run as arguments of a command; with `--runs` where the folder is not the usual."""
     return shlex.quote(run) + in_folder(runs)

@@ -47,9 +47,8 @@ def _torch() -> str:
     product = torch.ones(64, 64) @ torch.ones(64, 64)
     if product.sum().item() != 64**3:
         raise ArithmeticError("a matrix product is wrong")
-    return (
-        f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
+    threads = common.threads(torch.get_num_threads())
+    return f"{torch.__version__}, {threads}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _device() -> str:

@@ -38,7 +38,7 @@ def predict(
 
     start = time.perf_counter()
     found = find_run(runs, run)
-    inputs = source if is_text(source) else inference.input_path(source)
+    inputs = source if is_text(source) else inference.input_path(source, found)
     rows = inference.predict(found, inputs, **dict(map(parse_override, settings or []))).rows()
     if as_json:
         seconds = {"total": time.perf_counter() - start}

@@ -75,7 +75,7 @@ def _show(config: Config, found: Profiled, console: Console) -> None:
         )
     tuned = found.tuned
     console.print(f"Execution mode {tuned.execution.value}: {tuned.execution.reason}.", style="dim")
-    console.print(f"{tuned.threads.value} threads: {tuned.threads.reason}.", style="dim")
+    console.print(f"{common.threads(tuned.threads.value)}: {tuned.threads.reason}.", style="dim")
     console.print()
     for finding in found.findings:
         console.print(f"- {finding.seen} {finding.means}")

@@ -110,14 +110,23 @@ def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
         UsageError: it is a study of several runs.
     """
     from pellucid.recipes import find, names
+    from pellucid.record.run import find_run
     from pellucid.study import read
 
     if source in names():
         return common.single(find(source))
-    for folder in (Path(source), runs / source):
-        if (folder / "run.json").exists():
-            return common.single(read(folder / "config.yaml"))
+    if _is_run(source, runs):
+        return common.single(read(find_run(runs, source).path / "config.yaml"))
     return common.single(config_of(source, {}, settings)[0])
+
+
+def _is_run(source: str, runs: Path) -> bool:
+    """Return whether a name is that of a run: its folder, its id, the start of its id, or "last"."""
+    from pellucid.record.run import FACTS, list_runs
+
+    if Path(source).exists():
+        return (Path(source) / FACTS).is_file()
+    return source == "last" or any(run.id.startswith(source) for run in list_runs(runs))
 
 
 def config_of(

@@ -162,11 +162,11 @@ def describe(found: Inspection) -> list[str]:
     lines = [f"{found.name} ({found.source}): {rows} rows", predicts, ""]
     for facts in found.columns:
         parts = [facts.note, " to ".join(facts.range)]
-        parts += [f"{facts.distinct:,} different"] if facts.distinct is not None else []
+        counted = facts.distinct is not None and "different" not in facts.reason
+        parts += [f"{facts.distinct:,} different"] if counted else []
         parts += [f"{facts.missing:,} missing"] if facts.missing else []
-        lines.append(
-            f"  {facts.name}: {facts.kind} ({facts.reason}); {', '.join(part for part in parts if part)}"
-        )
+        more = ", ".join(part for part in parts if part)
+        lines.append(f"  {facts.name}: {facts.kind} ({facts.reason})" + (f"; {more}" if more else ""))
     for split, counts in found.classes.items():
         shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:12])
         lines.append(f"  {split} classes: {shown}" + (" ..." if len(counts) > 12 else ""))

@@ -301,7 +301,7 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
         return matches[0]
     if matches:
         raise RunError(f"{reference!r} could be any of: {', '.join(run.id for run in matches)}.")
-    raise UnknownNameError(f"run in {root}", reference, [run.id for run in runs])
+    raise UnknownNameError(f"run in {root}", reference, [*(run.id for run in runs), "last"] if runs else [])
 
 
 def now() -> str:

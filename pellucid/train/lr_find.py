@@ -172,9 +172,9 @@ def _read(lrs: Curve, ramps: Curve) -> LrSuggestion:
         losses=_padded(losses, len(lrs)),
         smoothed=_padded(smoothed, len(lrs)),
         restarts=ramps.tolist(),
-        reason=f"over {len(ramps)} ramps the loss fell from {untrained:.3g} to {best:.3g}, half way at "
-        f"{middle:.1e} and all the way at {bottom:.1e}; {lr:.1e} is where it falls fast, and at least "
-        f"{MARGIN:g} times below the bottom",
+        reason=f"In {len(ramps)} trials the loss fell from {untrained:.3g} to {best:.3g}: "
+        f"by half of that at {middle:.1e}, and by 95 % of it at {bottom:.1e}. At {lr:.1e} it falls fast, "
+        f"and this is at least {MARGIN:g} times smaller than {bottom:.1e}.",
     )
 
 

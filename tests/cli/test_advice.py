@@ -10,11 +10,14 @@ from typer.testing import CliRunner
 from pellucid import runner
 from pellucid.cli.common import patched
 from pellucid.cli.main import app
+from pellucid.cli.train import named_config
 from pellucid.config import Config
+from pellucid.data.inspect import ColumnFacts, Inspection, describe
+from pellucid.data.sources import tables
 from pellucid.diagnosis import Facts, examine, setting_of
 from pellucid.diagnosis.baselines import against_guessing
 from pellucid.diagnosis.curves import Curves
-from pellucid.errors import ConfigError, StorageError, UsageError
+from pellucid.errors import ConfigError, DataNotFoundError, StorageError, UnknownNameError, UsageError
 from pellucid.models.mlp import mlp
 from pellucid.record import Run
 from pellucid.report import words
@@ -113,3 +116,45 @@ def test_a_training_stopped_before_the_first_epoch_prints_its_run(tmp_path, monk
     assert done.exit_code == 130
     assert json.loads(done.stdout)["status"] == "interrupted"
     assert f"--runs '{tmp_path / 'my runs'}'" in done.stderr
+
+
+def test_runs_are_no_data(tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1,x\n2,y\n")
+    Run.create(tmp_path / "runs", "flowers", "name: flowers\n")
+    (next((tmp_path / "runs").glob("*/run.json")).parent / "rows.csv").write_text("c\n1\n")
+    assert len(tables.raw_tables(tmp_path).splits["train"]) == 2
+
+
+@pytest.mark.parametrize("reference", ["last", "the start of its id", "its folder"])
+def test_a_run_is_named_in_the_same_way_everywhere(run, reference):
+    typed = {"last": "last", "its folder": str(run.path)}.get(reference, run.id[:12])
+    assert named_config(typed, run.path.parent, None).name == "flowers"
+
+
+def test_nearly_right_names_are_suggested(run, tmp_path):
+    (tmp_path / "config.yaml").write_text("name: x\n")
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    done = invoke("train", tmp_path / "confg.yaml")
+    assert "Did you mean" in str(done.exception)
+    assert "config.yaml" in str(done.exception)
+    done = invoke("train", tmp_path / "rws.csv")
+    assert f"Did you mean '{tmp_path / 'rows.csv'}'" in str(done.exception)
+    done = invoke("evaluate", "lst", "--runs", run.path.parent)
+    assert "Did you mean 'last'" in str(done.exception)
+
+
+def test_predicting_a_missing_file_names_what_the_run_takes(run, tmp_path):
+    run.update(dataset={"inputs": [{"name": "width, in cm", "kind": "number"}]})
+    done = invoke("predict", run.path, tmp_path / "rows.csv")
+    assert isinstance(done.exception, DataNotFoundError)
+    assert "'width, in cm'" in done.exception.remedy
+
+
+def test_names_with_commas_are_quoted_in_lists():
+    assert "one of: 'a, b', c" in str(UnknownNameError("column", "x", ["a, b", "c"]))
+
+
+def test_a_category_is_counted_once():
+    column = ColumnFacts("species", "category", "3 different values", 0, distinct=3)
+    lines = describe(Inspection("iris", "csv: iris.csv", "", {"train": 9}, (column,), None, None))
+    assert lines[-1] == "  species: category (3 different values)"

@@ -18,7 +18,7 @@ from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
-from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError
+from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError, similar_file
 
 ALIASES = {
     "digits": "ylecun/mnist",
@@ -92,7 +92,7 @@ def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
         return _read_path(path, options)
     if _is_path(config.source):
         raise DataNotFoundError(
-            f"There is no file or folder {config.source} (looked in {Path.cwd()}).",
+            f"There is no file or folder {config.source} (looked in {Path.cwd()}).{similar_file(path)}",
             remedy="pass an existing path, or the name of a dataset such as mnist",
         )
     return _load(config.source, config.subset, options)

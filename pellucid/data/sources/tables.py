@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def raw_tables(path: Path, *, skip_bad: bool = False) -> RawTables:
         skipped += left_out
         notes += decided
     return RawTables(
-        name=path.name.split(".")[0] or path.name,
+        name=_name(path),
         splits=splits,
         source=Source(str(path), kind),
         locate=locate,
@@ -85,6 +86,11 @@ def raw_tables(path: Path, *, skip_bad: bool = False) -> RawTables:
         skipped=tuple(skipped),
         notes=tuple(notes),
     )
+
+
+def _name(path: Path) -> str:
+    name = path.name or path.resolve().name
+    return name.split(".")[0] or name
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
@@ -191,4 +197,11 @@ def _suffix(path: Path) -> str:
 
 
 def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    return hidden or in_run(file, folder)
+
+
+def in_run(file: Path, folder: Path) -> bool:
+    """Return whether a file below a folder belongs to a run, and so is no data."""
+    below = itertools.takewhile(lambda parent: parent != folder, file.parents)
+    return any((parent / "run.json").is_file() for parent in below)

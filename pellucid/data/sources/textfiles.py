@@ -9,7 +9,7 @@ import pyarrow as pa
 from pellucid.data import images
 from pellucid.data.build_dataset import RawTables
 from pellucid.data.dataset import Source
-from pellucid.data.sources.tables import split_of
+from pellucid.data.sources.tables import in_run, split_of
 from pellucid.errors import BadDataError, DataNotFoundError
 
 SUFFIX = ".txt"
@@ -70,5 +70,7 @@ def _files(folder: Path) -> list[Path]:
     return [
         file
         for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not in_run(file, folder)
     ]
