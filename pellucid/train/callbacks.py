@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from pellucid.batch import as_batch, tensors
-from pellucid.diagnosis import Facts, NonFinite, examine
+from pellucid.diagnosis import Facts, NonFinite, examine, setting_of
 from pellucid.errors import UnknownNameError
 from pellucid.record import Run
 from pellucid.train.schedules import ReduceOnPlateau as PlateauRule
@@ -164,7 +164,7 @@ class NonFiniteGuard(Callback):
         where, what = locate_non_finite(trainer.model, trainer.batch, trainer.objective.measure_batch)
         if self.run is not None:
             caught = NonFinite(trainer.loss.item(), trainer.step, where, what)
-            for finding in examine(Facts(caught=caught)).findings:
+            for finding in examine(Facts(caught=caught, setting=setting_of(self.run))).findings:
                 self.run.find(finding)
         trainer.fail(f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}")
 
