@@ -187,9 +187,11 @@ def test_a_broken_entry_point_is_left_out_with_a_warning(project, monkeypatch):
 def test_a_broken_task_of_a_distribution_is_left_out_with_a_warning(project, monkeypatch):
     package(project, "raises", spec="1 / 0\n")
     package(
-        project, "twin", spec="from pellucid.record.spec import TaskSpec\nSPEC = TaskSpec('regression')\n"
+        project,
+        "taken_twin",
+        spec="from pellucid.record.spec import TaskSpec\nSPEC = TaskSpec('regression')\n",
     )
-    installed(monkeypatch, "pellucid.tasks", raises="raises", twin="twin", gone="no_such_package")
+    installed(monkeypatch, "pellucid.tasks", raises="raises", twin="taken_twin", gone="no_such_package")
     specs.specs.cache_clear()
     with pytest.warns(UserWarning, match="is left out") as told:
         assert specs.find_spec("regression").name == "regression"

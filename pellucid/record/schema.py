@@ -83,6 +83,10 @@ FACTS: dict[str, Any] = {
         "ended": _text("time with its zone, ISO 8601"),
         "task": _text("name of the task, e.g. classification"),
         "spec": _object("the task's own description: measures, units, baselines in words"),
+        "supplied": _object(
+            "objects passed in Python that the config cannot hold, in words: loss, optimizer, callbacks ...",
+            required=False,
+        ),
         "seed": {"type": "integer", "description": "seed of weights, order and augmentation"},
         "seconds": _object(
             "durations in seconds", required=False, training=_number("all updates"), total=_number("all work")
@@ -101,7 +105,7 @@ FACTS: dict[str, Any] = {
                 "description": "rows and fingerprint of each split",
                 "additionalProperties": _object(
                     "a split",
-                    rows={"type": "integer", "description": "number of rows"},
+                    rows=_or_null({"type": "integer", "description": "number of rows"}),
                     fingerprint=_text("hash of their content"),
                 ),
             },

@@ -127,7 +127,7 @@ def has_batches(given: Any) -> bool:
 
 
 def _structured(part: Any) -> bool:
-    """Whether part of a list may be a batch: an array alone is one row."""
+    """Whether part of a list may be a batch: an array by itself is one row."""
     return not isinstance(part, (np.ndarray, np.generic, int, float, str))
 
 
