@@ -78,7 +78,7 @@ def _shell(run: Run) -> str:
     seed = run.facts.get("seed")
     train = f"pellucid train {shlex.quote(f'{_folder(run)}/{CONFIG}')}"
     train += f" --seed {seed}" if seed is not None else ""
-    return f"{train}\n{train} --resume {shlex.quote(run.id)}" if _resumable(run) else train
+    return f"{train}\n{train} --resume {shlex.quote(_folder(run))}" if _resumable(run) else train
 
 
 def _python(run: Run) -> str:
@@ -101,7 +101,7 @@ def _python_with(run: Run, given: Mapping[str, str]) -> str:
     more += [name for name in given if name not in ("model", "data")]
     arguments = [model, data, *(f"{name}=your_{name}" for name in more), "settings=settings"]
     call = f"pellucid.fit({', '.join(arguments)})"
-    resumed = f"# to resume it, add resume={run.id!r}\n" if _resumable(run) else ""
+    resumed = f"# to resume it, add resume={_folder(run)!r}\n" if _resumable(run) else ""
     settings = f"settings = pellucid.Config.read({f'{_folder(run)}/{CONFIG}'!r}).model_dump()"
     return f"import pellucid\n\n{settings}\n{resumed}again = {call}\n{_compare(run)}"
 

@@ -35,7 +35,7 @@ from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
 from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks, may_change
 from pellucid.tasks.prepared import EVALUATED, PreparedData
-from pellucid.tasks.task import Task
+from pellucid.tasks.task import Task, check_baselines
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device
@@ -257,7 +257,7 @@ def _measure_baselines(context: _Context) -> None:
     """Measure the baselines, such as guessing and a linear model, unless they are already recorded."""
     if "baselines" not in context.run.facts:
         with context.run.timed("baselines"):
-            found = context.task.baselines(context.prepared)
+            found = check_baselines(context.task.name, context.task.baselines(context.prepared))
         context.run.update(baselines=found)
 
 

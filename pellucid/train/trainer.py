@@ -34,6 +34,7 @@ from pellucid.train.objective import Objective, Phase
 from pellucid.train.plain import in_words, not_plain
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
+from pellucid.train.update import Update
 
 FLUSH_EVERY = 50  # updates between two reads of the losses, which on a GPU means waiting for it
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -113,7 +114,7 @@ class Trainer:
         self._losses: list[tuple[str, int, Tensor, float]] = []
         self._totals: dict[str, tuple[float, int]] = {}
 
-    def _make_update(self, phase: Phase, make: MakeOptimizer | Mapping[str, MakeOptimizer]) -> Any:
+    def _make_update(self, phase: Phase, make: MakeOptimizer | Mapping[str, MakeOptimizer]) -> Update:
         parameters = list(phase.parameters(self.model))
         optimizer = (make[phase.name] if isinstance(make, Mapping) else make)(parameters)
         update = make_update(

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.train.execution import ExecutionMode
 from pellucid.train.objective import Phase
-
-
-class AnyUpdate(Protocol):
-    """What the trainer calls once a phase and step: `Update`, or another way to do the same."""
-
-    def __call__(self, batches: Sequence[Any]) -> Tensor:
-        """Move the weights by the mean gradient over the batches; return the last loss, detached."""
-        ...
-
-    def begin_epoch(self) -> None:
-        """Prepare for the updates of an epoch; called after `on_epoch_start`."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return plain values that the next update depends on."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Update:
@@ -94,9 +76,11 @@ class Update:
         """Keep the parameters of other phases from collecting gradients."""
         return _frozen_except(self.model, self.parameters) if self.freeze_rest else contextlib.nullcontext()
 
-    def begin_epoch(self) -> None: ...
+    def begin_epoch(self) -> None:
+        """Prepare for the updates of an epoch; called after `on_epoch_start`."""
 
     def state_dict(self) -> dict[str, Any]:
+        """Return plain values that the next update depends on."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
