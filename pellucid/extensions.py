@@ -9,10 +9,11 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pellucid.errors import UnknownNameError, UsageError
 
@@ -73,7 +74,7 @@ def _remedy(error: Exception) -> str | None:
 
 def load_installed(group: str, use: Callable[[EntryPoint], object]) -> None:
     """Call a function with every entry point of a group; one that fails is left out with a warning."""
-    for point in entry_points(group=group):
+    for point in _installed(tuple(sys.path)).select(group=group):
         try:
             use(point)
         except Exception as error:
@@ -82,6 +83,12 @@ def load_installed(group: str, use: Callable[[EntryPoint], object]) -> None:
                 f"The entry point {point.name!r} ({group}) of {owner} is left out: {explain(error)}.",
                 stacklevel=2,
             )
+
+
+@lru_cache(1)
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """Read the entry points of all distributions on a path once, since that takes 20 ms."""
+    return cast(EntryPoints, entry_points())
 
 
 # ---- registries ------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ from pellucid.errors import (
 )
 from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
-from pellucid.runner import Supplied, load_needed, load_trained, prepare
 from pellucid.runner.components import reads_tokens
-from pellucid.runner.supplied import NOTHING, customized, measurable, without_own_loss
+from pellucid.runner.data import prepare
+from pellucid.runner.load import load_needed, load_trained
+from pellucid.runner.supplied import NOTHING, Supplied, customized, measurable, without_own_loss
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.supervised import Prediction

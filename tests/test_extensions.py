@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def package(folder: Path, name: str, **files: str) -> str:
 def installed(monkeypatch: pytest.MonkeyPatch, group: str, **points: str) -> None:
     """Act as if distributions with these entry points were installed."""
     made = [EntryPoint(name, value, group) for name, value in points.items()]
-    monkeypatch.setattr(extensions, "entry_points", lambda group: [p for p in made if p.group == group])
+    monkeypatch.setattr(extensions, "_installed", lambda path: EntryPoints(made))
 
 
 def prices(folder: Path) -> Path:

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import pellucid
 
-HEAVY = ("torch", "sklearn", "datasets", "pandas", "pyarrow", "numpy")
+HEAVY = ("torch", "sklearn", "scipy", "datasets", "pandas", "pyarrow", "numpy")
 
 
 def loaded_by(code):
@@ -33,6 +34,17 @@ def test_no_heavy_library_is_loaded(code):
 @pytest.mark.parametrize("module", ["record", "config", "errors", "diagnosis", "recipes", "report"])
 def test_facts_are_read_without_torch(module):
     assert "torch" not in loaded_by(f"import pellucid.{module}")
+
+
+def test_predicting_loads_only_what_it_uses(tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 2)).astype("float32")
+    data = pellucid.arrays(X, (X[:, 0] > 0).astype(int))
+    run = pellucid.fit("mlp", data, epochs=1, runs=tmp_path, progress=False)
+    table = tmp_path / "one.csv"
+    table.write_text("x0,x1\n0.5,1\n")
+    arguments = ["predict", str(run.path), str(table)]
+    code = f"import pellucid.cli.main as m\nm.app({arguments}, standalone_mode=False)"
+    assert set(loaded_by(code)) == {"torch", "pyarrow", "numpy"}
 
 
 def test_every_public_name_is_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ def predict(
     """Predict for new inputs with a finished run."""
     import time
 
+    load_arrow()
     from pellucid import inference
     from pellucid.config_text import parse_override
     from pellucid.record.run import find_run
@@ -47,6 +49,25 @@ def predict(
     console = common.console()
     for number, row in enumerate(rows, 1):
         console.print(line(number, row))
+
+
+def load_arrow() -> None:
+    """Load pyarrow without pandas, which it imports with its first array; that takes a quarter of a second.
+
+    Converting something to pandas imports it then.
+    """
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, _NoPandas)
+    pa.array([0])
+    sys.meta_path.remove(_NoPandas)
+
+
+class _NoPandas:
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "pandas":
+            raise ImportError("pandas is not needed")
 
 
 def is_text(source: str) -> bool:

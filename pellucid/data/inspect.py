@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.tree import DecisionTreeClassifier
 
 from pellucid.config import Config, DataConfig
 from pellucid.data import hashing, images, kinds, parse, targets
@@ -316,6 +315,8 @@ def _has_rule(kind: pa.DataType) -> bool:
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
     """Return the share of targets that a rule on one column predicts: a few cuts, or a class by value."""
+    from sklearn.tree import DecisionTreeClassifier  # here, since only inspecting needs it
+
     if not parse.is_text(values.type) and not pa.types.is_boolean(values.type):
         numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing values are NaN, which trees accept
         rule = DecisionTreeClassifier(max_leaf_nodes=min(2 * int(codes.max() + 1), 64), random_state=0)

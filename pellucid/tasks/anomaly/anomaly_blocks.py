@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 BINS = 40
 WIDEST = 0.99
@@ -52,6 +51,8 @@ def by_class(
         limit: the score above which an image counts as an anomaly.
         names: of all classes.
     """
+    from sklearn.metrics import roc_auc_score  # here, since predicting does not need it
+
     normal, rows = scores[classes == index], []
     for other in np.setdiff1d(classes, [index]).tolist():
         theirs = scores[classes == other]

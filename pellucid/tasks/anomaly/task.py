@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from pellucid.config import Config
@@ -224,6 +223,11 @@ def _squared(images: Tensor, restored: Tensor) -> Tensor:
 
 def _ranks(scores: Tensor, normal: Tensor) -> dict[str, float]:
     """How well scores put anomalies above normal images."""
+    from sklearn.metrics import (  # here, since predicting does not need it
+        average_precision_score,
+        roc_auc_score,
+    )
+
     strange, values = (~normal).numpy(), scores.numpy()
     return {
         "auroc": float(roc_auc_score(strange, values)),

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 
 from pellucid.data.batches import MemoryRows
@@ -87,12 +86,14 @@ def scores(found: Found) -> dict[str, float]:
 
 def verification(embeddings: Tensor, classes: Tensor) -> tuple[dict[str, Any], float]:
     """Verify pairs by their cosine: the ROC curve as a block, and its area."""
+    from sklearn import metrics  # here, since predicting does not need it
+
     chosen = _sample(len(classes), PAIRED)
     first, second = torch.triu_indices(len(chosen), len(chosen), 1)
     cosines = embeddings[chosen] @ embeddings[chosen].T
     same = classes[chosen][first] == classes[chosen][second]
-    false, true, _ = sklearn_metrics.roc_curve(same.numpy(), cosines[first, second].numpy())
-    area = float(sklearn_metrics.auc(false, true))
+    false, true, _ = metrics.roc_curve(same.numpy(), cosines[first, second].numpy())
+    area = float(metrics.auc(false, true))
     places = np.linspace(0, 1, 101)
     block = {
         "kind": "lines",

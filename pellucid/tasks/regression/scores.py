@@ -6,7 +6,6 @@ Shapes: N rows, K numbers.
 from __future__ import annotations
 
 import numpy as np
-from sklearn import metrics as scores
 from torch import Tensor
 
 from pellucid.data.preprocess import Preprocess
@@ -17,13 +16,15 @@ SCATTER = 2000
 
 def regression(outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
     """Score amounts (N,) or (N, K), in the target's own units."""
+    from sklearn.metrics import r2_score  # here, since predicting does not need it
+
     preds = preprocess.untarget(outputs).numpy().reshape(len(outputs), -1)
     wanted = preprocess.untarget(targets).numpy().reshape(len(targets), -1)
     errors = preds - wanted
     metrics = {
         "mae": float(np.abs(errors).mean()),
         "rmse": float(np.sqrt(np.square(errors).mean())),
-        "r2": float(scores.r2_score(wanted, preds)) if len(wanted) > 1 else float("nan"),
+        "r2": float(r2_score(wanted, preds)) if len(wanted) > 1 else float("nan"),
     }
     step = max(1, len(wanted) // SCATTER)
     summary = {

@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from pellucid import models
@@ -28,6 +27,8 @@ def fit(train: Tensor, latent_dim: int) -> Restore:
     Returns:
         images (N, C, H, W) -> their reconstructions.
     """
+    from sklearn.decomposition import PCA  # here, since only a baseline needs it
+
     flat = train.flatten(1).numpy()
     fitted = PCA(min(latent_dim, *flat.shape), random_state=0).fit(flat)
 

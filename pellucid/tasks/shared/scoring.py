@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn import metrics as scores
 
 from pellucid.data import preview
 from pellucid.data.dataset import Column
@@ -24,6 +23,8 @@ def per_class(
     targets: np.ndarray, preds: np.ndarray, labels: list[int] | None, preprocess: Preprocess
 ) -> list[dict[str, Any]]:
     """Precision, recall, F1 and rows of each class; 0 where a class was never predicted."""
+    from sklearn import metrics as scores  # here, since predicting does not need it
+
     columns = scores.precision_recall_fscore_support(targets, preds, labels=labels, zero_division=0.0)  # type: ignore[arg-type]
     names = ("precision", "recall", "f1", "support")
     return [
