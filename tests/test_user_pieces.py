@@ -286,3 +286,43 @@ def test_metrics_named_in_the_config_are_measured_again(fit: Any) -> None:
     run = fit(network(), arrays(), settings=settings)
     again = run.evaluate("test").metrics
     assert again["share_of_ones"] == pytest.approx(run.metrics["test/share_of_ones"])
+
+
+class Plain(nn.Sequential):
+    def __init__(self, hidden: int = 8):
+        super().__init__(nn.Linear(4, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+
+
+def own_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": Plain(9)}, r"layer 0 \(Linear, 40 parameters\) is 0 \(Linear, 45 parameters\)"),
+        ({"data": loader(X + 1)}, "train split was"),
+        ({"data": loader(X[:64], Y[:64])}, "train split was"),
+        ({"validation": None}, "validation split was .*is None"),
+        ({"test": loader()}, "test split was None"),
+        ({"epochs": 3}, "train.epochs was 2, is 3"),
+        ({"loss": lambda o, t: own_loss(o, t)}, "loss= was None, is"),
+        ({"schedule": lambda step: 0.5}, "schedule= was None"),
+        ({"metrics": {"one": lambda o, t: 1.0}}, "metrics= was None"),
+    ],
+)
+def test_a_finished_run_is_only_resumed_as_it_was(fit: Any, changed: Any, message: str) -> None:
+    plan = {"data": loader(), "validation": loader()}
+    run = fit(Plain(), **plan)
+    with pytest.raises(ResumeError, match=message):
+        fit(changed.pop("model", Plain()), resume=run.id, **{**plan, **changed})
+    with pytest.warns(UserWarning, match=f"Run {run.id} is already finished.*nothing was trained"):
+        assert fit(Plain(), resume=run.id, **plan).metrics == run.metrics
+
+
+def test_other_weights_of_rows_are_noticed_on_resume(fit: Any) -> None:
+    weights = torch.linspace(0.1, 1, 160)
+    run = fit(Plain(), arrays(), sample_weight=weights)
+    for other in (weights.flip(0), None):
+        with pytest.raises(ResumeError, match="train split was"):
+            fit(Plain(), arrays(), sample_weight=other, resume=run.id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -42,23 +44,43 @@ def check_resume(
         ResumeError: lists the changes.
     """
     changes = list_changes(Config.read(run.path / "config.yaml"), config)
-    recorded = run.facts["dataset"]["splits"]
-    for split, facts in prepared.facts()["splits"].items():
-        if recorded.get(split) != facts:
-            changes.append(f"the {split} split was {recorded.get(split)}, is {facts}")
-    passed = supplied.described()
-    for name, before in (run.facts.get("supplied") or {}).items():
-        if name != "callbacks" and passed.get(name) != before:
-            changes.append(f"{name}= was {before}, is {passed.get(name)}")
-    if model is not None:
-        layers = [(layer["name"], layer["type"]) for layer in model_facts(model)["layers"]]
-        before = [(layer["name"], layer["type"]) for layer in run.facts["model"]["layers"]]
-        changes += [
-            f"the layer {old} is {new}" for old, new in zip(before, layers, strict=False) if old != new
-        ]
-        if len(layers) != len(before):
-            changes.append(f"the model had {len(before)} layers, has {len(layers)}")
+    before, now = run.facts["dataset"]["splits"], prepared.facts()["splits"]
+    changes += [
+        f"the {split} split was {before.get(split)}, is {now.get(split)}"
+        for split in {**before, **now}
+        if before.get(split) != now.get(split)
+    ]
+    changes += _other_objects(run.facts.get("supplied"), supplied.described())
+    changes += [] if model is None else _other_layers(run.facts["model"]["layers"], model)
     accept_changes(run, config, changes, allow_changes=allow_changes)
+
+
+def _other_objects(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for every object that was passed and is not the same; callbacks may differ."""
+    if before is None:  # version 0.1 did not record them
+        return []
+    return [
+        f"{name}= was {before.get(name)}, is {now.get(name)}"
+        for name in {**before, **now}
+        if name != "callbacks" and before.get(name) != now.get(name)
+    ]
+
+
+def _other_layers(before: Sequence[Mapping[str, Any]], model: nn.Module) -> list[str]:
+    """Return a phrase for every layer that has another name, type or size."""
+    now = model_facts(model)["layers"]
+    changes = [
+        f"the layer {_layer(old)} is {_layer(new)}"
+        for old, new in zip(before, now, strict=False)
+        if old != new
+    ]
+    if len(now) != len(before):
+        changes.append(f"the model had {len(before)} layers, has {len(now)}")
+    return changes
+
+
+def _layer(facts: Mapping[str, Any]) -> str:
+    return f"{facts['name']} ({facts['type']}, {facts['parameters']:,} parameters)"
 
 
 def list_changes(before: Document, after: Document) -> list[str]:

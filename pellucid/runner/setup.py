@@ -29,6 +29,7 @@ from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
+from pellucid.train.callback_states import check_keys
 from pellucid.train.execution import execution_mode
 from pellucid.train.objective import Objective
 from pellucid.train.seed import seed_everything
@@ -130,7 +131,7 @@ def _check_settings(
             makers[phase.name](list(phase.parameters(model)))
     per_epoch, steps = updates(config, prepared.training_batches())
     make_schedule(config, steps, per_epoch, supplied)
-    make_own_callbacks(config, supplied)
+    check_keys(make_own_callbacks(config, supplied))
 
 
 def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:

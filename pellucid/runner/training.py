@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -113,7 +114,7 @@ def train(
         )
     with run.writing(), outcome(run):
         if run.facts["status"] == "finished":
-            console.print(f"Run {run.id} is already finished; nothing is left to train.")
+            _tell(console, f"Run {run.id} is already finished; it is returned as it is, nothing was trained.")
             return run
         run.update(status="running")
         _print_header(run, config, prepared, console)
@@ -170,9 +171,12 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
         config, objective, run, console, per_epoch, extra, validated=validation is not None
     )
     trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, context.supplied)
+    before = len(run.facts["notes"])
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
+        for note in run.facts["notes"][before:]:
+            _tell(console, note)
     evaluations = {} if validation is None else {"val": prepared.batches(validation)}
     start, threads_before = time.perf_counter(), torch.get_num_threads()
     try:
@@ -277,6 +281,14 @@ def _print_header(run: Run, config: Config, prepared: PreparedData, console: Con
         console.print(f"        {note}", highlight=False, style="dim", markup=False)
     model = run.facts["model"]
     console.print(f"model   {model['name']}, {model['parameters']:,} parameters", highlight=False)
+
+
+def _tell(console: Console, message: str) -> None:
+    """Print a message that must not be missed; where nothing is shown, warn."""
+    if console.quiet:
+        warnings.warn(message, stacklevel=2)
+    else:
+        console.print(message, highlight=False, markup=False)
 
 
 # ---- ending ------------------------------------------------------------------------------------

@@ -61,6 +61,10 @@ class Callback:
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     """What `on_backward_end` needs: "gradients", or nothing except the loss."""
 
+    state_key: Any = ""
+    """The name of the callback's state in a checkpoint; "": the name of its class. Set it, or define it as a
+    property, where several callbacks of one class have a state."""
+
     def on_train_start(self, trainer: Trainer) -> None: ...
     def on_epoch_start(self, trainer: Trainer) -> None: ...
     def on_backward_end(self, trainer: Trainer) -> None: ...
@@ -71,10 +75,11 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain JSON values."""
+        """Return the state as plain JSON values; it is saved under `state_key`."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state; it is not called if the checkpoint has none under `state_key`."""
 
 
 def check_events(callbacks: Iterable[Callback]) -> None:
@@ -105,6 +110,7 @@ class Monitor(Callback):
         self.metric, self.mode, self.min_delta, self.tie = metric, mode, min_delta, tie
         self.best: dict[str, Any] | None = None
         self.improved = False
+        self.state_key = f"{type(self).__name__}({metric})"
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if self.metric not in trainer.measures:

@@ -112,7 +112,8 @@ def restore(run: Run, trainer: Trainer) -> bool:
         run.note(f"{complaint} The checkpoint before it was used.")
     if folder is None:
         return False
-    _load(trainer, folder)
+    for note in _load(trainer, folder):
+        run.note(note)
     run.store.rewind(trainer.step)
     return True
 
@@ -130,7 +131,8 @@ def look_back(run: Run, trainer: Trainer, step: int) -> int | None:
     return trainer.step
 
 
-def _load(trainer: Trainer, folder: Path) -> None:
+def _load(trainer: Trainer, folder: Path) -> list[str]:
+    """Load a checkpoint into a trainer; return what was not restored, a sentence each."""
     state = read_state(folder)
     load_weights(trainer.model, folder / MODEL)
     if trainer.average is not None:
@@ -139,7 +141,7 @@ def _load(trainer: Trainer, folder: Path) -> None:
     for name, optimizer in trainer.optimizers.items():
         mine = {key.removeprefix(f"{name}/"): t for key, t in moments.items() if key.startswith(f"{name}/")}
         _join_optimizer(optimizer, mine, state["optimizers"][name])
-    trainer.load_state_dict(state["trainer"])
+    return trainer.load_state_dict(state["trainer"])
 
 
 def find_weights(run: Run, which: str = "best") -> Path:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +23,7 @@ from pellucid.config import TrainConfig
 from pellucid.errors import TrainingError, UsageError
 from pellucid.nn.modes import evaluating
 from pellucid.train.averaging import WeightAverage
+from pellucid.train.callback_states import check_keys, load_states, saved_states
 from pellucid.train.callbacks import EVENTS, Callback, check_events
 from pellucid.train.compiled import make_update
 from pellucid.train.device import choose_device
@@ -31,7 +31,7 @@ from pellucid.train.execution import execution_mode
 from pellucid.train.learning_rates import LearningRates
 from pellucid.train.malloc import keeping_memory
 from pellucid.train.objective import Objective, Phase
-from pellucid.train.plain import in_words, not_plain
+from pellucid.train.plain import in_words
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 from pellucid.train.update import Update
@@ -63,6 +63,7 @@ class Trainer:
 
     Raises:
         UnknownNameError: a callback has a method on_... that is no event.
+        UsageError: two callbacks would save their state under the same key.
 
     Attributes:
         step: optimizer updates done.
@@ -96,6 +97,7 @@ class Trainer:
         self.objective = objective
         self.callbacks = list(callbacks)
         check_events(self.callbacks)
+        check_keys(self.callbacks)
         self._listeners = {
             event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
             for event in EVENTS
@@ -321,12 +323,16 @@ class Trainer:
             "updates": {name: update.state_dict() for name, update in self.updates.items()},
             "stop_reason": "" if self.interrupted else self.stop_reason,
             "average_updates": self.average.updates if self.average else 0,
-            "callbacks": [[name, _plain_state(name, c)] for name, c in self._named_callbacks()],
+            "callbacks": saved_states(self.callbacks),
             "rng": rng_state(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Go back to where `state_dict` was called; return what was not restored, a sentence each.
+
+        Raises:
+            ResumeError: a callback cannot load its state.
+        """
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
         self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
@@ -337,12 +343,9 @@ class Trainer:
             rates.load_state_dict(state.get("rates", {}).get(name))
         if self.average is not None:
             self.average.updates = state["average_updates"]
-        kept = dict(state["callbacks"])
-        for name, callback in self._named_callbacks():
-            old_name = type(callback).old_name
-            if name in kept or old_name in kept:
-                callback.load_state_dict(kept[name] if name in kept else kept[old_name])
+        notes = load_states(self.callbacks, state["callbacks"])
         set_rng_state(state["rng"])
+        return notes
 
     # ---- the parts of a step -------------------------------------------------------------------
 
@@ -363,14 +366,6 @@ class Trainer:
         """Move a batch to the device, in the memory layout of the execution mode."""
         return self.execution.place_batch(batch, self.device)
 
-    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
-        """Callbacks by the name of their class; a second one of a class is Name#2."""
-        seen: Counter[str] = Counter()
-        for callback in self.callbacks:
-            name = type(callback).__name__
-            seen[name] += 1
-            yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), callback
-
     def _update_average(self) -> None:
         if self.average is not None and self.epoch >= self._average_from:
             self.average.update(self.model)
@@ -382,14 +377,3 @@ class Trainer:
     def _emit(self, event: str) -> None:
         for callback in self._listeners[event]:
             getattr(callback, event)(self)
-
-
-def _plain_state(name: str, callback: Callback) -> dict[str, Any]:
-    state = callback.state_dict()
-    for key, value in not_plain(state):
-        raise UsageError(
-            f"The state of the callback {name} cannot be saved: expected plain JSON values, received "
-            f"{in_words(value)} for {key!r}.",
-            remedy=f"in {name}.state_dict, return value.tolist() and make a tensor of it in load_state_dict",
-        )
-    return state

@@ -52,7 +52,7 @@ def test_blocks_of_a_callback_replace_those_it_saved_before(tmp_path: Any) -> No
 def test_the_state_of_an_earlier_version_is_loaded(learn: Any) -> None:
     learned = learn(Watched(), autoencoder((1, 8, 8), 0, size="tiny"), epochs=1)
     state = learned.trainer.state_dict()
-    old = {"Snapshots": "Film", "TextSamples": "Texts"}
+    old = {"Snapshots(epoch)": "Film", "TextSamples(epoch)": "Texts"}
     state["callbacks"] = [
         [old[name], {**values, "rows": [{"label": "old", "text": "", "epoch": 0}], "history": [{"epoch": 9}]}]
         for name, values in state["callbacks"]

@@ -50,7 +50,7 @@ class Snapshots(Callback):
         caption: what they show.
         measure: model -> numbers, recorded as `val/<name>`, so that they can be monitored.
         charts: how to draw them; where a step has several phases, `<phase>_loss` is available too.
-        name: start of the names of the picture files.
+        name: start of the names of the picture files, and the key of the state.
     """
 
     old_name = "Film"
@@ -68,6 +68,7 @@ class Snapshots(Callback):
     ):
         self.run, self.draw, self.measure, self.charts = run, draw, measure, charts
         self.title, self.caption, self.name = title, caption, name
+        self.state_key = f"{type(self).__name__}({name})"
         self.history: list[dict[str, float]] = []
         self._losses: dict[str, list[float]] = {}  # sum and count of each phase in this epoch
 

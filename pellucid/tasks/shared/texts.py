@@ -111,7 +111,7 @@ class TextSamples(Callback):
         write: model -> text; must not use torch's global random generator.
         title: of the texts; no other callback of the run may have it.
         caption: what they show.
-        name: start of the names of the text files.
+        name: start of the names of the text files, and the key of the state.
     """
 
     old_name = "Texts"
@@ -120,6 +120,7 @@ class TextSamples(Callback):
         self, run: Run, write: Callable[[nn.Module], str], *, title: str, caption: str, name: str = "epoch"
     ):
         self.run, self.write, self.title, self.caption, self.name = run, write, title, caption, name
+        self.state_key = f"{type(self).__name__}({name})"
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: Trainer) -> None:
