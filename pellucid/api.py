@@ -36,6 +36,7 @@ SHORT = {
     "objective": "objective.name",
     "loss": "objective.loss",
     "augment": "data.augment",
+    "inputs": "data.num_inputs",
 }
 """The settings `fit` takes by a short name; all others go through `settings`."""
 
@@ -143,7 +144,9 @@ def fit(
             (or one number), a tuple that begins with them, or a dict with "logits".
         data: a dataset; what `pellucid.load` takes; (X, y); or batches: a `DataLoader`, a
             `torch.utils.data.Dataset`, an iterable of batches, a function epoch -> iterable. A batch is a
-            pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`.
+            pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a longer tuple the last entry
+            is the target, unless `inputs=` says how many of the first are inputs: with `inputs=1`, a batch
+            (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
         validation: what to measure on after every epoch, in the form of `data`, where that is batches or (X,
             y).
         test: likewise, for the final result.
@@ -188,6 +191,11 @@ def fit(
         raise UsageError(
             f"objective={objective!r} is a task of datasets, and batches of your own were passed.",
             remedy="loss=..., or nothing: classes and numbers are recognized by the targets",
+        )
+    if not own_batches and "inputs" in short:
+        raise UsageError(
+            "inputs= counts the inputs in a batch of your own, and a dataset was passed.",
+            remedy="settings={'data.inputs': ['column', ...]} to choose the input columns of a dataset",
         )
     supplied = Supplied(
         loss=None if isinstance(loss, str) else loss,

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from pellucid.errors import ModelError
+from pellucid.errors import ModelError, UsageError
 
 INPUT_NAMES = ("inputs", "input", "x")
 """Keys of a dict batch that hold the inputs; without one of them, all but the targets are inputs, by name."""
@@ -84,7 +84,8 @@ def as_batch(value: Any) -> Batch:
     """Read inputs and targets out of whatever a loader yields.
 
     Args:
-        value: a `Batch`; a pair (inputs, targets), of which a longer tuple holds the inputs before the last;
+        value: a `Batch`; a pair (inputs, targets), of which a longer tuple holds the inputs before the
+            last (see `with_inputs` for others);
             a dict or dataclass with one of `TARGET_NAMES`, whose other entries are the inputs (texts, such
             as file names, are `extra`); anything else is inputs without targets.
     """
@@ -100,6 +101,31 @@ def as_batch(value: Any) -> Batch:
     if isinstance(value, (tuple, list)) and len(value) == 1:
         return Batch(value[0])
     return Batch(value)
+
+
+def with_inputs(batch: Any, count: int | None) -> Any:
+    """Return a tuple or list as (inputs, targets), of which the first `count` entries are the inputs.
+
+    Several inputs are separate arguments of the model; several targets are a tuple. None for `count` returns
+    the batch as it is, to be read by `as_batch`.
+
+    Raises:
+        UsageError: the batch is no tuple or list, or has fewer entries.
+    """
+    if count is None:
+        return batch
+    if not isinstance(batch, (tuple, list)) or len(batch) < count:
+        raise UsageError(
+            f"inputs={count} expects batches that are tuples of at least {count} entries, received "
+            f"{describe(batch)}.",
+            remedy="leave out inputs=; in a dict, targets are found by their name: "
+            + ", ".join(map(repr, TARGET_NAMES)),
+        )
+    inputs, targets = batch[:count], batch[count:]
+    first = inputs[0] if count == 1 else Arguments(inputs)
+    if not targets:
+        return Batch(first)
+    return first, targets[0] if len(targets) == 1 else tuple(targets)
 
 
 def _from_names(value: Mapping[str, Any]) -> Batch:

@@ -81,6 +81,12 @@ class DataConfig(Section):
     subset: str | None = Field(default=None, description="hub configuration, if a dataset has several")
     target: str | None = Field(default=None, description="the column to predict; None: the usual names")
     inputs: list[str] | None = Field(default=None, description="the input columns; None: all others")
+    num_inputs: int | None = Field(
+        default=None,
+        ge=1,
+        description="for batches of your own that are tuples: how many of the first entries are inputs; "
+        "the others are targets. None: all but the last",
+    )
     sample_weight: str | None = Field(
         default=None, description="the column with the weight of each training row in the loss"
     )

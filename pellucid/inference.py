@@ -14,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pellucid.batch import as_batch
 from pellucid.config import Config
+from pellucid.config_text import is_reference
 from pellucid.data.dataset import Dataset
 from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
 from pellucid.data.sources.arrays import arrays
@@ -29,7 +30,14 @@ from pellucid.record import Run
 from pellucid.runner.components import reads_tokens
 from pellucid.runner.data import prepare
 from pellucid.runner.load import load_needed, load_trained
-from pellucid.runner.supplied import NOTHING, Supplied, customized, measurable, without_own_loss
+from pellucid.runner.supplied import (
+    NOTHING,
+    Supplied,
+    customized,
+    import_object,
+    measurable,
+    without_own_loss,
+)
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.supervised import Prediction
@@ -88,7 +96,7 @@ def _learned_from_batches(run: Run) -> bool:
 
 def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: Supplied | None) -> Outcome:
     config = Config.read(run.path / "config.yaml")
-    given = supplied or Supplied()
+    given = supplied or _named_loss(config)
     if isinstance(split, str):
         if given.data is None:
             raise RunError(
@@ -100,10 +108,17 @@ def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: S
         prepared = LoaderData(config, given.data, given.held_out())
     else:
         data = held_out_source("test", split)
-        prepared = LoaderData(config, data if given.data is None else given.data, {"test": data})
+        given = replace(given, data=data if given.data is None else given.data)
+        prepared = LoaderData(config, given.data, {"test": data})
         split = "test"
     trained = _with_supplied(load_trained(run, model), config, prepared, given)
     return get_task(trained.task).evaluate(trained, cast(Any, prepared), split)
+
+
+def _named_loss(config: Config) -> Supplied:
+    """Return the loss that a config names by its import path, as if it had been passed."""
+    name = config.objective.loss
+    return Supplied(loss=import_object("objective.loss", name)) if name and is_reference(name) else NOTHING
 
 
 def _with_supplied(trained: Trained, config: Config, prepared: Any, supplied: Supplied | None) -> Trained:

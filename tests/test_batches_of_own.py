@@ -311,3 +311,51 @@ def test_predictions_of_numbers_have_no_classes(fit: Any) -> None:
 def test_a_run_on_rows_predicts_for_a_loader(fit: Any) -> None:
     run = fit(network(), (X.numpy(), Y.numpy()))
     assert run.predict(DataLoader(TENSORS, 32)).labels == run.predict(X.numpy()).labels
+
+
+# ---- several targets ---------------------------------------------------------------------------------
+
+TWICE = TensorDataset(X, Y, X[:, :1])
+
+
+class Heads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.classes, self.numbers = nn.Linear(4, 2), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.classes(x), self.numbers(x)
+
+
+def both(outputs: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
+    return F.cross_entropy(outputs[0], targets[0]) + F.mse_loss(outputs[1], targets[1])
+
+
+@pytest.mark.parametrize("execution", ["eager", "compiled"])
+def test_one_input_may_have_several_targets(fit: Any, execution: str) -> None:
+    data, model = DataLoader(TWICE, 32), Heads()
+    run = fit(model, data, validation=data, loss=both, inputs=1, execution=execution, epochs=20, lr=0.05)
+    model.eval()
+    assert run.metrics["val/loss"] == pytest.approx(both(model(X), (Y, X[:, :1])).item(), rel=1e-3)
+    assert run.metrics["val/loss"] < 0.6
+    again = pellucid.Run(run.path)
+    wanted = model(X)[1].detach().numpy()
+    assert np.allclose(again.predict(data, model=Heads(), output=1).outputs, wanted, atol=1e-5)
+    assert np.allclose(again.predict(X, model=Heads(), output=1).outputs, wanted, atol=1e-5)
+    assert again.evaluate(data, model=Heads()).metrics["loss"] > 0
+
+
+def test_two_inputs_may_have_two_targets(fit: Any) -> None:
+    data = DataLoader(TensorDataset(X[:, :2], X[:, 2:], Y, Y), 32)
+    loss = lambda o, t: F.cross_entropy(o["logits"], t[0]) + F.cross_entropy(o["reg"], t[1])  # noqa: E731
+    assert fit(Pair(), data, loss=loss, inputs=2).metrics["train/loss"] > 0
+
+
+def test_a_batch_of_three_that_does_not_fit_names_the_argument(fit: Any) -> None:
+    with pytest.raises(ModelError, match=r"called with 2 inputs(.|\n)*fit\(\.\.\., inputs=1\)"):
+        fit(Heads(), DataLoader(TWICE, 32), loss=both)
+    with pytest.raises(UsageError, match="inputs=4 expects batches that are tuples of at least 4 entries"):
+        fit(Heads(), DataLoader(TWICE, 32), loss=both, inputs=4)
+    with pytest.raises(UsageError, match="a dataset was passed"):
+        fit(network(), pellucid.arrays(X, Y), inputs=1)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from pellucid.batch import to_tensors
+from pellucid.batch import to_tensors, with_inputs
 from pellucid.errors import DataError, UsageError
 
 Source = Any
@@ -71,6 +71,7 @@ class LoaderBatches:
         seed: with the epoch, decides what the source draws at random.
         shuffle: whether batches of a dataset are shuffled anew every epoch.
         split: what the batches are for, in messages.
+        num_inputs: how many of the first entries of a tuple are inputs; see `pellucid.batch.with_inputs`.
 
     Raises:
         DataError: the source can be iterated only once; when iterated, it gives no batches.
@@ -84,6 +85,7 @@ class LoaderBatches:
         seed: int = 0,
         shuffle: bool = False,
         split: str = "train",
+        num_inputs: int | None = None,
     ):
         if isinstance(source, Iterator):
             raise DataError(
@@ -96,7 +98,7 @@ class LoaderBatches:
             if not streamed and hasattr(source, "__len__") and not len(source):  # type: ignore[arg-type]
                 raise self._empty(split, "The dataset has no samples.")
             source = DataLoader(source, batch_size=batch_size, shuffle=shuffle and not streamed)
-        self.source, self.seed, self.split = source, seed, split
+        self.source, self.seed, self.split, self.num_inputs = source, seed, split, num_inputs
         self._generators = _generators_of(source)
 
     def __len__(self) -> int:
@@ -121,7 +123,7 @@ class LoaderBatches:
             if batch is _END:
                 return
             if position >= start:
-                yield to_tensors(batch)
+                yield with_inputs(to_tensors(batch), self.num_inputs)
             position += 1
 
     @staticmethod

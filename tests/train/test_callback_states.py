@@ -1,4 +1,4 @@
-"""The state of a callback is saved under its key and returns to the callback with that key, and to no other."""
+"""The state of a callback is saved under its key and returns to the callback with that key only."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from pellucid.batch import Arguments, as_batch, describe, parameters_of, tensors, to_tensors
+from pellucid.batch import Arguments, as_batch, describe, parameters_of, tensors, to_tensors, with_inputs
 from pellucid.config import Config
 from pellucid.data.loaders import LoaderBatches, held_out_source
 
@@ -37,12 +38,16 @@ class LoaderData:
     where = "batches of a loader"
 
     def __init__(self, config: Config, train: Any, held_out: Mapping[str, Any]):
-        self.config, seed = config, config.train.seed
-        size = config.train.batch_size
-        self.train = LoaderBatches(train, batch_size=size, seed=seed, shuffle=True)
+        self.config = config
+        make = partial(
+            LoaderBatches,
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            num_inputs=config.data.num_inputs,
+        )
+        self.train = make(train, shuffle=True)
         self.held_out = {
-            split: LoaderBatches(held_out_source(split, source), batch_size=size, seed=seed, split=split)
-            for split, source in held_out.items()
+            split: make(held_out_source(split, source), split=split) for split, source in held_out.items()
         }
 
     @property
@@ -100,13 +105,14 @@ class LoaderData:
         }
 
 
-def own_inputs(model: nn.Module, given: Any) -> list[Any]:
+def own_inputs(model: nn.Module, given: Any, num_inputs: int | None = None) -> list[Any]:
     """Return the inputs to predict for, batch by batch, in the form that `call_model` takes.
 
     Args:
         model: the model that predicts.
         given: inputs of the model (tensors, arrays, lists of numbers); or batches of them, with or without
             targets: a `DataLoader`, a dataset of PyTorch, or a list of tensors or batches.
+        num_inputs: how many of the first entries of a batch are inputs; None: see `as_batch`.
     """
     if not has_batches(given):
         if isinstance(given, list):
@@ -115,7 +121,13 @@ def own_inputs(model: nn.Module, given: Any) -> list[Any]:
         inputs = to_tensors(given)
         return [Arguments(inputs) if type(inputs) is tuple and _fits(model, inputs) else inputs]
     batches = list(LoaderBatches(given, split="predict"))
+    if num_inputs is not None:
+        return [_first_inputs(batch, num_inputs) for batch in batches]
     return [batch if _are_all_inputs(model, batch) else as_batch(batch).inputs for batch in batches]
+
+
+def _first_inputs(batch: Any, count: int) -> Any:
+    return as_batch(with_inputs(batch, count)).inputs if isinstance(batch, (tuple, list)) else batch
 
 
 def has_batches(given: Any) -> bool:

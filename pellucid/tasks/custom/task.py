@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import as_batch, call_model, describe, map_tensors, tensors
+from pellucid.batch import Arguments, as_batch, call_model, describe, map_tensors, tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.data.batches import rows
@@ -136,7 +136,7 @@ def _predict(trained: Trained, inputs: Any, output: str | int | None = None) -> 
     if trained.preprocess is not None and trained.preprocess.columns:
         batches: Any = [trained.preprocess.inputs(trained.preprocess.table_from(inputs))]
     else:
-        batches = own_inputs(trained.model, inputs)
+        batches = own_inputs(trained.model, inputs, _num_inputs(trained))
     kind = next((p.dtype for p in trained.model.parameters() if p.is_floating_point()), torch.float32)
 
     def placed(tensor: Tensor) -> Tensor:
@@ -173,6 +173,13 @@ def _predicts_classes(trained: Trained) -> bool:
     )
 
 
+def _num_inputs(trained: Trained) -> int | None:
+    """How many of the first entries of a batch were inputs in training; None: all but the last."""
+    if trained.folder is None:
+        return None
+    return Config.read(trained.folder / "config.yaml").data.num_inputs
+
+
 def _check_phase(model: nn.Module, objective: Objective, batch: Any) -> None:
     try:
         objective.phases[0].loss(model, batch)
@@ -188,6 +195,7 @@ def _check_phase(model: nn.Module, objective: Objective, batch: Any) -> None:
             raise ModelError(
                 f"The model cannot take a batch {describe(batch)}: {_told(error)}",
                 remedy=_double(model, as_batch(batch).inputs, "inputs")
+                or _too_many_inputs(batch)
                 or "batches are (inputs, targets) or dicts; the model is called as model(inputs), or with "
                 "the entries of a dict by name",
             ) from error
@@ -225,6 +233,17 @@ def _double(model: nn.Module, part: Any, name: str) -> str | None:
     if torch.float64 in kinds or all(tensor.dtype != torch.float64 for tensor in tensors(part)):
         return None
     return f"the {name} are float64 and the model is not: convert them with .float()"
+
+
+def _too_many_inputs(batch: Any) -> str | None:
+    """Return a remedy where several entries of a tuple were passed to the model."""
+    if not isinstance(batch, (tuple, list)) or not isinstance(as_batch(batch).inputs, Arguments):
+        return None
+    inputs = len(as_batch(batch).inputs)
+    return (
+        f"the model was called with {inputs} inputs: of a batch of {inputs + 1}, only the last entry is the "
+        "target. Where it is otherwise, say how many of the first entries are inputs: fit(..., inputs=1)"
+    )
 
 
 def _no_loss(targets: Any) -> Any:
