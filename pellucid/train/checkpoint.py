@@ -32,6 +32,8 @@ MODEL, OPTIMIZER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.s
 class Checkpointer(Callback):
     """Save at the start, at most `seconds` apart, whenever the monitored metric improves, and at the end.
 
+    After an exception within a step or at the end of an epoch, the checkpoint before it stays the newest.
+
     Args:
         run: the run to save in.
         monitor: determines the best epoch; must come before this callback.
@@ -69,7 +71,8 @@ class Checkpointer(Callback):
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        if not trainer.failed and self._saved_state != (trainer.step, trainer.epoch):
+        complete = trainer.between_steps and not trainer.failed
+        if complete and self._saved_state != (trainer.step, trainer.epoch):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:

@@ -73,6 +73,8 @@ class Trainer:
         loss, batch: those of the current update.
         updates: what moves the weights, by the name of the phase.
         stop_reason: why training ended early, or "".
+        between_steps: False during a step and at the end of an epoch; where an exception leaves it False,
+            the state is that of a half-done step and must not be saved.
 
     A checkpoint holds the weights, persistent buffers, extra states of modules, optimizers, learning rates,
     random number generators of torch, numpy and Python, and `state_dict` of each callback. It does not hold
@@ -113,6 +115,8 @@ class Trainer:
         self.loss: Tensor = torch.zeros(())
         self.batch: Any = None
         self.stop_reason, self.interrupted, self.failed = "", False, False
+        self._stopped = ""  # the reason of `stop`, which an interruption does not undo
+        self.between_steps = True
         self._losses: list[tuple[str, int, Tensor, float]] = []
         self._totals: dict[str, tuple[float, int]] = {}
 
@@ -178,6 +182,9 @@ class Trainer:
         evaluations: Mapping[str, Iterable[Any]],
         train_sample: Iterable[Any] | None,
     ) -> None:
+        if self.stop_reason and self.position:  # resumed after the last step, before its epoch was measured
+            self._emit("on_epoch_start")
+            self._finish_epoch(evaluations, train_sample)
         while self.epoch < self.config.epochs and not self.stop_reason:
             self._emit("on_epoch_start")
             self._train_epoch(batches)
@@ -190,6 +197,7 @@ class Trainer:
         for update in self.updates.values():
             update.begin_epoch()
         for group in self._groups(batches):
+            self.between_steps = False
             self._train_step(group)
             if self.failed:
                 break
@@ -198,9 +206,10 @@ class Trainer:
             self._update_average()
             if len(self._losses) >= FLUSH_EVERY:
                 self.flush_losses()
-            self._emit("on_step_end")
             if self.config.max_steps is not None and self.step >= self.config.max_steps:
                 self.stop(f"max_steps = {self.config.max_steps} was reached")
+            self._emit("on_step_end")
+            self.between_steps = True
             if self.stop_reason:
                 break
 
@@ -226,6 +235,7 @@ class Trainer:
         self, evaluations: Mapping[str, Iterable[Any]], train_sample: Iterable[Any] | None
     ) -> None:
         self.flush_losses()
+        self.between_steps = False
         self.measures = self._training_losses()
         if train_sample is not None:
             clean = self.evaluate(train_sample)
@@ -238,6 +248,7 @@ class Trainer:
         for callback in self._listeners["on_epoch_end"]:
             callback.on_epoch_end(self)
             self._make_measures_plain(callback)
+        self.between_steps = True
 
     def _make_measures_plain(self, callback: Callback) -> None:
         """Turn tensors and numpy numbers that a callback put among the measures into floats."""
@@ -276,17 +287,18 @@ class Trainer:
 
     def stop(self, reason: str) -> None:
         """End training after the current step; the epoch is measured and training counts as done."""
+        self._stopped = self._stopped or reason
         self.stop_reason = self.stop_reason or reason
 
     def interrupt(self, reason: str) -> None:
         """End training after the current step so that it can be resumed there."""
         self.interrupted = True
-        self.stop(reason)
+        self.stop_reason = self.stop_reason if self.failed else reason
 
     def fail(self, reason: str) -> None:
         """End training before the current update: it would destroy the weights."""
         self.failed = True
-        self.stop(reason)
+        self.stop_reason = reason
 
     def flush_losses(self) -> None:
         """Hand the losses that wait on the device to the callbacks: one wait for many steps."""
@@ -321,7 +333,7 @@ class Trainer:
             "rates": {name: rates.state_dict() for name, rates in self.rates.items()},
             "execution": self.execution.name,
             "updates": {name: update.state_dict() for name, update in self.updates.items()},
-            "stop_reason": "" if self.interrupted else self.stop_reason,
+            "stop_reason": self._stopped,
             "average_updates": self.average.updates if self.average else 0,
             "callbacks": saved_states(self.callbacks),
             "rng": rng_state(),
@@ -336,7 +348,7 @@ class Trainer:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
         self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
-        self.stop_reason = state["stop_reason"]
+        self.stop_reason = self._stopped = state["stop_reason"]
         for name, update in self.updates.items():  # version 0.1 kept one signature, of all phases
             update.load_state_dict(state.get("updates", {}).get(name) or {"signature": state.get("shapes")})
         for name, rates in self.rates.items():
