@@ -35,6 +35,7 @@ SHORT = {
     "schedule": "schedule.name",
     "objective": "objective.name",
     "loss": "objective.loss",
+    "loss_options": "objective.loss_options",
     "augment": "data.augment",
     "inputs": "data.num_inputs",
 }

@@ -147,6 +147,10 @@ class ObjectiveConfig(Section):
         default=None,
         description="a name in the loss catalogue, or package.module:function (outputs, targets) -> scalar",
     )
+    loss_options: dict[str, Any] = Field(
+        default={},
+        description="options of the loss, as in the catalogue: {gamma: 1.5} of focal, {delta: 0.5} of huber",
+    )
     metrics: list[str] = Field(
         default=[], description="additional metrics, each as package.module:attribute, e.g. a function"
     )

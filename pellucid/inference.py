@@ -128,7 +128,7 @@ def _with_supplied(trained: Trained, config: Config, prepared: Any, supplied: Su
     objective = supplied.objective or task.objective(without_own_loss(config), prepared)
     known = without_own_loss(config) if supplied.loss is None else config
     objective = customized(objective, known, supplied)
-    return replace(trained, objective=measurable(objective, trained.model, prepared, supplied))
+    return replace(trained, objective=measurable(objective, trained.model, prepared, config, supplied))
 
 
 def new_dataset(data: Any, trained: Trained) -> Dataset:

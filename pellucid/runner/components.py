@@ -15,8 +15,8 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.pretrained import input_type, pretrained, rebuild
 from pellucid.record import Run, measures
-from pellucid.runner.optimization import make_optimizers, make_schedule
-from pellucid.runner.supplied import NOTHING, Supplied
+from pellucid.runner.optimization import make_optimizers, make_schedule, schedule_options
+from pellucid.runner.supplied import NOTHING, Supplied, argument_names
 from pellucid.tasks import get_task
 from pellucid.train import schedules
 from pellucid.train.callbacks import (
@@ -29,6 +29,7 @@ from pellucid.train.callbacks import (
     ReduceOnPlateau,
     SignalHandler,
 )
+from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.checkpoint import Checkpointer
 from pellucid.train.objective import Objective
 from pellucid.train.progress import ProgressBar
@@ -58,14 +59,8 @@ def make_model(
         UnknownNameError: there is no model or option of that name.
         ConfigError: an option has a wrong value, or the model needs other inputs.
     """
-    builder = builder_of(config)
-    parameters = inspect.signature(builder).parameters
-    options = {**({"size": config.model.size} if config.model.size else {}), **config.model.options}
-    known = [name for name in parameters if name not in DERIVED]
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of the model {config.model.name!r}", option, known)
-    if preprocess.vocab_size is not None and "vocab_size" in parameters:
+    builder, options = builder_of(config), model_options(config)
+    if preprocess.vocab_size is not None and "vocab_size" in inspect.signature(builder).parameters:
         options["vocab_size"] = preprocess.vocab_size
     outputs = get_task(config.objective.name).num_outputs(preprocess)
     if architecture is not None:
@@ -76,6 +71,22 @@ def make_model(
         return builder(preprocess.input_shape, outputs, **options)
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"model: {error}") from None
+
+
+def model_options(config: Config) -> dict[str, Any]:
+    """Return the size and the options of a config's model, as arguments of its builder.
+
+    Raises:
+        UnknownNameError: there is no such model, or it has no such option.
+        ConfigError: the value of an option is not of its type.
+    """
+    builder, section = builder_of(config), config.model
+    options = {**({"size": section.size} if section.size else {}), **section.options}
+    names = argument_names(builder)
+    if names is None:
+        return options
+    types = {name: hint for name, hint in types_of(builder, names).items() if name not in DERIVED}
+    return check_options(f"the model {section.name!r}", options, types, "model.options")
 
 
 def builder_of(config: Config) -> Callable[..., nn.Module]:
@@ -134,7 +145,7 @@ def make_trainer(
         supplied: the objects that the caller passed in.
     """
     if config.schedule.name == "plateau":
-        rule = schedules.ReduceOnPlateau(**config.schedule.options)
+        rule = schedules.ReduceOnPlateau(**schedule_options(config))
         callbacks = [ReduceOnPlateau("val/loss", rule), *callbacks]
     return Trainer(
         model,

@@ -17,6 +17,7 @@ from pellucid.runner.supplied import NOTHING, Supplied, import_object, make_opti
 from pellucid.tasks.prepared import PreparedData
 from pellucid.train import optimizers, schedules
 from pellucid.train.autotune import Tuned, autotune
+from pellucid.train.catalogue import check_options, lookup
 from pellucid.train.device import choose_device
 from pellucid.train.objective import Objective
 from pellucid.train.schedules import Factor
@@ -35,6 +36,10 @@ def optimizer_of(
         phase: a phase of the objective, whose own settings override the common ones.
         model: the model of the parameters, for learning rates by layer.
         supplied: the objects that the caller passed in.
+
+    Raises:
+        UnknownNameError: there is no such optimizer, or it has no such option.
+        ConfigError: the value of an option is not of its type.
     """
     section = config.optimizer
     if supplied.optimizer is not None:
@@ -43,12 +48,14 @@ def optimizer_of(
         return make_optimizer_of(import_object("optimizer.name", section.name), config)
     if phase in section.phases:
         section = section.model_copy(update=section.phases[phase].model_dump(exclude_none=True))
-    options = {"lr": section.lr, "weight_decay": section.weight_decay, **section.options}
-    return partial(optimizers.optimizer, section.name, model=model, **options)
+    types = lookup("optimizer", section.name, optimizers.OPTIMIZERS).types
+    options = check_options(f"the optimizer {section.name}", section.options, types, "optimizer.options")
+    shared = {"lr": section.lr, "weight_decay": section.weight_decay}
+    return partial(optimizers.optimizer, section.name, model=model, **shared, **options)
 
 
 def make_optimizers(
-    config: Config, objective: Objective, model: nn.Module, supplied: Supplied = NOTHING
+    config: Config, objective: Objective, model: nn.Module | None, supplied: Supplied = NOTHING
 ) -> dict[str, Callable[..., Optimizer]]:
     """Return a function parameters -> optimizer for each phase, by its name.
 
@@ -90,8 +97,20 @@ def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied
         steps,
         warmup_steps=section.warmup_steps,
         steps_per_epoch=max(per_epoch, 1),
-        **({} if section.name == "plateau" else section.options),
+        **schedule_options(config),
     )
+
+
+def schedule_options(config: Config) -> dict[str, Any]:
+    """Return the options of a schedule of the catalogue.
+
+    Raises:
+        UnknownNameError: there is no such schedule, or it has no such option.
+        ConfigError: the value of an option is not of its type.
+    """
+    section = config.schedule
+    types = lookup("schedule", section.name, schedules.SCHEDULES).types
+    return check_options(f"the schedule {section.name}", section.options, types, "schedule.options")
 
 
 def _first_lr(config: Config, supplied: Supplied) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
 from pellucid.record.spec import find_spec
+from pellucid.runner.check import check_config
 from pellucid.runner.components import direction
 from pellucid.runner.load import load_needed
 from pellucid.runner.resume import Resume, accept_changes, list_changes
@@ -33,6 +34,7 @@ def train_study(
     runs: str | Path = "runs",
     resume: Resume | None = None,
     console: Console | None = None,
+    begun: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train every part of a study and return its run, whose metric is the mean over the parts.
 
@@ -45,6 +47,8 @@ def train_study(
         runs: the folder that holds run folders.
         resume: an earlier study to resume: its finished parts are kept, and the interrupted one is resumed.
         console: where to show progress; None to show nothing.
+        begun: called with the run of the study, and before with each run of a needed recipe, once its folder
+            exists.
 
     Raises:
         PellucidError: a part is invalid, in which case nothing has been written, or failed; names the part.
@@ -56,15 +60,20 @@ def train_study(
         _check_resume(run, study, allow_changes=resume is not None and resume.allow_changes)
     facts = _facts(study, configs, run)
     for label, config in configs.items():
+        with _named(study, label):
+            check_config(config)
+    for label, config in configs.items():
         part = facts["parts"][label]
         if "value" not in part:
             with _named(study, label):
-                stopped = train_needed(config, runs, console, starts="run" not in part)
+                stopped = train_needed(config, runs, console, starts="run" not in part, begun=begun)
                 if stopped is not None:
                     return stopped
                 set_up(config, runs, fresh="run" not in part)
                 load_needed(config, runs)
     run = Run.create(runs, study.name, study.to_yaml(), **facts) if run is None else run
+    if begun is not None:
+        begun(run)
     with run.writing():
         if run.facts["status"] == "finished":
             console.print(f"Study {run.id} is already finished; nothing is left to train.")

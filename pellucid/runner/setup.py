@@ -108,7 +108,7 @@ def set_up(
             f"The model {type(model).__name__} has no parameters that can be learned.",
             remedy="a layer with weights, or requires_grad_(True)",
         )
-    objective = measurable(objective, model, prepared, supplied)
+    objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
     _check_settings(config, objective, model, prepared, supplied)
     notes = _load_initial_weights(model, config, runs) if fresh else ()

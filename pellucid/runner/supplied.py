@@ -11,6 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FunctionType
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError, UsageError
 from pellucid.nn.names import import_attribute
 from pellucid.train.callbacks import Callback
+from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.metrics import as_metrics
 from pellucid.train.objective import Objective, measured_by_loss, with_loss
 from pellucid.train.schedules import Factor, torch_schedule
@@ -129,14 +131,20 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
     if loss is None and config.objective.loss and is_reference(config.objective.loss):
         loss = import_object("objective.loss", config.objective.loss)
     if loss is not None:
+        if config.objective.label_smoothing:
+            raise ConfigError(
+                "objective.label_smoothing smooths the usual loss of classification, and loss= replaces it.",
+                remedy="smoothing inside your loss: torch.nn.CrossEntropyLoss(label_smoothing=0.1)",
+            )
         if config.objective.class_weights:
             raise ConfigError(
                 "class_weight= weighs the usual loss of classification, and loss= replaces it.",
                 remedy="weights inside your loss: torch.nn.CrossEntropyLoss(weight=...)",
             )
-        objective = with_loss(objective, as_loss(loss))
+        compare = as_loss(loss, config.objective.loss_options)
+        objective = with_loss(objective, compare)
         if supplied.data is not None and not _is_cross_entropy(loss):
-            objective = measured_by_loss(objective, as_loss(loss))
+            objective = measured_by_loss(objective, compare)
     named = [import_object("objective.metrics", name) for name in config.objective.metrics]
     metrics = (*as_metrics(named), *as_metrics(supplied.metrics))
     return replace(objective, metrics=(*objective.metrics, *metrics)) if metrics else objective
@@ -148,7 +156,9 @@ def _is_cross_entropy(loss: Any) -> bool:
     return loss is F.cross_entropy or loss in kinds or isinstance(loss, kinds)
 
 
-def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied) -> Objective:
+def measurable(
+    objective: Objective, model: nn.Module, prepared: Any, config: Config, supplied: Supplied
+) -> Objective:
     """Return the objective; if its metrics fail on the model's outputs, one that measures only the loss."""
     if supplied.loss is None:
         return objective
@@ -159,7 +169,7 @@ def measurable(objective: Objective, model: nn.Module, prepared: Any, supplied: 
             objective.measure(model.eval(), map_tensors(lambda tensor: tensor.to(device), batch))
         return objective
     except Exception:
-        return measured_by_loss(objective, as_loss(supplied.loss))
+        return measured_by_loss(objective, as_loss(supplied.loss, config.objective.loss_options))
     finally:
         model.train(training)
 
@@ -175,27 +185,68 @@ def may_change(supplied: Supplied) -> bool:
 def without_own_loss(config: Config) -> Config:
     """Return the config for a task, which only knows the losses of the catalogue."""
     own = config.objective.loss is not None and is_reference(config.objective.loss)
-    return config.patch({"objective.loss": None}) if own else config
+    return config.patch({"objective.loss": None, "objective.loss_options": {}}) if own else config
 
 
-def as_loss(given: Any) -> Callable[..., Any]:
+def as_loss(given: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return a loss from a function or module (outputs, targets) -> scalar, or from a class of such modules.
 
+    Args:
+        given: the function, module or class.
+        options: further arguments of the function, or arguments of the class.
+
     Raises:
-        ConfigError: it is none of these.
+        UnknownNameError: there is no such option.
+        ConfigError: it is none of these, or the value of an option is not of its type.
     """
+    options = loss_arguments(given, options or {})
     if isinstance(given, type) and issubclass(given, nn.Module):
-        given = given()
+        given, options = given(**options), {}
     if isinstance(given, nn.Module) and any(True for _ in given.parameters()):
         raise ConfigError(
             f"The loss {type(given).__name__} has parameters, which no optimizer would move.",
             remedy="make it a part of the model, and return from forward what it needs",
         )
     if callable(given):
-        return given
+        return partial(given, **options) if options else given
     raise ConfigError(
         f"loss= expects a function (outputs, targets) -> scalar or a name, received {given!r:.80}."
     )
+
+
+def loss_arguments(given: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `objective.loss_options` as arguments of the caller's own loss.
+
+    Raises:
+        UnknownNameError: it has no such argument.
+        ConfigError: a value is not of the argument's type, or the loss is an instance, whose options are set.
+    """
+    if not options:
+        return {}
+    if isinstance(given, nn.Module):
+        raise ConfigError(
+            f"objective.loss_options are set, and loss= is an instance of {type(given).__name__}, which has "
+            "its options already.",
+            remedy=f"loss={type(given).__name__}(...) with these options, or the class itself",
+        )
+    names = argument_names(given, skip=0 if isinstance(given, type) else 2)
+    if names is None:
+        return dict(options)
+    owner = f"the loss {getattr(given, '__name__', 'passed as loss=')}"
+    return check_options(owner, options, types_of(given, names), "objective.loss_options")
+
+
+def argument_names(given: Callable[..., Any], skip: int = 0) -> list[str] | None:
+    """Return the names of the arguments of a function after the first ones; None if it takes any."""
+    try:
+        parameters = list(inspect.signature(given).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [
+        parameter.name for parameter in parameters[skip:] if parameter.kind is not parameter.VAR_POSITIONAL
+    ]
 
 
 # ---- optimizer and schedule ------------------------------------------------------------------------------

@@ -23,10 +23,8 @@ from pellucid.errors import PellucidError, StorageError, TrainingError
 from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, now
-from pellucid.runner.components import (
-    make_callbacks,
-    make_trainer,
-)
+from pellucid.runner.check import check_config
+from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
 from pellucid.runner.load import load_needed
 from pellucid.runner.needs import needed_recipes
@@ -61,7 +59,8 @@ def train(
 ) -> Run:
     """Train a config and return the finished run.
 
-    Recipes that the config needs and that have no finished run are trained first.
+    Recipes that the config needs and that have no finished run are trained first. If one of them is
+    interrupted, its run is returned.
 
     Args:
         config: the whole config.
@@ -71,7 +70,7 @@ def train(
         model: the caller's own module, to use instead of `model.name`.
         needed: models of other runs that the task uses, by role, instead of those the config names.
         console: where to show progress; None to show nothing.
-        begun: called with the run as soon as its folder exists.
+        begun: called with the run, and before with each run of a needed recipe, once its folder exists.
         supplied: objects that the caller passed in instead of naming them in the config.
 
     Raises:
@@ -79,7 +78,8 @@ def train(
     """
     began = time.perf_counter()
     console = console or Console(quiet=True)
-    stopped = train_needed(config, runs, console, starts=resume is None)
+    check_config(config, supplied, own_model=model is not None)
+    stopped = train_needed(config, runs, console, starts=resume is None, begun=begun)
     if stopped is not None:
         return stopped
     run = find_run(runs, resume.reference, config.name) if resume else None
@@ -101,8 +101,6 @@ def train(
         )
         for note in setup.notes:
             run.note(note)
-        if begun is not None:
-            begun(run)
     else:
         check_resume(
             run,
@@ -112,6 +110,8 @@ def train(
             supplied=supplied,
             model=setup.model,
         )
+    if begun is not None:
+        begun(run)
     with run.writing(), outcome(run):
         if run.facts["status"] == "finished":
             _tell(console, f"Run {run.id} is already finished; it is returned as it is, nothing was trained.")
@@ -133,11 +133,18 @@ def train(
     return run
 
 
-def train_needed(config: Config, runs: str | Path, console: Console, *, starts: bool) -> Run | None:
+def train_needed(
+    config: Config,
+    runs: str | Path,
+    console: Console,
+    *,
+    starts: bool,
+    begun: Callable[[Run], None] | None = None,
+) -> Run | None:
     """Train the recipes that a config needs; return the first run that was interrupted, else None."""
     for recipe, reason in needed_recipes(config, runs, starts=starts):
         console.print(reason, markup=False, highlight=False)
-        run = train(recipe, runs=runs, console=console)
+        run = train(recipe, runs=runs, console=console, begun=begun)
         if run.status == "interrupted":
             return run
         console.print()

@@ -14,8 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pellucid.config import Config
 from pellucid.errors import ConfigError, UnknownNameError
+from pellucid.train.catalogue import check_options, lookup
+from pellucid.train.losses import LOSSES
 
 T = TypeVar("T")
+
+LOSS_OPTIONS = "objective.loss_options"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,22 @@ def read_options(cls: type[T], config: Config) -> T:
         ConfigError: a value is not of the type of its option; says what was expected.
     """
     return options_from(cls, config.objective.options, config.objective.name)
+
+
+def read_loss_options(config: Config, default: str) -> dict[str, Any]:
+    """Read `objective.loss_options` as options of the loss that a config names.
+
+    Args:
+        config: its section `objective` is read.
+        default: the name of the task's usual loss, if the config names none.
+
+    Raises:
+        UnknownNameError: there is no such loss, or it has no such option.
+        ConfigError: the value of an option is not of its type.
+    """
+    name = config.objective.loss or default
+    types = lookup("loss", name, LOSSES).types
+    return check_options(f"the loss {name}", config.objective.loss_options, types, LOSS_OPTIONS)
 
 
 def options_from(cls: type[T], values: Mapping[str, Any], task: str) -> T:

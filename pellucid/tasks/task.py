@@ -41,11 +41,13 @@ class Task:
         spec: what the task says about itself.
         labelled: whether every row needs a target.
         ordered: whether rows are a time series, so that the task must split them itself.
+        takes_loss: whether `objective.loss` may name a loss of the catalogue.
     """
 
     spec: ClassVar[TaskSpec]
     labelled: ClassVar[bool] = True
     ordered: ClassVar[bool] = False
+    takes_loss: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

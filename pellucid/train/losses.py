@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import ModelError
-from pellucid.train.catalogue import check_options, lookup, options_of
+from pellucid.train.catalogue import HasOptions, NonNegative, Positive, Share, check_options, lookup
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(HasOptions):
     """An entry of the loss catalogue.
 
     Attributes:
@@ -43,17 +43,17 @@ class Loss:
     function: Callable[..., Tensor]
     note: str
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options and their defaults."""
-        return options_of(self.function)
-
 
 # ---- checks of inputs --------------------------------------------------------------------------
 
 
 def _precise(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def _near(weight: Tensor | None, logits: Tensor) -> Tensor | None:
+    """Return weights on the device of the logits."""
+    return None if weight is None else weight.to(logits.device)
 
 
 def _alike(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ def _probabilities(name: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, 
 
 
 def cross_entropy(
-    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+    logits: Tensor, targets: Tensor, *, label_smoothing: Share = 0.0, weight: Tensor | None = None
 ) -> Tensor:
     """Return the cross-entropy of softmax probabilities, in nats; random guessing among K classes gives ln K.
 
@@ -109,10 +109,13 @@ def cross_entropy(
         logits, targets = _probabilities("cross_entropy", logits, targets)
     elif logits.ndim != 2 or targets.shape != logits.shape[:1] or targets.dtype != torch.long:
         logits, targets = _by_class("cross_entropy", logits, targets)
+    weight = _near(weight, logits)
     return F.cross_entropy(_precise(logits), targets, weight=weight, label_smoothing=label_smoothing)
 
 
-def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
+def focal(
+    logits: Tensor, targets: Tensor, *, gamma: NonNegative = 2.0, weight: Tensor | None = None
+) -> Tensor:
     """Return the focal loss: cross-entropy with less weight on examples that are already classified well.
 
     Args:
@@ -127,12 +130,12 @@ def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, weight: Tensor
     logits, targets = _probabilities("focal", logits, targets)
     log_probs = logits.log_softmax(dim=1)
     terms = -targets * (1 - log_probs.exp()) ** gamma * log_probs  # (N, K)
-    if weight is not None:
+    if (weight := _near(weight, logits)) is not None:
         terms = terms * weight
     return terms.sum(dim=1).mean()
 
 
-def hinge(logits: Tensor, targets: Tensor, *, margin: float = 1.0) -> Tensor:
+def hinge(logits: Tensor, targets: Tensor, *, margin: Positive = 1.0) -> Tensor:
     """Return the multi-class hinge loss: every wrong class must score lower than the correct one by a margin.
 
     Args:
@@ -157,10 +160,11 @@ def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None) ->
     Raises:
         ModelError: the shapes differ.
     """
-    return F.binary_cross_entropy_with_logits(*_alike("bce", logits, targets), pos_weight=pos_weight)
+    logits, targets = _alike("bce", logits, targets)
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=_near(pos_weight, logits))
 
 
-def dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
+def dice(logits: Tensor, targets: Tensor, *, smooth: NonNegative = 1.0) -> Tensor:
     """Return 1 - the Dice coefficient of the predicted and the true mask, averaged over the batch.
 
     Args:
@@ -206,7 +210,7 @@ def mae(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.l1_loss(*_alike("mae", outputs, targets))
 
 
-def huber(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
+def huber(outputs: Tensor, targets: Tensor, *, delta: Positive = 1.0) -> Tensor:
     """Return the Huber loss: squared for errors up to `delta`, linear beyond, so outliers have less
     influence.
 
@@ -260,7 +264,7 @@ def _pairs(name: str, embeddings: Tensor, classes: Tensor) -> tuple[Tensor, Tens
     return distances, same, distinct
 
 
-def triplet(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
+def triplet(embeddings: Tensor, classes: Tensor, *, margin: NonNegative = 1.0) -> Tensor:
     """Return the batch-hard triplet loss.
 
     For each example, the farthest example of its class must be closer than the nearest of another class by a
@@ -284,7 +288,7 @@ def triplet(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tens
     return violations.sum() / usable.sum().clamp(min=1)
 
 
-def contrastive(embeddings: Tensor, classes: Tensor, *, margin: float = 1.0) -> Tensor:
+def contrastive(embeddings: Tensor, classes: Tensor, *, margin: Positive = 1.0) -> Tensor:
     """Return the contrastive loss: pull pairs of one class together, push other pairs apart up to a margin.
 
     Args:
@@ -421,14 +425,14 @@ def loss(name: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
 
     Args:
         name: one of `LOSSES`.
-        options: see `LOSSES[name].options`.
+        options: see `LOSSES[name].options`; a tensor may also be given as a list of numbers.
 
     Returns:
         (logits, targets) -> scalar.
 
     Raises:
-        UnknownNameError: there is no loss of that name.
-        ConfigError: it has no such option.
+        UnknownNameError: there is no loss of that name, or it has no such option.
+        ConfigError: the value of an option is not of its type.
 
     Example:
         >>> import torch
@@ -436,5 +440,4 @@ def loss(name: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
         2.3025851249694824
     """
     entry = lookup("loss", name, LOSSES)
-    check_options(f"the loss {name}", options, entry.options)
-    return partial(entry.function, **options)
+    return partial(entry.function, **check_options(f"the loss {name}", options, entry.types))

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
 from pellucid.train.adamw import FusedAdamW
-from pellucid.train.catalogue import check_options, lookup, options_of
+from pellucid.train.catalogue import check_options, lookup, options_of, types_of
 from pellucid.train.layer_groups import stages
 
 Groups = list[dict[str, Any]]
@@ -53,6 +53,11 @@ class OptimizerSpec:
     def options(self) -> dict[str, Any]:
         """The options and their defaults."""
         return options_of(self.build)
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The types of the options, and of `layer_decay`, which all optimizers have."""
+        return types_of(self.build) | types_of(optimizer, ["layer_decay"])
 
 
 # ---- Lion --------------------------------------------------------------------------------------
@@ -278,8 +283,8 @@ def optimizer(
         options: see `OPTIMIZERS[name].options`.
 
     Raises:
-        UnknownNameError: there is no optimizer of that name.
-        ConfigError: it has no such option, or there is nothing to optimize.
+        UnknownNameError: there is no optimizer of that name, or it has no such option.
+        ConfigError: the value of an option is not of its type, or there is nothing to optimize.
 
     Example:
         >>> made = optimizer("sgd", nn.Linear(3, 2), lr=0.1, weight_decay=1e-4, momentum=0.9)
@@ -287,7 +292,7 @@ def optimizer(
         [1, 1]
     """
     spec = lookup("optimizer", name, OPTIMIZERS)
-    check_options(f"the optimizer {name}", options, spec.options)
+    options = check_options(f"the optimizer {name}", options, spec.types)
     lr = spec.lr if lr is None else lr
     groups = parameter_groups(parameters, weight_decay)
     if layer_decay is not None:

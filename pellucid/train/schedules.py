@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pellucid.errors import ConfigError
-from pellucid.train.catalogue import check_options, lookup, options_of
+from pellucid.train.catalogue import Count, HasOptions, NonNegative, Positive, Share, check_options, lookup
 
 Factor = Callable[[int], float]
 
@@ -29,7 +29,7 @@ def constant() -> Factor:
     return lambda step: 1.0
 
 
-def step_decay(steps_per_epoch: int = 1, *, every: float = 10, factor: float = 0.1) -> Factor:
+def step_decay(steps_per_epoch: int = 1, *, every: Positive = 10, factor: Share = 0.1) -> Factor:
     """Multiply by `factor` every n epochs.
 
     Args:
@@ -41,7 +41,7 @@ def step_decay(steps_per_epoch: int = 1, *, every: float = 10, factor: float = 0
     return lambda step: factor ** (step // interval)
 
 
-def cosine(total_steps: int, *, final: float = 0.0) -> Factor:
+def cosine(total_steps: int, *, final: Share = 0.0) -> Factor:
     """Decrease from 1 to `final` along half a cosine.
 
     Args:
@@ -55,7 +55,7 @@ def cosine(total_steps: int, *, final: float = 0.0) -> Factor:
     return factor
 
 
-def one_cycle(total_steps: int, *, start: float = 0.04, peak_at: float = 0.3, final: float = 0.0) -> Factor:
+def one_cycle(total_steps: int, *, start: Share = 0.04, peak_at: Share = 0.3, final: Share = 0.0) -> Factor:
     """Increase from `start` to 1, then decrease to `final`, both along half a cosine.
 
     Args:
@@ -114,12 +114,11 @@ class ReduceOnPlateau:
         self,
         *,
         mode: Literal["min", "max"] = "min",
-        factor: float = 0.1,
-        patience: int = 5,
-        min_delta: float = 0.0,
-        floor: float = 1e-3,
+        factor: Share = 0.1,
+        patience: Count = 5,
+        min_delta: NonNegative = 0.0,
+        floor: Share = 1e-3,
     ):
-        _within("plateau", factor=factor, floor=floor)
         self.mode = mode
         self.factor = factor
         self.patience = patience
@@ -160,14 +159,14 @@ class ReduceOnPlateau:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(HasOptions):
     """An entry of the schedule catalogue.
 
     Attributes:
         name: the name here and in configs.
         formula: the factor at step t of T, in LaTeX.
         source: the paper that proposed it.
-        options: the options and their defaults.
+        function: the function or class whose keyword-only parameters are the options.
         build: (total steps, steps per epoch, **options) -> factor.
         note: when to use it, or what to know about it.
     """
@@ -175,7 +174,7 @@ class Schedule:
     name: str
     formula: str
     source: str
-    options: dict[str, Any]
+    function: Callable[..., Any]
     build: Callable[..., Factor]
     note: str
 
@@ -185,7 +184,7 @@ _ENTRIES = [
         name="constant",
         formula=r"1",
         source="Robbins and Monro 1951 ask for a rate that falls; adaptive optimizers do well without",
-        options={},
+        function=constant,
         build=lambda total, per_epoch: constant(),
         note="The simplest; a rate that decreases at the end is almost always slightly better.",
     ),
@@ -193,7 +192,7 @@ _ENTRIES = [
         name="step",
         formula=r"\gamma^{\lfloor t / n \rfloor}",
         source="Krizhevsky, Sutskever and Hinton 2012; He et al. 2016",
-        options=options_of(step_decay),
+        function=step_decay,
         build=lambda total, per_epoch, **options: step_decay(per_epoch, **options),
         note="`every` counts epochs.",
     ),
@@ -201,7 +200,7 @@ _ENTRIES = [
         name="cosine",
         formula=r"f + (1 - f)\,\frac{1 + \cos(\pi t / T)}{2}",
         source="Loshchilov and Hutter 2017, SGDR",
-        options=options_of(cosine),
+        function=cosine,
         build=lambda total, per_epoch, **options: cosine(total, **options),
         note="The default, often after a warm-up.",
     ),
@@ -210,7 +209,7 @@ _ENTRIES = [
         formula=r"\begin{cases}s + (1 - s)\,\frac{1 - \cos(\pi t / (pT))}{2} & t < pT\\"
         r" f + (1 - f)\,\frac{1 + \cos(\pi (t - pT) / (T - pT))}{2} & t \ge pT\end{cases}",
         source="Smith and Topin 2018, Super-Convergence",
-        options=options_of(one_cycle),
+        function=one_cycle,
         build=lambda total, per_epoch, **options: one_cycle(total, **options),
         note="For short training runs with a high peak rate.",
     ),
@@ -218,7 +217,7 @@ _ENTRIES = [
         name="plateau",
         formula=r"\gamma^{\text{number of plateaus so far}}",
         source="LeCun, Bottou, Orr and Müller 1998; as in Keras and PyTorch",
-        options=options_of(ReduceOnPlateau),
+        function=ReduceOnPlateau,
         build=lambda total, per_epoch, **options: constant(),
         note="Depends on a metric: the factor here is 1, `ReduceOnPlateau` computes the actual one.",
     ),
@@ -226,8 +225,6 @@ _ENTRIES = [
 
 SCHEDULES: dict[str, Schedule] = {entry.name: entry for entry in _ENTRIES}
 """Every schedule, by name."""
-
-_SHARES = ("factor", "final", "start", "peak_at", "floor")
 
 
 def schedule(
@@ -243,8 +240,8 @@ def schedule(
         options: see `SCHEDULES[name].options`.
 
     Raises:
-        UnknownNameError: there is no schedule of that name.
-        ConfigError: it has no such option, or a value is out of range.
+        UnknownNameError: there is no schedule of that name, or it has no such option.
+        ConfigError: the value of an option is not of its type or out of range.
 
     Example:
         >>> factor = schedule("cosine", 100, warmup_steps=10)
@@ -252,10 +249,7 @@ def schedule(
         [0.1, 1.0, 1.0, 0.5, 0.0]
     """
     entry = lookup("schedule", name, SCHEDULES)
-    check_options(f"the schedule {name}", options, entry.options)
-    _within(name, **{key: value for key, value in options.items() if key in _SHARES})
-    if "every" in options and options["every"] <= 0:
-        raise ConfigError(f"the schedule {name} expects every > 0, received {options['every']!r}.")
+    options = check_options(f"the schedule {name}", options, entry.types)
     factor = entry.build(max(total_steps - warmup_steps, 1), steps_per_epoch, **options)
     return warmup(factor, warmup_steps) if warmup_steps else factor
 
@@ -329,9 +323,3 @@ def _run_ahead(scheduler: Any, lr: float, interval: int) -> Factor:
         return rates[step // interval] / lr
 
     return factor
-
-
-def _within(name: str, **shares: float) -> None:
-    for key, value in shares.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"the schedule {name} expects {key} between 0 and 1, received {value!r}.")

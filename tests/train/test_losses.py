@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.errors import ConfigError, ModelError, UnknownNameError
+from pellucid.errors import ModelError, UnknownNameError
 from pellucid.train.losses import LOSSES, loss
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0], [-2.0, 0.0, 1.0], [0.3, 0.2, 0.1]])
@@ -141,7 +141,7 @@ def test_targets_that_are_no_classes_are_refused(name: str, targets: Tensor) -> 
 def test_unknown_names_and_options_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'huber'"):
         loss("hubber")
-    with pytest.raises(ConfigError, match="no option 'smoothing'; its options: label_smoothing, weight"):
+    with pytest.raises(UnknownNameError, match="option of the loss cross_entropy named 'smoothing'"):
         loss("cross_entropy", smoothing=0.1)
 
 

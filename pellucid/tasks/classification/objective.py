@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ IGNORED = -100
 def classification(
     loss: str | None = None,
     *,
+    options: Mapping[str, Any] | None = None,
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
     l1: float = 0.0,
@@ -33,23 +35,26 @@ def classification(
 
     Args:
         loss: a name in the loss catalogue; None: cross-entropy.
-        label_smoothing: share of the target spread over all classes, 0..1; cross-entropy only.
-        class_weights: (K,), by which the loss of each class counts; cross-entropy only.
+        options: of the loss.
+        label_smoothing: share of the target spread over all classes, 0..1, for a loss with this option.
+        class_weights: (K,), by which the loss of each class counts, for a loss with the option `weight`.
         l1, l2: strengths of the penalties on weights.
+
+    Raises:
+        UnknownNameError: there is no loss of that name, or it has no such option.
     """
-    options: dict[str, Any] = {}
-    if (loss or "cross_entropy") == "cross_entropy":
-        options = {"label_smoothing": label_smoothing}
-    plain = each_row(named_loss(loss or "cross_entropy", **options))
-    if class_weights is not None and options:
-        options["weight"] = class_weights
-    function = named_loss(loss or "cross_entropy", **options)
+    name, given = loss or "cross_entropy", dict(options or {})
+    if label_smoothing:
+        given["label_smoothing"] = label_smoothing
+    weight = given.pop("weight", None) if class_weights is None else class_weights
+    plain = each_row(named_loss(name, **given))
+    function = named_loss(name, **given, **({} if weight is None else {"weight": weight}))
 
     def compare(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         if reduction == "mean":
             return function(logits, targets)
         rows = plain(logits, targets)
-        return rows if class_weights is None or targets.ndim > 1 else rows * class_weights[targets]
+        return rows if weight is None or targets.ndim > 1 else rows * weight.to(targets.device)[targets]
 
     return replace(
         supervised("classification", compare, classes_score, read=logits_of, penalty=penalty(l1, l2)),

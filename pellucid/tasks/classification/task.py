@@ -24,6 +24,7 @@ class Classification(Supervised):
     """One class out of K."""
 
     spec = SPEC
+    usual_loss = "cross_entropy"
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         section = config.objective

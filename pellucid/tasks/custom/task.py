@@ -26,6 +26,7 @@ from pellucid.record import Run
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.custom.loader_data import own_inputs
 from pellucid.tasks.custom.spec import SPEC
+from pellucid.tasks.options import read_loss_options
 from pellucid.tasks.prepared import Prepared, PreparedData
 from pellucid.tasks.regression.objective import regression
 from pellucid.tasks.task import Answer, Task, answer
@@ -62,6 +63,10 @@ class Outputs:
         return [{"prediction": row.tolist(), "label": label} for row, label in pairs]
 
 
+def _by_name(config: Config, name: str) -> Objective:
+    return supervised("custom", named_loss(name, **read_loss_options(config, name)))
+
+
 class Custom(Task):
     """An objective of the user's own; without one, what follows from the targets."""
 
@@ -90,17 +95,16 @@ class Custom(Task):
         Raises:
             ConfigError: neither says what to learn.
         """
-        name = config.objective.loss
-        known = name is not None and not is_reference(name)
+        name = None if is_reference(config.objective.loss or "") else config.objective.loss
         if prepared is None:
-            return supervised("custom", named_loss(name)) if known and name else Objective("custom", ())
+            return Objective("custom", ()) if name is None else _by_name(config, name)
         targets = as_batch(next(iter(prepared.training_batches()))).targets
         if isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point():
-            return classification(name if known else None)
+            return classification(name, options=read_loss_options(config, "cross_entropy"))
         if isinstance(targets, Tensor) and targets.is_floating_point() and targets.ndim <= 2:
-            return regression(name if known else None)
-        if known and name:
-            return supervised("custom", named_loss(name))
+            return regression(name, options=read_loss_options(config, "mse"))
+        if name is not None:
+            return _by_name(config, name)
         return supervised("custom", _no_loss(targets))
 
     def check(self, model: nn.Module, objective: Objective, prepared: PreparedData) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ class Options:
     loss: Loss = "mse"
 
 
-def forecasting(loss: Loss = Options.loss) -> Objective:
+def forecasting(loss: Loss = Options.loss, options: Mapping[str, Any] | None = None) -> Objective:
     r"""Predict the next H rows of C channels from the last L.
 
     The loss is the mean over horizon and channels of $(\hat y - y)^2$, $|\hat y - y|$ or Huber's function of
@@ -33,12 +34,13 @@ def forecasting(loss: Loss = Options.loss) -> Objective:
 
     Args:
         loss: "mse", "mae" or "huber".
+        options: of the loss, e.g. {"delta": 0.5}.
 
     Raises:
         ConfigError: no such loss.
     """
     one_of("loss", loss, ("mse", "mae", "huber"))
-    function = named_loss(loss)
+    function = named_loss(loss, **(options or {}))
 
     def train(model: nn.Module, batch: Any) -> Tensor:
         inputs, targets = batch

@@ -29,7 +29,7 @@ from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.forecasting import forecast_blocks
 from pellucid.tasks.forecasting.objective import Loss, Options, forecasting
 from pellucid.tasks.forecasting.spec import SPEC
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import read_loss_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.task import Baselines, Task
 from pellucid.train.objective import Objective
@@ -108,7 +108,8 @@ class Forecasting(Task):
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
-        return forecasting(cast(Loss, config.objective.loss) or options.loss)
+        loss = cast(Loss, config.objective.loss) or options.loss
+        return forecasting(loss, read_loss_options(config, loss))
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """The mean ("prior"), the last value ("last") and the last cycle ("season")."""

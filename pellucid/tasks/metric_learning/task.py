@@ -25,11 +25,12 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.metric_learning import retrieval
-from pellucid.tasks.metric_learning.objective import Loss, Options, metric_learning
+from pellucid.tasks.metric_learning.objective import Loss, Options, metric_learning, supcon
 from pellucid.tasks.metric_learning.spec import SPEC
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import LOSS_OPTIONS, read_loss_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.task import Baselines, Task
+from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.objective import Objective
 
 EVAL_BATCH = 256
@@ -115,7 +116,14 @@ class MetricLearning(Task):
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
         loss = cast(Loss, config.objective.loss) or options.loss
-        return metric_learning(loss, margin=options.margin, temperature=options.temperature)
+        if loss == "supcon":
+            types = types_of(supcon)
+            given = check_options("the loss supcon", config.objective.loss_options, types, LOSS_OPTIONS)
+        else:
+            given = read_loss_options(config, loss)
+        return metric_learning(
+            loss, **{"margin": options.margin, "temperature": options.temperature, **given}
+        )
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """By chance ("prior"), and the nearest by the inputs themselves ("inputs")."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,15 @@ from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, logits_of, penalty, supervised
 
 
-def multilabel(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> Objective:
+def multilabel(
+    loss: str | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Objective:
     """Any number of K labels. Logits and targets (B, K); measured are loss and share of correct labels."""
-    function = named_loss(loss or "bce")
+    function = named_loss(loss or "bce", **(options or {}))
 
     def score(logits: Tensor, batch: Any) -> Measures:
         targets = as_batch(batch).targets

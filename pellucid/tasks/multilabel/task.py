@@ -21,6 +21,7 @@ class Multilabel(Supervised):
     """Any number of K labels."""
 
     spec = SPEC
+    usual_loss = "bce"
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         return multilabel(**shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +12,15 @@ from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, logits_of, penalty, supervised
 
 
-def regression(loss: str | None = None, *, l1: float = 0.0, l2: float = 0.0) -> Objective:
+def regression(
+    loss: str | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Objective:
     """Numbers. Outputs (B, 1) or (B, D) against targets (B,) or (B, D), both in standardized units."""
-    function = named_loss(loss or "mse")
+    function = named_loss(loss or "mse", **(options or {}))
 
     def read(returned: Any, batch: Any) -> Tensor:
         return matched(logits_of(returned), as_batch(batch).targets)

@@ -21,6 +21,7 @@ class Regression(Supervised):
     """One amount, or several."""
 
     spec = SPEC
+    usual_loss = "mse"
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         return regression(**shared)

@@ -49,6 +49,7 @@ class Seq2Seq(Task):
     """Translate texts."""
 
     spec = SPEC
+    takes_loss = False
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

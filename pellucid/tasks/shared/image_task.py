@@ -25,6 +25,7 @@ class ImageTask(Task):
     """Base of image tasks: batches are (images in 0..1, classes or zeros)."""
 
     labelled: ClassVar[bool] = False
+    takes_loss = False
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.tasks.options import NoOptions, read_options
+from pellucid.tasks.options import NoOptions, read_loss_options, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared import attribution, scoring
 from pellucid.tasks.task import Baselines, Task
@@ -36,6 +36,9 @@ TRAIN_SAMPLE = 60_000
 """Most rows that the linear model is fitted on."""
 EVAL_SAMPLE = 25_000
 """Most rows that the linear model is measured on."""
+
+SAME = {"label_smoothing": "label_smoothing", "class_weights": "weight"}
+"""Settings of the objective that are options of a loss, by the name of the option."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,13 @@ class Prediction:
 
 
 class Supervised(Task):
-    """What the three tasks with a target share."""
+    """What the three tasks with a target share.
+
+    Attributes:
+        usual_loss: name of the loss that learns where the config names none.
+    """
+
+    usual_loss: ClassVar[str]
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -111,7 +120,44 @@ class Supervised(Task):
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         read_options(NoOptions, config)
         self._check_loss(config)
-        return self._objective(config, prepared, **config.objective.model_dump(include={"loss", "l1", "l2"}))
+        section = config.objective
+        if prepared is not None:
+            self._refuse_unused(config)
+        return self._objective(
+            config,
+            prepared,
+            loss=section.loss or self.usual_loss,
+            options=self._loss_options(config),
+            l1=section.l1,
+            l2=section.l2,
+        )
+
+    def _refuse_unused(self, config: Config) -> None:
+        """Refuse settings of another loss, which would change nothing."""
+        section = config.objective
+        name = section.loss or self.usual_loss
+        for setting, option in SAME.items():
+            if getattr(section, setting) and option not in LOSSES[name].types:
+                raise ConfigError(
+                    f"objective.{setting} is {getattr(section, setting)!r}, but the loss {name} has no such "
+                    "option.",
+                    remedy=f"--set objective.{setting}={'0' if setting == 'label_smoothing' else 'false'}",
+                )
+
+    def _loss_options(self, config: Config) -> dict[str, Any]:
+        """Return the options of the loss.
+
+        Raises:
+            UnknownNameError, ConfigError: an option does not exist, is of the wrong type, or is set twice.
+        """
+        section, options = config.objective, read_loss_options(config, self.usual_loss)
+        for setting, option in SAME.items():
+            if getattr(section, setting) and options.get(option) is not None:
+                raise ConfigError(
+                    f"objective.{setting} and objective.loss_options.{option} are the same; both are set.",
+                    remedy=f"set only objective.{setting}",
+                )
+        return options
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         raise NotImplementedError

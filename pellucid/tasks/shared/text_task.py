@@ -36,6 +36,7 @@ class TextTask(Task):
     """Base of the tasks that read a stream of tokens in windows."""
 
     labelled = False
+    takes_loss = False
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

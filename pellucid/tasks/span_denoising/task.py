@@ -52,6 +52,7 @@ class SpanDenoising(Task):
     """Predict the spans that were removed from a text (T5, Raffel et al. 2020)."""
 
     spec = SPEC
+    takes_loss = False
     labelled: ClassVar[bool] = False
 
     def prepare(
