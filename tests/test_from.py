@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import nn
+from typer.testing import CliRunner
 
 from pellucid import inference, recipes, runner
+from pellucid.cli.main import app
 from pellucid.config import Config
 from pellucid.data.sources import toy
 from pellucid.errors import ConfigError, ModelError, UnknownNameError
@@ -261,6 +265,37 @@ def test_an_interrupted_recipe_ends_the_training_that_needs_it(
     study = Study(name="both", base=classifier(reviews), parts={"one": {}}, metric="test/accuracy")
     assert runner.train_study(study, runs=runs).name == "pages"
     assert {run.name for run in list_runs(runs)} == {"pages"}
+
+
+def test_the_printed_commands_resume_the_recipe_and_repeat_what_needs_it(
+    reviews: Path, runs: Path, pages: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "verdicts.yaml"
+    config.write_text(classifier(reviews, **{"train.max_steps": 1}).to_yaml())
+    monkeypatch.setattr(sys, "argv", ["pellucid", "train", str(config), "--runs", str(runs)])
+    monkeypatch.setattr(components, "SignalHandler", StopsAtOnce)
+    stopped = CliRunner().invoke(app, [*sys.argv[1:], "--json"])
+    monkeypatch.setattr(components, "SignalHandler", SignalHandler)
+    assert stopped.exit_code == 130
+    found = json.loads(stopped.stdout)
+    (run,) = list_runs(runs)
+    assert found["run"] == str(run.path)
+    for command in found["resume"]:
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, done.output
+    assert [run.name for run in list_runs(runs)] == ["pages", "verdicts"]
+
+
+@pytest.mark.parametrize("command", ["lr-find", "profile"])
+def test_a_command_that_only_tries_trains_first_what_the_model_starts_from(
+    reviews: Path, runs: Path, pages: None, tmp_path: Path, command: str
+) -> None:
+    config = tmp_path / "verdicts.yaml"
+    config.write_text(classifier(reviews, **{"train.execution": "eager"}).to_yaml())
+    done = CliRunner().invoke(app, [command, str(config), "--runs", str(runs), "--json"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert json.loads(done.stdout)
+    assert [(run.name, run.status) for run in list_runs(runs)] == [("pages", "finished")]
 
 
 class StopsAtOnce(SignalHandler):

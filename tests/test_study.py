@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 from pathlib import Path
 from typing import Any
@@ -367,8 +368,8 @@ def test_a_study_file_trains_is_interrupted_and_goes_on(
     stopped = typed("train", path, "--runs", runs)
     monkeypatch.undo()
     assert stopped.exit_code == 130
-    assert "Resume with: --resume" in stopped.output
-    resumed = typed("train", path, "--runs", runs, "--resume", "last", "--json")
+    words = shlex.split(stopped.output.partition("Resume with: pellucid ")[2].splitlines()[0])
+    resumed = typed(*words, "--json")
     assert resumed.exit_code == 0, resumed.output
     assert json.loads(resumed.stdout)["metrics"] == finished.metrics
     same = typed("runs", "compare", json.loads(resumed.stdout)["run"], finished.path, "--json")

@@ -37,18 +37,22 @@ def profile(
 ) -> None:
     """Show where training time goes and what would help.
 
-    Trains for a few seconds and measures each part; nothing is written.
+    Trains for a few seconds and measures each part; no run is written. A recipe that the model starts from
+    is trained first.
     """
     from pellucid import runner
+    from pellucid.cli.stopping import stoppable
     from pellucid.cli.train import named_config
 
     config = named_config(source, runs, settings)
     config = common.patched(config, {"data.fraction": data_fraction}, settings)
-    found = runner.profile(config, runs)
+    console = common.console(as_json)
+    with stoppable("", console, as_json) as begun:
+        found = runner.profile(config, runs, console=console, begun=begun)
     if as_json:
         common.print_json(asdict(found) | {"seconds": found.profile.seconds})
         return
-    _show(config, found, common.console())
+    _show(config, found, console)
 
 
 def _show(config: Config, found: Profiled, console: Console) -> None:

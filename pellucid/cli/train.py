@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pellucid.cli import common
-from pellucid.errors import INTERRUPTED, TERMINATED, ResumeError
+from pellucid.cli.stopping import leave, stoppable
+from pellucid.errors import ResumeError
 
 if TYPE_CHECKING:
     from pellucid.config import Config
@@ -158,20 +158,17 @@ def _train(
     from pellucid.config import Config
 
     console = common.console(as_json)
-    begun: list[Run] = []
     again = runner.Resume(resume, allow_changes) if resume else None
-    try:
+    with stoppable(config.name, console, as_json) as begun:
         if isinstance(config, Config):
             usable = _usable(dataset, config)
             finished = runner.train(
-                config, runs=runs, resume=again, dataset=usable, console=console, begun=begun.append
+                config, runs=runs, resume=again, dataset=usable, console=console, begun=begun
             )
         else:
-            finished = runner.train_study(config, runs=runs, resume=again, console=console)
-    except KeyboardInterrupt:
-        _stopped(begun, console, as_json)
+            finished = runner.train_study(config, runs=runs, resume=again, console=console, begun=begun)
     if finished.status == "interrupted":
-        _leave(finished, console, as_json)
+        leave(finished, config.name, console, as_json)
     show(finished, console)
     if as_json:
         common.print_json(common.result(finished))
@@ -187,28 +184,6 @@ def _usable(dataset: Dataset | None, config: Config) -> Dataset | None:
     task = get_task(config.objective.name)
     same = has_rows_of(dataset, config.data, labelled=task.labelled) and not task.ordered
     return dataset if same else None
-
-
-def _leave(run: Run, console: Console, as_json: bool) -> NoReturn:
-    """Print how to resume an interrupted run, and exit with the code of the signal."""
-    console.print(f"Saved. Resume with: --resume {common.located(run.id, run.path.parent)}")
-    if as_json:
-        common.print_json(common.result(run))
-    sys.exit(TERMINATED if "SIGTERM" in run.facts["stop_reason"] else INTERRUPTED)
-
-
-def _stopped(begun: list[Run], console: Console, as_json: bool) -> NoReturn:
-    """Print that training was stopped by Ctrl-C before the first epoch, and exit."""
-    for run in begun:
-        console.print(
-            f"Stopped before the first epoch. Resume with: --resume {common.located(run.id, run.path.parent)}"
-        )
-    if not begun:
-        console.print("Stopped.")
-    if as_json:
-        stopped = {"run": None, "status": "interrupted", "metrics": {}}
-        common.print_json(common.result(begun[0]) if begun else stopped)
-    sys.exit(INTERRUPTED)
 
 
 def show(run: Run, console: Console) -> None:

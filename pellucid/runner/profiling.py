@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from rich.console import Console
 from pellucid.config import Config
 from pellucid.diagnosis import Speed, advice
 from pellucid.record import Finding, Run
+from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.optimization import choose_execution, updates
 from pellucid.runner.setup import set_up
+from pellucid.runner.training import train_start
 from pellucid.train.autotune import Tuned, ratio
 from pellucid.train.device import choose_device
 from pellucid.train.profile import Profile, Profiler
@@ -39,16 +42,28 @@ class Profiled:
     findings: list[Finding]
 
 
-def profile(config: Config, runs: str | Path = "runs") -> Profiled:
+def profile(
+    config: Config,
+    runs: str | Path = "runs",
+    *,
+    console: Console | None = None,
+    begun: Callable[[Run], None] | None = None,
+) -> Profiled:
     """Train as a config says for a few seconds and measure the time of each part; nothing is saved.
+
+    A recipe that the model starts from, and that has no finished run, is trained first; its run is kept.
 
     Args:
         config: the whole config.
         runs: the folder of runs, to find the run that the model starts from.
+        console: where to show the training of that recipe; None to show nothing.
+        begun: called with the run of that recipe, once its folder exists.
 
     Raises:
         PellucidError: the data is unavailable, or the parts do not fit together.
     """
+    check_config(config)
+    train_start(config, runs, console, begun)
     setup = set_up(config, runs)
     prepared, objective = setup.prepared, setup.objective
     batches = prepared.training_batches()

@@ -139,16 +139,31 @@ def train_needed(
     console: Console,
     *,
     starts: bool,
+    uses: bool = True,
     begun: Callable[[Run], None] | None = None,
 ) -> Run | None:
     """Train the recipes that a config needs; return the first run that was interrupted, else None."""
-    for recipe, reason in needed_recipes(config, runs, starts=starts):
+    for recipe, reason in needed_recipes(config, runs, starts=starts, uses=uses):
         console.print(reason, markup=False, highlight=False)
         run = train(recipe, runs=runs, console=console, begun=begun)
         if run.status == "interrupted":
             return run
         console.print()
     return None
+
+
+def train_start(
+    config: Config, runs: str | Path, console: Console | None, begun: Callable[[Run], None] | None
+) -> None:
+    """Train the recipe that a config's model starts from, unless there is a finished run of it.
+
+    Raises:
+        KeyboardInterrupt: its training was interrupted.
+    """
+    console = console or Console(quiet=True)
+    stopped = train_needed(config, runs, console, starts=True, uses=False, begun=begun)
+    if stopped is not None:
+        raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)
@@ -315,8 +330,20 @@ def outcome(run: Run) -> Iterator[None]:
         raise
 
 
-def find_lr(config: Config, runs: str | Path = "runs") -> LrSuggestion:
-    """Suggest a learning rate for the model and data of a config; nothing is written."""
+def find_lr(
+    config: Config,
+    runs: str | Path = "runs",
+    *,
+    console: Console | None = None,
+    begun: Callable[[Run], None] | None = None,
+) -> LrSuggestion:
+    """Suggest a learning rate for the model and data of a config; nothing is written.
+
+    A recipe that the model starts from, and that has no finished run, is trained first; its run is kept. For
+    the arguments see `pellucid.runner.profile`.
+    """
+    check_config(config)
+    train_start(config, runs, console, begun)
     setup = set_up(config, runs)
     batches, loss = setup.prepared.training_batches(), setup.objective.phases[0].loss
     return lr_find(setup.model, batches, loss, optimizer=optimizer_of(config))

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from pellucid import runner
 from pellucid.cli.main import app
+from pellucid.cli.stopping import resume_command
 from pellucid.record import Run
+from pellucid.record.run import list_runs
 
 SETTINGS = ["--epochs", "250", "--set", "train.checkpoint_seconds=0.02", "--set", "train.early_stopping=null"]
 
@@ -90,7 +92,10 @@ def test_an_interrupted_training_says_how_to_resume(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "train", interrupted)
     done = CliRunner().invoke(app, ["run", "image-generation", "--runs", str(tmp_path)])
     assert done.exit_code == 143
-    assert "Resume with: --resume" in done.output
+    (run,) = list_runs(tmp_path)
+    assert f"Resume with: {resume_command(run)}" in done.output
+    assert f"pellucid run digits --resume {run.id}" in done.output
+    assert "Then repeat: " in done.output  # digits is the evaluator of image-generation
 
 
 def test_a_run_that_is_being_written_is_not_resumed(flowers, tmp_path):
