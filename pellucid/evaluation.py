@@ -27,7 +27,8 @@ from pellucid.record import files
 from pellucid.train.execution import execution_mode
 from pellucid.train.objective import Objective, read_logits
 
-EVALUATION, SAMPLES = "evaluation", "samples"
+EVALUATION = "evaluation"  # folders of a run
+SAMPLES = "samples"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from pellucid.models.conversion import copy_weights
 from pellucid.models.families import family_of, read_architecture
 from pellucid.train.freezing import freeze as freeze_stages
 
-TEXT, IMAGE = "text", "image"
+TEXT = "text"
+IMAGE = "image"
 KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
 """Supported modules of a sentence encoder."""
 

@@ -24,11 +24,12 @@ from torch.utils.data import DataLoader, Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.tensor_column import is_contiguous, torch_values
 
-BLOCK_BYTES, GROUP_BYTES = 2**22, 2**28
-"""Size of the rows that are read at once, and of those that are shuffled together."""
-WINDOW_BYTES, READ_BYTES = 2**24, 2**26
-"""Size of the batches that are gathered at once, and of the rows after which their pages are released."""
-MADV_WILLNEED, MADV_DONTNEED = 3, 4  # from mman.h of Linux
+BLOCK_BYTES = 2**22  # rows that are read at once
+GROUP_BYTES = 2**28  # rows that are shuffled together
+WINDOW_BYTES = 2**24  # batches that are gathered at once
+READ_BYTES = 2**26  # rows after which their pages are released
+MADV_WILLNEED = 3  # from mman.h of Linux
+MADV_DONTNEED = 4
 
 
 class ArrowRows:

@@ -15,7 +15,8 @@ from torch import Tensor
 from pellucid.nn import PAD
 from pellucid.nn.modes import HasTrainingMode, evaluating
 
-BOS, EOS = 2, 3
+BOS = 2  # beginning of sequence
+EOS = 3  # end of sequence
 NEVER = -float("inf")
 
 

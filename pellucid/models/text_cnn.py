@@ -32,8 +32,8 @@ from pellucid.nn import (
 )
 from pellucid.nn.names import lookup
 
-REGION, PHRASE = 3, 5
-"""Words in a region, and in a phrase."""
+REGION = 3  # words
+PHRASE = 5  # words
 CONVOLUTION_SHARE = 0.5
 """With n-grams: share of the training texts classified by the convolutions; the n-grams classify the rest."""
 

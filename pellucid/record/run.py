@@ -38,7 +38,10 @@ SCHEMA = 2
 ARTIFACTS = {"image": "png", "json": "json", "table": "parquet", "tensors": "safetensors", "text": "txt"}
 """Kinds of artifacts, and the ending of their files."""
 
-FACTS, CONFIG, DATABASE, REPORT = "run.json", "config.yaml", "run.sqlite", "report.html"
+FACTS = "run.json"
+CONFIG = "config.yaml"
+DATABASE = "run.sqlite"
+REPORT = "report.html"
 
 
 class Run:

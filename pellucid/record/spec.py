@@ -23,8 +23,8 @@ from typing import Any, Literal
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.extensions import explain, load_installed
 
-BUILTIN, GROUP = "pellucid.tasks", "pellucid.tasks"
-"""The package that holds our own tasks, and the entry point group of those that others install."""
+PACKAGE = "pellucid.tasks"  # holds our own tasks
+ENTRY_POINTS = "pellucid.tasks"  # the group of those that others install
 
 PLACEHOLDERS = ("name", "value", "size", "of", "target", "perplexity", "measure", "article")
 """What a sentence may contain in braces."""
@@ -187,14 +187,14 @@ def specs() -> Mapping[str, TaskSpec]:
         _check_names(point.value, spec, found)
         found.setdefault(point.value, spec)
 
-    load_installed(GROUP, add)
+    load_installed(ENTRY_POINTS, add)
     return found
 
 
 def _packages() -> Iterator[str]:
-    for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__):
-        if module.ispkg and importlib.util.find_spec(f"{BUILTIN}.{module.name}.spec"):
-            yield f"{BUILTIN}.{module.name}"
+    for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
+        if module.ispkg and importlib.util.find_spec(f"{PACKAGE}.{module.name}.spec"):
+            yield f"{PACKAGE}.{module.name}"
 
 
 def _check_names(package: str, spec: TaskSpec, known: Mapping[str, TaskSpec]) -> None:

@@ -23,7 +23,8 @@ import filelock
 from pellucid.errors import RunError
 from pellucid.record import files
 
-WRITER, LOCK = ".writer", ".lock"
+WRITER = ".writer"
+LOCK = ".lock"
 PATIENCE = 0.5
 """Seconds to wait for the lock: a reader on another machine tests it, for microseconds."""
 

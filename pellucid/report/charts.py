@@ -18,8 +18,12 @@ from markupsafe import Markup
 from pellucid.report.scales import Axis
 from pellucid.report.words import count, interval, number, percent, plain
 
-WIDE, NARROW = 428, 342
-LEFT, RIGHT, TOP, BOTTOM = 46, 78, 42, 38
+CHART_WIDTH = 428  # pixels; two charts next to each other
+PHONE_WIDTH = 342  # pixels
+LEFT = 46  # pixels of the margins
+RIGHT = 78
+TOP = 42
+BOTTOM = 38
 LABEL_GAP = 31
 
 Points = Sequence[tuple[float, float]]
@@ -63,7 +67,7 @@ def chart(title: str, draw: Callable[[int], ET.Element], note: str = "") -> Char
         svg.set("aria-label", title)
         return Markup(ET.tostring(svg, encoding="unicode"))
 
-    return Chart(title, drawing(WIDE), drawing(NARROW), note)
+    return Chart(title, drawing(CHART_WIDTH), drawing(PHONE_WIDTH), note)
 
 
 def gaps(lines: Sequence[Line]) -> str:

@@ -22,7 +22,9 @@ TOGETHER = (("d_real", "d_fake"), ("recon", "kl"))
 """Validation measures that are only meaningful together."""
 CHARTED = ("loss", "active_units", *itertools.chain(*TOGETHER))
 """Measures that have a chart of their own."""
-RAW_POINTS, MORE_POINTS, MORE_CHARTS = 500, 240, 12
+LOSS_POINTS = 500  # of the loss by step
+SMALL_CHART_POINTS = 240
+MAX_SMALL_CHARTS = 12
 SPLITS = (("training", "train"), ("validation", "val"))
 GOOD = {"healthy": "Healthy", "balanced": "Balanced"}
 """Rules that find nothing to change, and what the page calls their findings."""
@@ -151,8 +153,8 @@ def learning(run: Run, by_epoch: Sequence[Chart] = ()) -> Learning | None:
         columns=("epoch", "step", *keys),
         table=_table(run, curves.epochs, keys),
         best_row=steps.index(best) if best in steps else None,
-        more=tuple(_small(run, key) for key in more[:MORE_CHARTS]),
-        more_left_out=max(0, len(more) - MORE_CHARTS),
+        more=tuple(_small(run, key) for key in more[:MAX_SMALL_CHARTS]),
+        more_left_out=max(0, len(more) - MAX_SMALL_CHARTS),
     )
 
 
@@ -169,7 +171,7 @@ def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
     if not lines:
         return None
     clean = "train/loss_clean" in curves.keys
-    raw = _thin(curves.series("step/loss"), RAW_POINTS)
+    raw = _thin(curves.series("step/loss"), LOSS_POINTS)
     told = next((one for one in found if one.rule in TITLES), None)
     title = TITLES[told.rule].format(best=f"epoch {curves.at(told.step):g}") if told else "The loss"
     if len(lines[-1].points) == 1:
@@ -250,7 +252,7 @@ def _side_by_side(curves: _Curves, keys: Sequence[str], axis: str, name: Callabl
 
 def _small(run: Run, key: str) -> Chart:
     """Any other measurement, against the step."""
-    points = _thin(run.store.series(key), MORE_POINTS)
+    points = _thin(run.store.series(key), SMALL_CHART_POINTS)
     write = _writer(key)
     first, last = write(points[0][1]), write(points[-1][1])
     title = f"{key}: {first}" if first == last else f"{key}: from {first} to {last}"

@@ -14,12 +14,14 @@ from pellucid.report.scales import NEGATIVE, POSITIVE
 CRISP = 64
 """Images up to this side are shown pixel by pixel; larger ones are reduced and smoothed."""
 THUMBNAIL = 112
-LARGEST, HEAVIEST = 1600, 600_000
-"""Pictures up to this side and size in bytes are shown unchanged; others are reduced."""
-ROOM, IN_ROW, NARROW, HALF = (720, 560), (288, 288), (356, 480), 424
-"""Pixels (width, height) a picture may fill: by itself, next to others and on a phone; and half the page."""
-LARGEST_SCALE, FLAT = 8, 2
-"""How many times a picture is enlarged at most; and the ratio of width to height from which it is flat."""
+MAX_SIDE = 1600  # pixels; larger pictures are reduced
+MAX_BYTES = 600_000  # and so are heavier ones
+ROOM = (720, 560)  # pixels (width, height) that a picture by itself may fill
+ROOM_IN_ROW = (288, 288)  # next to others
+ROOM_ON_PHONE = (356, 480)
+HALF_PAGE = 424  # pixels: two pictures up to this width stand next to each other
+MAX_SCALE = 8  # small pictures are enlarged at most this many times
+FLAT_RATIO = 2  # width / height above which a picture is flat
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -52,9 +54,9 @@ class Shown:
 def fitted(found: Picture, alt: str, label: str = "") -> Shown:
     """Enlarge a picture by the largest whole number that fits."""
     wide, in_row, narrow = (
-        found.width * min(found.scale(*room), LARGEST_SCALE) for room in (ROOM, IN_ROW, NARROW)
+        found.width * min(found.scale(*room), MAX_SCALE) for room in (ROOM, ROOM_IN_ROW, ROOM_ON_PHONE)
     )
-    return Shown(found.uri, alt, label, wide, in_row, narrow, flat=found.width > FLAT * found.height)
+    return Shown(found.uri, alt, label, wide, in_row, narrow, flat=found.width > FLAT_RATIO * found.height)
 
 
 class Album:
@@ -97,9 +99,9 @@ def picture(data: bytes) -> Picture:
     """
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        if max(image.size) > LARGEST or len(data) > HEAVIEST:
+        if max(image.size) > MAX_SIDE or len(data) > MAX_BYTES:
             image = image.convert("RGBA")
-            image.thumbnail((LARGEST, LARGEST))
+            image.thumbnail((MAX_SIDE, MAX_SIDE))
             return Picture(_uri(_encode(image, "WEBP", quality=85), "webp"), *image.size)
         data = data if data.startswith(PNG) else _encode(image.convert("RGBA"), "PNG")
         return Picture(_uri(data, "png"), *image.size)

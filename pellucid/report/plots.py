@@ -27,8 +27,9 @@ PICKS = "\n".join(
     f".picked:has(.pick-{i}:checked) :is(.cloud, .center):not(.of-{i}){{opacity:0.06}}" for i in range(PICKED)
 )
 """The style rules that fade all groups but the selected one."""
-NAME, ROW, LETTER = 26, 18, 6.7
-"""Pixels of a name's swatch, of a row of names, and of a letter on average."""
+SWATCH_WIDTH = 26  # pixels of the line next to a name
+ROW_HEIGHT = 18  # pixels of a row of names
+LETTER_WIDTH = 6.7  # pixels, on average
 
 
 def role(index: int) -> str:
@@ -130,12 +131,12 @@ def _across(points: Points, width: int, log: bool = False) -> Axis:
 
 def _laid_out(series: Sequence[Line], width: int) -> list[tuple[str, int, float]]:
     """Where each name goes: (what fits of it, row, left)."""
-    most = int((width - NAME) / LETTER)
+    most = int((width - SWATCH_WIDTH) / LETTER_WIDTH)
     places: list[tuple[str, int, float]] = []
     row, left = 0, 0.0
     for line in series:
         name = line.name if len(line.name) <= most else line.name[: most - 1] + "…"
-        wide = NAME + LETTER * len(name)
+        wide = SWATCH_WIDTH + LETTER_WIDTH * len(name)
         if left and left + wide > width:
             row, left = row + 1, 0.0
         places.append((name, row, left))
@@ -144,12 +145,12 @@ def _laid_out(series: Sequence[Line], width: int) -> list[tuple[str, int, float]
 
 
 def _names_height(series: Sequence[Line], width: int) -> int:
-    return ROW * (_laid_out(series, width)[-1][1] + 1)
+    return ROW_HEIGHT * (_laid_out(series, width)[-1][1] + 1)
 
 
 def _name(svg: ET.Element, series: Sequence[Line], width: int) -> None:
     """Write the names of the lines, each next to a sample of it."""
     for line, (name, row, left) in zip(series, _laid_out(series, width), strict=True):
-        y = 12 + ROW * row
+        y = 12 + ROW_HEIGHT * row
         node(svg, "path", class_=f"line {line.role}", d=f"M{left:.1f} {y - 4}h18")
         node(svg, "text", name, class_="key", x=left + 24, y=y)

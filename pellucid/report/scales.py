@@ -10,8 +10,9 @@ from pellucid.report.words import percent
 
 Color = tuple[int, int, int]
 
-POSITIVE, NEGATIVE = (230, 159, 0), (0, 114, 178)
-"""The two ends of the diverging scale; zero is the background."""
+POSITIVE = (230, 159, 0)
+NEGATIVE = (0, 114, 178)
+"""The two ends of the diverging scale, as red, green, blue; zero is the background."""
 PAPERS: tuple[Color, Color] = ((255, 255, 255), (16, 19, 23))
 """The background of the light and of the dark theme, as in the style sheet."""
 

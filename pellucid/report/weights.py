@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from pellucid.record import Run
 from pellucid.report import pictures, words
 
-TILES, FEATURES = 64, 20
+MAX_TILES = 64  # units whose weights are drawn
+MAX_BARS = 20  # inputs that are ranked
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _read(path: Path, facts: dict[str, Any]) -> tuple[str, np.ndarray] | None:
 def _tiles(layer: str, weight: np.ndarray, kind: str) -> FirstLayer:
     """Draw (units, channels, height, width), the channels of a unit side by side."""
     norms = np.sqrt(np.square(weight).sum(axis=(1, 2, 3)))
-    chosen = np.sort(np.argsort(-norms, kind="stable")[:TILES])
+    chosen = np.sort(np.argsort(-norms, kind="stable")[:MAX_TILES])
     largest = float(np.abs(weight[chosen]).max())
     tiles = tuple(
         Tile(pictures.weights(_side_by_side(weight[unit]), largest), f"{kind} {unit}: {_range(weight[unit])}")
@@ -125,7 +126,7 @@ def _side_by_side(channels: np.ndarray) -> np.ndarray:
 def _bars(layer: str, weight: np.ndarray, names: Sequence[str]) -> FirstLayer:
     """Rank inputs by the root mean square of the weights on them."""
     sizes = np.sqrt(np.square(weight).mean(axis=0))
-    ranked = np.argsort(-sizes, kind="stable")[:FEATURES]
+    ranked = np.argsort(-sizes, kind="stable")[:MAX_BARS]
     top = float(sizes[ranked[0]]) or 1.0
     bars = tuple(Bar(names[int(i)], words.number(sizes[i]), float(sizes[i]) / top) for i in ranked)
     of = (

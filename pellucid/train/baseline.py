@@ -23,8 +23,11 @@ Task = Literal["classification", "multilabel", "regression"]
 Array = NDArray[Any]
 
 CELLS = 50_000_000  # rows x features the linear model is fitted on at most: 200 MB
-EPOCHS, UPDATES = 4, 500  # it is trained for so many epochs, or updates if that is longer
-BATCH_SIZE, LR, BETAS = 512, 0.02, (0.9, 0.999)
+LINEAR_EPOCHS = 4  # of training the linear model
+LEAST_UPDATES = 500  # where the epochs have fewer
+BATCH_SIZE = 512
+LR = 0.02
+BETAS = (0.9, 0.999)  # of Adam
 OUTLIER = 10.0  # standardized inputs are cut off here: a pixel that is nearly always 0 has a tiny deviation
 
 
@@ -130,7 +133,7 @@ class LinearModel:
 
     def _fit(self, z: Array, targets: Array, task: Task, rng: np.random.Generator) -> None:
         size = min(BATCH_SIZE, len(z))
-        updates = max(EPOCHS * (len(z) // size), UPDATES)
+        updates = max(LINEAR_EPOCHS * (len(z) // size), LEAST_UPDATES)
         mean, square = np.zeros_like(self.weight), np.zeros_like(self.weight)
         order = rng.permutation(len(z))
         for update in range(1, updates + 1):

@@ -26,7 +26,9 @@ from pellucid.train.extra_state import extra_states, has_extra_state, model_tens
 from pellucid.train.plain import without_tensors
 from pellucid.train.trainer import Trainer
 
-MODEL, OPTIMIZER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+AVERAGE = "ema.safetensors"
 
 
 class Checkpointer(Callback):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-INPUT, OUTPUT = "input", "output"
+INPUT = "input"
+OUTPUT = "output"
 _NUMBERED = re.compile(r"((?:.*?\.)?\d+)\.")
 
 

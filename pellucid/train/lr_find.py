@@ -27,7 +27,8 @@ from pellucid.train.optimizers import optimizer as named_optimizer
 Batch = Any
 Curve = NDArray[np.float64]
 
-LOWEST, HIGHEST = 1e-6, 3.0  # learning rates
+LOWEST_LR = 1e-6
+HIGHEST_LR = 3.0
 DIVERGED = 3.0  # a ramp ends when its smoothed loss is this many times its best
 SMOOTHING = 0.8  # share of the past in the smoothed loss
 SETTLE = 0.1  # share of a ramp, at its start, that says what the untrained loss is
@@ -67,8 +68,8 @@ def lr_find(
     loss: Callable[[nn.Module, Batch], Tensor],
     *,
     optimizer: Callable[..., Optimizer] = _adamw,
-    lowest: float = LOWEST,
-    highest: float = HIGHEST,
+    lowest: float = LOWEST_LR,
+    highest: float = HIGHEST_LR,
     steps: int = 80,
     restarts: int = 3,
 ) -> LrSuggestion:

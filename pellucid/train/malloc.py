@@ -12,7 +12,9 @@ import ctypes
 import platform
 from collections.abc import Iterator
 
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the numbers of malloc.h
+TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD of malloc.h
+MMAP_THRESHOLD = -3
+MMAP_MAX = -4
 FOREVER = -1  # as an unsigned number: the largest
 USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 """The values to which glibc adapts by itself in a program that uses large blocks."""

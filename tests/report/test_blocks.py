@@ -181,7 +181,7 @@ def test_a_heatmap_with_negative_values_uses_the_diverging_scale():
 def test_a_large_heatmap_says_what_is_not_drawn():
     names = [str(i) for i in range(100)]
     found = heatmap.heatmap(names, names, np.ones((100, 100)).tolist())
-    assert len(found.rows) == len(found.columns) == heatmap.SIDE
+    assert len(found.rows) == len(found.columns) == heatmap.MAX_SIDE
     assert found.left_out == "The first 64 rows and columns of 100 × 100."
 
 

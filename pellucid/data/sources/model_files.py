@@ -15,9 +15,13 @@ from typing import Any
 from pellucid.data.sources.network import MIRROR, PATIENCE, first_line, within
 from pellucid.errors import ModelError
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-IMAGES, STEPS = "preprocessor_config.json", "modules.json"
-SENTENCES, POOLING = "sentence_bert_config.json", "1_Pooling/config.json"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+IMAGES = "preprocessor_config.json"
+STEPS = "modules.json"
+SENTENCES = "sentence_bert_config.json"
+POOLING = "1_Pooling/config.json"
 FILES = (CONFIG, WEIGHTS, TOKENIZER, IMAGES, STEPS, SENTENCES, POOLING)
 """What a model may come with; the first two it must."""
 

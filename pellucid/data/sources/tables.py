@@ -15,7 +15,8 @@ from pellucid.data.dataset import Dataset, Source
 from pellucid.data.sources import csvfile
 from pellucid.errors import BadDataError, DataNotFoundError
 
-CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+CSV = (".csv", ".tsv", ".txt")  # file name endings
+PARQUET = (".parquet", ".pq")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),

@@ -18,8 +18,8 @@ from pellucid.data.text import ragged
 from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD
 from pellucid.data.text.token_rows import IGNORED
 
-SHARE, LENGTH = 0.15, 3.0
-"""Share of the tokens that are removed as spans, and mean length of a span."""
+SPAN_SHARE = 0.15  # of the tokens are removed as spans
+SPAN_LENGTH = 3.0  # tokens of a span, on average
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class MaskSpans:
 
     first_gap: int
     gaps: int
-    share: float = SHARE
-    length: float = LENGTH
+    share: float = SPAN_SHARE
+    length: float = SPAN_LENGTH
 
     def __call__(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return sources (B, S) and targets (B, T) of windows (B, W), padded with 0."""

@@ -30,7 +30,7 @@ from pellucid.data.text.ragged import Ragged
 from pellucid.errors import BadDataError
 
 SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
-PAD, UNK, BOS, EOS, MASK = range(5)
+PAD, UNK, BOS, EOS, MASK = range(len(SPECIAL))
 Kind = Literal["words", "characters", "bpe", "wordpiece"]
 
 KEPT_ROWS, KEPT_BYTES = 1000, 100_000

@@ -9,7 +9,8 @@ from pellucid.diagnosis.rule import Rule
 from pellucid.diagnosis.wording import figure
 from pellucid.record import Finding
 
-INPUTS, LOSS = "inputs", "loss"
+INPUTS = "inputs"
+LOSS = "loss"
 """Places of a loss that was caught which are not modules or parameters."""
 
 SMALLER = "a learning rate ten times smaller, or gradient clipping"

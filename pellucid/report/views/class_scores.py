@@ -13,8 +13,8 @@ from typing import Any
 from pellucid.report import words
 from pellucid.report.block import Section, Shelf, View
 
-MANY, LOWEST = 24, 10
-"""More classes than this are folded away; and how many of the weakest are shown then."""
+FOLDED_FROM = 24  # more classes than this are folded away
+WEAKEST_SHOWN = 10  # classes that are shown then
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> ClassScores:
         f"The weakest is {weakest.name} with an F1 of {words.percent(weakest.f1)}, "
         f"the best {best.name} with {words.percent(best.f1)}."
     )
-    lowest = tuple(ranked[:LOWEST]) if len(scores) > MANY else ()
+    lowest = tuple(ranked[:WEAKEST_SHOWN]) if len(scores) > FOLDED_FROM else ()
     most = max(1, *(score.missed for score in scores))
     return ClassScores(str(facts.get("of") or "class"), scores, lowest, sentence, most)
 

@@ -18,7 +18,9 @@ from pellucid.report.block import Section, Shelf, View
 from pellucid.report.charts import Chart
 from pellucid.report.examples import Example, example, worst_first
 
-SCATTER, BINS, WORST = 500, 21, 12
+SCATTER_POINTS = 500
+HISTOGRAM_BINS = 21
+WORST_ROWS = 12
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Errors:
     values = np.asarray(facts["pairs"], dtype=float).reshape(-1, 2)
     values = values[np.isfinite(values).all(axis=1)]
     errors = values[:, 1] - values[:, 0]
-    few = values[:: max(1, -(-len(values) // SCATTER))].tolist()
-    edges = np.histogram_bin_edges(errors, bins=BINS)
+    few = values[:: max(1, -(-len(values) // SCATTER_POINTS))].tolist()
+    edges = np.histogram_bin_edges(errors, bins=HISTOGRAM_BINS)
     counts = np.histogram(errors, edges)[0]
     bars = [(float(a), float(b), int(c)) for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True)]
     note = f"{words.count(len(few))} of {words.count(rows)} rows." if len(few) < rows else ""
@@ -50,7 +52,7 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Errors:
     def draw_histogram(width: int) -> Element:
         return charts.histogram(bars, f"prediction minus true {target}", width=width)
 
-    worst = worst_first(shelf.rows(facts.get("examples")))[:WORST]
+    worst = worst_first(shelf.rows(facts.get("examples")))[:WORST_ROWS]
     return Errors(
         scatter=charts.chart(_scatter_title(values), draw_scatter, note),
         histogram=charts.chart(_residual_title(errors), draw_histogram),

@@ -12,8 +12,8 @@ from pellucid.report.block import Shelf, View
 from pellucid.report.scales import magnitude_class, signed_class
 from pellucid.report.tables import number
 
-SIDE, NUMBERED = 64, 12
-"""Rows and columns that are drawn; and the number of columns up to which cells show their numbers."""
+MAX_SIDE = 64  # rows and columns that are drawn
+NUMBERED_UP_TO = 12  # columns; with more, cells show no numbers
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def heatmap(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequen
         raise ValueError("it has no values")
     signed = min(finite) < 0
     largest = max(map(abs, finite)) or 1.0
-    numbered = len(columns) <= NUMBERED
+    numbered = len(columns) <= NUMBERED_UP_TO
 
     def cell(value: float) -> Cell:
         if not math.isfinite(value):
@@ -65,19 +65,19 @@ def heatmap(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequen
         return Cell(signed_class(share) if signed else magnitude_class(share), words.plain(round(value, 3)))
 
     drawn = tuple(
-        (name, tuple(cell(value) for value in row[:SIDE]))
-        for name, row in zip(rows[:SIDE], values[:SIDE], strict=True)
+        (name, tuple(cell(value) for value in row[:MAX_SIDE]))
+        for name, row in zip(rows[:MAX_SIDE], values[:MAX_SIDE], strict=True)
     )
-    cut = len(rows) > SIDE or len(columns) > SIDE
+    cut = len(rows) > MAX_SIDE or len(columns) > MAX_SIDE
     whole = f"{words.count(len(rows))} × {words.count(len(columns))}"
     return Heatmap(
-        columns=tuple(columns[:SIDE]),
+        columns=tuple(columns[:MAX_SIDE]),
         rows=drawn,
         signed=signed,
         low=words.number(-largest) if signed else "0",
         high=words.number(largest),
         numbered=numbered,
-        left_out=f"The first {SIDE} rows and columns of {whole}." if cut else "",
+        left_out=f"The first {MAX_SIDE} rows and columns of {whole}." if cut else "",
     )
 
 

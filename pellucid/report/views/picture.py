@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pellucid.report.block import Shelf, View
-from pellucid.report.pictures import HALF, Shown, fitted
+from pellucid.report.pictures import HALF_PAGE, Shown, fitted
 
 
 def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Shown:
@@ -15,4 +15,4 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> Shown:
     return fitted(shelf.take(facts["file"]), alt)
 
 
-VIEW = View("picture", prepare, half=lambda body: 0 < body.wide <= HALF)
+VIEW = View("picture", prepare, half=lambda body: 0 < body.wide <= HALF_PAGE)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pellucid.report.block import Shelf, View
 
-TEXTS, LETTERS = 48, 4000
-"""Texts shown, and characters of each."""
+MAX_TEXTS = 48
+MAX_CHARACTERS = 4000  # of each text
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def prepare(facts: Mapping[str, Any], shelf: Shelf) -> tuple[Quote, ...]:
 
     def cut(value: Any) -> str:
         text = str(value or "")
-        return text if len(text) <= LETTERS else f"{text[:LETTERS]} …"
+        return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} …"
 
     return tuple(
-        Quote(cut(r["text"]), cut(r.get("note")), cut(r.get("label"))) for r in facts["rows"][:TEXTS]
+        Quote(cut(r["text"]), cut(r.get("note")), cut(r.get("label"))) for r in facts["rows"][:MAX_TEXTS]
     )
 
 

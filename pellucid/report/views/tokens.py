@@ -18,8 +18,9 @@ from pellucid.report.block import Shelf, View
 from pellucid.report.scales import signed_class
 from pellucid.report.tables import number
 
-ROWS, TOKENS, STRONGEST = 24, 320, 8
-"""Texts, tokens of each, and tokens in the table, that are shown."""
+MAX_TEXTS = 24
+MAX_TOKENS = 320  # of each text
+STRONGEST_SHOWN = 8  # tokens in the table of a text
 LINED = 0.2
 """The share of the largest weight from which on a token is lined by its sign."""
 STARTS = "▁Ġ"
@@ -81,9 +82,9 @@ def tokens(rows: Sequence[tuple[Sequence[str], Sequence[float], Any, Any]]) -> M
         raise ValueError("a text has not as many weights as tokens")
     finite = [weight for _, weights, _, _ in rows for weight in weights if math.isfinite(weight)]
     largest = max(map(abs, finite), default=0.0)
-    passages = tuple(_passage(*row, largest) for row in rows[:ROWS])
+    passages = tuple(_passage(*row, largest) for row in rows[:MAX_TEXTS])
     signed = min(finite, default=0.0) < 0
-    return Marked(passages, words.number(largest), signed, max(0, len(rows) - ROWS))
+    return Marked(passages, words.number(largest), signed, max(0, len(rows) - MAX_TEXTS))
 
 
 def _passage(
@@ -91,13 +92,13 @@ def _passage(
 ) -> Passage:
     joined = _is_joined([str(piece) for piece in pieces])
     drawn, fresh = [], True
-    for piece, weight in zip(pieces[:TOKENS], weights[:TOKENS], strict=True):
+    for piece, weight in zip(pieces[:MAX_TOKENS], weights[:MAX_TOKENS], strict=True):
         token = _token(str(piece), weight, largest, joined, fresh)
         drawn.append(token)
         fresh = token.ends_line
     ranked = sorted(zip(pieces, weights, strict=True), key=lambda pair: -_size(pair[1]))
-    strongest = tuple((str(piece), words.signed(weight)) for piece, weight in ranked[:STRONGEST])
-    left_out = max(0, len(pieces) - TOKENS)
+    strongest = tuple((str(piece), words.signed(weight)) for piece, weight in ranked[:STRONGEST_SHOWN])
+    left_out = max(0, len(pieces) - MAX_TOKENS)
     return Passage(tuple(drawn), str(label or ""), str(note or ""), left_out, strongest)
 
 

@@ -15,7 +15,8 @@ from pellucid.data.series import SeriesInputs
 Block = dict[str, Any]
 NAMES = {"forecast": "forecast", "prior": "mean", "last": "last value", "season": "last cycle again"}
 RANKS = ((0.05, "an easy window"), (0.5, "a typical window"), (0.95, "a hard window"))
-MOST_POINTS, MOST_CHANNELS = 240, 50
+MAX_POINTS = 240  # drawn of a line
+MAX_CHANNELS = 50  # rows of the table of channels
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _by_channel(shown: Shown) -> Block:
     own = (mae * torch.tensor(shown.encoded.std)).tolist()
     rows = [
         [name, *(errors[who][index] for who in errors), own[index]]
-        for index, name in enumerate(shown.encoded.names[:MOST_CHANNELS])
+        for index, name in enumerate(shown.encoded.names[:MAX_CHANNELS])
     ]
     return {
         "kind": "table",
@@ -138,10 +139,10 @@ def _own(encoded: SeriesInputs, values: Tensor, channel: int) -> np.ndarray:
 
 
 def _thinned(count: int) -> list[int]:
-    """At most `MOST_POINTS` of `count` places, the first and the last among them."""
-    if count <= MOST_POINTS:
+    """At most `MAX_POINTS` of `count` places, the first and the last among them."""
+    if count <= MAX_POINTS:
         return list(range(count))
-    return sorted({round(place) for place in np.linspace(0, count - 1, MOST_POINTS)})
+    return sorted({round(place) for place in np.linspace(0, count - 1, MAX_POINTS)})
 
 
 def _at(values: np.ndarray, places: list[int]) -> list[float]:

@@ -26,7 +26,8 @@ PAIRED = 1000
 """Rows of which all pairs are verified."""
 BLOCK = 512
 GROUPS = 12
-SHOWN, MISTAKES = 8, 4
+SHOWN_QUERIES = 8  # lines of the picture of neighbors
+MAX_MISTAKES = 4  # of these lines, at most
 FRAME = (0.84, 0.15, 0.16)
 """Red, around a neighbor of another class."""
 
@@ -157,8 +158,8 @@ def _queries(found: Found) -> Tensor:
     """Rows to show: at random those whose nearest is right, then some whose nearest is wrong."""
     right = found.hits[:, 0]
     order = _sample(len(found.classes), len(found.classes))
-    wrong = order[(~right & found.asked)[order]][:MISTAKES]
-    return torch.cat([order[right[order]][: SHOWN - len(wrong)], wrong])
+    wrong = order[(~right & found.asked)[order]][:MAX_MISTAKES]
+    return torch.cat([order[right[order]][: SHOWN_QUERIES - len(wrong)], wrong])
 
 
 def _framed(image: Tensor, wrong: bool) -> Tensor:

@@ -20,7 +20,9 @@ from pellucid.data.text.text_inputs import TextInputs
 from pellucid.evaluation import Trained
 from pellucid.nn import BayesNgrams
 
-SHOWN, STEPS, LONGEST = 6, 32, 200
+SHOWN_TEXTS = 6  # correct ones, and as many mistakes
+GRADIENT_STEPS = 32  # of integrated gradients, between no text and the text
+MAX_TOKENS = 200  # shown of a text
 
 
 def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -42,7 +44,7 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
         for row in _clearest(columns, wrong, texts):
             prediction = int(columns["prediction"][row])
             tokens = trained.preprocess.inputs(table.slice(row, 1)).to(trained.device)
-            weights = integrated_gradients(trained.model, tokens, prediction)[0, :LONGEST].tolist()
+            weights = integrated_gradients(trained.model, tokens, prediction)[0, :MAX_TOKENS].tolist()
             words = encoded.tokens(texts[row].as_py())[: len(weights)]
             actual = classes[int(columns["target"][row])]
             rows.append(
@@ -59,7 +61,9 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
     return made
 
 
-def integrated_gradients(model: nn.Module, tokens: Tensor, output: int, steps: int = STEPS) -> Tensor:
+def integrated_gradients(
+    model: nn.Module, tokens: Tensor, output: int, steps: int = GRADIENT_STEPS
+) -> Tensor:
     """Return what each token adds to one output.
 
     Args:
@@ -111,12 +115,12 @@ def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArra
     target, prediction, confidence = (columns[key] for key in ("target", "prediction", "confidence"))
     among = np.flatnonzero((target != prediction) == wrong)
     surest = among[np.argsort(-confidence[among], kind="stable")]
-    each = max(1, SHOWN // max(len(np.unique(prediction[surest])), 1))
+    each = max(1, SHOWN_TEXTS // max(len(np.unique(prediction[surest])), 1))
     seen: dict[str, int] = {}
     for row in surest.tolist():
         text, answer = texts[row].as_py(), int(prediction[row])
         if text not in seen and sum(prediction[other] == answer for other in seen.values()) < each:
             seen[text] = row
-        if len(seen) == SHOWN:
+        if len(seen) == SHOWN_TEXTS:
             break
     return sorted(seen.values(), key=lambda row: (prediction[row], -confidence[row]))

@@ -14,7 +14,10 @@ from pellucid.data import preview
 from pellucid.data.dataset import Column
 from pellucid.data.preprocess import Preprocess
 
-WORST, PER_MISTAKE, PER_HIT, MOST = 24, 12, 6, 1000
+WORST_ROWS = 24  # those with the highest loss
+ROWS_PER_MISTAKE = 12  # of every cell off the diagonal of the confusion matrix
+ROWS_PER_HIT = 6  # of every cell on its diagonal
+MAX_ROWS = 1000  # in total
 Measured = tuple[dict[str, float], dict[str, Any], dict[str, np.ndarray]]
 """Metrics, a summary for the report, and the columns of the predictions."""
 
@@ -40,17 +43,17 @@ def worth_seeing(columns: dict[str, np.ndarray], classes: bool) -> np.ndarray:
     """Pick the rows to show: the worst, and for each cell of the confusion matrix its clearest."""
     by_loss = np.argsort(-columns["loss"], kind="stable")
     if not classes:
-        return by_loss[:WORST]
+        return by_loss[:WORST_ROWS]
     target, prediction = columns["target"], columns["prediction"]
     mistakes = by_loss[(target != prediction)[by_loss]]
-    chosen = list(mistakes[:WORST])
+    chosen = list(mistakes[:WORST_ROWS])
     cells: dict[tuple[int, int], int] = {}
     for row in [*mistakes, *by_loss[::-1]]:
         cell = (int(target[row]), int(prediction[row]))
-        if cells.get(cell, 0) < (PER_HIT if cell[0] == cell[1] else PER_MISTAKE):
+        if cells.get(cell, 0) < (ROWS_PER_HIT if cell[0] == cell[1] else ROWS_PER_MISTAKE):
             cells[cell] = cells.get(cell, 0) + 1
             chosen.append(row)
-    return np.array(list(dict.fromkeys(chosen))[:MOST], dtype=np.int64)
+    return np.array(list(dict.fromkeys(chosen))[:MAX_ROWS], dtype=np.int64)
 
 
 def shown(chosen: dict[str, np.ndarray], table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pellucid.data.text.masking import SPAN_LENGTH, SPAN_SHARE
 from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
 from pellucid.tasks.shared import ngram_counts
 
-SHARE, LENGTH = 0.15, 3.0
 COUNTING = ("unigram", "bigram", "trigram", "4-gram")
 """What counting is done, by name: the place of each is the number of tokens before a gap that it sees."""
 DEPTH = len(COUNTING) - 1
@@ -19,7 +19,7 @@ DEPTH = len(COUNTING) - 1
 
 def gaps_of(window: int) -> int:
     """How many spans are cut out of a window of tokens."""
-    return max(1, round(round(window * SHARE) / LENGTH))
+    return max(1, round(round(window * SPAN_SHARE) / SPAN_LENGTH))
 
 
 def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:

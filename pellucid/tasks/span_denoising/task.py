@@ -76,7 +76,7 @@ class SpanDenoising(Task):
             preprocess,
             streams,
             "in memory, as tokens",
-            corrupt=MaskSpans(encoded.vocab_size - gaps, gaps, spans.SHARE, spans.LENGTH),
+            corrupt=MaskSpans(encoded.vocab_size - gaps, gaps),
             eval_batch=measured_batch(config, encoded.vocab_size),
         )
 
