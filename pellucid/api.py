@@ -48,7 +48,7 @@ class Run(record.Run):
     Args:
         path: the folder.
         model: the module it trained, where that was the caller's own.
-        dataset: the data it learned from, where that was handed over.
+        dataset: the data it learned from, where that was passed.
         supplied: what else was passed to `fit`: batches, the loss, the objective and the metrics.
     """
 
@@ -268,7 +268,7 @@ def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
 
 
 def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[str, Any]:
-    """What the config says of things that were handed over."""
+    """What the config says about objects that were passed."""
     values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
     if isinstance(data, Dataset):
         values |= {"data.source": data.source.name, **_task_of(data)}

@@ -273,7 +273,7 @@ class TrainConfig(Section):
     )
 
 
-class Target(Section):
+class Goal(Section):
     """The score to reach, e.g. test/accuracy >= 0.995. `on` limits it to one data source."""
 
     metric: str = "test/accuracy"
@@ -284,7 +284,7 @@ class Target(Section):
 
 
 class Published(Section):
-    """A published score for the same task, with its source; `on` is as in `Target`."""
+    """A published score for the same task, with its source; `on` is as in `Goal`."""
 
     metric: str = "test/accuracy"
     value: float
@@ -342,7 +342,7 @@ class Config(Document):
     optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig())
     schedule: ScheduleConfig = Field(default_factory=lambda: ScheduleConfig())
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
-    target: Target | None = None
+    target: Goal | None = None
     published: Published | None = None
     published_note: str = Field(default="", description="the reason why there is no published score")
 

@@ -96,22 +96,22 @@ def _learned_from_batches(run: Run) -> bool:
 
 def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: Supplied | None) -> Outcome:
     config = Config.read(run.path / "config.yaml")
-    given = supplied or _named_loss(config)
+    supplied = supplied or _named_loss(config)
     if isinstance(split, str):
-        if given.data is None:
+        if supplied.data is None:
             raise RunError(
                 f"Run {run.id} learned from batches, which are not stored with it.",
                 remedy="pass the batches to measure: run.evaluate(loader), or run.evaluate((X, y))",
             )
-        if split != "train" and split not in given.held_out():
-            raise UnknownNameError("split", split, ["train", *given.held_out()])
-        prepared = LoaderData(config, given.data, given.held_out())
+        if split != "train" and split not in supplied.held_out():
+            raise UnknownNameError("split", split, ["train", *supplied.held_out()])
+        prepared = LoaderData(config, supplied.data, supplied.held_out())
     else:
         data = held_out_source("test", split)
-        given = replace(given, data=data if given.data is None else given.data)
-        prepared = LoaderData(config, given.data, {"test": data})
+        supplied = replace(supplied, data=data if supplied.data is None else supplied.data)
+        prepared = LoaderData(config, supplied.data, {"test": data})
         split = "test"
-    trained = _with_supplied(load_trained(run, model), config, prepared, given)
+    trained = _with_supplied(load_trained(run, model), config, prepared, supplied)
     return get_task(trained.task).evaluate(trained, cast(Any, prepared), split)
 
 

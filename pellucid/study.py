@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from pellucid.config import Config, Document, Published, Target
+from pellucid.config import Config, Document, Goal, Published
 from pellucid.config_text import read_yaml
 from pellucid.errors import ConfigError
 
@@ -41,7 +41,7 @@ class Study(Document):
     metric: str = Field(description="the measure, e.g. test/auroc; the result is its mean")
     along: str | None = Field(default=None, description="the numeric setting on the x axis of the chart")
     lines: str | None = Field(default=None, description="the setting that names the line of a part")
-    target: Target | None = Field(default=None, description="the mean to reach")
+    target: Goal | None = Field(default=None, description="the mean to reach")
     published: Published | None = Field(default=None, description="a published mean")
     published_note: str = Field(default="", description="why there is no published score, if there is none")
 

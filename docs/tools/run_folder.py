@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pellucid.record import database, schema
+from pellucid.record import database, folder_schema
 from pellucid.record.run import ARTIFACTS, SCHEMA
 
 PAGE = Path(__file__).parents[1] / "run-folder.md"
@@ -54,14 +54,14 @@ def render() -> str:
     parts = [
         HEADER,
         "## Files\n",
-        *table(("file", "content"), ((f"`{name}`", text) for name, text in schema.FILES.items())),
+        *table(("file", "content"), ((f"`{name}`", text) for name, text in folder_schema.FILES.items())),
         "",
         "Every kind of artifact has one file format: "
         + ", ".join(f"{kind} (`.{ending}`)" for kind, ending in ARTIFACTS.items())
         + ".",
         "",
         "## run.json\n",
-        *table(("entry", "type", "content"), entries(schema.FACTS)),
+        *table(("entry", "type", "content"), entries(folder_schema.FACTS)),
         "",
         "The same as a JSON schema: [run.schema.json](run.schema.json).",
         "",
@@ -98,7 +98,7 @@ def entries(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str,
 
 def render_schema() -> str:
     """Return the JSON schema of run.json as text."""
-    return json.dumps(schema.FACTS, indent=1) + "\n"
+    return json.dumps(folder_schema.FACTS, indent=1) + "\n"
 
 
 if __name__ == "__main__":

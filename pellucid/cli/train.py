@@ -219,15 +219,15 @@ def show(run: Run, console: Console) -> None:
 
 def _next(run: Run) -> str:
     """The next command; in Python where a module or batches of the user's own have to be passed again."""
-    from pellucid.report.repeat import handed_over
+    from pellucid.report.repeat import passed_in_python
 
     if "parts" in run.facts:
         return f"pellucid runs show {shlex.quote(str(_best_part(run)))}"
-    given = handed_over(run)
-    own_batches = given.get("data", "").startswith("batches")
-    if "model" not in given and not own_batches:
+    passed = passed_in_python(run)
+    own_batches = passed.get("data", "").startswith("batches")
+    if "model" not in passed and not own_batches:
         return f"pellucid predict {shlex.quote(str(run.path))} {run.spec.predict_input}"
-    model = ", model=your_model" if "model" in given else ""
+    model = ", model=your_model" if "model" in passed else ""
     return f"in Python, pellucid.Run({str(run.path)!r}).predict(your_inputs{model})"
 
 

@@ -17,7 +17,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.errors import BadDataError, UnknownNameError
 
 COLUMN = "sample_weight"
-"""The column that holds weights that were handed over as an array."""
+"""The column that holds weights that were passed as an array."""
 
 
 def with_weights(dataset: Dataset, weights: Any) -> Dataset:

@@ -72,15 +72,15 @@ def chart(title: str, draw: Callable[[int], ET.Element], note: str = "") -> Char
 
 def gaps(lines: Sequence[Line]) -> str:
     """Return a sentence for each line with values that are not finite; "" if there are none."""
-    told = []
+    sentences = []
     for line in lines:
         bad, of = sum(not math.isfinite(value) for _, value in line.points), f"{line.name} values".strip()
         if bad == len(line.points) > 0:
-            told.append(f"Not one of the {bad:,} {of} is a finite number, so there is no line for them.")
+            sentences.append(f"Not one of the {bad:,} {of} is a finite number, so there is no line for them.")
         elif bad:
             verb = "is not a finite number: a gap" if bad == 1 else "are not finite numbers: gaps"
-            told.append(f"{bad:,} of {len(line.points):,} {of} {verb} in the line.")
-    return " ".join(told)
+            sentences.append(f"{bad:,} of {len(line.points):,} {of} {verb} in the line.")
+    return " ".join(sentences)
 
 
 # ---- curves ------------------------------------------------------------------------------------------

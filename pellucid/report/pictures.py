@@ -39,7 +39,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Shown:
+class FittedPicture:
     """A picture, and its width in pixels: by itself, next to others, on a phone; 0 if it is large."""
 
     uri: str
@@ -51,12 +51,14 @@ class Shown:
     flat: bool
 
 
-def fitted(found: Picture, alt: str, label: str = "") -> Shown:
+def fitted(found: Picture, alt: str, label: str = "") -> FittedPicture:
     """Enlarge a picture by the largest whole number that fits."""
     wide, in_row, narrow = (
         found.width * min(found.scale(*room), MAX_SCALE) for room in (ROOM, ROOM_IN_ROW, ROOM_ON_PHONE)
     )
-    return Shown(found.uri, alt, label, wide, in_row, narrow, flat=found.width > FLAT_RATIO * found.height)
+    return FittedPicture(
+        found.uri, alt, label, wide, in_row, narrow, flat=found.width > FLAT_RATIO * found.height
+    )
 
 
 class Album:

@@ -28,26 +28,26 @@ class Repeat:
         shell: the command lines; "" where objects must be passed in Python.
         python: the same in Python.
         typed: the command that was typed.
-        given: what the user passed in Python, as "loss: my_module.my_loss"; it has to be passed again.
+        passed: what the user passed in Python, as "loss: my_module.my_loss"; it has to be passed again.
     """
 
     shell: str
     python: str
     typed: str
-    given: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
 
 def repeat(run: Run) -> Repeat:
     """Return how to repeat a run."""
     typed = shlex.join(str(part) for part in (run.facts.get("environment") or {}).get("command") or [])
-    given = handed_over(run)
-    if given:
-        listed = tuple(f"{name}: {words}" for name, words in given.items())
-        return Repeat("", _python_with(run, given), typed, listed)
+    passed = passed_in_python(run)
+    if passed:
+        listed = tuple(f"{name}: {words}" for name, words in passed.items())
+        return Repeat("", _python_with(run, passed), typed, listed)
     return Repeat(_shell(run), _python(run), typed)
 
 
-def handed_over(run: Run) -> dict[str, str]:
+def passed_in_python(run: Run) -> dict[str, str]:
     """Return what the user passed in Python and the config cannot name: words by the argument of `fit`."""
     config = _config(run)
     source = (run.facts.get("dataset") or {}).get("source") or {}
@@ -90,15 +90,15 @@ def _python(run: Run) -> str:
     return f"import pellucid\n{imports}again = {again}\n{_compare(run)}"
 
 
-def _python_with(run: Run, given: Mapping[str, str]) -> str:
+def _python_with(run: Run, passed: Mapping[str, str]) -> str:
     """The call of `fit`, with a name for everything that has to be passed again."""
     config, facts = _config(run), run.facts
-    model = "your_model" if "model" in given else repr((config.get("model") or {}).get("name"))
-    data = "your_data" if "data" in given else repr((config.get("data") or {}).get("source"))
+    model = "your_model" if "model" in passed else repr((config.get("model") or {}).get("name"))
+    data = "your_data" if "data" in passed else repr((config.get("data") or {}).get("source"))
     splits = (facts.get("dataset") or {}).get("splits") or {}
-    batches = given.get("data", "").startswith("batches")
+    batches = passed.get("data", "").startswith("batches")
     more = [name for name in ("validation", "test") if batches and name in splits]
-    more += [name for name in given if name not in ("model", "data")]
+    more += [name for name in passed if name not in ("model", "data")]
     arguments = [model, data, *(f"{name}=your_{name}" for name in more), "settings=settings"]
     call = f"pellucid.fit({', '.join(arguments)})"
     resumed = f"# to resume it, add resume={_folder(run)!r}\n" if _resumable(run) else ""

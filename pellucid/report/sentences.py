@@ -50,8 +50,8 @@ def an(measure: str) -> str:
 
 
 def _perplexity(metrics: Mapping[str, float], split: str, loss: float) -> float:
-    given = metrics.get(f"{split}/perplexity")
-    return math.exp(min(loss, 700.0)) if given is None else given
+    recorded = metrics.get(f"{split}/perplexity")
+    return math.exp(min(loss, 700.0)) if recorded is None else recorded
 
 
 def _of(rows: int | None, split: str, things: str) -> str:

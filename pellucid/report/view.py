@@ -15,8 +15,8 @@ from pellucid.errors import PellucidError
 from pellucid.record import Run
 from pellucid.report import about
 from pellucid.report.blocks import Blocks, blocks
-from pellucid.report.learning import learning
-from pellucid.report.plain import plain
+from pellucid.report.learning_curves import learning
+from pellucid.report.plain_values import plain
 from pellucid.report.repeat import repeat
 from pellucid.report.result import Result, result, things
 from pellucid.report.split_results import Evaluation, evaluation

@@ -39,7 +39,7 @@ from pellucid.train.trainer import Trainer
 PRETRAINED = "pretrained"
 """The `model.name` of a pretrained model; `model.weights` names its weights."""
 OWN_MODEL = "custom"
-"""The `model.name` of a module that the user handed over."""
+"""The `model.name` of a module that the user passed."""
 DERIVED = ("input_shape", "num_outputs", "vocab_size", "weights")
 """Arguments of a builder that are derived from the data or from another key of the config."""
 

@@ -85,8 +85,8 @@ def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied
     if supplied.schedule is not None:
         return make_schedule_of(supplied.schedule, config, steps, per_epoch, _first_lr(config, supplied))
     if is_reference(section.name):
-        given = import_object("schedule.name", section.name)
-        return make_schedule_of(given, config, steps, per_epoch, _first_lr(config, supplied))
+        schedule = import_object("schedule.name", section.name)
+        return make_schedule_of(schedule, config, steps, per_epoch, _first_lr(config, supplied))
     if not steps and section.name in ("cosine", "one_cycle"):
         raise ConfigError(
             f"The schedule {section.name} needs the number of updates, and these batches have no length.",
@@ -114,8 +114,8 @@ def schedule_options(config: Config) -> dict[str, Any]:
 
 
 def _first_lr(config: Config, supplied: Supplied) -> float:
-    given = supplied.optimizer
-    return given.param_groups[0]["lr"] if isinstance(given, Optimizer) else config.optimizer.lr
+    optimizer = supplied.optimizer
+    return optimizer.param_groups[0]["lr"] if isinstance(optimizer, Optimizer) else config.optimizer.lr
 
 
 def updates(config: Config, batches: Any) -> tuple[int, int]:

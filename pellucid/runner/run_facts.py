@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pellucid.config import Config, Published, Target
+from pellucid.config import Config, Goal, Published
 from pellucid.record.spec import find_spec
 from pellucid.runner.components import OWN_MODEL, direction
 from pellucid.runner.supplied import NOTHING, Supplied
@@ -57,12 +57,12 @@ def target_met(config: Config, prepared: PreparedData, metrics: Mapping[str, flo
     return reached(target, metrics)
 
 
-def reached(target: Target, metrics: Mapping[str, float]) -> bool:
+def reached(target: Goal, metrics: Mapping[str, float]) -> bool:
     """Return whether the metrics reach a target; they must contain its metric."""
     value = metrics[target.metric]
     return value <= target.value if direction(target.metric) == "min" else value >= target.value
 
 
-def applies(score: Target | Published, prepared: PreparedData) -> bool:
+def applies(score: Goal | Published, prepared: PreparedData) -> bool:
     """Return whether a score applies to this data."""
     return score.on in (None, prepared.facts()["source"]["name"])

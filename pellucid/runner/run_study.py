@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pellucid import report
-from pellucid.config import Config, Published, Target
+from pellucid.config import Config, Goal, Published
 from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
@@ -175,7 +175,7 @@ def _baselines(parts: list[Run], metric: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def _applies(score: Target | Published, parts: list[Run]) -> bool:
+def _applies(score: Goal | Published, parts: list[Run]) -> bool:
     """Return whether a score applies to the data of all parts."""
     return all(score.on in (None, part.facts["dataset"]["source"]["name"]) for part in parts)
 

@@ -62,8 +62,8 @@ class Supplied:
 
     def held_out(self) -> dict[str, Any]:
         """Return the batches to evaluate on, by split."""
-        given = {"validation": self.validation, "test": self.test}
-        return {split: source for split, source in given.items() if source is not None}
+        splits = {"validation": self.validation, "test": self.test}
+        return {split: source for split, source in splits.items() if source is not None}
 
     def described(self) -> dict[str, Any]:
         """Describe the objects in words, for `run.json`."""
@@ -188,33 +188,33 @@ def without_own_loss(config: Config) -> Config:
     return config.patch({"objective.loss": None, "objective.loss_options": {}}) if own else config
 
 
-def as_loss(given: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def as_loss(loss: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return a loss from a function or module (outputs, targets) -> scalar, or from a class of such modules.
 
     Args:
-        given: the function, module or class.
+        loss: the function, module or class.
         options: further arguments of the function, or arguments of the class.
 
     Raises:
         UnknownNameError: there is no such option.
         ConfigError: it is none of these, or the value of an option is not of its type.
     """
-    options = loss_arguments(given, options or {})
-    if isinstance(given, type) and issubclass(given, nn.Module):
-        given, options = given(**options), {}
-    if isinstance(given, nn.Module) and any(True for _ in given.parameters()):
+    options = loss_arguments(loss, options or {})
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        loss, options = loss(**options), {}
+    if isinstance(loss, nn.Module) and any(True for _ in loss.parameters()):
         raise ConfigError(
-            f"The loss {type(given).__name__} has parameters, which no optimizer would move.",
+            f"The loss {type(loss).__name__} has parameters, which no optimizer would move.",
             remedy="make it a part of the model, and return from forward what it needs",
         )
-    if callable(given):
-        return partial(given, **options) if options else given
+    if callable(loss):
+        return partial(loss, **options) if options else loss
     raise ConfigError(
-        f"loss= expects a function (outputs, targets) -> scalar or a name, received {given!r:.80}."
+        f"loss= expects a function (outputs, targets) -> scalar or a name, received {loss!r:.80}."
     )
 
 
-def loss_arguments(given: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def loss_arguments(loss: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return `objective.loss_options` as arguments of the caller's own loss.
 
     Raises:
@@ -223,23 +223,23 @@ def loss_arguments(given: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not options:
         return {}
-    if isinstance(given, nn.Module):
+    if isinstance(loss, nn.Module):
         raise ConfigError(
-            f"objective.loss_options are set, and loss= is an instance of {type(given).__name__}, which has "
+            f"objective.loss_options are set, and loss= is an instance of {type(loss).__name__}, which has "
             "its options already.",
-            remedy=f"loss={type(given).__name__}(...) with these options, or the class itself",
+            remedy=f"loss={type(loss).__name__}(...) with these options, or the class itself",
         )
-    names = argument_names(given, skip=0 if isinstance(given, type) else 2)
+    names = argument_names(loss, skip=0 if isinstance(loss, type) else 2)
     if names is None:
         return dict(options)
-    owner = f"the loss {getattr(given, '__name__', 'passed as loss=')}"
-    return check_options(owner, options, types_of(given, names), "objective.loss_options")
+    owner = f"the loss {getattr(loss, '__name__', 'passed as loss=')}"
+    return check_options(owner, options, types_of(loss, names), "objective.loss_options")
 
 
-def argument_names(given: Callable[..., Any], skip: int = 0) -> list[str] | None:
+def argument_names(loss: Callable[..., Any], skip: int = 0) -> list[str] | None:
     """Return the names of the arguments of a function after the first ones; None if it takes any."""
     try:
-        parameters = list(inspect.signature(given).parameters.values())
+        parameters = list(inspect.signature(loss).parameters.values())
     except (TypeError, ValueError):
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -252,27 +252,27 @@ def argument_names(given: Callable[..., Any], skip: int = 0) -> list[str] | None
 # ---- optimizer and schedule ------------------------------------------------------------------------------
 
 
-def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
+def make_optimizer_of(optimizer: Any, config: Config) -> Callable[..., Optimizer]:
     """Return a function parameters -> optimizer from a class, a function or an instance.
 
     Raises:
         UsageError: it is none of these.
     """
-    if isinstance(given, Optimizer):
-        if config.optimizer.lr != lr_of(given):
+    if isinstance(optimizer, Optimizer):
+        if config.optimizer.lr != lr_of(optimizer):
             raise UsageError(
-                f"lr={config.optimizer.lr:g} and an optimizer with lr={lr_of(given):g} were passed.",
+                f"lr={config.optimizer.lr:g} and an optimizer with lr={lr_of(optimizer):g} were passed.",
                 remedy="set the learning rate in the optimizer, or pass its class and lr=",
             )
-        return lambda parameters: _check_parameters(given, parameters)
-    if not callable(given):
+        return lambda parameters: _check_parameters(optimizer, parameters)
+    if not callable(optimizer):
         raise UsageError(
             "optimizer= expects a name, an optimizer class, a function of parameters or an optimizer, "
-            f"received {given!r:.80}."
+            f"received {optimizer!r:.80}."
         )
-    if isinstance(given, type) and issubclass(given, torch.optim.LBFGS):
+    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.LBFGS):
         raise UsageError("LBFGS needs a closure and is not supported.", remedy="another optimizer, e.g. Adam")
-    section, known = config.optimizer, _parameters(given)
+    section, known = config.optimizer, _parameters(optimizer)
     options = {"lr": section.lr, **({"weight_decay": section.weight_decay} if section.weight_decay else {})}
     taken = {name: value for name, value in options.items() if name in known} | section.options
 
@@ -280,9 +280,9 @@ def make_optimizer_of(given: Any, config: Config) -> Callable[..., Optimizer]:
         chosen = taken if lr is None or "lr" not in known else {**taken, "lr": lr}
         listed = list(parameters.parameters() if isinstance(parameters, nn.Module) else parameters)
         try:
-            made = given([parameter for parameter in listed if parameter.requires_grad], **chosen)
+            made = optimizer([parameter for parameter in listed if parameter.requires_grad], **chosen)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"optimizer {_described(given)}: {error}") from None
+            raise ConfigError(f"optimizer {_described(optimizer)}: {error}") from None
         if not isinstance(made, Optimizer):
             raise UsageError(
                 f"optimizer= expects a function that returns an optimizer, received {type(made)}."
@@ -323,26 +323,26 @@ def _check_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) 
     return optimizer
 
 
-def make_schedule_of(given: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
+def make_schedule_of(schedule: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
     """Return step -> factor from a function or a PyTorch scheduler; see `schedules.torch_schedule`."""
-    if not isinstance(given, LRScheduler) and not callable(given):
+    if not isinstance(schedule, LRScheduler) and not callable(schedule):
         raise UsageError(
             "schedule= expects a name, a function step -> factor or a PyTorch scheduler, received "
-            f"{given!r:.80}."
+            f"{schedule!r:.80}."
         )
-    if isinstance(given, LRScheduler) or _makes_scheduler(given, lr):
-        return torch_schedule(given, lr, steps, per_epoch, config.schedule.options)
-    return cast(Factor, given)
+    if isinstance(schedule, LRScheduler) or _makes_scheduler(schedule, lr):
+        return torch_schedule(schedule, lr, steps, per_epoch, config.schedule.options)
+    return cast(Factor, schedule)
 
 
-def _makes_scheduler(given: Callable[..., Any], lr: float) -> bool:
+def _makes_scheduler(function: Callable[..., Any], lr: float) -> bool:
     """Whether a callable makes a scheduler of an optimizer, rather than a factor of a step."""
-    if isinstance(given, type):
-        return issubclass(given, LRScheduler)
+    if isinstance(function, type):
+        return issubclass(function, LRScheduler)
     try:
-        made = given(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9))
+        made = function(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9))
     except Exception:
-        return "optimizer" in _parameters(given)
+        return "optimizer" in _parameters(function)
     return isinstance(made, LRScheduler)
 
 
@@ -368,22 +368,22 @@ def make_own_callbacks(config: Config, supplied: Supplied) -> list[Callback]:
     named = [import_object("train.callbacks", name) for name in config.train.callbacks]
     own = supplied.callbacks
     listed = list(own) if isinstance(own, Iterable) else [own]
-    return [_callback(given) for given in [*named, *listed]]
+    return [_callback(callback) for callback in [*named, *listed]]
 
 
-def _callback(given: Any) -> Callback:
-    if isinstance(given, Callback):
-        return given
-    if isinstance(given, type):
-        if issubclass(given, Callback):
-            return given()
+def _callback(callback: Any) -> Callback:
+    if isinstance(callback, Callback):
+        return callback
+    if isinstance(callback, type):
+        if issubclass(callback, Callback):
+            return callback()
         raise UsageError(
-            f"callbacks= received the class {given.__name__}, which is not a pellucid.Callback.",
-            remedy=f"class {given.__name__}(pellucid.Callback), and an instance of it",
+            f"callbacks= received the class {callback.__name__}, which is not a pellucid.Callback.",
+            remedy=f"class {callback.__name__}(pellucid.Callback), and an instance of it",
         )
-    if callable(given):
-        return EpochFunction(given)
+    if callable(callback):
+        return EpochFunction(callback)
     raise UsageError(
         "callbacks= expects instances of pellucid.Callback or functions that take the trainer, "
-        f"received {given!r:.80}."
+        f"received {callback!r:.80}."
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Kept:
+class GroupState:
     """The tensors of a group that the kernel reads and writes."""
 
     group: dict[str, Any]
@@ -57,7 +57,7 @@ class FusedAdamW(torch.optim.AdamW):
     weights and moments with `adamw` and the values that `advance()` returns.
     """
 
-    kept: tuple[Kept, ...] = ()
+    group_states: tuple[GroupState, ...] = ()
     moments: tuple[Tensor, ...] = ()
     """Mean and square of each weight, in the order of `weights`."""
     constants: tuple[tuple[float, float], ...] = ()
@@ -70,13 +70,13 @@ class FusedAdamW(torch.optim.AdamW):
         """Take one step; `closure`, if given, recomputes the loss."""
         self._count()
         self._steps = None
-        kept = self.kept or self._keep()
-        gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in kept]
-        missing = any(len(grads) < len(part.weights) for part, grads in zip(kept, gradients, strict=True))
-        if closure is not None or not kept or missing:
-            self.kept = ()
+        states = self.group_states or self._collect()
+        gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in states]
+        missing = any(len(grads) < len(part.weights) for part, grads in zip(states, gradients, strict=True))
+        if closure is not None or not states or missing:
+            self.group_states = ()
             return super().step(closure)
-        for part, grads in zip(kept, gradients, strict=True):
+        for part, grads in zip(states, gradients, strict=True):
             group = part.group
             torch._foreach_add_(part.steps, 1)
             torch._fused_adamw_(
@@ -114,7 +114,7 @@ class FusedAdamW(torch.optim.AdamW):
             for weight in weights:
                 moments = {name: torch.zeros_like(weight).detach() for name in ("exp_avg", "exp_avg_sq")}
                 self.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
-        steps = {int(step) for part in self._keep() for step in part.steps}
+        steps = {int(step) for part in self._collect() for step in part.steps}
         if len(steps) == 1:
             self._steps = self._counted = steps.pop()
         return self._steps is not None
@@ -128,11 +128,11 @@ class FusedAdamW(torch.optim.AdamW):
         assert self._steps is not None
         self._steps += 1
         rows, steps = [], self._steps
-        for part in self.kept:
+        for part in self.group_states:
             (beta1, beta2), lr, eps = (part.group[name] for name in ("betas", "lr", "eps"))
             root = math.sqrt(1 - beta2**steps)
             rows.append((root * lr / (1 - beta1**steps), root * eps, 1 - lr * part.group["weight_decay"]))
-        return torch.from_numpy(np.array(rows, np.float32)).to(self.kept[0].weights[0].device)
+        return torch.from_numpy(np.array(rows, np.float32)).to(self.group_states[0].weights[0].device)
 
     def state_dict(self) -> dict[str, Any]:
         self._count()
@@ -141,19 +141,19 @@ class FusedAdamW(torch.optim.AdamW):
     def _count(self) -> None:
         """Write the number of steps of compiled updates to torch's state."""
         if self._steps is not None:
-            for part in self.kept:
+            for part in self.group_states:
                 torch._foreach_add_(part.steps, self._steps - self._counted)
             self._counted = self._steps
 
-    def _keep(self) -> tuple[Kept, ...]:
+    def _collect(self) -> tuple[GroupState, ...]:
         """Look up the state of every weight; return () if torch's own step is needed."""
         weights = self.weights
         plain = not any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
-        alike = len({(weight.device, weight.dtype) for weight in weights}) == 1
-        if not plain or not alike or not all(self.state.get(weight) for weight in weights):
+        same_kind = len({(weight.device, weight.dtype) for weight in weights}) == 1
+        if not plain or not same_kind or not all(self.state.get(weight) for weight in weights):
             return ()
-        self.kept = tuple(
-            Kept(
+        self.group_states = tuple(
+            GroupState(
                 group,
                 list(group["params"]),
                 *(
@@ -163,16 +163,16 @@ class FusedAdamW(torch.optim.AdamW):
             )
             for group in self.param_groups
         )
-        pairs = [pair for part in self.kept for pair in zip(part.means, part.squares, strict=True)]
+        pairs = [pair for part in self.group_states for pair in zip(part.means, part.squares, strict=True)]
         self.moments = tuple(moment for pair in pairs for moment in pair)
         self.constants = tuple(tuple(group["betas"]) for group in self.param_groups)
-        return self.kept
+        return self.group_states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.kept, self._steps = (), None
+        self.group_states, self._steps = (), None
         super().load_state_dict(state_dict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self._count()
-        self.kept, self._steps = (), None
+        self.group_states, self._steps = (), None
         super().add_param_group(param_group)

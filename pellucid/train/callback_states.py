@@ -11,7 +11,7 @@ from typing import Any
 
 from pellucid.errors import PellucidError, ResumeError, UsageError
 from pellucid.train.callbacks import Callback
-from pellucid.train.plain import in_words, not_plain
+from pellucid.train.plain_state import in_words, not_plain
 
 
 def check_keys(callbacks: Iterable[Callback]) -> None:

@@ -23,7 +23,7 @@ from pellucid.record import Run
 from pellucid.record.checkpoints import STATE, read_state
 from pellucid.train.callbacks import Callback, Monitor
 from pellucid.train.extra_state import extra_states, has_extra_state, model_tensors, set_extra_states
-from pellucid.train.plain import without_tensors
+from pellucid.train.plain_state import without_tensors
 from pellucid.train.trainer import Trainer
 
 MODEL = "model.safetensors"
@@ -213,12 +213,12 @@ def begin_from(model: nn.Module, path: Path) -> str:
     last = [name for name, module in model.named_modules() if list(module.parameters(recurse=False))][-1]
     wrong = [name for name in other if name.rpartition(".")[0] != last]
     if wrong or not shared:
-        told = [
+        shapes = [
             f"{name} is {tuple(theirs[name].shape)}, expected {tuple(mine[name].shape)}" for name in wrong
         ]
         raise ModelError(
             f"A {type(model).__name__} cannot start from {path}: "
-            f"{_some(told) or f'it holds none of its {len(mine)} tensors, but {_some(list(theirs))}'}.",
+            f"{_some(shapes) or f'it holds none of its {len(mine)} tensors, but {_some(list(theirs))}'}.",
             remedy="the same model.size and options, data of the same shape, and for texts the same tokens",
         )
     taken = [name for name in shared if name not in other]

@@ -166,7 +166,7 @@ class Programs:
 
     def _make_update(self, batch: Any, optimizer: FusedAdamW) -> _Program:
         clip, constants = self.clip_grad_norm, optimizer.constants
-        groups = [number for number, part in enumerate(optimizer.kept) for _ in part.weights]
+        groups = [number for number, part in enumerate(optimizer.group_states) for _ in part.weights]
         order = {id(weight): number for number, weight in enumerate(optimizer.weights)}
 
         def learn(loss: Tensor, found: list[tuple[Tensor, Tensor]], more: list[Tensor]) -> tuple[Tensor, ...]:
@@ -188,7 +188,7 @@ class Programs:
             return (loss,)
 
         learned = sorted(self._learned(), key=lambda weight: order.get(id(weight), len(order)))
-        scalars = torch.zeros(len(optimizer.kept), 3, device=optimizer.weights[0].device)
+        scalars = torch.zeros(len(optimizer.group_states), 3, device=optimizer.weights[0].device)
         return _Program(self.whole, learned, [*optimizer.moments, scalars], batch, learn)
 
     def _learned(self) -> list[nn.Parameter]:
@@ -225,8 +225,8 @@ class _Program:
         sizes, make_batch = [len(names), len(others), len(more), len(rows)], rebuild(batch)
         self.reached: list[nn.Parameter] = []
 
-        def function(*given: Tensor) -> tuple[Tensor, ...]:
-            weights, rest, further, parts = (list(part) for part in _split(given, sizes))
+        def function(*arguments: Tensor) -> tuple[Tensor, ...]:
+            weights, rest, further, parts = (list(part) for part in _split(arguments, sizes))
             with torch.enable_grad():
                 leaves = [weight.detach().requires_grad_() for weight in weights]
                 tensors = dict(zip(names, leaves, strict=True)) | dict(zip(others, rest, strict=True))
@@ -241,15 +241,15 @@ class _Program:
         with torch.no_grad():
             self._run = compiled(function, [*self._own, *more, *rows])
 
-    def __call__(self, *given: Tensor) -> Any:
+    def __call__(self, *tensors: Tensor) -> Any:
         """Run on what does not belong to the model: tensors as in `more`, then those of a batch."""
         with torch.no_grad():
-            return self._run(*self._own, *given)
+            return self._run(*self._own, *tensors)
 
 
-def _split(given: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:
+def _split(tensors: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:
     ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
-    return [given[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return [tensors[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 class _Whole(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError
-from pellucid.train.plain import in_words, returns_equal
+from pellucid.train.plain_state import in_words, returns_equal
 
 KEY = "_extra_state"
 

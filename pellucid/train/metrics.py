@@ -140,45 +140,46 @@ def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
     return [(f"{name}_{index}", number) for index, number in enumerate(values.flatten().tolist())]
 
 
-def as_metric(given: Any) -> Metric:
+def as_metric(metric: Any) -> Metric:
     """Take a metric of ours, of torchmetrics, or a function (outputs, targets) -> number.
 
     Raises:
         ConfigError: it is none of these.
     """
-    if isinstance(given, type):
+    if isinstance(metric, type):
         raise ConfigError(
-            f"metrics= expects metrics, received the class {given.__name__}.", remedy=f"{given.__name__}(...)"
+            f"metrics= expects metrics, received the class {metric.__name__}.",
+            remedy=f"{metric.__name__}(...)",
         )
-    if isinstance(given, (FunctionMetric, TorchMetric)):
-        return given
-    if all(hasattr(given, name) for name in ("update", "compute", "reset")):
-        ours = type(given).__module__.split(".")[0] != "torchmetrics" and _takes_batch(given)
-        return given if ours else TorchMetric(given)
-    if callable(given):
-        return FunctionMetric(given)
+    if isinstance(metric, (FunctionMetric, TorchMetric)):
+        return metric
+    if all(hasattr(metric, name) for name in ("update", "compute", "reset")):
+        ours = type(metric).__module__.split(".")[0] != "torchmetrics" and _takes_batch(metric)
+        return metric if ours else TorchMetric(metric)
+    if callable(metric):
+        return FunctionMetric(metric)
     raise ConfigError(
         f"metrics= expects functions (outputs, targets) -> number, torchmetrics, or objects with reset, "
-        f"update and compute; received {given!r:.80}."
+        f"update and compute; received {metric!r:.80}."
     )
 
 
-def as_metrics(given: Any) -> tuple[Metric, ...]:
+def as_metrics(metrics: Any) -> tuple[Metric, ...]:
     """Take one metric, several, or several by name; see `as_metric`."""
-    if given is None:
+    if metrics is None:
         return ()
-    if isinstance(given, dict):
-        return tuple(_renamed(as_metric(metric), name) for name, metric in given.items())
-    listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    metrics = tuple(as_metric(metric) for metric in listed)
-    names = [metric.name for metric in metrics if isinstance(metric, (FunctionMetric, TorchMetric))]
+    if isinstance(metrics, dict):
+        return tuple(_renamed(as_metric(metric), name) for name, metric in metrics.items())
+    listed = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
+    made = tuple(as_metric(metric) for metric in listed)
+    names = [metric.name for metric in made if isinstance(metric, (FunctionMetric, TorchMetric))]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
                 f"Two metrics are called {name!r}: one would replace the other.",
                 remedy="names of your own: metrics={'first': f, 'second': g}",
             )
-    return metrics
+    return made
 
 
 def _renamed(metric: Metric, name: str) -> Metric:
@@ -187,15 +188,15 @@ def _renamed(metric: Metric, name: str) -> Metric:
     return metric
 
 
-def _takes_batch(given: Any) -> bool:
+def _takes_batch(metric: Any) -> bool:
     """Whether `update` names its second parameter "batch", as `Metric` does, and not "target"."""
-    code = getattr(given.update, "__code__", None)
+    code = getattr(metric.update, "__code__", None)
     names = code.co_varnames[: code.co_argcount] if code else ()
     return "batch" in names
 
 
-def metric_name(given: Any) -> str:
+def metric_name(metric: Any) -> str:
     """Return a name for the records: `MulticlassF1Score` becomes "multiclass_f1_score"."""
-    name = getattr(given, "__name__", None) or type(given).__name__
+    name = getattr(metric, "__name__", None) or type(metric).__name__
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     return "metric" if name == "<lambda>" else name

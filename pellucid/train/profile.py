@@ -220,12 +220,12 @@ def _twice(trainer: Trainer, batch: Any) -> float | None:
     larger = map_tensors(lambda part: torch.cat([part, part]), batch)
     forward = trainer.execution.forward(trainer.objective.phases[0].loss, trainer.device)
 
-    def step(given: Any) -> torch.Tensor:
-        loss = forward(trainer.model, given)
+    def step(batch: Any) -> torch.Tensor:
+        loss = forward(trainer.model, batch)
         loss.backward()
         return loss.detach()
 
-    once, twice = (_shortest(partial(step, given), trainer.model) for given in (batch, larger))
+    once, twice = (_shortest(partial(step, one), trainer.model) for one in (batch, larger))
     return 2 * once / twice
 
 

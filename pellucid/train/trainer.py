@@ -31,7 +31,7 @@ from pellucid.train.execution import execution_mode
 from pellucid.train.learning_rates import LearningRates
 from pellucid.train.malloc import keeping_memory
 from pellucid.train.objective import Objective, Phase
-from pellucid.train.plain import in_words
+from pellucid.train.plain_state import in_words
 from pellucid.train.schedules import constant
 from pellucid.train.seed import rng_state, set_rng_state
 from pellucid.train.update import Update

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 
 import pellucid
 from pellucid import runner
-from pellucid.record import Run, database, schema
+from pellucid.record import Run, database, folder_schema
 from pellucid.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def test_a_fresh_run_and_study_fit_the_schema(folder):
     kinds = []
     for path in folder.glob("*/run.json"):
         facts = json.loads(path.read_text())
-        jsonschema.validate(facts, schema.FACTS, jsonschema.Draft202012Validator)
-        assert set(facts) <= set(schema.FACTS["properties"]), "an entry is not described"
+        jsonschema.validate(facts, folder_schema.FACTS, jsonschema.Draft202012Validator)
+        assert set(facts) <= set(folder_schema.FACTS["properties"]), "an entry is not described"
         kinds.append(facts["kind"])
     assert sorted(kinds) == ["run", "run", "study"]
 
@@ -57,11 +57,11 @@ def test_the_schema_refuses_invalid_facts(folder):
     facts = json.loads(next(folder.glob("*/run.json")).read_text())
     for change in ({"status": "done"}, {"schema": 1}, {"metrics": {"loss": "low"}}, {"kind": "set"}):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(facts | change, schema.FACTS)
+            jsonschema.validate(facts | change, folder_schema.FACTS)
 
 
 def test_every_file_of_a_fresh_run_is_described(folder):
-    patterns = set(schema.FILES)
+    patterns = set(folder_schema.FILES)
     for run in (path.parent for path in folder.glob("*/run.json")):
         names = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
         assert [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)] == []
@@ -82,7 +82,7 @@ def test_the_tables_of_a_fresh_run_are_described(folder):
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.name)
 def test_an_old_run_fits_the_schema_but_for_its_version(path):
     facts = pellucid.Run(path).facts
-    jsonschema.validate(facts | {"schema": 2, "kind": "run"}, schema.FACTS)
+    jsonschema.validate(facts | {"schema": 2, "kind": "run"}, folder_schema.FACTS)
 
 
 def test_the_page_and_the_schema_file_are_what_the_code_says():

@@ -7,7 +7,7 @@ import pytest
 
 from pellucid import report
 from pellucid.record import Run
-from pellucid.report.learning import learning
+from pellucid.report.learning_curves import learning
 from pellucid.report.result import result
 from tests.report import shown
 

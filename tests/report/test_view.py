@@ -13,7 +13,7 @@ from pellucid.diagnosis import examination
 from pellucid.record import Finding, Run
 from pellucid.report import blocks as drawing
 from pellucid.report import page, views
-from pellucid.report.plain import plain
+from pellucid.report.plain_values import plain
 from pellucid.report.split_results import evaluation
 from tests.report import shown
 

@@ -26,7 +26,7 @@ from pellucid.evaluation import Outcome
 from pellucid.models.autoencoder import autoencoder
 from pellucid.models.unet import unet
 from pellucid.models.vae import vae
-from pellucid.tasks.anomaly.reconstruction_score import blurred, threshold, unexplained
+from pellucid.tasks.anomaly.reconstruction_score import blurred, reconstruction_score, threshold
 from pellucid.tasks.anomaly.task import Anomaly
 from tests.tasks.conftest import Digits, Learned
 
@@ -57,10 +57,10 @@ def test_score_is_the_share_of_the_variance_that_is_not_explained() -> None:
     torch.manual_seed(0)
     images = torch.rand(3, 2, 28, 20)
     flat = images.mean((2, 3), keepdim=True).expand_as(images)
-    assert torch.equal(unexplained(images, images), torch.zeros(3))
-    assert unexplained(images, flat).mean().item() == pytest.approx(1, rel=0.1)
+    assert torch.equal(reconstruction_score(images, images), torch.zeros(3))
+    assert reconstruction_score(images, flat).mean().item() == pytest.approx(1, rel=0.1)
     halved = images + (flat - images) / 2
-    torch.testing.assert_close(unexplained(images, halved), unexplained(images, flat) / 4)
+    torch.testing.assert_close(reconstruction_score(images, halved), reconstruction_score(images, flat) / 4)
 
 
 @pytest.mark.parametrize(("brighter", "contrast"), [(0.3, 1.0), (0.0, 0.2), (0.5, 0.4)])
@@ -68,7 +68,9 @@ def test_score_does_not_depend_on_brightness_and_contrast(brighter: float, contr
     torch.manual_seed(0)
     images, restored = torch.rand(4, 1, 12, 12), torch.rand(4, 1, 12, 12)
     changed = (brighter + contrast * part for part in (images, restored))
-    torch.testing.assert_close(unexplained(*changed), unexplained(images, restored), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        reconstruction_score(*changed), reconstruction_score(images, restored), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_a_stroke_that_is_missing_is_stranger_than_one_that_is_a_pixel_off() -> None:
@@ -79,13 +81,13 @@ def test_a_stroke_that_is_missing_is_stranger_than_one_that_is_a_pixel_off() -> 
     off = image.roll(1, dims=3)
     pixels = [(image - other).square().sum().item() for other in (missing, off)]
     assert pixels[0] < pixels[1]
-    assert unexplained(image, missing) > unexplained(image, off)
+    assert reconstruction_score(image, missing) > reconstruction_score(image, off)
 
 
 def test_flat_images_have_finite_scores() -> None:
     flat = torch.full((2, 1, 8, 8), 0.5)
-    assert unexplained(flat, flat).tolist() == [0, 0]
-    assert torch.isfinite(unexplained(flat, torch.zeros_like(flat))).all()
+    assert reconstruction_score(flat, flat).tolist() == [0, 0]
+    assert torch.isfinite(reconstruction_score(flat, torch.zeros_like(flat))).all()
 
 
 def test_blur_is_that_of_scipy() -> None:
@@ -133,7 +135,7 @@ def test_measures_are_those_of_the_scores_of_clean_images(knows_twos: Learned, d
     found, images = outcome(knows_twos), digits.images[1300:]
     strange = (digits.labels[1300:] != 2).numpy()
     with torch.no_grad():
-        scores = unexplained(images, knows_twos.trained.model.eval()(images)).numpy()
+        scores = reconstruction_score(images, knows_twos.trained.model.eval()(images)).numpy()
     assert found.predictions is not None
     np.testing.assert_allclose(found.predictions["score"].to_numpy(), scores, rtol=1e-4)
     assert found.metrics["auroc"] == pytest.approx(roc_auc_score(strange, scores))

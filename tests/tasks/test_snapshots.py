@@ -13,7 +13,7 @@ from pellucid.record import Run
 from pellucid.tasks.reconstruction.task import Reconstruction
 from pellucid.tasks.shared.image_grid import grid
 from pellucid.tasks.shared.snapshots import Snapshots, save_blocks
-from pellucid.tasks.shared.texts import TextSamples
+from pellucid.tasks.shared.text_generation import TextSamples
 from pellucid.train.callbacks import Callback
 
 

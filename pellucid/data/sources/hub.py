@@ -25,7 +25,7 @@ from pellucid.errors import UnknownNameError
 
 
 @dataclass(frozen=True)
-class Found:
+class HubTables:
     """What a place held.
 
     Attributes:
@@ -43,7 +43,7 @@ class Found:
     documents: bool = False
 
 
-def find(name: str, subset: str | None) -> tuple[Found | None, list[str]]:
+def find(name: str, subset: str | None) -> tuple[HubTables | None, list[str]]:
     """Look for a dataset.
 
     Args:
@@ -68,12 +68,12 @@ def find(name: str, subset: str | None) -> tuple[Found | None, list[str]]:
 # ---- places --------------------------------------------------------------------------------------
 
 
-def _from_cache(name: str, subset: str | None) -> tuple[Found | None, str]:
+def _from_cache(name: str, subset: str | None) -> tuple[HubTables | None, str]:
     with _quiet(), _offline():
         return _try(name, name, subset, "cache", "not there")
 
 
-def _from_mirror(name: str, subset: str | None) -> tuple[Found | None, str]:
+def _from_mirror(name: str, subset: str | None) -> tuple[HubTables | None, str]:
     root = os.environ.get(MIRROR)
     if not root:
         return None, f"{MIRROR} is not set"
@@ -87,7 +87,7 @@ def _from_mirror(name: str, subset: str | None) -> tuple[Found | None, str]:
     return found, f"{said} ({folder})"
 
 
-def _from_hub(name: str, subset: str | None) -> tuple[Found | None, str]:
+def _from_hub(name: str, subset: str | None) -> tuple[HubTables | None, str]:
     problem = probe(name)
     if problem:
         return None, problem
@@ -121,7 +121,9 @@ def probe(name: str) -> str | None:
 # ---- loading -------------------------------------------------------------------------------------
 
 
-def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -> tuple[Found | None, str]:
+def _try(
+    name: str, path: str, subset: str | None, place: str, otherwise: str
+) -> tuple[HubTables | None, str]:
     """Load from one place; a missing dataset is distinguished from an unknown subset."""
     import datasets
 
@@ -143,7 +145,7 @@ def _try(name: str, path: str, subset: str | None, place: str, otherwise: str) -
     if documents:
         splits = {split: _one_document(table) for split, table in splits.items()}
     licence = first.info.license or _card_licence(path)
-    return Found(splits, _classes(first.features), licence, place, documents), "found"
+    return HubTables(splits, _classes(first.features), licence, place, documents), "found"
 
 
 def _one_document(lines: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ import jinja2
 from pellucid.errors import UsageError
 from pellucid.extensions import load_installed
 from pellucid.report.block import Section, Shelf, View
-from pellucid.report.plain import plain
+from pellucid.report.plain_values import plain
 
 
 def load() -> dict[str, View]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pellucid.report import words
 from pellucid.report.block import Section, Shelf, View
-from pellucid.report.examples import Example, example
+from pellucid.report.example_rows import Example, example
 from pellucid.report.scales import readable_on, viridis
 
 SECTION = Section("mistakes", "Mistakes", "Mistakes on the {split} split")
@@ -23,7 +23,7 @@ PAIRS = 200
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """One cell of the matrix; `panel` is the id of the panel that holds its rows, or ""."""
 
     count: int
@@ -60,7 +60,7 @@ class Confusion:
     """The matrix, its panels, and the same as a list: every kind of mistake, most frequent first."""
 
     classes: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[ConfusionCell, ...], ...]
     panels: tuple[Panel, ...]
     pairs: tuple[Pair, ...]
     pairs_left_out: int
@@ -108,15 +108,15 @@ def _by_cell(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], shelf: S
     return {cell: tuple(example(row, shelf.album, classes) for row in groups[cell]) for cell in ordered}
 
 
-def _cell(classes: Sequence[str], counts: Counts, i: int, j: int, behind: Behind) -> Cell:
+def _cell(classes: Sequence[str], counts: Counts, i: int, j: int, behind: Behind) -> ConfusionCell:
     count, total = counts[i][j], sum(counts[i])
     of = f"{words.count(count)} of {words.count(total)} rows of {classes[i]}"
     label = f"{of} {'correct' if i == j else f'predicted as {classes[j]}'}"
     if not count:
-        return Cell(0, label, right=i == j)
+        return ConfusionCell(0, label, right=i == j)
     color = viridis(math.sqrt(count / total))
     fill = f"rgb({color[0]} {color[1]} {color[2]})"
-    return Cell(count, label, fill, readable_on(color), _panel_id((i, j), behind), right=i == j)
+    return ConfusionCell(count, label, fill, readable_on(color), _panel_id((i, j), behind), right=i == j)
 
 
 def _panel_id(cell: tuple[int, int], behind: Behind) -> str:

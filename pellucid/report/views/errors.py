@@ -16,7 +16,7 @@ import numpy as np
 from pellucid.report import charts, words
 from pellucid.report.block import Section, Shelf, View
 from pellucid.report.charts import Chart
-from pellucid.report.examples import Example, example, worst_first
+from pellucid.report.example_rows import Example, example, worst_first
 
 SCATTER_POINTS = 500
 HISTOGRAM_BINS = 21

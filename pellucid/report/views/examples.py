@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.report.block import Shelf, View
-from pellucid.report.examples import Example, example, worst_first
+from pellucid.report.example_rows import Example, example, worst_first
 from pellucid.report.views.confusion import SECTION
 
 WORST = 24

@@ -10,14 +10,14 @@ from typing import Any
 from pellucid.report import words
 from pellucid.report.block import Shelf, View
 from pellucid.report.scales import magnitude_class, signed_class
-from pellucid.report.tables import number
+from pellucid.report.text_tables import number
 
 MAX_SIDE = 64  # rows and columns that are drawn
 NUMBERED_UP_TO = 12  # columns; with more, cells show no numbers
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatmapCell:
     """One cell of a map: its class and its number."""
 
     mark: str
@@ -29,7 +29,7 @@ class Heatmap:
     """A map; `low` and `high` are the ends of its scale, which is diverging where it is `signed`."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[HeatmapCell, ...]], ...]
     signed: bool
     low: str
     high: str
@@ -58,11 +58,13 @@ def heatmap(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequen
     largest = max(map(abs, finite)) or 1.0
     numbered = len(columns) <= NUMBERED_UP_TO
 
-    def cell(value: float) -> Cell:
+    def cell(value: float) -> HeatmapCell:
         if not math.isfinite(value):
-            return Cell("", words.NOTHING)
+            return HeatmapCell("", words.NOTHING)
         share = value / largest
-        return Cell(signed_class(share) if signed else magnitude_class(share), words.plain(round(value, 3)))
+        return HeatmapCell(
+            signed_class(share) if signed else magnitude_class(share), words.plain(round(value, 3))
+        )
 
     drawn = tuple(
         (name, tuple(cell(value) for value in row[:MAX_SIDE]))

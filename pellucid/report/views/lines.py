@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from pellucid.report import charts, plots, words
 from pellucid.report.block import Shelf, View
 from pellucid.report.charts import Line
-from pellucid.report.tables import ROWS, Plot, Table, number
+from pellucid.report.text_tables import ROWS, Plot, Table, number
 
 TEMPLATE = "{% from 'parts.html' import plot %}{{ plot(body, id) }}"
 

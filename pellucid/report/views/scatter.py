@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from pellucid.report import charts, plots, words
 from pellucid.report.block import Shelf, View
 from pellucid.report.charts import Line
-from pellucid.report.tables import Plot, Table, number
+from pellucid.report.text_tables import Plot, Table, number
 
 POINTS = 3000
 """Points that are drawn; of more, every n-th."""

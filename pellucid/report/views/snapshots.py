@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pellucid.report.block import Shelf, View
-from pellucid.report.pictures import Shown, fitted
+from pellucid.report.pictures import FittedPicture, fitted
 
 FRAMES = 24
 """Pictures shown at most; of more, every n-th and the last."""
 
 
-def prepare(facts: Mapping[str, Any], shelf: Shelf) -> tuple[Shown, ...]:
+def prepare(facts: Mapping[str, Any], shelf: Shelf) -> tuple[FittedPicture, ...]:
     """Read the pictures, or every n-th where there are too many."""
     frames = facts["frames"]
     if not frames:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pellucid.report import words
 from pellucid.report.block import Shelf, View
-from pellucid.report.tables import ROWS, Link, Table, is_number
+from pellucid.report.text_tables import ROWS, Link, Table, is_number
 
 TEMPLATE = "{% from 'parts.html' import cells %}{{ cells(body) }}"
 

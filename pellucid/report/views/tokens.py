@@ -16,7 +16,7 @@ from typing import Any
 from pellucid.report import words
 from pellucid.report.block import Shelf, View
 from pellucid.report.scales import signed_class
-from pellucid.report.tables import number
+from pellucid.report.text_tables import number
 
 MAX_TEXTS = 24
 MAX_TOKENS = 320  # of each text

@@ -44,8 +44,8 @@ def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
     """Turn noise (N, latent_dim) into images, on the CPU."""
     players, device, parts = gan_model(model), device_of(model), []
     for noise, asked in zip(z.split(CHUNK), labels.split(CHUNK), strict=True):
-        given = (noise.to(device), asked.to(device)) if players.conditional else (noise.to(device),)
-        parts.append(players.generator(*given).float().cpu())
+        inputs = (noise.to(device), asked.to(device)) if players.conditional else (noise.to(device),)
+        parts.append(players.generator(*inputs).float().cpu())
     return torch.cat(parts)
 
 
@@ -89,6 +89,6 @@ def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return the outputs of the discriminator, one number for each image or pack."""
     players, device, parts = gan_model(model), device_of(model), []
     for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
-        given = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)
-        parts.append(players.discriminator(*given).float().cpu())
+        inputs = (chunk.to(device), classes.to(device)) if players.conditional else (chunk.to(device),)
+        parts.append(players.discriminator(*inputs).float().cpu())
     return torch.cat(parts)

@@ -28,7 +28,7 @@ COVERED = 0.5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Predictions:
     """What an evaluator predicts for images.
 
     Attributes:
@@ -76,7 +76,7 @@ class Evaluator:
         self.mean = torch.tensor(encoded.mean, dtype=torch.float32).view(-1, 1, 1)
         self.std = torch.tensor(encoded.std, dtype=torch.float32).view(-1, 1, 1)
 
-    def __call__(self, images: Tensor) -> Verdict:
+    def __call__(self, images: Tensor) -> Predictions:
         """Evaluate images (N, C, H, W): N results, or N C where each channel is evaluated separately."""
         images = images.flatten(0, 1)[:, None] if self.per_channel else images
         parts = []
@@ -85,15 +85,15 @@ class Evaluator:
                 probs = self.model(chunk.to(device_of(self.model))).float().softmax(1).cpu()
                 confidence, classes = probs.max(1)
                 parts.append((classes, confidence, features.last.float().flatten(1).cpu()))
-        return Verdict(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return Predictions(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def counts(self, verdict: Verdict) -> Tensor:
+    def counts(self, predictions: Predictions) -> Tensor:
         """Count the images of each class, (K,)."""
-        return torch.bincount(verdict.classes, minlength=len(self.names))
+        return torch.bincount(predictions.classes, minlength=len(self.names))
 
-    def modes(self, verdict: Verdict, channels: int) -> Tensor:
+    def modes(self, predictions: Predictions, channels: int) -> Tensor:
         """Count the images of each combination of one class a channel, (K^C,)."""
-        digits = verdict.classes.view(-1, channels)  # (N, C)
+        digits = predictions.classes.view(-1, channels)  # (N, C)
         places = len(self.names) ** torch.arange(channels - 1, -1, -1)
         return torch.bincount((digits * places).sum(1), minlength=len(self.names) ** channels)
 

@@ -29,7 +29,7 @@ from pellucid.tasks.adversarial.gan_samples import (
 from pellucid.tasks.adversarial.generation_metrics import (
     Evaluator,
     Gaussian,
-    Verdict,
+    Predictions,
     coverage,
     frechet,
     kl_to_uniform,
@@ -39,9 +39,9 @@ from pellucid.tasks.adversarial.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
-from pellucid.tasks.shared.image_output import GeneratedImages, generated
+from pellucid.tasks.shared.image_output import GeneratedImages, generate_images
 from pellucid.tasks.shared.image_task import ImageTask, few
-from pellucid.tasks.shared.snapshots import Chart, Snapshots
+from pellucid.tasks.shared.snapshots import MeasureChart, Snapshots
 from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -66,33 +66,33 @@ CAPTIONS = (
     ),
 )
 
-QUALITY = Chart(
+QUALITY = MeasureChart(
     "Quality by epoch",
     f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated and as many held-out images, by the features "
     "of the evaluator; lower is better.",
     "Fréchet distance",
     {"frechet": "generated images"},
 )
-SHARES = Chart(
+SHARES = MeasureChart(
     "Evaluator by epoch",
     "Mean confidence of the evaluator in the class of a generated image, and the share of classes generated "
     "often enough.",
     "share",
     {"confidence": "confidence", "coverage": "classes covered"},
 )
-MODES = Chart(
+MODES = MeasureChart(
     "Modes by epoch",
     f"Combinations of classes, one a channel, among {SAMPLES_BY_EPOCH:,} generated images.",
     "modes",
     {"modes": "generated images"},
 )
-BALANCE = Chart(
+BALANCE = MeasureChart(
     "Balance by epoch",
     "Accuracy of the discriminator: at 100 % the generator learns nothing, at 50 % it has won.",
     "accuracy",
     {"d_real_accuracy": "on real images", "d_fake_accuracy": "on generated images"},
 )
-LOSSES = Chart(
+LOSSES = MeasureChart(
     "Losses by epoch",
     "Mean loss of each network over the epoch; neither says how good the images are.",
     "loss",
@@ -160,7 +160,7 @@ class Adversarial(ImageTask):
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Generate `inputs` images; options are `seed` and `folder`."""
-        return answer(generated, trained, inputs, options)
+        return answer(generate_images, trained, inputs, options)
 
 
 # ---- quality ---------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def _tables(
     return [about_classes, _distances({**seen, **far}, split)]
 
 
-def _class_rows(evaluator: Evaluator, made: Verdict, real: Verdict) -> list[list[str | float]]:
+def _class_rows(evaluator: Evaluator, made: Predictions, real: Predictions) -> list[list[str | float]]:
     shares = [100 * evaluator.counts(verdict) / len(verdict.classes) for verdict in (made, real)]
     return [
         [
@@ -266,7 +266,7 @@ def _class_rows(evaluator: Evaluator, made: Verdict, real: Verdict) -> list[list
     ]
 
 
-def _distances(seen: dict[str, Verdict], split: str) -> dict[str, Any]:
+def _distances(seen: dict[str, Predictions], split: str) -> dict[str, Any]:
     """Fréchet distances to held-out images: of training images it is what equally many real ones have."""
     reference = Gaussian.fit(seen[f"{split} images"].features)
     rows = [

@@ -30,7 +30,7 @@ QUANTILE = 0.95
 """Share of normal validation images that are not to count as strange."""
 
 
-def unexplained(images: Tensor, restored: Tensor) -> Tensor:
+def reconstruction_score(images: Tensor, restored: Tensor) -> Tensor:
     """Return the score of every image, at least 0; above 1 a flat image would explain it better.
 
     Args:

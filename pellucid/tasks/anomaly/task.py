@@ -2,8 +2,8 @@
 
 Training and validation rows are only of the normal class, so that early stopping and the choice of the
 best weights need no anomalies; the test split holds everything. An image is scored by how much of it the
-model does not explain (`unexplained`), and scores are measured by AUROC: how often an anomaly has a higher
-score than a normal image. A model trained with noise gets clean images here.
+model does not explain (`reconstruction_score`), and scores are measured by AUROC: how often an anomaly has a
+higher score than a normal image. A model trained with noise gets clean images here.
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, scores (N,).
 """
@@ -31,7 +31,7 @@ from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.objective import Options, anomaly
-from pellucid.tasks.anomaly.reconstruction_score import threshold, unexplained
+from pellucid.tasks.anomaly.reconstruction_score import reconstruction_score, threshold
 from pellucid.tasks.anomaly.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
@@ -109,7 +109,7 @@ class Anomaly(ImageTask):
         if (latent_dim := pca.latent_dim(prepared.config)) is not None:
             restore = pca.fit(train, latent_dim)
             methods["pca_pixels"] = lambda images: _squared(images, restore(images))
-            methods["pca"] = lambda images: unexplained(images, restore(images))
+            methods["pca"] = lambda images: reconstruction_score(images, restore(images))
         found: Baselines = {}
         for name, method in methods.items():
             scores, classes = _scored(method, prepared.batches("test"))
@@ -207,7 +207,7 @@ def _index(prepared: Prepared) -> int:
 def _score(trained: Trained) -> Score:
     """Return what scores images by a trained model."""
     probs = trained.objective.probs
-    return lambda images: unexplained(images, latents.restore(trained.model, images, probs))
+    return lambda images: reconstruction_score(images, latents.restore(trained.model, images, probs))
 
 
 def _scored(score: Score, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ class Classification(Supervised):
         return scores.classification(outputs, targets, preprocess)
 
 
-def _class_weights(prepared: Prepared, given: bool | dict[str, float] | list[float]) -> Tensor:
+def _class_weights(prepared: Prepared, weights: bool | dict[str, float] | list[float]) -> Tensor:
     """Return a weight for each class (K,): as given by name or in order, or by inverse frequency.
 
     Raises:
@@ -45,18 +45,18 @@ def _class_weights(prepared: Prepared, given: bool | dict[str, float] | list[flo
         ConfigError: there are more or fewer weights than classes.
     """
     classes = prepared.preprocess.classes
-    if isinstance(given, dict):
-        for name in given:
+    if isinstance(weights, dict):
+        for name in weights:
             if name not in classes:
                 raise UnknownNameError("class to weigh", name, classes)
-        return torch.tensor([float(given.get(name, 1.0)) for name in classes])
-    if isinstance(given, list):
-        if len(given) != len(classes):
+        return torch.tensor([float(weights.get(name, 1.0)) for name in classes])
+    if isinstance(weights, list):
+        if len(weights) != len(classes):
             raise ConfigError(
-                f"objective.class_weights has {len(given)} values: expected one for each of {len(classes)} "
+                f"objective.class_weights has {len(weights)} values: expected one for each of {len(classes)} "
                 f"classes, in the order {', '.join(classes[:10])}."
             )
-        return torch.tensor(given, dtype=torch.float32)
+        return torch.tensor(weights, dtype=torch.float32)
     counts = torch.zeros(len(classes))
     for _, targets in Batches(prepared.rows["train"], 4096):
         counts += torch.bincount(targets, minlength=len(counts))

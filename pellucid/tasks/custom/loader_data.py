@@ -105,22 +105,22 @@ class LoaderData:
         }
 
 
-def own_inputs(model: nn.Module, given: Any, num_inputs: int | None = None) -> list[Any]:
+def own_inputs(model: nn.Module, source: Any, num_inputs: int | None = None) -> list[Any]:
     """Return the inputs to predict for, batch by batch, in the form that `call_model` takes.
 
     Args:
         model: the model that predicts.
-        given: inputs of the model (tensors, arrays, lists of numbers); or batches of them, with or without
+        source: inputs of the model (tensors, arrays, lists of numbers); or batches of them, with or without
             targets: a `DataLoader`, a dataset of PyTorch, or a list of tensors or batches.
         num_inputs: how many of the first entries of a batch are inputs; None: see `as_batch`.
     """
-    if not has_batches(given):
-        if isinstance(given, list):
-            rows = all(isinstance(part, Tensor) for part in given)
-            given = torch.stack(given) if rows else torch.as_tensor(np.asarray(given))
-        inputs = to_tensors(given)
+    if not has_batches(source):
+        if isinstance(source, list):
+            rows = all(isinstance(part, Tensor) for part in source)
+            source = torch.stack(source) if rows else torch.as_tensor(np.asarray(source))
+        inputs = to_tensors(source)
         return [Arguments(inputs) if type(inputs) is tuple and _fits(model, inputs) else inputs]
-    batches = list(LoaderBatches(given, split="predict"))
+    batches = list(LoaderBatches(source, split="predict"))
     if num_inputs is not None:
         return [_first_inputs(batch, num_inputs) for batch in batches]
     return [batch if _are_all_inputs(model, batch) else as_batch(batch).inputs for batch in batches]
@@ -130,12 +130,12 @@ def _first_inputs(batch: Any, count: int) -> Any:
     return as_batch(with_inputs(batch, count)).inputs if isinstance(batch, (tuple, list)) else batch
 
 
-def has_batches(given: Any) -> bool:
+def has_batches(source: Any) -> bool:
     """Whether prediction inputs are batches, rather than the inputs of one batch."""
-    if isinstance(given, list):
-        rows = all(isinstance(part, Tensor) and part.ndim < 2 for part in given)
-        return not rows and any(bool(tensors(to_tensors(part))) for part in given if _structured(part))
-    return isinstance(given, (DataLoader, TorchDataset))
+    if isinstance(source, list):
+        rows = all(isinstance(part, Tensor) and part.ndim < 2 for part in source)
+        return not rows and any(bool(tensors(to_tensors(part))) for part in source if _structured(part))
+    return isinstance(source, (DataLoader, TorchDataset))
 
 
 def _structured(part: Any) -> bool:

@@ -25,7 +25,7 @@ from pellucid.tasks.shared.image_output import GeneratedImages, restored
 from pellucid.tasks.shared.image_task import SEED, ImageTask, class_names, few
 from pellucid.tasks.shared.model_interfaces import variational
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after
-from pellucid.tasks.shared.snapshots import Chart, Snapshots
+from pellucid.tasks.shared.snapshots import MeasureChart, Snapshots
 from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -63,7 +63,7 @@ class Elbo(ImageTask):
         def units(model: nn.Module) -> dict[str, float]:
             return {"active_units": float(_active_units(model, images))}
 
-        chart = Chart(
+        chart = MeasureChart(
             "Active latent units",
             f"Units whose mean varies by more than {ACTIVE} over images; the others carry no information.",
             "active units",

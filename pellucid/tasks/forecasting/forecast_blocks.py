@@ -20,7 +20,7 @@ MAX_CHANNELS = 50  # rows of the table of channels
 
 
 @dataclass(frozen=True)
-class Shown:
+class SplitForecasts:
     """Forecasts of one split, all standardized.
 
     Attributes:
@@ -54,7 +54,7 @@ class Shown:
         return list(dict.fromkeys([main, 0]))
 
 
-def blocks(shown: Shown) -> list[Block]:
+def blocks(shown: SplitForecasts) -> list[Block]:
     """Everything there is to see, in the order of the report."""
     main, *others = shown.channels
     order = shown.errors.argsort()
@@ -64,7 +64,7 @@ def blocks(shown: Shown) -> list[Block]:
     return [_by_step(shown), *windows, _by_channel(shown)]
 
 
-def _by_step(shown: Shown) -> Block:
+def _by_step(shown: SplitForecasts) -> Block:
     steps = list(range(1, shown.encoded.horizon + 1))
     kept = _thinned(len(steps))
     lines = []
@@ -82,7 +82,7 @@ def _by_step(shown: Shown) -> Block:
     }
 
 
-def _window(shown: Shown, row: int, words: str, channel: int) -> Block:
+def _window(shown: SplitForecasts, row: int, words: str, channel: int) -> Block:
     """One channel of one window, in its own unit: what came before, what came, and what was forecast."""
     encoded = shown.encoded
     before, truth, forecast = (
@@ -114,7 +114,7 @@ def _window(shown: Shown, row: int, words: str, channel: int) -> Block:
     }
 
 
-def _by_channel(shown: Shown) -> Block:
+def _by_channel(shown: SplitForecasts) -> Block:
     """One row a channel."""
     errors = {
         name: (preds - shown.targets).square().mean((0, 1)).tolist() for name, preds in shown.preds.items()

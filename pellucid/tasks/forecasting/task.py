@@ -140,7 +140,7 @@ class Forecasting(Task):
             metrics["coverage"] = (errors.abs() <= margin).double().mean().item()
         inputs: Tensor = prepared.rows[split].inputs  # type: ignore[attr-defined]
         encoded = inputs_of(prepared.preprocess)
-        shown = forecast_blocks.Shown(
+        shown = forecast_blocks.SplitForecasts(
             encoded,
             {"forecast": preds, **naive(inputs, encoded)},
             inputs,

@@ -23,13 +23,21 @@ from pellucid.tasks.language_model.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
+from pellucid.tasks.shared.text_generation import (
+    Sampling,
+    TextSamples,
+    Written,
+    asked,
+    can_write,
+    tokens_of,
+    write,
+)
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
     stream_tokens,
     token_counts,
 )
-from pellucid.tasks.shared.texts import Sampling, TextSamples, Written, asked, can_write, tokens_of, write
 from pellucid.tasks.shared.token_loss import Losses
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
@@ -111,12 +119,12 @@ class LanguageModel(TextTask):
         prompts = asked(trained.preprocess, inputs)
         ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in prompts]
         made = write(trained.model, encoded, ids, how, EOS)
-        given = [prompt for prompt in prompts for _ in range(how.samples)]
+        repeated = [prompt for prompt in prompts for _ in range(how.samples)]
         before = [row for row in ids for _ in range(how.samples)]
         return Written(
             [
                 {"prompt": prompt, "prediction": _continuation(encoded, row, new)}
-                for prompt, row, new in zip(given, before, made, strict=True)
+                for prompt, row, new in zip(repeated, before, made, strict=True)
             ]
         )
 

@@ -18,7 +18,7 @@ from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared import ngram_counts
-from pellucid.tasks.shared.texts import tokens_of
+from pellucid.tasks.shared.text_generation import tokens_of
 
 SHOWN = 12
 """Masks to show."""

@@ -24,13 +24,13 @@ from pellucid.tasks.masked_language_model.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
+from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
     stream_tokens,
     token_counts,
 )
-from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.token_loss import PASSAGE, Losses
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback

@@ -33,7 +33,7 @@ FRAME = (0.84, 0.15, 0.16)
 
 
 @dataclass(frozen=True)
-class Found:
+class Neighbors:
     """The neighbors of each of N rows among the others.
 
     Attributes:
@@ -59,7 +59,7 @@ class Found:
         return torch.bincount(self.classes)[self.classes] > 1
 
 
-def find(embeddings: Tensor, classes: Tensor) -> Found:
+def find(embeddings: Tensor, classes: Tensor) -> Neighbors:
     """Compare every row with all others.
 
     Args:
@@ -72,10 +72,12 @@ def find(embeddings: Tensor, classes: Tensor) -> Found:
         top = _similarities(embeddings, torch.arange(start, min(start + BLOCK, len(classes)))).topk(count)
         nearest.append(top.indices)
         similarity.append(top.values[:, 0])
-    return Found(classes, torch.cat(nearest), torch.cat(similarity), _average_precision(embeddings, classes))
+    return Neighbors(
+        classes, torch.cat(nearest), torch.cat(similarity), _average_precision(embeddings, classes)
+    )
 
 
-def scores(found: Found) -> dict[str, float]:
+def scores(found: Neighbors) -> dict[str, float]:
     """Return recall_at_1 and recall_at_5 (whether one of the nearest is of the row's class), and map."""
     hits = found.hits[found.asked]
     return {
@@ -136,7 +138,7 @@ def images_of(prepared: Prepared, split: str) -> Tensor | None:
     return (source.inputs - low) / (high - low).clamp(min=1e-12)
 
 
-def picture(found: Found, images: Tensor, file: str) -> tuple[dict[str, Any], bytes]:
+def picture(found: Neighbors, images: Tensor, file: str) -> tuple[dict[str, Any], bytes]:
     """Draw rows next to their nearest neighbors; those of another class have a red frame."""
     rows = _queries(found)
     shown = []
@@ -154,7 +156,7 @@ def picture(found: Found, images: Tensor, file: str) -> tuple[dict[str, Any], by
     )
 
 
-def _queries(found: Found) -> Tensor:
+def _queries(found: Neighbors) -> Tensor:
     """Rows to show: at random those whose nearest is right, then some whose nearest is wrong."""
     right = found.hits[:, 0]
     order = _sample(len(found.classes), len(found.classes))

@@ -23,8 +23,8 @@ from pellucid.tasks.next_words.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.model_interfaces import tied_language_model
+from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.text_task import token_counts
-from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective

@@ -69,10 +69,10 @@ class Reconstruction(ImageTask):
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         noise, kind = _noise(prepared)
         clean = few(prepared, prepared.validation, SHOWN)
-        given, probs = _noisy(clean, noise, kind), self.objective(prepared.config).probs
+        noisy, probs = _noisy(clean, noise, kind), self.objective(prepared.config).probs
 
         def draw(model: nn.Module) -> bytes:
-            return stacked([clean, *([given] if noise else []), latents.restore(model, given, probs)])
+            return stacked([clean, *([noisy] if noise else []), latents.restore(model, noisy, probs)])
 
         return [Snapshots(run, draw, title="Reconstructions by epoch", caption=rows_of(noise > 0))]
 
@@ -109,17 +109,17 @@ class Reconstruction(ImageTask):
     def _errors(self, trained: Trained, prepared: Prepared, split: str) -> tuple[Tensor, list[Tensor]]:
         """Return the squared error of every row (N,), and the rows with the largest, before and after."""
         noise, kind = _noise(prepared)
-        errors, kept = [], []
+        errors, worst_rows = [], []
         for clean, _ in prepared.batches(split):
-            given = _noisy(clean, noise, kind)
-            restored = latents.restore(trained.model, given, trained.objective.probs)
+            noisy = _noisy(clean, noise, kind)
+            restored = latents.restore(trained.model, noisy, trained.objective.probs)
             errors.append((restored - clean).square().flatten(1).mean(1))
             worst = errors[-1].topk(min(WORST, len(clean))).indices
-            kept.append((errors[-1][worst], clean[worst], given[worst], restored[worst]))
-        joined = [torch.cat(part) for part in zip(*kept, strict=True)]
+            worst_rows.append((errors[-1][worst], clean[worst], noisy[worst], restored[worst]))
+        joined = [torch.cat(part) for part in zip(*worst_rows, strict=True)]
         order = joined[0].topk(min(WORST, len(joined[0]))).indices
-        clean, given, restored = (part[order] for part in joined[1:])
-        return torch.cat(errors), [clean, *([given] if noise else []), restored]
+        clean, noisy, restored = (part[order] for part in joined[1:])
+        return torch.cat(errors), [clean, *([noisy] if noise else []), restored]
 
 
 # ---- options -----------------------------------------------------------------------------------

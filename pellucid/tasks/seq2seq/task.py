@@ -27,12 +27,12 @@ from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.seq2seq import translation
 from pellucid.tasks.seq2seq.objective import Options, seq2seq
 from pellucid.tasks.seq2seq.spec import SPEC
+from pellucid.tasks.shared.sequence_generation import can_translate, searched, translate
+from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.text_task import (
     measured_batch,
     with_perplexity,
 )
-from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
-from pellucid.tasks.shared.translate import can_translate, searched, translate
 from pellucid.tasks.task import Answer, Baselines, Task
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective

@@ -68,7 +68,9 @@ def restored(trained: Trained, inputs: Any, folder: str | None = None) -> Genera
     return saved(torch.cat(made), torch.cat(latent) if latent else None, folder)
 
 
-def generated(trained: Trained, inputs: Any, seed: int = 0, folder: str | None = None) -> GeneratedImages:
+def generate_images(
+    trained: Trained, inputs: Any, seed: int = 0, folder: str | None = None
+) -> GeneratedImages:
     """Generate images.
 
     Args:

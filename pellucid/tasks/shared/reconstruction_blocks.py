@@ -29,10 +29,10 @@ def before_and_after(
         probs: see `Objective.probs`.
         split: of the images.
     """
-    given = clean if noisy is None else noisy
+    inputs = clean if noisy is None else noisy
     shown = [clean] if noisy is None else [clean, noisy]
     file = f"{split}-reconstructions.png"
-    made = stacked([*shown, latents.restore(model, given, probs)])
+    made = stacked([*shown, latents.restore(model, inputs, probs)])
     return [picture("Reconstructions", rows_of(noisy is not None), file)], {file: made}
 
 

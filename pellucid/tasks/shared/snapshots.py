@@ -24,7 +24,7 @@ TRAINING = "training"
 
 
 @dataclass(frozen=True)
-class Chart:
+class MeasureChart:
     """Measures to draw together.
 
     Attributes:
@@ -63,7 +63,7 @@ class Snapshots(Callback):
         title: str,
         caption: str,
         measure: Callable[[nn.Module], dict[str, float]] = lambda model: {},
-        charts: Sequence[Chart] = (),
+        charts: Sequence[MeasureChart] = (),
         name: str = "epoch",
     ):
         self.run, self.draw, self.measure, self.charts = run, draw, measure, charts
@@ -105,7 +105,7 @@ class Snapshots(Callback):
         pictures = {"kind": "snapshots", "title": self.title, "caption": self.caption, "frames": frames}
         return [pictures, *(block for chart in self.charts if (block := self._lines(chart)))]
 
-    def _lines(self, chart: Chart) -> dict[str, Any] | None:
+    def _lines(self, chart: MeasureChart) -> dict[str, Any] | None:
         series = []
         for name, shown in chart.series.items():
             points = [(row["epoch"], row[name]) for row in self.history if name in row]

@@ -23,7 +23,7 @@ from pellucid.data.text.token_rows import StreamRows, stream
 from pellucid.errors import ModelError
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.prepared import EVAL_BATCH, Prepared
-from pellucid.tasks.shared.texts import tokens_of
+from pellucid.tasks.shared.text_generation import tokens_of
 from pellucid.tasks.shared.token_loss import Losses
 from pellucid.tasks.task import Task
 from pellucid.train.objective import Objective

@@ -70,8 +70,8 @@ def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[n
 
 
 def _row(source: Tensor, target: Tensor, first_gap: int) -> tuple[list[int], list[list[int]]]:
-    given = source.tolist()
-    left = {token: given[:place] for place, token in enumerate(given) if token >= first_gap}
+    tokens = source.tolist()
+    left = {token: tokens[:place] for place, token in enumerate(tokens) if token >= first_gap}
     words, before, last = [], [], [BOS]
     for token in target.tolist()[1:]:
         if token == 0:

@@ -25,14 +25,14 @@ from pellucid.record import Run
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
+from pellucid.tasks.shared.sequence_generation import can_translate, searched, translate
+from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
 from pellucid.tasks.shared.text_task import (
     counted_metrics,
     measured_batch,
     with_perplexity,
     with_unlabeled,
 )
-from pellucid.tasks.shared.texts import TextSamples, Written, asked, tokens_of
-from pellucid.tasks.shared.translate import can_translate, searched, translate
 from pellucid.tasks.span_denoising import spans
 from pellucid.tasks.span_denoising.objective import span_denoising
 from pellucid.tasks.span_denoising.spec import SPEC

@@ -172,8 +172,8 @@ def _loss(curves: _Curves, found: Sequence[Finding]) -> Chart | None:
         return None
     clean = "train/loss_clean" in curves.keys
     raw = _thin(curves.series("step/loss"), LOSS_POINTS)
-    told = next((one for one in found if one.rule in TITLES), None)
-    title = TITLES[told.rule].format(best=f"epoch {curves.at(told.step):g}") if told else "The loss"
+    finding = next((one for one in found if one.rule in TITLES), None)
+    title = TITLES[finding.rule].format(best=f"epoch {curves.at(finding.step):g}") if finding else "The loss"
     if len(lines[-1].points) == 1:
         title = f"The loss after epoch {lines[-1].points[0][0]:g}"
     notes = []
