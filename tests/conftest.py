@@ -1,4 +1,4 @@
-"""What the tests share: the mirror of real data, where it is there, and a folder for runs."""
+"""Shared fixtures: the mirror of real data, if there is one, and a folder for runs."""
 
 from __future__ import annotations
 

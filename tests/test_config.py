@@ -1,4 +1,4 @@
-"""The schema: what it refuses, in which words, and that a rendered config reads back the same."""
+"""The schema: its errors, and that a rendered config is read back unchanged."""
 
 import pytest
 import yaml
@@ -21,7 +21,7 @@ def test_a_rendered_config_reads_back_the_same(tmp_path):
 
 
 def outcome(path):
-    """What comes of reading a file: a config, or an error in words; anything else escapes."""
+    """Read a file: a config, or a readable error; anything else is raised."""
     try:
         return Config.read(path)
     except PellucidError as error:

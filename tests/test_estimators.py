@@ -1,4 +1,4 @@
-"""The estimators are true scikit-learn citizens."""
+"""The estimators follow scikit-learn's conventions."""
 
 import numpy as np
 import pytest

@@ -365,7 +365,7 @@ def test_a_batch_that_does_not_fit_is_described(fit: Any, tmp_path: Path) -> Non
 
 
 class Two(nn.Module):
-    """Takes two inputs, and returns what it is told to."""
+    """Takes two inputs, and returns a tensor, a tuple or a dict."""
 
     def __init__(self, returns: str = "tensor"):
         super().__init__()
@@ -486,7 +486,7 @@ def test_a_run_on_batches_of_ones_own_resumes_bit_for_bit(fit: Any, source: Any)
 
 
 def test_training_leaves_the_order_of_a_loader_to_seed_and_epoch(fit: Any) -> None:
-    """Two trainings of one seed see the same batches, whatever was drawn from torch before."""
+    """Two training runs with one seed see the same batches, whatever was drawn from torch before."""
     losses = []
     for draws in (1, 5):
         torch.rand(draws)

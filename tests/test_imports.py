@@ -1,4 +1,4 @@
-"""What a newcomer waits for before anything happens: `import pellucid` and `--help`."""
+"""Start-up time: `import pellucid` and `--help`."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Run folders and configs of version 0.1 go on working: opened, reported, predicted from and resumed."""
+"""Run folders and configs of version 0.1 keep working: opened, reported, predicted from and resumed."""
 
 from __future__ import annotations
 

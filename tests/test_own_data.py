@@ -1,4 +1,4 @@
-"""The newcomer's own data: `inspect`, then `train`, unedited, and then `predict`."""
+"""A user's own data: `inspect`, then `train` with the unedited config, then `predict`."""
 
 import json
 import subprocess

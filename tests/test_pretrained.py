@@ -39,7 +39,7 @@ REFERENCE = [0.12653524, -0.03285073, -0.02905965, 0.044407, -0.04344530, 0.0320
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No hub, no cache of the user who runs the tests, no mirror."""
+    """Without the hub, the user's own cache and a mirror."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PELLUCID_MIRROR", raising=False)

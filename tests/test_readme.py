@@ -1,4 +1,4 @@
-"""Every block of the README runs as it stands there."""
+"""Every code block of the README runs unchanged."""
 
 import importlib.util
 import os

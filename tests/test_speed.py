@@ -1,4 +1,4 @@
-"""What must stay fast, as ratios within one process that noise cannot turn around."""
+"""Speed, as ratios within one process that exceed the noise."""
 
 from __future__ import annotations
 

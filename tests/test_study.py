@@ -1,4 +1,4 @@
-"""Studies: several trainings of iris as one result, interrupted, resumed, refused, reported and typed."""
+"""Studies: several training runs on iris as one result: interrupted, resumed, refused, reported, on the command line."""
 
 from __future__ import annotations
 

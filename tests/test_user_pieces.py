@@ -1,4 +1,4 @@
-"""What users hand to `fit` in good faith: taken as meant, or refused with what to do instead."""
+"""Objects that users pass to `fit`: accepted, or refused with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data tests share: caches of their own, and makers of small images and files."""
+"""Shared fixtures: a separate cache, and factories of small images and files."""
 
 from __future__ import annotations
 

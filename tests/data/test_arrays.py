@@ -18,7 +18,7 @@ Y = np.array([0, 1] * 4)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.tensor, lambda values: values.tolist()])
-def test_matrix(convert):
+def test_matrices_are_read(convert):
     dataset = arrays(convert(X), convert(Y))
     assert [column.kind for column in dataset.columns] == ["number"] * 3 + ["category"]
     assert dataset.classes == ("0", "1")
@@ -26,7 +26,7 @@ def test_matrix(convert):
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_frames(frame):
+def test_data_frames_are_read(frame):
     data = frame(
         {"size": [1.5, None, 3.0, 4.0] * 3, "color": ["red", "blue", "red", "red"] * 3, "y": [1, 0, 1, 0] * 3}
     )
@@ -56,11 +56,11 @@ def test_images_and_wide_matrices_are_tensors():
         (Y.astype(bool), "classification"),
     ],
 )
-def test_task(y, task):
+def test_task_is_inferred_from_the_targets(y, task):
     assert arrays(X, y).task == task
 
 
-def test_task_can_be_told():
+def test_task_can_be_set():
     assert arrays(X, Y, task="regression").task == "regression"
 
 
@@ -82,12 +82,12 @@ def test_task_can_be_told():
         (np.array([["a"], ["b"]]), [0, 1], "expected numbers"),
     ],
 )
-def test_bad_arrays(x, y, said):
+def test_invalid_arrays_are_refused(x, y, said):
     with pytest.raises(BadDataError, match=said):
         arrays(x, y)
 
 
-def test_bad_frames():
+def test_invalid_data_frames_are_refused():
     frame = pd.DataFrame({"a": [1, "x", 2.5] * 4, "y": [0, 1, 1] * 4})
     with pytest.raises(BadDataError, match="mixes types"):
         arrays(frame, "y")
@@ -95,7 +95,7 @@ def test_bad_frames():
         arrays(frame.drop(columns="a").assign(b=range(12)), "yy")
 
 
-def test_held_out_pairs():
+def test_held_out_pairs_are_used():
     dataset = arrays(X, Y, test=(X[:3], Y[:3]), validation=(X[3:5], Y[3:5]))
     assert {name: len(table) for name, table in dataset.splits.items()} == {
         "train": 8,
@@ -108,7 +108,7 @@ def test_held_out_pairs():
         arrays(X, Y, test=(X[:, :2], Y))
 
 
-def test_npz_file(tmp_path):
+def test_npz_files_are_read(tmp_path):
     np.savez(
         tmp_path / "data.npz",
         X_train=np.random.default_rng(0).normal(size=(50, 4)),

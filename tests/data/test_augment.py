@@ -31,7 +31,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_same_generator_same_batch_and_no_other_randomness(images: Tensor, classes: Tensor) -> None:
+def test_augmentation_depends_only_on_its_generator(images: Tensor, classes: Tensor) -> None:
     augmenter, before = Augmenter(EVERYTHING, 10), torch.get_rng_state()
     first, second, other = (augmenter(images, classes, seeded(seed)) for seed in (3, 3, 4))
     assert torch.equal(first[0], second[0])
@@ -40,12 +40,12 @@ def test_same_generator_same_batch_and_no_other_randomness(images: Tensor, class
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_continued_generator_draws_anew(images: Tensor, classes: Tensor) -> None:
+def test_a_continued_generator_gives_other_batches(images: Tensor, classes: Tensor) -> None:
     augmenter, generator = Augmenter(EVERYTHING, 10), seeded()
     assert not torch.equal(augmenter(images, classes, generator)[0], augmenter(images, classes, generator)[0])
 
 
-def test_nothing_asked_nothing_changed(images: Tensor, classes: Tensor) -> None:
+def test_without_options_nothing_changes(images: Tensor, classes: Tensor) -> None:
     augmenter = Augmenter(Augment())
     inputs, targets = augmenter(images, classes, seeded())
     assert inputs is images
@@ -61,11 +61,11 @@ def test_inputs_are_not_changed_in_place_and_no_gradient_is_kept(images: Tensor,
     assert not augmented.requires_grad
 
 
-def test_no_movement_is_the_identity(images: Tensor) -> None:
+def test_zero_movement_is_the_identity(images: Tensor) -> None:
     torch.testing.assert_close(affine(images, seeded(), 0, 0, 0), images, atol=1e-4, rtol=0)
 
 
-def test_shift_moves_by_at_most_its_share_and_keeps_the_digit(images: Tensor) -> None:
+def test_shift_moves_at_most_its_share_and_keeps_the_digit(images: Tensor) -> None:
     moved = affine(images, seeded(), 0.125, 0, 0)  # 2 of 16 pixels; the digits have 4 around them
     torch.testing.assert_close(
         (moved + 1).sum(dim=(1, 2, 3)), (images + 1).sum(dim=(1, 2, 3)), rtol=1e-3, atol=0.1
@@ -85,7 +85,7 @@ def centers(images: Tensor) -> Tensor:
     return torch.stack([across, down], dim=1)
 
 
-def test_rotation_is_that_of_scipy(monkeypatch: pytest.MonkeyPatch, images: Tensor) -> None:
+def test_rotation_equals_scipy(monkeypatch: pytest.MonkeyPatch, images: Tensor) -> None:
     monkeypatch.setattr("pellucid.data.augment._uniform", lambda *args, **kwargs: torch.ones(4, 64, 1, 1))
     turned = affine(images, seeded(), 0, 30, 0)[0, 0]
     expected = ndimage.rotate(images[0, 0].numpy(), -30, reshape=False, order=1, cval=-1.0)
@@ -111,7 +111,7 @@ def test_zoom_stays_in_its_range(images: Tensor) -> None:
 
 
 @pytest.mark.parametrize("change", ["shift", "rotate", "scale", "crop"])
-def test_what_comes_in_from_outside_is_background(change: str, images: Tensor, classes: Tensor) -> None:
+def test_pixels_from_outside_are_background(change: str, images: Tensor, classes: Tensor) -> None:
     value = {"shift": 0.4, "rotate": 90, "scale": 0.5, "crop": 6}[change]
     augmented, _ = Augmenter(Augment(**{change: value}))(images, classes, seeded())
     assert augmented.min().item() == pytest.approx(-1, abs=1e-5)
@@ -190,7 +190,7 @@ def test_bfloat16_and_color_images_keep_their_form() -> None:
     assert augmented.dtype == torch.bfloat16
 
 
-def test_what_cannot_be_is_refused(classes: Tensor) -> None:
+def test_invalid_options_are_refused(classes: Tensor) -> None:
     with pytest.raises(ModelError, match=r"data.augment.shift expects images .* received inputs \(64, 5\)"):
         Augmenter(Augment(shift=0.1))(torch.zeros(64, 5), classes, seeded())
     with pytest.raises(ConfigError, match="number of classes"):

@@ -1,4 +1,4 @@
-"""Batches are a pure function of (seed, epoch), in memory and streamed from disk alike."""
+"""Batches are a pure function of (seed, epoch), whether in memory or streamed from disk."""
 
 import sys
 
@@ -43,28 +43,28 @@ def in_memory(data, **options):
     return Batches(MemoryRows(preprocess.inputs(table), preprocess.targets(table)), 32, **options)
 
 
-def test_every_row_comes_once_an_epoch(data):
+def test_every_row_occurs_once_per_epoch(data):
     batches = in_memory(data, shuffle=True)
     seen = torch.cat([inputs for inputs, _ in batches])
     assert torch.equal(seen.sort(dim=0).values, batches.rows.inputs.sort(dim=0).values)
     assert len(list(batches)) == len(batches) == 7
 
 
-def test_epochs_differ_and_repeat(data):
+def test_epochs_differ_and_are_repeatable(data):
     one, two = in_memory(data, shuffle=True, seed=3), in_memory(data, shuffle=True, seed=3)
     assert same(all_of(one, 5), all_of(two, 5))
     assert not same(all_of(one, 5), all_of(one, 6))
     assert not same(all_of(one, 5), all_of(in_memory(data, shuffle=True, seed=4), 5))
 
 
-def test_an_epoch_can_begin_in_the_middle(data):
+def test_an_epoch_can_start_in_the_middle(data):
     augment = Augmenter(Augment(mixup=0.5), 2)
     batches = in_memory(data, shuffle=True, augment=augment)
     assert same(all_of(batches, 2, 3), all_of(batches, 2)[3:])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_streamed_batches_are_those_in_memory(data, workers):
+def test_streamed_batches_equal_those_in_memory(data, workers):
     table, preprocess = data
     streamed = Batches(ArrowRows(table, preprocess, workers), 32, shuffle=True, seed=7)
     assert same(all_of(streamed, 1), all_of(in_memory(data, shuffle=True, seed=7), 1))
@@ -72,7 +72,7 @@ def test_streamed_batches_are_those_in_memory(data, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_random_state_of_training_is_left_alone(data, workers):
+def test_batches_do_not_change_the_global_random_state(data, workers):
     table, preprocess = data
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -84,7 +84,7 @@ def test_the_random_state_of_training_is_left_alone(data, workers):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_what_does_not_fit_is_streamed_and_says_so(data):
+def test_data_larger_than_memory_is_streamed_with_a_note(data):
     table, preprocess = data
     held, reason = rows(table, preprocess, 0.5)
     assert isinstance(held, MemoryRows)
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_streamed_and_says_so(data):
     assert "streamed" in reason
 
 
-def test_a_last_batch_of_one_row_joins_the_one_before():
+def test_a_last_batch_of_one_row_is_merged_with_the_previous_one():
     numbers = MemoryRows(torch.arange(33.0)[:, None], torch.arange(33))
     shuffled = Batches(numbers, 16, shuffle=True)
     assert [len(inputs) for inputs, _ in shuffled] == [16, 17]
@@ -103,7 +103,7 @@ def test_a_last_batch_of_one_row_joins_the_one_before():
     assert [len(inputs) for inputs, _ in Batches(numbers, 1, shuffle=True)] == [1] * 33
 
 
-def test_take_gathers_what_numpy_would_gather():
+def test_take_equals_numpy_indexing():
     values = np.arange(1000)
     arrays = np.random.default_rng(1).integers(0, 2**16, (1000, 2, 3)).astype(np.uint16)
     fields = pa.table({"x": values, "t": values.astype(str), "a": tensors(arrays)})
@@ -120,7 +120,7 @@ def tensors(values):
     return pa.FixedShapeTensorArray.from_numpy_ndarray(values)
 
 
-def test_arrays_whose_axes_lie_in_another_order_are_the_same_arrays():
+def test_arrays_with_permuted_strides_are_read_correctly():
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     turned = pa.FixedShapeTensorArray.from_numpy_ndarray(np.moveaxis(values, 1, 2).copy().transpose(0, 2, 1))
     assert turned.type.permutation is not None
@@ -130,7 +130,7 @@ def test_arrays_whose_axes_lie_in_another_order_are_the_same_arrays():
     np.testing.assert_array_equal(tensor_column.tensor_values(found["a"]), values[::-1])
 
 
-def test_a_streamed_training_is_the_same_training(runs):
+def test_training_on_streamed_data_is_identical(runs):
     from pellucid.config import Config
     from pellucid.runner import train
 
@@ -163,7 +163,7 @@ def test_a_large_table_is_shuffled_block_by_block(data, monkeypatch):
     assert torch.equal(seen.sort(dim=0).values, preprocess.inputs(table).sort(dim=0).values)
 
 
-def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
+def test_rows_are_prefetched_before_they_are_read(monkeypatch):
     values = np.arange(60 * 4, dtype=np.float32).reshape(60, 2, 2)
     dataset = arrays(values, np.arange(60) % 2)
     whole = dataset.splits["train"]
@@ -191,7 +191,7 @@ def test_all_rows_are_asked_for_before_they_are_read(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are let go on Linux alone")
-def test_pages_that_were_read_are_release(tmp_path):
+def test_pages_are_released_after_reading(tmp_path):
     values = np.random.default_rng(0).random((256, 2**15))  # 64 MiB
     fields = pa.schema([("x", tensor_column.tensor(values[:1]).type)])
     with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file, pa.ipc.new_file(file, fields) as writer:
@@ -212,7 +212,7 @@ def test_pages_that_were_read_are_release(tmp_path):
     assert tensor_column.tensor_values(table["x"]).sum() == expected  # still there
 
 
-def test_arrays_are_scaled_by_all_of_their_chunks():
+def test_arrays_are_scaled_by_all_their_chunks():
     values = np.random.default_rng(0).normal(1000, [1, 2, 3], (5000, 3)).astype(np.float32)
     values[:, 2] = 7
     column, whole = Column("x", "tensor"), pa.table({"x": tensor_column.tensor(values)})

@@ -1,4 +1,4 @@
-"""Image folders: classes and splits by subfolder, and every broken folder told by name."""
+"""Image folders: classes and splits by subfolder, and errors that name the broken file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_classes_are_the_subfolders(pets):
     assert open_data(DataConfig(source=str(pets))).splits.keys() == {"train", "validation", "test"}
 
 
-def test_natural_order_and_passed_over_files(tmp_path, picture):
+def test_files_are_in_natural_order_and_others_are_skipped(tmp_path, picture):
     for label in ("class10", "class2", "class1"):
         picture(tmp_path / label / "img10.png")
         picture(tmp_path / label / "img9.jpg")
@@ -51,7 +51,7 @@ def test_split_folders(tmp_path, picture, name):
     assert open_data(DataConfig(source=str(tmp_path))).fingerprint == dataset.fingerprint
 
 
-def test_fingerprint_is_of_the_content(pets, tmp_path, picture):
+def test_fingerprint_depends_on_the_content(pets, tmp_path, picture):
     before = image_folder(pets).fingerprint
     moved = shutil.copytree(pets, tmp_path / "elsewhere")
     assert image_folder(moved).fingerprint == before
@@ -71,7 +71,7 @@ def test_unchanged_files_are_not_decoded_again(pets, monkeypatch):
     ("data", "said"),
     [(b"", "it is empty"), (b"hello there", "it is not an image"), (None, "cannot be decoded")],
 )
-def test_broken_images(pets, data, said):
+def test_broken_images_are_named_or_skipped(pets, data, said):
     path = pets / "dog" / "dog3.png"
     path.write_bytes(path.read_bytes()[:70] if data is None else data)
     with pytest.raises(BadDataError, match=rf"(?s)dog3\.png: .*{said}.*--skip-bad"):
@@ -82,27 +82,27 @@ def test_broken_images(pets, data, said):
     assert "dog3.png" in dataset.skipped[0]
 
 
-def test_truncated_photograph(pets, picture):
+def test_truncated_photograph_is_named(pets, picture):
     path = picture(pets / "dog" / "photo.jpg", size=(64, 64), mode="RGB")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(BadDataError, match=r"photo\.jpg: .*truncated"):
         image_folder(pets)
 
 
-def test_empty_class(pets):
+def test_empty_class_folder_is_refused(pets):
     (pets / "bird").mkdir()
     with pytest.raises(BadDataError, match="class folder bird holds no images"):
         image_folder(pets)
     assert folder.read_folder(pets, skip_bad=True).classes == ("cat", "dog")
 
 
-def test_single_class(pets):
+def test_single_class_is_refused(pets):
     shutil.rmtree(pets / "dog")
     with pytest.raises(BadDataError, match="single class, 'cat'"):
         image_folder(pets)
 
 
-def test_classes_only_in_test(tmp_path, picture):
+def test_classes_only_in_test_are_refused(tmp_path, picture):
     for split, labels in (("train", "ab"), ("test", "abc")):
         for label in labels:
             picture(tmp_path / split / label / "1.png")
@@ -110,14 +110,14 @@ def test_classes_only_in_test(tmp_path, picture):
         image_folder(tmp_path)
 
 
-def test_no_images(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(BadDataError, match="holds no images"):
         image_folder(tmp_path)
     with pytest.raises(DataNotFoundError, match="nowhere"):
         image_folder(tmp_path / "nowhere")
 
 
-def test_folders_too_deep_and_loose_images(pets, picture):
+def test_nested_folders_and_loose_images_are_refused(pets, picture):
     picture(pets / "cat" / "black" / "1.png")
     with pytest.raises(BadDataError, match=r"black is a folder inside the class folder 'cat'"):
         image_folder(pets)

@@ -1,4 +1,4 @@
-"""Row hashes and fingerprints see content alone, however it is stored."""
+"""Row hashes and fingerprints depend only on content, not on storage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
-def test_storage_does_not_count(column):
+def test_hash_does_not_depend_on_storage(column):
     whole = hashing.values(column)
     assert len(np.unique(whole)) == (3 if pa.types.is_boolean(column.type) else 4)
     pieces = pa.chunked_array([*column.slice(0, 1).chunks, *column.slice(1, 3).chunks], column.type)
@@ -35,12 +35,12 @@ def test_storage_does_not_count(column):
     np.testing.assert_array_equal(hashing.values(column.take(pa.array([3, 0]))), whole[[3, 0]])
 
 
-def test_many_texts_hash_as_few_do():
+def test_hash_does_not_depend_on_chunk_sizes():
     texts = pa.chunked_array([pa.array([None, *(f"t{i % 999}" for i in range(100_001))])])
     np.testing.assert_array_equal(hashing.values(texts)[:50], hashing.values(texts.slice(0, 50)))
 
 
-def test_fingerprint():
+def test_fingerprint_depends_on_content_and_names():
     table = pa.table(COLUMNS)
     assert fingerprint(pa.concat_tables([table.slice(0, 3), table.slice(3)])) == fingerprint(table)
     assert fingerprint(table.slice(0, 3)) != fingerprint(table)

@@ -1,4 +1,4 @@
-"""Inspection: what it counts, what it warns of, and that its config holds."""
+"""Inspection: its counts, its warnings, and a config that trains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seen(found) -> str:
     return "\n".join(warned.seen for warned in found.warnings)
 
 
-def test_table(titanic):
+def test_inspecting_a_table(titanic):
     found = inspect_data(DataConfig(source=str(titanic)))
     assert found.rows == {"train": 240, "validation": 30, "test": 30}
     facts = {column.name: column for column in found.columns}
@@ -34,7 +34,7 @@ def test_table(titanic):
     assert any("Survived" in line for line in describe(found))
 
 
-def test_config_trains_on_the_same_data(titanic):
+def test_suggested_config_trains_on_the_same_data(titanic):
     data = DataConfig(source=str(titanic), split_seed=3)
     found = inspect_data(data)
     config = Config.parse(yaml.safe_load(found.config))
@@ -44,7 +44,7 @@ def test_config_trains_on_the_same_data(titanic):
     assert open_data(config.data).fingerprint == open_data(data).fingerprint
 
 
-def test_images(pets):
+def test_inspecting_images(pets):
     found = inspect_data(DataConfig(source=str(pets)))
     assert found.columns[0].note == "8 x 6; L"
     config = suggest_config(open_data(DataConfig(source=str(pets))))
@@ -52,14 +52,14 @@ def test_images(pets):
     assert config.train.early_stopping is not None
 
 
-def test_large_images_are_made_smaller(tmp_path, picture):
+def test_suggested_config_resizes_large_images(tmp_path, picture):
     for label in "ab":
         for index in range(5):
             picture(tmp_path / label / f"{index}.png", size=(200, 100), mode="RGB")
     assert suggest_config(open_data(DataConfig(source=str(tmp_path)))).data.image_size == 64
 
 
-def test_leaks_and_copies():
+def test_leaks_and_duplicates_are_found():
     X = np.random.default_rng(0).normal(size=(100, 3))
     y = np.arange(100) % 2
     dataset = split(arrays(np.vstack([X, X[:7]]), np.append(y, y[:7]), test=(X[:10], y[:10])))
@@ -71,7 +71,7 @@ def test_leaks_and_copies():
 
 
 @pytest.mark.parametrize("kind", ["copy", "scaled", "text"])
-def test_a_column_that_holds_the_answer(kind, write):
+def test_a_column_that_reveals_the_target_is_found(kind, write):
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 200)
     told = {
@@ -85,7 +85,7 @@ def test_a_column_that_holds_the_answer(kind, write):
     assert "'noise'" not in seen(found)
 
 
-def test_a_copy_of_the_amount():
+def test_a_copy_of_a_numeric_target_is_found():
     y = np.random.default_rng(0).normal(size=300)
     X = np.stack([np.random.default_rng(1).normal(size=300), 2 * y + 1], axis=1)
     found = inspect_dataset(split(arrays(X, y, names=["fair", "told"])))
@@ -93,13 +93,13 @@ def test_a_copy_of_the_amount():
     assert "'fair'" not in seen(found)
 
 
-def test_uneven_classes():
+def test_imbalanced_classes_are_found():
     y = np.array([0] * 190 + [1] * 10)
     found = inspect_dataset(split(arrays(np.random.default_rng(0).normal(size=(200, 2)), y)))
     assert "Classes are uneven: '0' has 152 of 160" in seen(found)
 
 
-def test_nothing_stands_out_in_even_data():
+def test_balanced_data_has_no_warnings():
     X = np.random.default_rng(0).normal(size=(2000, 4))
     found = inspect_dataset(
         split(arrays(X, (X[:, 0] + np.random.default_rng(1).normal(size=2000) > 0).astype(int)))
@@ -107,7 +107,7 @@ def test_nothing_stands_out_in_even_data():
     assert found.warnings == ()
 
 
-def test_many_rows_are_sampled(monkeypatch):
+def test_large_tables_are_sampled(monkeypatch):
     monkeypatch.setattr(inspection, "SAMPLE", 100)
     X = np.random.default_rng(0).normal(size=(1000, 2))
     found = inspect_dataset(split(arrays(X, np.arange(1000) % 2)))

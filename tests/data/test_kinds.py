@@ -134,7 +134,7 @@ def test_a_kind_that_does_not_exist_is_named_with_the_nearest(write):
         open_data(config)
 
 
-def test_kinds_that_are_files_are_all_there():
+def test_every_kind_in_a_file_is_registered():
     assert [kind.name for kind in kinds.all_kinds()] == [
         *("number", "image", "date", "boolean", "text", "category", "tensor")
     ]
@@ -195,7 +195,7 @@ def test_preprocess_of_version_1_is_read():
     assert (fitted.task, fitted.num_outputs, fitted.classes) == ("regression", 1, ())
 
 
-def test_splits_are_balanced_by_what_the_target_says():
+def test_splits_are_balanced_by_the_target():
     dataset = split(arrays(np.arange(200.0)[:, None], np.repeat([0, 1], [180, 20])))
     assert any("stratified by class" in note for note in dataset.notes)
     assert targets.find("classes").counts(

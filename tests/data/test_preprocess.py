@@ -1,4 +1,4 @@
-"""Rows to tensors: fitted on training rows alone, the same after a trip through JSON, strict on input."""
+"""Rows to tensors: fitted only on training rows, unchanged by a round trip through JSON, strict on input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 
 def again(fitted: Preprocess) -> Preprocess:
-    """The same after a trip through JSON."""
+    """Save to JSON and load again."""
     return Preprocess.from_state(json.loads(json.dumps(fitted.state())))
 
 
@@ -39,7 +39,7 @@ def passengers(titanic):
 # ---- tables --------------------------------------------------------------------------------------
 
 
-def test_table(passengers):
+def test_a_table_is_encoded(passengers):
     fitted = Preprocess.fit(passengers)
     made = fitted.inputs(passengers.splits["train"])
     assert made.dtype == torch.float32
@@ -53,7 +53,7 @@ def test_table(passengers):
     assert any(note.startswith("Age: ") and "median" in note for note in fitted.notes)
 
 
-def test_state_is_all_there_is(passengers):
+def test_the_saved_state_is_complete(passengers):
     fitted = Preprocess.fit(passengers)
     restored = again(fitted)
     assert restored == fitted
@@ -62,7 +62,7 @@ def test_state_is_all_there_is(passengers):
         assert torch.equal(restored.targets(table), fitted.targets(table))
 
 
-def test_only_training_rows_count():
+def test_only_training_rows_are_fitted():
     train, test = np.array([[1.0], [3.0]] * 5), np.array([[100.0]] * 4)
     dataset = arrays(train, np.arange(10) % 2, test=(test, np.arange(4) % 2))
     fitted = Preprocess.fit(dataset)
@@ -71,7 +71,7 @@ def test_only_training_rows_count():
     assert raw.inputs(dataset.splits["test"]).unique().tolist() == [100.0]
 
 
-def test_encoders_by_hand():
+def test_encoders_equal_hand_computed_values():
     frame = pd.DataFrame(
         {
             "number": [1.0, None, 3.0, 8.0],
@@ -113,7 +113,7 @@ def test_unseen_values_are_other(passengers):
     assert made["Age is missing"] == 1
 
 
-def test_regression_targets_come_back():
+def test_regression_targets_are_inverted():
     y = np.random.default_rng(0).normal(50, 9, 200)
     dataset = split(arrays(np.arange(200.0)[:, None], y))
     fitted = again(Preprocess.fit(dataset))
@@ -125,7 +125,7 @@ def test_regression_targets_come_back():
     assert (fitted.num_outputs, fitted.classes) == (1, ())
 
 
-def test_several_labels():
+def test_several_labels_are_encoded():
     dataset = arrays(
         np.random.default_rng(0).normal(size=(20, 2)), np.random.default_rng(0).integers(0, 2, (20, 3))
     )
@@ -175,7 +175,7 @@ def test_images_are_normalized(pets):
     assert Preprocess.fit(dataset, image_size=16).input_shape == (1, 16, 16)
 
 
-def test_mixed_sizes_and_modes_are_said():
+def test_mixed_sizes_and_modes_are_noted():
     dataset = pictures(flat("L", 90), flat("L", 90), flat("RGB", (200, 0, 0)), flat("L", 90, size=(9, 9)))
     fitted = Preprocess.fit(dataset)
     assert fitted.input_shape == (3, 4, 6)
@@ -195,7 +195,7 @@ def test_mixed_sizes_and_modes_are_said():
         (flat("RGB", (10, 20, 30)).quantize(), "RGB", 10),
     ],
 )
-def test_modes(image, mode, value):
+def test_image_modes_are_converted(image, mode, value):
     fitted = Preprocess.fit(pictures(image), normalize=False)
     assert isinstance(fitted.encoded, image_kind.ImageInputs)
     assert fitted.encoded.mode == mode
@@ -226,7 +226,7 @@ def test_broken_image_is_named():
         Preprocess.fit(dataset).inputs(broken)
 
 
-def test_other_columns_are_left_out_aloud():
+def test_ignored_columns_are_noted():
     dataset = pictures(flat("L", 1), flat("L", 2))
     table = dataset.splits["train"].append_column("age", pa.array([1.0] * 4))
     wide = Dataset(
@@ -242,7 +242,7 @@ def test_other_columns_are_left_out_aloud():
     assert [column.name for column in fitted.columns] == ["image"]
 
 
-def test_decoded_images_are_kept(monkeypatch, tmp_path):
+def test_decoded_images_are_cached(monkeypatch, tmp_path):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "kept"))
     monkeypatch.setattr(image_kind, "KEPT_ROWS", 2)
     dataset = pictures(flat("L", 9), flat("L", 2))
@@ -252,7 +252,7 @@ def test_decoded_images_are_kept(monkeypatch, tmp_path):
     assert torch.equal(Preprocess.fit(dataset).inputs(dataset.splits["train"]), first)
 
 
-def test_a_cache_that_cannot_be_used_is_no_error(monkeypatch, tmp_path):
+def test_an_unusable_cache_is_not_an_error(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(image_kind, "KEPT_ROWS", 2)
@@ -260,7 +260,7 @@ def test_a_cache_that_cannot_be_used_is_no_error(monkeypatch, tmp_path):
     assert tuple(Preprocess.fit(dataset).inputs(dataset.splits["train"]).shape) == (2, 1, 4, 6)
 
 
-def test_a_damaged_cache_is_made_again(monkeypatch, tmp_path):
+def test_a_damaged_cache_is_rebuilt(monkeypatch, tmp_path):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
     for _ in range(2):
         made = cache.array("key", (3,), lambda out: out.fill(7))
@@ -269,7 +269,7 @@ def test_a_damaged_cache_is_made_again(monkeypatch, tmp_path):
         file.write_bytes(file.read_bytes()[:90])
 
 
-def test_a_failed_fill_leaves_nothing(monkeypatch, tmp_path):
+def test_a_failed_fill_leaves_no_files(monkeypatch, tmp_path):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
 
     def fail(out: np.ndarray) -> None:
@@ -283,7 +283,7 @@ def test_a_failed_fill_leaves_nothing(monkeypatch, tmp_path):
 # ---- what is to be predicted ---------------------------------------------------------------------
 
 
-def test_images_to_predict(pets, tmp_path):
+def test_prediction_images_are_encoded(pets, tmp_path):
     dataset = image_folder(pets)
     fitted = Preprocess.fit(dataset)
     one = fitted.inputs(fitted.table_from(pets / "cat" / "cat0.png"))
@@ -303,7 +303,7 @@ def test_images_to_predict(pets, tmp_path):
     assert torch.equal(fitted.inputs(fitted.table_from(tmp_path / "x.npy")), one)
 
 
-def test_rows_to_predict(passengers, titanic):
+def test_prediction_rows_are_encoded(passengers, titanic):
     fitted = Preprocess.fit(passengers)
     from_file = fitted.inputs(fitted.table_from(titanic))
     assert len(from_file) == 300
@@ -327,12 +327,12 @@ def test_rows_to_predict(passengers, titanic):
         ({"other": 3}, ModelError, "no column 'image': expected 'image', received 'other'"),
     ],
 )
-def test_wrong_images(pets, given, error, said):
+def test_wrong_images_are_refused(pets, given, error, said):
     with pytest.raises(error, match=said):
         Preprocess.fit(image_folder(pets)).table_from(given)
 
 
-def test_wrong_rows(passengers, titanic, write, pets):
+def test_wrong_rows_are_refused(passengers, titanic, write, pets):
     fitted = Preprocess.fit(passengers)
     with pytest.raises(ModelError, match=r"few\.csv has no column 'Sex', 'Age'"):
         fitted.table_from(write("Pclass,Name,x\n1,a b c,2\n", "few.csv"))
@@ -356,14 +356,14 @@ def test_wrong_rows(passengers, titanic, write, pets):
         fitted.inputs(wrong)
 
 
-def test_wrong_arrays():
+def test_wrong_arrays_are_refused():
     fitted = Preprocess.fit(arrays(np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2))
     assert fitted.inputs(fitted.table_from([1.0, 2.0, 3.0])).shape == (1, 3)
     with pytest.raises(ModelError, match=r"shape \('N', 3\), received \(5, 4\)"):
         fitted.table_from(np.zeros((5, 4)))
 
 
-def test_damaged_state():
+def test_damaged_state_is_refused():
     fitted = Preprocess.fit(arrays(np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2))
     state = json.loads(json.dumps(fitted.state()))
     for damage in (
@@ -376,7 +376,7 @@ def test_damaged_state():
             Preprocess.from_state(damage)
 
 
-def test_target_of_no_class(write):
+def test_a_target_of_an_unknown_class_is_refused(write):
     dataset = csv(write("a,y\n" + "1,u\n2,v\n" * 9))
     fitted = Preprocess.fit(dataset)
     with pytest.raises(BadDataError, match="row 2: expected one of 2 classes, received 'w'"):

@@ -1,4 +1,4 @@
-"""Series: windows, splits in the order of time, and what is refused with the row in the message."""
+"""Series: windows, splits in the order of time, and errors that name the row."""
 
 import json
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def check(times):
 # ---- windows -------------------------------------------------------------------------------------
 
 
-def test_windows_are_views_of_every_stretch():
+def test_windows_are_views_of_the_series():
     values = torch.arange(20.0).reshape(10, 2)
     inputs, targets = series.windows(values, 3, 2)
     assert (inputs.shape, targets.shape) == ((6, 3, 2), (6, 2, 2))
@@ -73,7 +73,7 @@ def test_too_few_rows_to_forecast_from_are_refused():
         inputs.apply(made.splits["train"].slice(0, 5))
 
 
-def test_a_missing_value_is_placed_and_counted():
+def test_missing_values_are_located_and_counted():
     table = pa.table({"a": [1.0, 2.0, 3.0, None], "b": [1.0, None, 3.0, float("inf")]})
     with pytest.raises(BadDataError, match=r"'b' has no finite number in row 2; 3 of 8 values"):
         series.numbers(table, ["a", "b"])
@@ -95,7 +95,7 @@ def sizes(made, rows=None, window=8, horizon=4, validation=0.1, test=0.2):
     return series.split_sizes(made, SeriesConfig(window=window, horizon=horizon, rows=rows), validation, test)
 
 
-def test_rows_are_split_as_asked_as_given_or_by_share():
+def test_rows_are_split_by_count_by_existing_splits_or_by_share():
     made = dataset(hourly(100))
     table = made.splits["train"]
     assert sizes(made, [50, 20, 10]) == {"train": 50, "validation": 20, "test": 10}
@@ -106,7 +106,7 @@ def test_rows_are_split_as_asked_as_given_or_by_share():
 
 
 @pytest.mark.parametrize("rows", [[50, 20], [90, 20, 10], [50, 50, 0]])
-def test_rows_that_are_not_there_are_refused(rows):
+def test_more_rows_than_the_series_has_are_refused(rows):
     with pytest.raises(ConfigError, match=r"data\.series\.rows: .*at most 100"):
         sizes(dataset(hourly(100)), rows)
 
@@ -118,7 +118,7 @@ def test_a_split_without_a_window_is_refused():
         sizes(dataset(hourly(100)), horizon=11)
 
 
-def test_every_held_out_row_is_forecast_from_the_rows_before():
+def test_held_out_rows_are_forecast_from_the_preceding_rows():
     values = torch.arange(100.0)[:, None]
     parts = series.cut(values, {"train": 70, "validation": 10, "test": 20}, window=8)
     first = {name: part[0].item() for name, part in parts.items()}
@@ -130,20 +130,20 @@ def test_every_held_out_row_is_forecast_from_the_rows_before():
 # ---- time ----------------------------------------------------------------------------------------
 
 
-def test_the_step_is_found():
+def test_time_step_is_inferred():
     assert check(hourly(10)) == 3600
     months = [datetime(2020 + n // 12, 1 + n % 12, 1) for n in range(30)]
     assert time_index.season(check(months)) == (12, "year")
 
 
-def test_rows_out_of_order_are_named():
+def test_unordered_rows_are_named():
     times = hourly(10)
     times[4], times[5] = times[5], times[4]
     with pytest.raises(BadDataError, match=r"row 6: 2024-01-01 04:00:00 is before row 5 \(2024-01-01 05"):
         check(times)
 
 
-def test_double_rows_are_named_and_counted():
+def test_duplicate_times_are_named_and_counted():
     times = hourly(10)
     times[3], times[7] = times[2], times[6]
     with pytest.raises(BadDataError, match=r"row 4: .* the same as in row 3 .*repeats in 2 of 10 rows"):
@@ -160,18 +160,18 @@ def test_gaps_are_named_and_counted():
     assert "About 4 rows are missing" in str(e.value)
 
 
-def test_rows_between_rows_are_named():
+def test_irregular_rows_are_named():
     times = sorted([*hourly(30), START + HOUR * 3.5])
     with pytest.raises(BadDataError, match=r"2 shorter steps: 30 minutes after row 4"):
         check(times)
 
 
-def test_a_time_that_is_missing_is_named():
+def test_a_missing_time_is_named():
     with pytest.raises(BadDataError, match="no time in row 3"):
         check([START, START + HOUR, None])
 
 
-def test_the_column_of_time_is_the_only_date_or_the_one_asked_for():
+def test_time_column_is_the_only_date_or_the_configured_one():
     made = dataset(hourly(5))
     assert time_index.time_column(made, None) == made.columns[0]
     assert time_index.time_column(made, "count") == made.columns[1]
@@ -199,6 +199,6 @@ def test_the_column_of_time_is_the_only_date_or_the_one_asked_for():
         (0.5, "0.5 seconds", (172_800, "day")),
     ],
 )
-def test_a_step_has_words_and_a_season(seconds, words, season):
+def test_time_steps_have_a_name_and_a_season(seconds, words, season):
     assert time_index.span(seconds) == words
     assert time_index.season(seconds) == season

@@ -1,4 +1,4 @@
-"""Datasets by name: where they are looked for, in which order, and being offline noticed at once."""
+"""Datasets by name: where they are searched, in which order, and quickly when offline."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_mirror(small_mirror):
+def test_loads_from_the_mirror(small_mirror):
     dataset = load("owner/tiny", subset="two")
     assert dataset.source.kind == "mirror"
     assert dataset.source.licence == "mit"
@@ -78,7 +78,7 @@ def test_mirror(small_mirror):
     assert any("'extra' is not used" in note for note in dataset.notes)
 
 
-def test_cache_comes_first(small_mirror, empty_cache):
+def test_the_cache_is_tried_first(small_mirror, empty_cache):
     load("owner/tiny", subset="one")
     (made,) = empty_cache.glob("tiny/one/*/*/dataset_info.json")
     shutil.copytree(made.parent, empty_cache / "owner___tiny" / "one" / "0.0.0" / made.parent.name)
@@ -95,7 +95,7 @@ def test_subsets_must_be_known(small_mirror):
         load("owner/tiny", subset="twoo")
 
 
-def test_unknown_names():
+def test_unknown_names_suggest_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'mnist'"):
         load("mnits")
     with pytest.raises(UsageError, match="owner/name"):
@@ -112,7 +112,7 @@ def test_not_found_lists_the_places(small_mirror):
     assert "hf download owner/other" in said
 
 
-def test_mirror_that_is_not_there(monkeypatch):
+def test_a_missing_mirror_is_reported(monkeypatch):
     monkeypatch.setenv(hub.MIRROR, "/no/such/folder")
     with pytest.raises(
         DataNotFoundError, match=r"mirror: no such folder \(PELLUCID_MIRROR=/no/such/folder\)"
@@ -141,7 +141,7 @@ def test_offline_mode_is_honored(silent_hub, monkeypatch):
     assert hub.probe("owner/tiny") == "not asked (offline mode is on)"
 
 
-def test_hub_that_does_not_have_it(monkeypatch):
+def test_a_dataset_missing_from_the_hub_is_reported(monkeypatch):
     class Refuse(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(404)
@@ -159,7 +159,7 @@ def test_hub_that_does_not_have_it(monkeypatch):
         server.shutdown()
 
 
-def test_a_path_wins_and_a_missing_one_is_told(titanic, small_mirror, monkeypatch):
+def test_paths_take_precedence_and_missing_ones_are_named(titanic, small_mirror, monkeypatch):
     monkeypatch.chdir(titanic.parent)
     assert open_data(DataConfig(source="titanic.csv")).source.kind == "csv"
     for missing in ("./nowhere", "a/b.csv", "/tmp/none/at/all", "x.parquet"):
@@ -168,13 +168,13 @@ def test_a_path_wins_and_a_missing_one_is_told(titanic, small_mirror, monkeypatc
     assert open_data(DataConfig(source="owner/tiny", subset="one")).source.kind == "mirror"
 
 
-def test_files_of_no_known_kind(tmp_path):
+def test_unknown_file_types_are_refused(tmp_path):
     (tmp_path / "x.docx").write_bytes(b"hello")
     with pytest.raises(BadDataError, match="of no known kind"):
         open_data(DataConfig(source=str(tmp_path / "x.docx")))
 
 
-def test_fraction(small_mirror):
+def test_fraction_takes_a_share_of_every_split(small_mirror):
     dataset = open_data(DataConfig(source="owner/tiny", subset="one", fraction=0.5))
     assert sum(map(len, dataset.splits.values())) < 24
     assert any("only 0.5" in note for note in dataset.notes)

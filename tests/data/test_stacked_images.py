@@ -1,4 +1,4 @@
-"""Stacked images: what a row is made of, that it is always the same, and what cannot be stacked."""
+"""Stacked images: their content, determinism, and refused data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_each_channel_is_an_image_of_the_same_split(pets, stacked):
     assert len({channel.tobytes() for channel in pixels(stacked, "train")[0]}) == 3
 
 
-def test_same_seed_same_rows(pets, stacked):
+def test_the_same_seed_gives_the_same_rows(pets, stacked):
     again, other = (
         open_data(DataConfig(source=str(pets), stack=3, split_seed=seed), labelled=False) for seed in (0, 1)
     )
@@ -51,12 +51,12 @@ def test_rows_have_no_labels(stacked, pets):
         open_data(DataConfig(source=str(pets), stack=3))
 
 
-def test_images_are_resized_where_asked(pets):
+def test_images_are_resized_on_request(pets):
     dataset = open_data(DataConfig(source=str(pets), stack=3, image_size=4), labelled=False)
     assert Preprocess.fit(dataset).input_shape == (3, 4, 4)
 
 
-def test_more_rows_than_a_block(mirror):
+def test_rows_spanning_several_blocks(mirror):
     config = {"source": "digits", "fraction": 0.05}
     plain, color = (
         pixels(open_data(DataConfig(**config, stack=stack), labelled=False), "train") for stack in (None, 3)
@@ -80,7 +80,7 @@ def test_only_gray_images_are_stacked(tmp_path, picture, titanic):
         Config.parse({"data": {"stack": 2}})
 
 
-def test_inspected_data_come_with_a_config_that_needs_no_labels(pets):
+def test_suggested_config_needs_no_labels(pets):
     found = inspect_data(DataConfig(source=str(pets), stack=3))
     assert found.columns[0].note == "8 x 6; RGB"
     assert found.target is None

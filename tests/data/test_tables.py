@@ -1,4 +1,4 @@
-"""CSV and Parquet: what is read, and what each kind of bad file is told."""
+"""CSV and Parquet: what is read, and the error for each kind of bad file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_quoted_newlines_keep_line_numbers(write):
         csv(path)
 
 
-def test_latin1_is_read_and_said(write):
+def test_latin1_is_read_with_a_notice(write):
     path = write("city,y\n" + "Zürich,1\nGenève,0\n" * 5, encoding="latin-1")
     dataset = csv(path)
     assert "Zürich" in dataset.splits["train"]["city"].to_pylist()
@@ -85,12 +85,12 @@ def test_latin1_is_read_and_said(write):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_byte_order_marks(write, encoding):
+def test_byte_order_marks_are_recognized(write, encoding):
     dataset = csv(write("city,y\n" + "Zürich,1\nGenève,0\n" * 5, encoding=encoding))
     assert kinds(dataset) == {"city": "category", "y": "category"}
 
 
-def test_file_without_header(write):
+def test_a_file_without_header_is_read(write):
     dataset = csv(write("5.1,3.5,setosa\n4.9,3.0,setosa\n6.2,2.2,virginica\n5.0,2.1,virginica\n"))
     assert dataset.target == "column_3"
     assert len(dataset.splits["train"]) == 4
@@ -108,25 +108,25 @@ def test_file_without_header(write):
         (["4 Mar 2021", "5 Jan 2020"], "2021-03-04"),
     ],
 )
-def test_dates(write, cells, first):
+def test_dates_are_recognized(write, cells, first):
     dataset = csv(write("when,y\n" + "".join(f"{cells[i % 2]},{i % 2}\n" for i in range(20))))
     assert kinds(dataset)["when"] == "date"
     assert str(dataset.splits["train"]["when"][0].as_py().date()) == first
 
 
-def test_last_column_is_chosen_aloud(write):
+def test_choosing_the_last_column_is_announced(write):
     dataset = csv(write("a,b\n" + "".join(f"{i},{i * 0.5}\n" for i in range(50))))
     assert (dataset.target, dataset.task) == ("b", "regression")
     assert any("last column" in note and "--target" in note for note in dataset.notes)
 
 
-def test_several_targets(write):
+def test_several_targets_are_read(write):
     path = write("a,rain,wind\n" + "".join(f"{i / 7},{i % 2},{i % 3 % 2}\n" for i in range(30)))
     dataset = csv(path, target="rain, wind")
     assert (dataset.task, dataset.classes) == ("multilabel", ("rain", "wind"))
 
 
-def test_lists_of_labels(tmp_path):
+def test_lists_of_labels_are_read(tmp_path):
     rows = pa.table({"a": [float(i) for i in range(12)], "labels": [["x"], ["x", "y"], []] * 4})
     pq.write_table(rows, tmp_path / "a.parquet")
     dataset = parquet(tmp_path / "a.parquet")
@@ -137,14 +137,14 @@ def test_lists_of_labels(tmp_path):
         parquet(tmp_path / "b.parquet")
 
 
-def test_kinds_can_be_told(write):
+def test_column_kinds_can_be_set(write):
     path = write("age,zip,y\n" + "".join(f"{20 + i},{8000 + i % 3},{i % 2}\n" for i in range(30)))
     dataset = tables.read_tables(path, DataOptions(columns={"zip": "category"}, inputs=["zip"]))
     assert kinds(dataset) == {"zip": "category", "y": "category"}
     assert dataset.column("zip").categories == ("8000", "8001", "8002")
 
 
-def test_parquet_types_and_split_files(tmp_path):
+def test_parquet_types_and_split_files_are_read(tmp_path):
     frame = pd.DataFrame({"a": range(40), "flag": [i % 3 == 0 for i in range(40)], "label": ["u", "v"] * 20})
     frame.to_parquet(tmp_path / "train-00000-of-00001.parquet")
     frame.head(6).to_parquet(tmp_path / "val.parquet")
@@ -167,7 +167,7 @@ def test_test_file_without_target_is_not_used(tmp_path):
     assert any("test: not used" in note for note in dataset.notes)
 
 
-def test_image_paths(tmp_path, picture):
+def test_image_paths_are_read(tmp_path, picture):
     for index in range(6):
         picture(tmp_path / "img" / f"{index}.png", value=20 + 30 * index)
     (tmp_path / "list.csv").write_text(
@@ -202,12 +202,12 @@ def test_image_paths(tmp_path, picture):
         ('a,b\n1,"2\n3,4\n', "quotation mark|expected 2 cells"),
     ],
 )
-def test_bad_text_names_the_place(write, text, said):
+def test_undecodable_text_is_located(write, text, said):
     with pytest.raises(BadDataError, match=rf"(?s){said}"):
         csv(write(text))
 
 
-def test_text_among_numbers(write):
+def test_text_in_a_numeric_column_is_located(write):
     path = write("age,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)) + "old,a\nyoung,b\n")
     with pytest.raises(BadDataError) as raised:
         csv(path)
@@ -229,7 +229,7 @@ def test_ragged_lines_can_be_skipped(write):
     assert dataset.skipped == ("data.csv line 12: expected 2 cells, received 3",)
 
 
-def test_unknown_names(titanic):
+def test_unknown_columns_suggest_the_nearest(titanic):
     with pytest.raises(UnknownNameError, match="Did you mean 'Survived'"):
         csv(titanic, target="Survive")
     with pytest.raises(UnknownNameError, match="Did you mean 'Fare'"):
@@ -238,7 +238,7 @@ def test_unknown_names(titanic):
         open_data(DataConfig(source="no.csv"))
 
 
-def test_target_of_names_is_refused(titanic):
+def test_a_target_with_a_class_per_row_is_refused(titanic):
     with pytest.raises(BadDataError, match=r"'Name' has 300 different texts in 300 rows"):
         csv(titanic, target="Name")
 
@@ -246,7 +246,7 @@ def test_target_of_names_is_refused(titanic):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"PAR1" + data]
 )
-def test_damaged_parquet(tmp_path, damage):
+def test_damaged_parquet_is_refused(tmp_path, damage):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": list(range(100)), "y": ["u", "v"] * 50}), path)
     path.write_bytes(damage(path.read_bytes()))
@@ -254,7 +254,7 @@ def test_damaged_parquet(tmp_path, damage):
         parquet(path)
 
 
-def test_damaged_gzip(tmp_path):
+def test_damaged_gzip_is_refused(tmp_path):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 100_000)[:200])
     with pytest.raises(BadDataError, match=r"a\.csv\.gz"):
@@ -304,7 +304,7 @@ def test_any_table_is_read_or_explained(tmp_path, rows, delimiter):
         lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1)
     )
 )
-def test_well_formed_tables_come_back(tmp_path, rows):
+def test_well_formed_tables_are_read_exactly(tmp_path, rows):
     header = [f"name{index}" for index in range(len(rows[0]))]
     path = tmp_path / "any.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:

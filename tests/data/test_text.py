@@ -1,4 +1,4 @@
-"""Texts become tokens by what the training split taught, whatever the script, and come back."""
+"""Texts to tokens and back in any script, with a vocabulary learned from the training split."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_special_tokens_come_first_and_tokens_stay_below_the_vocabulary(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_text_is_refused(kind):
+def test_data_without_text_is_refused(kind):
     inputs = fitted(kind)
     made = inputs.encode([STRANGE, "", None, " \n ", "x" * 20_000, "\n".join(["so it is."] * 2000)])
     assert made.rows == 6
@@ -55,7 +55,7 @@ def test_no_text_is_refused(kind):
     assert isinstance(inputs.decode(made.ids), str)
 
 
-def test_words_keep_contractions_numbers_and_marks_apart():
+def test_words_separate_contractions_numbers_and_punctuation():
     inputs = fitted()
     assert inputs.tokens("It wasn't GOOD,<br/>10 great.") == [
         *("it", "wasn't", "good", ",", "[UNK]", "great", ".")  # seen once, or never, is unknown
@@ -65,20 +65,20 @@ def test_words_keep_contractions_numbers_and_marks_apart():
     )
 
 
-def test_scripts_without_spaces_are_words_of_one_character():
+def test_scripts_without_spaces_have_a_word_per_character():
     inputs = fitted(texts=["今日は いい天気", "今日は 雨"], lowercase=False)
     assert inputs.tokens("今日雨") == ["今", "日", "[UNK]"]
 
 
 @pytest.mark.parametrize("kind", ["characters", "bpe"])
-def test_a_text_comes_back_whole(kind):
+def test_tokenization_is_reversible(kind):
     text = "Two  spaces,\n\n\ttabs and\nlines; naïve 😀 今日"
     inputs = fitted(kind, texts=[text], lowercase=False)
     assert inputs.lossless
     assert inputs.decode(inputs.encode([text]).ids) == text
 
 
-def test_bytes_know_every_character():
+def test_byte_level_bpe_covers_every_character():
     inputs = fitted("bpe", lowercase=False)
     ids = inputs.encode(["한국어 🏴"]).ids
     assert not (ids == UNK).any()
@@ -86,14 +86,14 @@ def test_bytes_know_every_character():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_long_documents_are_cut_where_the_whole_would_be(kind):
+def test_long_documents_are_tokenized_in_pieces_as_in_one(kind):
     document = "\n\n".join(f"{text}\n  {text}" for text in TEXTS) * 60
     inputs = fitted(kind, texts=[document])
     assert len(document) > 10_000
     assert inputs.encode([document]).ids.tolist() == inputs._plain.encode(document).ids
 
 
-def test_the_vocabulary_is_learned_from_the_training_split_alone():
+def test_vocabulary_is_learned_only_from_the_training_split():
     data = {"train": table(TEXTS), "validation": table(["unheard unheard of"])}
     inputs = TextInputs.fit(Column("text", "text"), data["train"], TextConfig())
     assert "unheard" not in json.loads(inputs.tokenizer)["model"]["vocab"]
@@ -101,14 +101,14 @@ def test_the_vocabulary_is_learned_from_the_training_split_alone():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_learning_is_the_same_every_time_and_keeps_to_its_size(kind):
+def test_learning_a_vocabulary_is_deterministic_and_respects_its_size(kind):
     texts = [f"{text} {number * 7919}" for number in range(300) for text in TEXTS]
     inputs = fitted(kind, texts, vocab_size=300)
     assert inputs.tokenizer == fitted(kind, texts, vocab_size=300).tokenizer
     assert inputs.vocab_size <= 300
 
 
-def test_either_end_is_cut_and_it_is_said():
+def test_texts_are_truncated_at_either_end_with_a_note():
     end, start = fitted(max_seq_len=3), fitted(max_seq_len=3, truncation="start")
     text = "the film was good and the cast was bad"
     assert end.tokens(text) == ["the", "film", "was"]
@@ -120,7 +120,7 @@ def test_either_end_is_cut_and_it_is_said():
     )
 
 
-def test_empty_texts_are_one_unknown_token_and_are_counted():
+def test_empty_texts_become_one_unknown_token_and_are_counted():
     texts = ["", "good film good film", None]
     inputs = fitted(texts=texts)
     assert inputs.apply(table(texts)).tolist()[0] == [UNK, 0, 0, 0]
@@ -129,7 +129,7 @@ def test_empty_texts_are_one_unknown_token_and_are_counted():
         fitted(texts=["", None, "  "])
 
 
-def test_gaps_are_read_where_they_are_asked_for():
+def test_mask_tokens_are_read_on_request():
     inputs = fitted()
     assert (inputs.encode(["the [MASK] was good"], masks=True).ids == MASK).tolist() == [
         False,
@@ -141,7 +141,7 @@ def test_gaps_are_read_where_they_are_asked_for():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_state_is_json_and_restores_it(kind):
+def test_the_state_is_json_and_restores_the_tokenizer(kind):
     inputs = fitted(kind, max_seq_len=7, truncation="start")
     state = json.loads(json.dumps(inputs.state()))
     again = TextInputs.from_state(state)
@@ -160,7 +160,7 @@ def test_many_texts_are_tokenized_once(monkeypatch):
     assert np.array_equal(first.offsets, again.offsets)
 
 
-def test_a_long_document_is_tokenized_once_also_by_a_tokenizer_that_was_restored(monkeypatch):
+def test_a_restored_tokenizer_caches_long_documents_too(monkeypatch):
     document = table(["\n".join(TEXTS * 1000)])
     inputs = TextInputs.fit(Column("text", "text"), document, TextConfig())
     first = inputs.column(document)
@@ -175,7 +175,7 @@ def empty_cache(tmp_path, monkeypatch):
     return tmp_path / "arrays"
 
 
-def test_a_damaged_file_of_the_cache_is_made_again(empty_cache):
+def test_a_damaged_cache_file_is_rebuilt(empty_cache):
     assert cache.arrays("key", lambda: [np.arange(5)])[0].tolist() == [0, 1, 2, 3, 4]
     assert cache.arrays("key", lambda: [np.arange(3)])[0].tolist() == [0, 1, 2, 3, 4]
     (path,) = empty_cache.iterdir()
@@ -183,7 +183,7 @@ def test_a_damaged_file_of_the_cache_is_made_again(empty_cache):
     assert cache.arrays("key", lambda: [np.arange(3)])[0].tolist() == [0, 1, 2]
 
 
-def test_a_full_disk_leaves_nothing_behind(empty_cache, monkeypatch):
+def test_a_full_disk_leaves_no_partial_files(empty_cache, monkeypatch):
     def full(file, *arrays):
         file.write(b"a part")
         raise OSError("No space left on device")
@@ -215,13 +215,13 @@ def test_reviews_become_rows_of_tokens(imdb):
     assert (again.inputs(imdb.splits["test"]) == inputs).all()
 
 
-def test_without_a_tokenizer_texts_are_counts_of_words_as_before(imdb):
+def test_texts_without_a_tokenizer_become_word_counts(imdb):
     preprocess = Preprocess.fit(imdb)
     assert preprocess.vocab_size is None
     assert len(preprocess.feature_names) == preprocess.input_shape[0]
 
 
-def test_a_model_of_tokens_needs_text():
+def test_token_models_need_a_text_column():
     from pellucid.data.sources.toy import moons
 
     with pytest.raises(ModelError, match="expected a column of text, received"):
@@ -238,14 +238,14 @@ def test_a_model_of_tokens_needs_text():
         {"text": "A great film."},
     ],
 )
-def test_a_text_is_predicted_as_it_is(imdb, source):
+def test_a_plain_text_can_be_predicted(imdb, source):
     preprocess = Preprocess.fit(imdb, text=TextConfig(vocab_size=2000))
     asked = preprocess.table_from(source)
     assert asked["text"].to_pylist() == ["A great film."]
     assert preprocess.inputs(asked).shape == (1, 4)
 
 
-def test_texts_to_predict_may_stand_in_files(imdb, write):
+def test_prediction_texts_can_be_files(imdb, write):
     preprocess = Preprocess.fit(imdb, text=TextConfig(vocab_size=2000))
     assert preprocess.table_from(write("text\nGood.\nBad.\n", "new.csv"))["text"].to_pylist() == [
         "Good.",

@@ -29,13 +29,13 @@ def numbers(batches, **options):
     return [targets.tolist() for _, targets in batches.epoch(**options)]
 
 
-def test_ids_take_as_little_room_as_they_can():
+def test_ids_use_the_smallest_integer_type():
     assert made([1, 2], 256).ids.dtype == np.uint8
     assert made([1, 2], 257).ids.dtype == np.uint16
     assert made([1, 2], 70_000).ids.dtype == np.uint32
 
 
-def test_rows_are_padded_cut_filled_and_framed():
+def test_rows_are_padded_truncated_filled_and_framed():
     rows = ragged.join([[5, 6, 7], [], [8]], 10)
     assert rows.padded().tolist() == [[5, 6, 7], [0, 0, 0], [8, 0, 0]]
     assert rows.padded(np.array([2, 0])).tolist() == [[8, 0, 0], [5, 6, 7]]
@@ -57,7 +57,7 @@ def test_a_batch_is_padded_to_its_longest_row(texts):
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_every_row_comes_once(texts, shuffle):
+def test_every_row_occurs_once_per_epoch(texts, shuffle):
     batches = Batches(texts, 16, shuffle=shuffle)
     assert sorted(flat(numbers(batches, number=3))) == list(range(257))
     assert (
@@ -65,14 +65,14 @@ def test_every_row_comes_once(texts, shuffle):
     )  # a lone row joins others
 
 
-def test_epochs_differ_repeat_and_can_begin_in_the_middle(texts):
+def test_epochs_differ_are_repeatable_and_can_start_in_the_middle(texts):
     batches = Batches(texts, 16, shuffle=True, seed=3)
     assert numbers(batches, number=5) == numbers(Batches(texts, 16, shuffle=True, seed=3), number=5)
     assert numbers(batches, number=5) != numbers(batches, number=6)
     assert numbers(batches, number=5, start=7) == numbers(batches, number=5)[7:]
 
 
-def test_batches_hold_like_lengths_in_random_order():
+def test_batches_hold_similar_lengths_in_random_order():
     long = RaggedRows(made(np.random.default_rng(1).integers(1, 500, 4000), 9000), torch.arange(4000))
     batches = list(Batches(long, 32, shuffle=True))
     cells = sum(inputs.numel() for inputs, _ in batches)
@@ -81,7 +81,7 @@ def test_batches_hold_like_lengths_in_random_order():
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
 
 
-def test_measuring_tells_its_order(texts):
+def test_evaluation_batches_report_their_row_order(texts):
     batches = Batches(texts, 50)
     order = batches.row_order()
     seen = torch.tensor(flat(numbers(batches, number=0)))
@@ -90,7 +90,7 @@ def test_measuring_tells_its_order(texts):
     assert Batches(RaggedRows(made([1, 2, 3]), torch.arange(3)), 2).row_order() is None
 
 
-def test_a_limit_takes_rows_of_every_length(texts):
+def test_a_limit_samples_rows_of_every_length(texts):
     batches = Batches(texts, 16, shuffle=True, limit=100)
     taken = flat(numbers(batches, number=0))
     assert len(set(taken)) == 100
@@ -113,7 +113,7 @@ def targets_of(batches):
 
 
 @pytest.mark.parametrize("total", [3, 10, 101, 104, 105])
-def test_measuring_predicts_every_token_but_the_first_once(total):
+def test_evaluation_predicts_every_token_once_except_the_first(total):
     rows = StreamRows(np.arange(total, dtype=np.uint8), 8)
     batches = Batches(rows, 4)
     wanted = targets_of(batches)
@@ -122,7 +122,7 @@ def test_measuring_predicts_every_token_but_the_first_once(total):
     assert batches.row_order() is None
 
 
-def test_inputs_come_right_before_their_targets():
+def test_targets_are_inputs_shifted_by_one():
     rows = StreamRows(np.arange(100, dtype=np.uint8), 8)
     for shuffle in (True, False):
         for inputs, targets in Batches(rows, 4, shuffle=shuffle):
@@ -130,7 +130,7 @@ def test_inputs_come_right_before_their_targets():
             assert torch.equal(inputs[known] + 1, targets[known])
 
 
-def test_every_epoch_cuts_the_stream_elsewhere():
+def test_each_epoch_cuts_windows_at_another_offset():
     rows = StreamRows(np.arange(1000, dtype=np.uint16), 8)
     batches = Batches(rows, 4, shuffle=True)
     firsts = [sorted(inputs[0, 0].item() % 8 for inputs, _ in batches.epoch(epoch)) for epoch in range(6)]
@@ -146,7 +146,7 @@ def test_a_stream_shorter_than_its_window_is_one_row():
     assert targets.tolist() == [[8, 9] + [IGNORED] * 6]
 
 
-def test_documents_are_joined_by_their_end():
+def test_documents_are_joined_by_the_end_token():
     assert stream(ragged.join([[5, 6], [], [7]], 10), 3).tolist() == [5, 6, 3, 7, 3]
     assert stream(ragged.join([[5, 6]], 10), 3).tolist() == [5, 6]
     assert stream(Ragged(np.zeros(0, np.uint8), np.zeros(3, np.int64)), 3).tolist() == []

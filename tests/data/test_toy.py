@@ -1,4 +1,4 @@
-"""Toy datasets are what they say: seeded, even, and as hard as their shape."""
+"""Toy datasets: seeded, balanced, and as hard as documented."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_classes_are_even_and_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_neighbors_share_a_class(name: str) -> None:
+def test_nearest_neighbors_share_a_class(name: str) -> None:
     points, labels = arrays(toy.TOYS[name](1000))
     model = KNeighborsClassifier(5).fit(points[:700], labels[:700])
     assert model.score(points[700:], labels[700:]) > (0.9 if name != "gaussians" else 0.85)
@@ -53,12 +53,12 @@ def test_neighbors_share_a_class(name: str) -> None:
         ("spirals", 0.4, 0.75),
     ],
 )
-def test_a_straight_boundary_does_as_well_as_the_shape_allows(name: str, least: float, most: float) -> None:
+def test_a_linear_boundary_scores_as_the_shape_allows(name: str, least: float, most: float) -> None:
     points, labels = arrays(toy.TOYS[name](1000))
     assert least <= LogisticRegression().fit(points, labels).score(points, labels) <= most
 
 
-def test_noise_is_a_standard_deviation() -> None:
+def test_noise_is_the_standard_deviation() -> None:
     points, labels = arrays(toy.circles(4000, noise=0.05))
     radius = np.linalg.norm(points, axis=1)
     assert radius[labels == 0].mean() == pytest.approx(1, abs=0.01)
@@ -66,7 +66,7 @@ def test_noise_is_a_standard_deviation() -> None:
     assert radius[labels == 0].std() == pytest.approx(0.05, rel=0.1)
 
 
-def test_plane_has_the_slopes_it_says() -> None:
+def test_plane_has_the_documented_slopes() -> None:
     dataset = toy.plane(2000, noise=0.1)
     points, heights = arrays(dataset)
     slopes, residuals, *_ = np.linalg.lstsq(points, heights, rcond=None)

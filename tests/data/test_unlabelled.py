@@ -45,7 +45,7 @@ def mirror_of(tmp_path, monkeypatch):
 # ---- documents -----------------------------------------------------------------------------------
 
 
-def test_a_text_file_is_one_document_cut_by_position(write):
+def test_a_text_file_is_one_document_split_by_position(write):
     dataset = open_data(DataConfig(source=str(write(PLAY, "play.txt"))), labelled=False)
     assert (dataset.target, dataset.task) == (None, None)
     assert {name: len(table) for name, table in dataset.splits.items()} == {
@@ -58,13 +58,13 @@ def test_a_text_file_is_one_document_cut_by_position(write):
     assert any("taken from the end of the document" in note for note in dataset.notes)
 
 
-def test_a_share_of_a_document_is_its_beginning(write):
+def test_a_fraction_of_a_document_is_its_beginning(write):
     config = DataConfig(source=str(write(PLAY, "play.txt")), fraction=0.5)
     dataset = open_data(config, labelled=False)
     assert "".join(texts(dataset, name)[0] for name in dataset.splits) == PLAY[: len(PLAY) // 2]
 
 
-def test_a_folder_of_texts_holds_a_document_in_every_file(write):
+def test_each_file_of_a_folder_is_one_document(write):
     for number in range(20):
         path = write(f"Story {number}.\r\nThe end.", f"stories/part {number}.txt")
     dataset = open_data(DataConfig(source=str(path.parent)), labelled=False)
@@ -77,7 +77,7 @@ def test_a_folder_of_texts_holds_a_document_in_every_file(write):
     assert together == sorted(f"Story {number}.\nThe end." for number in range(20))
 
 
-def test_files_may_name_their_split(write):
+def test_file_names_can_name_the_split(write):
     for split in ("train", "valid", "test"):
         path = write(f"{split} text", f"corpus/{split}.txt")
     dataset = open_data(DataConfig(source=str(path.parent)), labelled=False)
@@ -88,7 +88,7 @@ def test_files_may_name_their_split(write):
     ]
 
 
-def test_text_files_that_cannot_be_read_are_named(write):
+def test_unreadable_text_files_are_named(write):
     with pytest.raises(BadDataError, match=r"empty\.txt is empty"):
         open_data(DataConfig(source=str(write(" \n", "empty.txt"))), labelled=False)
     with pytest.raises(BadDataError, match="byte 1 is 0"):
@@ -105,7 +105,7 @@ def test_text_files_that_cannot_be_read_are_named(write):
     assert any("Latin-1" in note for note in dataset.notes)
 
 
-def test_plain_text_of_the_hub_is_one_document(mirror_of):
+def test_plain_text_from_the_hub_is_one_document(mirror_of):
     name = mirror_of({"input.txt": PLAY, "README.md": "License: public domain\n"})
     dataset = load(name)
     assert texts(dataset, "train") == [PLAY]
@@ -121,7 +121,7 @@ def test_plain_text_of_the_hub_is_one_document(mirror_of):
 # ---- rows without a target -----------------------------------------------------------------------
 
 
-def test_reviews_without_labels_are_kept_where_they_are_of_use(mirror):
+def test_unlabeled_rows_are_kept_for_tasks_without_labels(mirror):
     config = DataConfig(source="imdb", fraction=0.002)
     plain, more = open_data(config), open_data(config, labelled=False)
     assert "unsupervised" not in plain.splits
@@ -131,7 +131,7 @@ def test_reviews_without_labels_are_kept_where_they_are_of_use(mirror):
     assert more.classes == ("neg", "pos")
 
 
-def test_reviews_without_labels_that_are_held_out_elsewhere_are_not_learned_from(mirror):
+def test_unlabeled_copies_of_held_out_rows_are_not_trained_on(mirror):
     dataset = open_data(DataConfig(source="imdb", test=0), labelled=False)
     held_out = {*texts(dataset, "validation"), *texts(load("imdb"), "test")}
     assert "test" not in dataset.splits
@@ -140,7 +140,7 @@ def test_reviews_without_labels_that_are_held_out_elsewhere_are_not_learned_from
     assert any("copies of held-out ones are left out" in note for note in dataset.notes)
 
 
-def test_a_target_is_not_guessed_where_none_is_needed(write):
+def test_a_target_is_not_guessed_for_tasks_without_labels(write):
     path = write("\n".join(["first,second", *(f"{n},{n * n}" for n in range(30))]))
     assert open_data(DataConfig(source=str(path))).target == "second"
     dataset = open_data(DataConfig(source=str(path)), labelled=False)
@@ -148,7 +148,7 @@ def test_a_target_is_not_guessed_where_none_is_needed(write):
     assert [column.name for column in dataset.inputs] == ["first", "second"]
 
 
-def test_a_target_that_lacks_values_is_left_out_where_none_is_needed(write):
+def test_an_incomplete_target_is_ignored_by_tasks_without_labels(write):
     lines = [f"{n},{'' if n == 3 else n % 2}" for n in range(30)]
     path = write("\n".join(["size,label", *lines]))
     with pytest.raises(BadDataError, match="column 'label'"):
@@ -158,7 +158,7 @@ def test_a_target_that_lacks_values_is_left_out_where_none_is_needed(write):
     assert [column.name for column in dataset.inputs] == ["size", "label"]
 
 
-def test_images_may_lie_in_no_class_folder(tmp_path, picture):
+def test_images_need_no_class_folders_for_tasks_without_labels(tmp_path, picture):
     for number in range(12):
         picture(tmp_path / "shots" / f"{number}.png")
     with pytest.raises(BadDataError, match="not in a class folder"):
@@ -168,7 +168,7 @@ def test_images_may_lie_in_no_class_folder(tmp_path, picture):
     assert Preprocess.fit(dataset).inputs(dataset.splits["test"]).shape[1:] == (1, 6, 8)
 
 
-def test_one_class_is_enough_where_none_is_learned(tmp_path, picture):
+def test_one_class_is_enough_for_tasks_without_labels(tmp_path, picture):
     for number in range(12):
         picture(tmp_path / "pets" / "cat" / f"{number}.png")
     with pytest.raises(BadDataError, match="single class"):
@@ -190,7 +190,7 @@ def pairs(mirror):
     return open_data(DataConfig(source="multi30k", target="en", columns={"en": "text"}, fraction=0.01))
 
 
-def test_texts_are_translated_into_texts(pairs):
+def test_text_to_text_data_is_loaded(pairs):
     assert (pairs.task, pairs.target) == ("translation", "en")
     assert [column.name for column in pairs.inputs] == ["de"]
     preprocess = Preprocess.fit(pairs, text=TextConfig(tokenizer="bpe", vocab_size=500))
@@ -208,7 +208,7 @@ def test_texts_are_translated_into_texts(pairs):
     assert (again.targets(table) == targets).all()
 
 
-def test_two_languages_may_share_their_tokens(pairs):
+def test_two_languages_can_share_a_vocabulary(pairs):
     config = TextConfig(tokenizer="bpe", vocab_size=500)
     shared = Preprocess.fit(pairs, text=config, shared_tokens=True)
     apart = Preprocess.fit(pairs, text=config)
@@ -217,7 +217,7 @@ def test_two_languages_may_share_their_tokens(pairs):
     assert (shared.encoded.name, shared.target.tokens.name) == ("de", "en")
 
 
-def test_a_text_is_not_predicted_by_a_model_of_numbers(pairs):
+def test_text_targets_need_a_sequence_model(pairs):
     with pytest.raises(ModelError, match="expected a model such as seq2seq"):
         Preprocess.fit(pairs)
 

@@ -28,7 +28,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):
-    """A page, read: its elements as (tag, attributes), its text, and what is not closed."""
+    """A parsed page: its elements as (tag, attributes), its text, and what is not closed."""
 
     def __init__(self, html: str):
         super().__init__()
@@ -272,7 +272,7 @@ def page_of() -> Callable[[Run], Page]:
 
 @pytest.fixture
 def replace_examples() -> Callable[[Run, dict[str, np.ndarray], list], None]:
-    """Put other examples, with images, behind the evaluation of a run."""
+    """Replace the examples of a run's evaluation by others with images."""
 
     def replace(run: Run, columns: dict[str, np.ndarray], images: list) -> None:
         write_examples(run.path / "evaluation", columns, images, [None] * len(images))

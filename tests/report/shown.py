@@ -1,4 +1,4 @@
-"""Run folders with something to show: every kind of block, on real digits, and a finished run of any task."""
+"""Run folders for the report: every kind of block, on real digits, and a finished run of any task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has to show, drawn: every kind of block says on the page what it says on disk."""
+"""Every kind of block shows on the page what is on disk."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def alone(run: Run, block) -> drawing.Blocks:
     return drawing.blocks(run, evaluation(run))
 
 
-def test_every_block_is_there_in_order_with_its_caption(run, page_of):
+def test_blocks_are_in_order_with_captions(run, page_of):
     page = page_of(run)
     facts = shown.every_block(run)
     places = [page.text.index(block["title"]) for block in facts]
@@ -83,7 +83,7 @@ def test_ids_are_unique_and_drawings_are_well_formed(run, page_of):
     assert all(ET.fromstring(drawing).get("aria-label") for drawing in drawings)
 
 
-def test_a_picture_keeps_its_pixels_and_grows_by_whole_numbers(run):
+def test_pictures_are_enlarged_by_whole_factors(run):
     part = block_of(report.render(run), "New images")
     [pixels] = images_of(part)
     assert np.array_equal(pixels, np.asarray(Image.open(run.path / "samples" / "test-samples.png")))
@@ -93,7 +93,7 @@ def test_a_picture_keeps_its_pixels_and_grows_by_whole_numbers(run):
     assert 'alt="New images. Forty draws from the prior, decoded."' in part
 
 
-def test_snapshots_have_all_frames_and_show_the_last(run):
+def test_snapshots_hold_all_frames_and_show_the_last(run):
     part = block_of(report.render(run), "Images while it learns")
     assert len(images_of(part)) == 9
     inputs = re.findall(r"<input type=\"radio\"[^>]*>", part)
@@ -213,7 +213,7 @@ def test_points_that_are_not_numbers_are_left_out(run):
     assert dict(zip(block.body.table.columns, block.body.table.rows[0], strict=True))["points"] == "2"
 
 
-def test_lines_show_every_number_and_those_with_a_meaning_have_fixed_colors(run):
+def test_lines_show_every_value_and_known_roles_have_fixed_colors(run):
     part = block_of(report.render(run), "Oil temperature: a typical window")
     assert re.search(r"<title>hours 1: truth [\d.]+, forecast [\d.]+</title>", part)
     assert len(re.findall(r'class="band g2"', part)) == 2  # wide and narrow
@@ -222,7 +222,7 @@ def test_lines_show_every_number_and_those_with_a_meaning_have_fixed_colors(run)
     assert "The same as a table" in part
 
 
-def test_lines_without_a_meaning_have_other_colors_than_those_with_one():
+def test_other_lines_use_colors_that_no_role_has():
     roles = plots.roles(["forecast", "mean", "last value", "last cycle again", "truth"])
     assert roles[0] == "g2"
     assert len(set(roles)) == 5
@@ -234,7 +234,7 @@ def test_a_table_aligns_numbers_and_words_differently(run):
     assert "<td>0.0551</td>" in part
 
 
-def test_blocks_of_the_training_are_shown_and_their_charts_join_the_curves(run, page_of):
+def test_training_blocks_are_shown_and_their_charts_join_the_curves(run, page_of):
     facts = shown.every_block(run)
     quality = {**facts[BLOCKS["lines"]], "title": "Quality by epoch", "caption": "Lower is better."}
     shown.write_evaluation(run, [facts[BLOCKS["picture"]]])
@@ -301,19 +301,19 @@ def test_a_damaged_block_is_left_out_with_a_sentence_and_the_others_remain(run, 
     assert page.open == []
 
 
-def test_blocks_that_are_no_list_are_no_section(run, page_of):
+def test_blocks_that_are_not_a_list_are_ignored(run, page_of):
     shown.write_evaluation(run, "nothing")  # type: ignore[arg-type]
     assert "Reconstructions" not in page_of(run).text
 
 
-def test_a_damaged_record_of_the_training_does_not_break_the_page(run, page_of):
+def test_damaged_training_blocks_do_not_break_the_page(run, page_of):
     (run.path / "evaluation" / "training.json").write_text('["half a ')
     assert "Reconstructions" in page_of(run).text
     (run.path / "evaluation" / "training.json").write_text(json.dumps(["no", "facts"]))
     assert "Reconstructions" in page_of(run).text
 
 
-def test_names_that_hold_html_are_shown_and_not_run(run, page_of):
+def test_html_in_names_is_escaped(run, page_of):
     facts = json.loads(json.dumps(shown.every_block(run)))
     for block in facts:
         block["title"] = block["caption"] = HOSTILE

@@ -41,7 +41,7 @@ def opened(browser, run, **options):
     return page, troubles
 
 
-def test_a_cell_opens_by_click_and_by_keyboard_and_escape_gives_the_focus_back(browser, digits):
+def test_cells_open_by_click_and_keyboard_and_escape_restores_focus(browser, digits):
     page, troubles = opened(browser, digits)
     cell = page.locator(".matrix a").first
     panel = page.locator(cell.get_attribute("href"))

@@ -29,7 +29,7 @@ def run_of(root, values: list[float], name: str = "err", final: float | None = N
     "values", [[0.5, NAN, 0.3, 0.2], [NAN] * 4, [INF, 0.1, -INF, NAN], [1e308, 5e-324, NAN, 1]]
 )
 @pytest.mark.parametrize("name", ["err", "accuracy", "loss", "mae"])
-def test_a_run_with_values_that_are_not_finite_has_a_whole_report(tmp_path, page_of, values, name):
+def test_a_run_with_non_finite_values_has_a_complete_report(tmp_path, page_of, values, name):
     run = run_of(
         tmp_path, values, name, baselines={"prior": {f"test/{name}": NAN}, "linear": {f"test/{name}": 0.4}}
     )
@@ -39,13 +39,13 @@ def test_a_run_with_values_that_are_not_finite_has_a_whole_report(tmp_path, page
     assert not re.search(r'="[^"]*\b(nan|inf)\b', page.html, flags=re.I)
 
 
-def test_the_gaps_of_a_curve_are_said_and_its_best_value_is_a_number(tmp_path, page_of):
+def test_gaps_in_curves_are_noted_and_the_best_value_is_finite(tmp_path, page_of):
     text = page_of(run_of(tmp_path, [0.5, NAN, 0.3, INF], "accuracy")).text
     assert "2 of 4 validation values are not finite numbers: gaps in the line." in text
     assert "Best validation accuracy 50.00 %, at epoch 1" in text
 
 
-def test_a_measure_that_was_never_finite_is_said_to_be_so(tmp_path, page_of):
+def test_a_metric_that_was_never_finite_is_noted(tmp_path, page_of):
     text = page_of(run_of(tmp_path, [NAN] * 4, "accuracy")).text
     assert "The validation accuracy was not a finite number in any epoch" in text
     assert "Not one of the 4 validation values is a finite number" in text
@@ -61,14 +61,14 @@ def test_a_curve_breaks_at_a_value_that_is_not_finite():
     assert "nan" not in ET.tostring(svg, encoding="unicode").replace("validation nan", "")
 
 
-def test_the_mode_of_the_best_weights_decides_which_epoch_is_called_best(tmp_path, page_of):
+def test_the_monitored_mode_decides_the_best_epoch(tmp_path, page_of):
     run = run_of(tmp_path, [0.5, 0.9, 0.3, 0.4], "accuracy")
     run.update(best={"metric": "val/accuracy", "mode": "min", "step": 30})
     assert "Best validation accuracy 30.00 %, at epoch 3" in page_of(run).text
 
 
 @pytest.mark.parametrize("what", ["_learning", "_data", "_repeat", "result"])
-def test_a_section_that_fails_says_so_and_leaves_the_others(tmp_path, page_of, monkeypatch, what):
+def test_a_failing_section_is_noted_and_the_others_remain(tmp_path, page_of, monkeypatch, what):
     def fails(*args):
         raise RuntimeError("broken")
 
@@ -78,7 +78,7 @@ def test_a_section_that_fails_says_so_and_leaves_the_others(tmp_path, page_of, m
     assert "Model" in page.text
 
 
-def test_a_section_that_its_template_cannot_draw_says_so(tmp_path, monkeypatch):
+def test_a_section_whose_template_fails_is_noted(tmp_path, monkeypatch):
     run = run_of(tmp_path, [0.5, 0.4, 0.3, 0.2])
     made = report.view(run)
     next(section for section in made["sections"] if section["id"] == "learning")["charts"] = 3

@@ -1,4 +1,4 @@
-"""The page as a reader gets it: its numbers are those on disk, and it stands alone."""
+"""The finished page: its numbers are those on disk, and it is self-contained."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def rewrite(run: Run, **changes) -> None:
     (run.path / "evaluation" / "test.json").write_text(json.dumps(evaluation_of(run) | changes))
 
 
-def test_the_page_is_written_into_the_run_folder_and_nothing_else_is_left_there(digits):
+def test_writing_the_page_leaves_no_other_files(digits):
     before = {path.name for path in digits.path.iterdir()}
     assert report.write(digits.path) == digits.path / "report.html"
     after = {path.name for path in digits.path.iterdir()} - before
     assert {name for name in after if not name.startswith("run.sqlite")} == {"report.html"}
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         report.write(tmp_path)
 
@@ -72,7 +72,7 @@ def test_charts_are_well_formed_xml_with_a_name(digits, diabetes):
         assert all(ET.fromstring(drawing).get("aria-label") for drawing in drawings)
 
 
-def test_the_result_is_compared_with_others(digits, page_of):
+def test_the_result_is_compared_with_baselines_and_published_scores(digits, page_of):
     page = page_of(digits)
     accuracy = words.percent(digits.metrics["test/accuracy"]).replace("\u00a0", " ")
     rows = digits.facts["dataset"]["splits"]["test"]["rows"]
@@ -143,7 +143,7 @@ def test_the_worst_mistake_is_the_wrong_row_with_the_largest_loss(digits):
     assert base64.b64decode(first.group(1)) == worst["image"]
 
 
-def test_names_that_hold_html_are_shown_and_not_run(digits, page_of):
+def test_html_in_names_is_escaped(digits, page_of):
     names = [HOSTILE, *evaluation_of(digits)["classes"][1:]]
     scores = evaluation_of(digits)["per_class"]
     rewrite(digits, classes=names, per_class=[{**scores[0], "name": HOSTILE}, *scores[1:]])
@@ -168,7 +168,7 @@ def test_a_regression_shows_its_errors_and_its_inputs(diabetes, page_of):
     assert page.open == []
 
 
-def test_labels_have_scores_of_their_own(digits, page_of):
+def test_labels_have_their_own_scores(digits, page_of):
     facts = evaluation_of(digits)
     labels = [{**facts["per_class"][i], "name": name} for i, name in enumerate(("even", "above four"))]
     kept = {"split": "test", "rows": 397, "metrics": {"f1": 0.8}, "classes": ["even", "above four"]}
@@ -219,7 +219,7 @@ def test_a_damaged_checkpoint_leaves_out_the_weights(digits, page_of):
         ("running", "was killed before"),
     ],
 )
-def test_a_run_with_nothing_yet_says_so(tmp_path, status, says, page_of):
+def test_a_run_without_results_says_so(tmp_path, status, says, page_of):
     run = Run.create(tmp_path, "early", "", status=status, stop_reason="the disk was full")
     with run.writing():
         pass  # from here on, no process writes it
@@ -228,7 +228,7 @@ def test_a_run_with_nothing_yet_says_so(tmp_path, status, says, page_of):
     assert "No epoch has been completed" in page.text
 
 
-def test_the_validation_split_is_shown_where_there_is_no_test_split(digits, page_of):
+def test_without_a_test_split_validation_is_shown(digits, page_of):
     folder = digits.path / "evaluation"
     for path in list(folder.iterdir()):
         path.rename(folder / path.name.replace("test", "validation"))
@@ -238,7 +238,7 @@ def test_the_validation_split_is_shown_where_there_is_no_test_split(digits, page
     assert "Mistakes on the validation split" in page.text
 
 
-def test_a_baseline_that_does_better_is_named(digits, page_of):
+def test_a_better_baseline_is_named(digits, page_of):
     better = {**digits.facts["baselines"], "linear": {"test/accuracy": 0.9999}}
     digits.update(baselines=better)
     assert "The linear model does better" in page_of(digits).text

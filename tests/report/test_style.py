@@ -1,4 +1,4 @@
-"""Colors that words are written in can be read on both papers."""
+"""Text colors are readable in both themes."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def rgb(text: str) -> tuple[int, int, int]:
 @pytest.mark.parametrize("theme", [0, 1])
 @pytest.mark.parametrize("paper", ["paper", "soft"])
 @pytest.mark.parametrize("name", WORDS)
-def test_words_have_a_contrast_of_at_least_four_and_a_half(name, paper, theme):
+def test_text_has_a_contrast_of_at_least_4_5(name, paper, theme):
     assert contrast(rgb(COLORS[name][theme]), rgb(COLORS[paper][theme])) >= 4.5
 
 
 @pytest.mark.parametrize("share", [i / 20 for i in range(21)])
-def test_counts_can_be_read_on_every_color_of_the_matrix(share):
+def test_counts_are_readable_on_every_color_of_the_matrix(share):
     color = scales.viridis(share)
     ink = (0, 0, 0) if scales.readable_on(color) == "#000" else (255, 255, 255)
     assert contrast(color, ink) >= 4.5
 
 
-def test_colors_with_a_meaning_are_those_of_the_style_guide():
+def test_semantic_colors_are_those_of_the_style_guide():
     for meaning in ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"):
         assert meaning in STYLE
 
@@ -58,7 +58,7 @@ def inks_of(rules: str) -> list[tuple[str, str, str, str]]:
     return single + re.findall(two, rules)
 
 
-def test_the_inks_of_marked_words_can_be_read_on_every_level_in_both_themes():
+def test_highlighted_words_are_readable_in_both_themes():
     inks = inks_of(scales.palette())
     assert len(inks) == 3 * scales.LEVELS + 1
     for light, dark, on_light, on_dark in inks:
@@ -66,11 +66,11 @@ def test_the_inks_of_marked_words_can_be_read_on_every_level_in_both_themes():
             assert contrast(rgb(paper), (0, 0, 0) if ink == "#000" else (255, 255, 255)) >= 4.5
 
 
-def test_the_papers_the_scales_are_mixed_with_are_those_of_the_style_sheet():
+def test_scales_use_the_backgrounds_of_the_style_sheet():
     assert tuple(rgb(color) for color in COLORS["paper"]) == scales.PAPERS
 
 
 @pytest.mark.parametrize("theme", [0, 1])
 @pytest.mark.parametrize("group", range(6))
-def test_lines_and_points_of_groups_stand_out_from_the_paper(group, theme):
+def test_groups_stand_out_from_the_background(group, theme):
     assert contrast(rgb(COLORS[f"g{group}"][theme]), rgb(COLORS["paper"][theme])) >= 3

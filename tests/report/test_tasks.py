@@ -135,7 +135,7 @@ def plain(text: str) -> str:
         ),
     ],
 )
-def test_every_task_has_its_sentence_and_its_number(
+def test_every_task_has_a_sentence_and_a_headline_number(
     tmp_path, task, kind, metrics, baselines, sentence, number
 ):
     run = of(tmp_path, task, metrics, baselines, kind=kind)
@@ -145,7 +145,7 @@ def test_every_task_has_its_sentence_and_its_number(
     assert sentence in plain(report.render(run)).replace("&#39;", "'")
 
 
-def test_all_baselines_stand_in_order_with_what_they_are(tmp_path):
+def test_baselines_are_in_order_with_explanations(tmp_path):
     run = of(tmp_path, "language_model", {"test/loss": 1.47}, LANGUAGE, kind="text")
     compared = result(run).comparison
     assert [one.name for one in compared] == ["this run", "6-gram", "bigram", "unigram"]
@@ -154,12 +154,12 @@ def test_all_baselines_stand_in_order_with_what_they_are(tmp_path):
     assert result(run).unit == "nats per token"
 
 
-def test_any_baseline_that_does_better_is_named(tmp_path, page_of):
+def test_a_better_baseline_is_named_for_every_task(tmp_path, page_of):
     run = of(tmp_path, "language_model", {"test/loss": 2.0}, LANGUAGE, kind="text")
     assert "A 6-gram model does better" in page_of(run).text
 
 
-def test_a_negative_bound_is_better_closer_to_zero(tmp_path):
+def test_a_negative_elbo_is_better_closer_to_zero(tmp_path):
     run = of(tmp_path, "elbo", {"test/elbo": -104.0}, {"pixel_means": {"test/elbo": -206.0}})
     ours, theirs = result(run).comparison
     assert ours.ours
@@ -173,7 +173,7 @@ def test_a_single_number_has_no_bars(tmp_path, page_of):
     assert "comparison" not in [a.get("class") for tag, a in page_of(run).elements if tag == "table"]
 
 
-def test_the_target_is_the_headline_where_there_is_one(tmp_path):
+def test_the_target_metric_is_the_headline(tmp_path):
     run = of(tmp_path, "adversarial", {"test/frechet": 12.3, "test/modes": 998.0})
     assert run.headline[0] == "test/frechet"
     run.update(target={"metric": "test/modes", "value": 990, "on": None}, target_met=True)
@@ -190,13 +190,13 @@ def test_the_target_is_the_headline_where_there_is_one(tmp_path):
         (None, {"test/frechet": 12.3}, "not measured"),
     ],
 )
-def test_a_missed_target_says_why(tmp_path, met, metrics, says):
+def test_a_missed_target_is_explained(tmp_path, met, metrics, says):
     run = of(tmp_path, "adversarial", metrics)
     run.update(target={"metric": "test/modes", "value": 990, "on": "data"}, target_met=met)
     assert plain(result(run).target) == f"Target test/modes ≥ 990: {says}"
 
 
-def test_a_loss_that_is_the_number_is_not_repeated(tmp_path):
+def test_the_headline_loss_is_not_repeated(tmp_path):
     run = of(tmp_path, "forecasting", {"test/loss": 0.371, "test/mse": 0.371, "test/mae": 0.4})
     assert [name for name, _ in result(run).context] == ["mean absolute error"]
     run.update(metrics={"test/loss": 0.5, "test/mse": 0.371})
@@ -209,7 +209,7 @@ def test_a_label_that_is_not_predicted_is_not_called_predicted(tmp_path, page_of
     assert "elbo, with label" in " ".join(page_of(run).text.split())
 
 
-def test_a_single_text_is_not_counted(tmp_path):
+def test_a_single_text_is_not_counted_as_rows(tmp_path):
     run = of(tmp_path, "language_model", {"test/loss": 1.47}, kind="text")
     splits = {"test": {"rows": 1, "fingerprint": ""}}
     run.update(dataset={**run.facts["dataset"], "splits": splits})
@@ -258,7 +258,7 @@ def test_charts_of_the_task_replace_those_drawn_from_the_records(tmp_path, page_
     assert "Final values: discriminator" not in text
 
 
-def test_the_terms_of_a_bound_share_a_chart(tmp_path):
+def test_the_terms_of_the_elbo_share_a_chart(tmp_path):
     epochs = [{"train/loss": v, "val/loss": v, "val/recon": v - 0.2, "val/kl": 0.2} for v in FALL]
     found = learning(of(tmp_path, "elbo", {"test/elbo": -1.0}, epochs=epochs))
     assert found is not None

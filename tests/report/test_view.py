@@ -62,13 +62,13 @@ def test_the_view_names_the_run_its_result_and_its_sections_in_order(digits):
     assert all(section["heading"] for section in view["sections"])
 
 
-def test_numbers_that_are_not_finite_are_text_and_what_json_cannot_hold_is_refused():
+def test_non_finite_numbers_become_text_and_other_objects_are_refused():
     assert plain({"a": (1, float("nan"), float("inf"))}) == {"a": [1, "nan", "inf"]}
     with pytest.raises(TypeError, match="PosixPath"):
         plain([Path("x")])
 
 
-def test_any_task_may_show_a_confusion_matrix_among_its_blocks(everything, page_of):
+def test_any_task_can_show_a_confusion_matrix(everything, page_of):
     table = shown.every_block(everything)[-1]
     shown.write_evaluation(everything, [confusion(), table])
     text = page_of(everything).text
@@ -84,7 +84,7 @@ def test_a_damaged_matrix_is_left_out_with_a_sentence(everything, counts, page_o
     assert "“Which sign” could not be drawn: " in page_of(everything).text
 
 
-def test_stored_findings_are_what_the_page_shows(digits, page_of):
+def test_the_page_shows_the_stored_findings(digits, page_of):
     digits.find(Finding("mine", "warning", "Something was seen.", "It means something.", "something else"))
     digits.store.flush()
     text = page_of(digits).text
@@ -136,7 +136,7 @@ def test_the_guide_adds_a_view_as_one_new_file(everything, tmp_path, monkeypatch
     assert "could not be drawn" not in html
 
 
-def test_the_evaluation_of_a_damaged_file_is_that_of_the_other_split(digits):
+def test_a_damaged_evaluation_falls_back_to_the_other_split(digits):
     folder = digits.path / "evaluation"
     (folder / "test.json").write_text("[1, 2")
     assert evaluation(digits) is None

@@ -1,4 +1,4 @@
-"""How numbers are written, and how values become places and colors."""
+"""Number formatting, and scales that map values to positions and colors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_numbers_have_three_significant_digits(value, text):
     ("value", "text"),
     [(0.0042, "4 ms"), (4.25, "4.2 s"), (185, "3 min 05 s"), (3720, "1 h 02 min"), (None, "–")],
 )
-def test_durations(value, text):
+def test_durations_are_in_readable_units(value, text):
     assert words.seconds(value).replace("\u00a0", " ") == text
 
 
@@ -45,7 +45,7 @@ def test_a_percentage_has_two_decimals_from_2000_rows():
     assert words.measure("test/loss", 0.98934, 10_000) == "0.989"
 
 
-def test_the_interval_covers_the_share_and_stays_within_0_and_1():
+def test_confidence_interval_covers_the_share_and_stays_within_0_and_1():
     low, high = words.interval(0.995, 10_000)
     assert (low, high) == (pytest.approx(0.99341, abs=1e-4), pytest.approx(0.99620, abs=1e-4))
     assert words.interval(1.0, 10)[1] == 1.0
@@ -75,7 +75,7 @@ def test_magnitude_is_viridis():
     assert viridis(1) == (253, 231, 37)
 
 
-def test_weights_are_orange_where_positive_blue_where_negative_and_clear_at_zero():
+def test_weights_are_orange_above_zero_and_blue_below():
     uri = pictures.weights(np.array([[1.0, -1.0, 0.0, 0.5]]), 1.0)
     data = b64decode(re.sub(r"^data:image/png;base64,", "", uri))
     pixels = np.asarray(Image.open(io.BytesIO(data)))[0]

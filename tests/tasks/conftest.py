@@ -1,4 +1,4 @@
-"""Small images, and a classifier that knows them."""
+"""Small images, and a classifier trained on them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def evaluator(digits: Digits) -> Trained:
 
 @dataclass
 class Learned:
-    """A finished training: everything a task measures and shows."""
+    """A finished training run: everything a task measures and shows."""
 
     run: Run
     task: Task

@@ -1,4 +1,4 @@
-"""GANs on small digits: what an evaluator counts, what is shown, and that looking changes nothing."""
+"""GANs on small digits: metrics of the evaluator, report blocks, and that measuring changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from pellucid.data.sources.arrays import arrays
 from pellucid.evaluation import Outcome, Trained
 from pellucid.models.gan import GAN, dcgan
-from pellucid.tasks.adversarial.gan_samples import between, generate, nearest, untrained, verdicts
+from pellucid.tasks.adversarial.gan_samples import (
+    between,
+    discriminator_outputs,
+    generate,
+    nearest,
+    untrained,
+)
 from pellucid.tasks.adversarial.task import Adversarial
 from tests.tasks.conftest import Digits, Learned
 
@@ -30,7 +36,7 @@ def gan(shape: tuple[int, ...] = (1, 8, 8), **options: Any) -> GAN:
 
 
 class Copies(nn.Module):
-    """A generator that hands out the images it was given, one after the other."""
+    """A generator that returns given images, one after the other."""
 
     def __init__(self, images: Tensor):
         super().__init__()
@@ -48,7 +54,7 @@ def outcome(learned: Learned, evaluator: Trained | None, split: str = "test") ->
 
 
 def generating(learned: Learned, images: Tensor) -> Learned:
-    """The same run, whose generator makes these images instead."""
+    """The same run with a generator that returns these images."""
     model = gan()
     model.generator = Copies(images)  # type: ignore[assignment]
     return replace(learned, trained=replace(learned.trained, model=model))
@@ -64,7 +70,7 @@ def learned(learn: Learn, evaluator: Trained) -> Learned:
     return learn(Adversarial(), gan(), name="dcgan", evaluator=evaluator, epochs=2, lr=1e-3)
 
 
-def test_evaluator_finds_real_images_good_and_noise_bad(
+def test_evaluator_is_confident_on_real_images_and_not_on_noise(
     learned: Learned, evaluator: Trained, digits: Digits
 ) -> None:
     real = outcome(generating(learned, digits.images[:1300]), evaluator).metrics
@@ -75,7 +81,7 @@ def test_evaluator_finds_real_images_good_and_noise_bad(
     assert real["frechet"] < 0.1 * poor["frechet"]
 
 
-def test_missing_classes_are_noticed(learned: Learned, evaluator: Trained, digits: Digits) -> None:
+def test_missing_classes_reduce_the_coverage(learned: Learned, evaluator: Trained, digits: Digits) -> None:
     twos = digits.images[(digits.labels == 2) | (digits.labels == 6)]
     found = outcome(generating(learned, twos), evaluator)
     assert found.metrics["coverage"] == 0.2
@@ -84,7 +90,7 @@ def test_missing_classes_are_noticed(learned: Learned, evaluator: Trained, digit
     assert 5 < shares["2"][1] < 15  # of the test images
 
 
-def test_distance_stands_beside_that_of_real_images_and_of_an_untrained_network(
+def test_distance_is_compared_with_real_images_and_an_untrained_network(
     learned: Learned, evaluator: Trained
 ) -> None:
     found = outcome(learned, evaluator)
@@ -95,7 +101,7 @@ def test_distance_stands_beside_that_of_real_images_and_of_an_untrained_network(
     assert rows["generated"][0] == 10_000
 
 
-def test_what_is_shown(learned: Learned, evaluator: Trained) -> None:
+def test_report_blocks_of_a_gan(learned: Learned, evaluator: Trained) -> None:
     found = outcome(learned, evaluator)
     titles = ["Images", "Classes", "Distance from the test images", "Interpolations"]
     assert [block["title"] for block in found.blocks] == [*titles, "Nearest training images"]
@@ -106,7 +112,7 @@ def test_what_is_shown(learned: Learned, evaluator: Trained) -> None:
     assert sides["test-samples.png"] == (20 * 10 - 2, 5 * 10 - 2)
 
 
-def test_film_and_lines_are_written_while_it_learns(learned: Learned) -> None:
+def test_snapshots_and_charts_are_written_during_training(learned: Learned) -> None:
     blocks = json.loads((learned.run.path / "evaluation" / "training.json").read_text())["blocks"]
     by_title = {block["title"]: block for block in blocks}
     assert list(by_title) == [
@@ -128,7 +134,7 @@ def test_film_and_lines_are_written_while_it_learns(learned: Learned) -> None:
     assert 0 <= measures["val/d_fake_accuracy"] <= 1
 
 
-def test_looking_changes_no_weight(learn: Learn, evaluator: Trained) -> None:
+def test_snapshots_do_not_change_training(learn: Learn, evaluator: Trained) -> None:
     options: dict[str, Any] = {"name": "dcgan", "evaluator": evaluator, "epochs": 2, "lr": 1e-3}
     watched, alone = (
         learn(Adversarial(), gan(norm="spectral"), watched=watched, **options).trained.model.state_dict()
@@ -137,7 +143,7 @@ def test_looking_changes_no_weight(learn: Learn, evaluator: Trained) -> None:
     assert all(torch.equal(watched[name], alone[name]) for name in watched)
 
 
-def test_film_goes_on_after_an_interruption(learned: Learned) -> None:
+def test_snapshots_continue_after_an_interruption(learned: Learned) -> None:
     film = learned.trainer.callbacks[0]
     fresh = learned.task.callbacks(learned.run, learned.prepared)[0]
     fresh.load_state_dict(json.loads(json.dumps(film.state_dict())))
@@ -155,7 +161,7 @@ def test_measuring_twice_gives_the_same(learned: Learned, evaluator: Trained) ->
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_without_an_evaluator_pixels_alone_are_measured(learned: Learned, digits: Digits) -> None:
+def test_without_an_evaluator_only_pixels_are_measured(learned: Learned, digits: Digits) -> None:
     found = outcome(learned, None)
     assert [block["title"] for block in found.blocks][1:] == [
         "Interpolations",
@@ -168,7 +174,7 @@ def test_without_an_evaluator_pixels_alone_are_measured(learned: Learned, digits
     assert alike.metrics["diversity"] == pytest.approx(1, abs=0.15)
 
 
-def test_conditional_images_are_asked_for_by_class(learn: Learn, evaluator: Trained) -> None:
+def test_conditional_images_are_requested_by_class(learn: Learn, evaluator: Trained) -> None:
     learned = learn(
         Adversarial(),
         gan(conditional=True),
@@ -211,7 +217,7 @@ def test_stacked_images_are_counted_by_their_combinations(
     assert "val/modes" in learned.trainer.measures
 
 
-def test_critic_of_wasserstein_has_no_threshold(learn: Learn) -> None:
+def test_wasserstein_critic_has_no_threshold(learn: Learn) -> None:
     learned = learn(Adversarial(), gan(norm="layer"), {"loss": "wgan-gp"}, name="dcgan", epochs=1, lr=1e-3)
     assert "val/d_real_accuracy" not in learned.trainer.measures
     assert "train/generator_loss" in learned.trainer.measures
@@ -220,7 +226,7 @@ def test_critic_of_wasserstein_has_no_threshold(learn: Learn) -> None:
 # ---- generated images ------------------------------------------------------------------------------
 
 
-def test_generating_is_always_the_same_and_draws_nothing() -> None:
+def test_generation_is_deterministic_and_draws_no_global_random_numbers() -> None:
     model = gan().eval()
     state = torch.get_rng_state()
     first, second = generate(model, 600, 10)[0], generate(model, 600, 10)[0]
@@ -229,7 +235,7 @@ def test_generating_is_always_the_same_and_draws_nothing() -> None:
     assert first.shape == (600, 1, 8, 8)
 
 
-def test_interpolation_begins_and_ends_at_draws_of_noise() -> None:
+def test_interpolation_starts_and_ends_at_random_draws() -> None:
     model = gan().eval()
     seen = []
     model.generator.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -244,12 +250,12 @@ def test_interpolation_begins_and_ends_at_draws_of_noise() -> None:
     assert (steps > 0).all()
 
 
-def test_nearest_image_of_a_copy_is_itself(digits: Digits) -> None:
+def test_nearest_image_of_a_copy_is_the_original(digits: Digits) -> None:
     copies = digits.images[[5, 700, 1500]]
     assert torch.equal(nearest(copies + 0.01, digits.images), copies)
 
 
-def test_untrained_copy_leaves_the_model_alone() -> None:
+def test_untrained_copy_does_not_change_the_model() -> None:
     model = gan()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -259,8 +265,8 @@ def test_untrained_copy_leaves_the_model_alone() -> None:
     assert not torch.equal(fresh.generator.layers[0].weight, model.generator.layers[0].weight)
 
 
-def test_verdicts_are_those_of_the_discriminator(digits: Digits) -> None:
+def test_discriminator_outputs_of_batches_equal_those_of_the_model(digits: Digits) -> None:
     model = gan().eval()
     images, labels = digits.images[:700], digits.labels[:700]
     with torch.no_grad():
-        torch.testing.assert_close(verdicts(model, images, labels), model.discriminator(images))
+        torch.testing.assert_close(discriminator_outputs(model, images, labels), model.discriminator(images))

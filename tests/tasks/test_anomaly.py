@@ -1,4 +1,4 @@
-"""One class of small digits, learned: what is scored, measured and shown, and what is refused."""
+"""Anomaly detection on small digits: scores, metrics, report blocks and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def knows_twos(learn: Learn) -> Learned:
 # ---- scores ------------------------------------------------------------------------------------------
 
 
-def test_score_is_the_share_of_the_variance_that_is_not_explained() -> None:
+def test_score_is_the_unexplained_share_of_the_variance() -> None:
     torch.manual_seed(0)
     images = torch.rand(3, 2, 28, 20)
     flat = images.mean((2, 3), keepdim=True).expand_as(images)
@@ -73,7 +73,7 @@ def test_score_does_not_depend_on_brightness_and_contrast(brighter: float, contr
     )
 
 
-def test_a_stroke_that_is_missing_is_stranger_than_one_that_is_a_pixel_off() -> None:
+def test_a_missing_stroke_scores_higher_than_a_shifted_one() -> None:
     image = torch.zeros(1, 1, 28, 28)
     image[..., 4:24, 8] = image[..., 4:24, 18] = 1
     missing = image.clone()
@@ -90,7 +90,7 @@ def test_flat_images_have_finite_scores() -> None:
     assert torch.isfinite(reconstruction_score(flat, torch.zeros_like(flat))).all()
 
 
-def test_blur_is_that_of_scipy() -> None:
+def test_blur_equals_scipy() -> None:
     from scipy.ndimage import gaussian_filter
 
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def test_blur_is_that_of_scipy() -> None:
     np.testing.assert_allclose(blurred(images, 1.1), theirs, atol=1e-6)
 
 
-def test_threshold_lets_one_in_twenty_normal_images_pass() -> None:
+def test_threshold_flags_one_in_twenty_normal_images() -> None:
     scores = torch.arange(1, 101).float()[torch.randperm(100)]
     assert threshold(scores) == 96  # the ceil(101 * 0.95)-th smallest
     assert threshold(torch.tensor([0.3, 0.1])) == pytest.approx(0.3)
@@ -108,7 +108,7 @@ def test_threshold_lets_one_in_twenty_normal_images_pass() -> None:
 # ---- learning ----------------------------------------------------------------------------------------
 
 
-def test_training_and_validation_hold_the_normal_class_alone(learn: Learn, digits: Digits) -> None:
+def test_training_and_validation_hold_only_the_normal_class(learn: Learn, digits: Digits) -> None:
     prepared = learn(Anomaly(), seeded(autoencoder, size="tiny"), {"normal": 3}, epochs=1).prepared
     for name in ("train", "validation"):
         rows = prepared.rows[name]
@@ -120,7 +120,7 @@ def test_training_and_validation_hold_the_normal_class_alone(learn: Learn, digit
     assert any("only rows of the class '3' are kept" in note for note in prepared.dataset.notes)
 
 
-def test_other_classes_are_found_better_than_by_what_needs_no_network(knows_twos: Learned) -> None:
+def test_anomalies_are_found_better_than_by_baselines(knows_twos: Learned) -> None:
     found = outcome(knows_twos)
     baselines = knows_twos.task.baselines(knows_twos.prepared)
     assert set(baselines) == {"pca", "pca_pixels", "mean_image"}
@@ -131,7 +131,7 @@ def test_other_classes_are_found_better_than_by_what_needs_no_network(knows_twos
     assert found.metrics["false_alarms"] < 0.25
 
 
-def test_measures_are_those_of_the_scores_of_clean_images(knows_twos: Learned, digits: Digits) -> None:
+def test_metrics_use_scores_of_clean_images(knows_twos: Learned, digits: Digits) -> None:
     found, images = outcome(knows_twos), digits.images[1300:]
     strange = (digits.labels[1300:] != 2).numpy()
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_measures_are_those_of_the_scores_of_clean_images(knows_twos: Learned, d
     assert found.metrics["score_normal"] == pytest.approx(scores[~strange].mean(), rel=1e-4)
 
 
-def test_validation_says_nothing_of_anomalies_and_gives_the_limit(knows_twos: Learned) -> None:
+def test_validation_has_no_auroc_and_sets_the_threshold(knows_twos: Learned) -> None:
     found = outcome(knows_twos, "validation")
     assert set(found.metrics) == {"loss", "mse", "score_normal"}
     assert found.predictions is not None
@@ -153,7 +153,7 @@ def test_validation_says_nothing_of_anomalies_and_gives_the_limit(knows_twos: Le
     assert found.metrics["loss"] == pytest.approx(knows_twos.trainer.measures["val/loss"], rel=1e-4)
 
 
-def test_what_misleads_is_shown(knows_twos: Learned, digits: Digits) -> None:
+def test_misleading_images_are_shown(knows_twos: Learned, digits: Digits) -> None:
     found = outcome(knows_twos)
     json.dumps(found.blocks)
     assert [block["title"] for block in found.blocks] == [
@@ -181,7 +181,7 @@ def test_what_misleads_is_shown(knows_twos: Learned, digits: Digits) -> None:
         np.testing.assert_allclose(drawn, digits.images[1300 + row, 0], atol=1 / 255)
 
 
-def test_variational_autoencoder_learns_by_its_bound(learn: Learn) -> None:
+def test_variational_autoencoder_trains_with_the_elbo(learn: Learn) -> None:
     model = seeded(vae, latent_dim=6)
     learned = learn(Anomaly(), model, {"normal": "0", "loss": "elbo"}, name="vae", epochs=60, lr=5e-3)
     found = outcome(learned, "validation")
@@ -190,7 +190,7 @@ def test_variational_autoencoder_learns_by_its_bound(learn: Learn) -> None:
     assert "pca" in learned.task.baselines(learned.prepared)
 
 
-def test_a_model_without_a_code_has_no_pca_beside_it(learn: Learn) -> None:
+def test_a_model_without_a_latent_code_has_no_pca_baseline(learn: Learn) -> None:
     learned = learn(
         Anomaly(),
         seeded(unet, size="tiny"),
@@ -217,7 +217,7 @@ def config(**options: Any) -> Config:
 
 
 @pytest.mark.parametrize("options", [{}, {"normal": "ten"}, {"normal": None}])
-def test_the_normal_class_must_be_one_of_the_data(digits: Digits, options: dict[str, Any]) -> None:
+def test_the_normal_class_must_exist(digits: Digits, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; received"):
         Anomaly().prepare(digits.dataset, config(**options), reads_tokens=False)
 
@@ -240,9 +240,9 @@ def test_images_without_classes_are_refused(digits: Digits) -> None:
         Anomaly().prepare(amounts, config(normal="0"), reads_tokens=False)
 
 
-def test_splits_without_what_they_are_for_are_refused(digits: Digits) -> None:
+def test_splits_without_the_needed_classes_are_refused(digits: Digits) -> None:
     def prepare(normal: str, **classes: str) -> None:
-        """Prepare digits whose splits hold one class alone, where that is named."""
+        """Prepare digits; limit the named splits to one class."""
         dataset = digits.dataset
         for name, only in classes.items():
             dataset = of_class(dataset, only, [name])
@@ -258,7 +258,7 @@ def test_splits_without_what_they_are_for_are_refused(digits: Digits) -> None:
         prepare("0", test="1")
 
 
-def test_of_class_leaves_other_splits_as_they_are(digits: Digits) -> None:
+def test_only_training_and_validation_are_limited_to_a_class(digits: Digits) -> None:
     kept = of_class(digits.dataset, "7", ["train"])
     assert kept.target is not None
     codes = class_codes(kept.column(kept.target), kept.splits["train"][kept.target])
@@ -267,7 +267,7 @@ def test_of_class_leaves_other_splits_as_they_are(digits: Digits) -> None:
     assert kept.splits["validation"] is digits.dataset.splits["validation"]
 
 
-def test_classes_that_only_the_test_folder_has_are_anomalies(digits: Digits, tmp_path: Path) -> None:
+def test_classes_only_in_the_test_folder_are_anomalies(digits: Digits, tmp_path: Path) -> None:
     for number, (image, label) in enumerate(
         zip(digits.images[:300, 0], digits.labels.tolist(), strict=False)
     ):
@@ -285,7 +285,7 @@ def test_classes_that_only_the_test_folder_has_are_anomalies(digits: Digits, tmp
 # ---- from config to prediction -----------------------------------------------------------------------
 
 
-def test_a_finished_run_scores_new_images_and_keeps_its_limit(digits: Digits, tmp_path: Path) -> None:
+def test_a_finished_run_scores_new_images_with_its_threshold(digits: Digits, tmp_path: Path) -> None:
     asked = config(normal="0", noise=0.2).patch(
         {"train.epochs": 15, "train.batch_size": 16, "optimizer.lr": 5e-3}
     )

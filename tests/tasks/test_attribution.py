@@ -1,4 +1,4 @@
-"""The contributions of words add up to what they are said to add up to."""
+"""The attributions of words sum to the difference of the logits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pellucid.tasks.shared.attribution import integrated_gradients
 
 
 @pytest.mark.parametrize("name", ["lstm", "text_cnn"])
-def test_contributions_add_up_to_the_logit_minus_that_of_the_empty_text(name: str) -> None:
+def test_attributions_sum_to_the_logit_difference_from_the_empty_text(name: str) -> None:
     torch.manual_seed(0)
     options = {"phrases": True, "ngrams": True} if name == "text_cnn" else {}
     model = BUILDERS[name]((12,), 3, vocab_size=30, size="tiny", **options).double().eval()
@@ -31,7 +31,7 @@ def test_contributions_add_up_to_the_logit_minus_that_of_the_empty_text(name: st
     assert not weights[0, 4:].any()
 
 
-def test_asking_changes_nothing_in_the_model() -> None:
+def test_attribution_does_not_change_the_model() -> None:
     model = BUILDERS["transformer"]((12,), 2, vocab_size=30, size="tiny").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.get_rng_state()

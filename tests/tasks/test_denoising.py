@@ -1,4 +1,4 @@
-"""Methods an autoencoder has to beat: each is checked against what its paper says it finds."""
+"""Baselines of autoencoders, each checked against its published definition."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_total_variation_finds_the_minimum(digits: Tensor) -> None:
     assert energy(found) < min(energy(noisy), energy(digits[:4]))
 
 
-def test_total_variation_keeps_the_mean_and_flattens_all_where_it_weighs_much(digits: Tensor) -> None:
+def test_total_variation_keeps_the_mean_and_flattens_with_a_large_weight(digits: Tensor) -> None:
     flat = total_variation(digits[:2], 100.0, steps=3000)
     means = digits[:2].mean((2, 3), keepdim=True).expand_as(flat)
     torch.testing.assert_close(flat, means, rtol=0, atol=0.02)
@@ -63,7 +63,7 @@ def test_total_variation_with_a_chosen_weight_removes_noise(digits: Tensor) -> N
     assert after["psnr"] > before["psnr"] + 2
 
 
-def test_pca_is_exact_where_images_have_so_many_dimensions() -> None:
+def test_pca_is_exact_with_enough_components() -> None:
     generator = torch.Generator().manual_seed(0)
     images = (torch.randn(50, 3, generator=generator) @ torch.randn(3, 64, generator=generator)).view(
         50, 1, 8, 8
@@ -73,14 +73,14 @@ def test_pca_is_exact_where_images_have_so_many_dimensions() -> None:
     assert pca.fit(images[:4], 32)(images).shape == images.shape  # fewer images than numbers
 
 
-def test_more_components_come_nearer(digits: Tensor) -> None:
+def test_more_components_reduce_the_error(digits: Tensor) -> None:
     held_out = {"test": (digits[1000:], digits[1000:])}
     methods = {str(count): pca.fit(digits[:1000], count) for count in (2, 8, 32)}
     found = [measured(methods, held_out)[str(count)]["test/mse"] for count in (2, 8, 32)]
     assert found[0] > 1.5 * found[1] > 2 * found[2]
 
 
-def test_psnr() -> None:
+def test_psnr_equals_its_formula() -> None:
     assert psnr(torch.tensor([0.01, 1.0, 0.0])).tolist() == pytest.approx([20, 0, 100])
     assert scores(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.1))["psnr"] == pytest.approx(
         20, abs=1e-3

@@ -52,7 +52,7 @@ def trained(prepared):
     return Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="forecasting")
 
 
-def test_windows_are_those_of_the_published_protocol(prepared):
+def test_windows_follow_the_published_protocol(prepared):
     assert {name: len(rows) for name, rows in prepared.rows.items()} == {
         "train": 8449,
         "validation": 2785,
@@ -74,7 +74,7 @@ def test_repeating_the_last_value_scores_as_published(prepared):
     assert found["season"]["test/mse"] < 0.6 < found["prior"]["test/mse"]
 
 
-def test_a_linear_model_beats_them_and_shows_it(prepared, trained):
+def test_a_linear_model_beats_the_baselines(prepared, trained):
     outcome = TASK.evaluate(trained, prepared, "test")
     assert outcome.metrics["mse"] == outcome.metrics["loss"] < 0.43
     assert outcome.metrics["mae"] < 0.43
@@ -102,7 +102,7 @@ def test_a_linear_model_beats_them_and_shows_it(prepared, trained):
     assert np.mean(outcome.predictions["mse"]) == pytest.approx(outcome.metrics["mse"], rel=1e-3)
 
 
-def test_a_shown_window_is_what_the_table_holds(prepared, trained, ett):
+def test_a_shown_window_equals_the_table(prepared, trained, ett):
     window = TASK.evaluate(trained, prepared, "test").blocks[2]
     start = window["caption"].split(" from ")[1].split(" on,")[0]
     table = ett.splits["train"]
@@ -120,7 +120,7 @@ def test_validation_has_no_interval_measured_on_itself(prepared, trained):
     assert "low" not in outcome.blocks[1]["series"][-1]
 
 
-def test_the_last_rows_give_the_next_in_their_own_units(prepared, trained, ett, tmp_path):
+def test_forecasts_of_new_rows_are_in_their_own_units(prepared, trained, ett, tmp_path):
     table = ett.splits["train"].slice(0, 500)
     path = tmp_path / "last.csv"
     table.to_pandas().to_csv(path, index=False)
@@ -138,7 +138,7 @@ def test_the_last_rows_give_the_next_in_their_own_units(prepared, trained, ett, 
     assert plain[5]["prediction"] == pytest.approx(rows[5]["prediction"])
 
 
-def test_inputs_that_cannot_be_forecast_from_are_refused(trained, ett):
+def test_invalid_prediction_inputs_are_refused(trained, ett):
     table = ett.splits["train"].slice(0, 500).to_pandas()
     with pytest.raises(ModelError, match="at least 96 rows to forecast from, received 50"):
         TASK.predict(trained, table[:50])
@@ -162,7 +162,7 @@ def waves(rows=200, time=False):
     return Dataset("waves", {"train": table}, columns, None, None, Source("waves", "csv"))
 
 
-def test_a_cycle_is_repeated_exactly():
+def test_seasonal_baseline_repeats_a_cycle_exactly():
     made = TASK.prepare(waves(400, time=True), config(window=48, horizon=30), False)
     rows = made.rows["test"]
     preds = naive(rows.inputs, inputs_of(made.preprocess))["season"]
@@ -170,7 +170,7 @@ def test_a_cycle_is_repeated_exactly():
     assert not torch.allclose(preds[..., 1], rows.targets[..., 1], atol=1e-2)
 
 
-def test_without_time_rows_are_taken_as_they_stand():
+def test_rows_without_time_keep_their_order():
     made = TASK.prepare(waves(), config(window=48, horizon=10), False)
     assert "rows count as evenly spaced" in made.dataset.notes[-1]
     assert set(TASK.baselines(made)) == {"prior", "last"}
@@ -178,7 +178,7 @@ def test_without_time_rows_are_taken_as_they_stand():
     assert set(TASK.baselines(short)) == {"prior", "last"}  # a day does not fit into the window
 
 
-def test_a_share_of_the_rows_is_the_oldest():
+def test_a_fraction_of_the_rows_is_the_oldest():
     settings = config(window=12, horizon=5).patch({"data.fraction": 0.5})
     made = TASK.prepare(waves(), settings, False)
     assert {name: len(table) for name, table in made.dataset.splits.items()} == {
@@ -189,13 +189,13 @@ def test_a_share_of_the_rows_is_the_oldest():
     assert made.dataset.splits["test"]["line"][-1].as_py() == 99
 
 
-def test_rows_of_another_run_are_encoded_as_its_own_were():
+def test_prediction_rows_are_encoded_like_the_training_rows():
     first = TASK.prepare(waves(), config(window=12, horizon=5), False)
     again = TASK.prepare(waves(400), config(window=12, horizon=5), False, first.preprocess)
     assert torch.equal(again.rows["train"].inputs[0], first.rows["train"].inputs[0])
 
 
-def test_an_interval_holds_its_share_of_what_it_was_measured_on():
+def test_intervals_cover_their_share_of_the_calibration_rows():
     torch.manual_seed(0)
     errors = torch.randn(999, 4, 2)
     margin = interval(errors, torch.zeros_like(errors))
@@ -204,7 +204,7 @@ def test_an_interval_holds_its_share_of_what_it_was_measured_on():
     assert held.unique().tolist() == [900]  # ceil(1000 * 0.9)
 
 
-def test_a_model_of_other_outputs_is_refused():
+def test_a_model_with_wrong_outputs_is_refused():
     made = TASK.prepare(waves(), config(window=12, horizon=5), False)
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 7))
     with pytest.raises(ModelError, match="cannot learn from inputs"):

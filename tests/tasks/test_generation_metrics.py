@@ -1,4 +1,4 @@
-"""The numbers an evaluator gives, against what they are by definition."""
+"""The metrics of an evaluator, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_coverage_and_distance_from_equal_frequency() -> None:
     assert kl_to_uniform(torch.tensor([1, 1, 0, 0])) == pytest.approx(math.log(2))
 
 
-def test_evaluator_sees_the_classes_of_real_images(evaluator: Trained, digits: Digits) -> None:
+def test_evaluator_recognizes_real_images(evaluator: Trained, digits: Digits) -> None:
     ask = Evaluator(evaluator, (1, 8, 8))
     verdict = ask(digits.images)
     assert (verdict.classes == digits.labels).float().mean() > 0.9
@@ -62,7 +62,7 @@ def test_evaluator_sees_the_classes_of_real_images(evaluator: Trained, digits: D
     assert coverage(ask.counts(verdict)) == 1
 
 
-def test_evaluator_scales_pixels_as_it_was_trained(evaluator: Trained, digits: Digits) -> None:
+def test_evaluator_uses_the_pixel_scaling_of_its_training(evaluator: Trained, digits: Digits) -> None:
     rows = digits.dataset.splits["test"]
     inputs = evaluator.preprocess.inputs(rows)
     pixels = inputs * torch.tensor(evaluator.preprocess.encoded.std).view(-1, 1, 1) + torch.tensor(
@@ -75,7 +75,7 @@ def test_evaluator_scales_pixels_as_it_was_trained(evaluator: Trained, digits: D
     assert torch.equal(verdict.classes, probs.argmax(1))
 
 
-def test_real_images_are_nearer_to_each_other_than_noise(evaluator: Trained, digits: Digits) -> None:
+def test_real_images_are_closer_to_each_other_than_to_noise(evaluator: Trained, digits: Digits) -> None:
     ask = Evaluator(evaluator, (1, 8, 8))
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     real, more, made = (
@@ -84,7 +84,9 @@ def test_real_images_are_nearer_to_each_other_than_noise(evaluator: Trained, dig
     assert frechet(more, real) < 0.1 * frechet(made, real)
 
 
-def test_channels_are_judged_apart_and_their_combinations_counted(evaluator: Trained, digits: Digits) -> None:
+def test_channels_are_evaluated_separately_and_combinations_counted(
+    evaluator: Trained, digits: Digits
+) -> None:
     ask = Evaluator(evaluator, (3, 8, 8))
     assert ask.per_channel
     rows = [int((digits.labels == label).nonzero()[4]) for label in range(10)]
@@ -114,7 +116,7 @@ def test_evaluator_without_a_last_layer_is_refused(evaluator: Trained) -> None:
         Evaluator(other, (1, 8, 8))
 
 
-def test_asking_changes_nothing(evaluator: Trained, digits: Digits) -> None:
+def test_evaluating_does_not_change_the_evaluator(evaluator: Trained, digits: Digits) -> None:
     evaluator.model.train()
     before = {name: tensor.clone() for name, tensor in evaluator.model.state_dict().items()}
     state = torch.get_rng_state()

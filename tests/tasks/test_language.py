@@ -1,4 +1,4 @@
-"""Language models: what they are measured against, what they may not see, and what they write."""
+"""Language models: baselines, causality and generated text."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def trained_on(task, prepared, model, run=None):
 
 
 class Indifferent(nn.Module):
-    """Says that every token is equally likely."""
+    """Predicts every token with equal probability."""
 
     def __init__(self, vocab_size):
         super().__init__()
@@ -97,7 +97,7 @@ class Indifferent(nn.Module):
 
 
 @pytest.mark.parametrize("orders", [(), (2,), (2, 3), (2, 3, 4)])
-def test_what_counting_says_is_a_distribution(orders):
+def test_ngram_probabilities_sum_to_one(orders):
     tokens = np.random.default_rng(0).integers(0, 5, 300) ** 2 % 5
     model = ngram_counts.NGrams(*ngram_counts.following(tokens, orders), 5)
     _, contexts = ngram_counts.following(np.random.default_rng(1).integers(0, 5, 40), orders)
@@ -105,7 +105,7 @@ def test_what_counting_says_is_a_distribution(orders):
     assert total == pytest.approx(np.ones(39))
 
 
-def test_counting_by_hand():
+def test_ngram_counts_equal_hand_computed_values():
     tokens = np.array([0, 1, 0, 1, 0, 2])  # 0 is followed by 1, 1, 2
     model = ngram_counts.NGrams(*ngram_counts.following(tokens, (2,)), 4)
     unigram = {0: (2 + 1) / 9, 1: (2 + 1) / 9, 2: (1 + 1) / 9, 3: 1 / 9}
@@ -119,7 +119,7 @@ def test_counting_by_hand():
     assert right.tolist() == [True, False, False, False]
 
 
-def test_longer_contexts_say_more_of_real_text(prepared):
+def test_longer_ngrams_predict_real_text_better(prepared):
     found = CAUSAL.baselines(prepared)
     assert list(found) == ["unigram", "bigram", "trigram", "6-gram"]
     losses = [found[name]["test/loss"] for name in ("unigram", "bigram", "trigram")]
@@ -152,7 +152,7 @@ def test_every_token_but_the_first_is_predicted(prepared):
     assert [block["kind"] for block in outcome.blocks] == ["tokens", "lines"]  # it cannot write
 
 
-def test_the_objective_measures_what_evaluation_does(prepared):
+def test_objective_and_evaluation_measure_the_same(prepared):
     model = built(gpt, prepared, CAUSAL).eval()
     objective = CAUSAL.objective(prepared.config)
     trained = Trained(model, objective, prepared.preprocess, torch.device("cpu"), task="language_model")
@@ -180,7 +180,7 @@ def test_options_are_checked(play):
         CAUSAL.objective(config(play).patch({"objective.options": {"depth": 3}}))
 
 
-def test_texts_without_labels_are_read_along():
+def test_unlabeled_texts_are_used_for_training():
     settings = config("reviews", tokenizer="words")
     sizes = {"train": 12, "validation": 3, "test": 3, UNLABELED: 20}
     tables = {
@@ -212,7 +212,7 @@ def writer(prepared, tmp_path_factory):
     return run, trained_on(CAUSAL, prepared, built(gpt, prepared, CAUSAL), run)
 
 
-def test_it_learns_and_shows_what_it_writes(prepared, writer):
+def test_training_reduces_the_loss_and_records_samples(prepared, writer):
     run, trained = writer
     outcome = CAUSAL.evaluate(trained, prepared, "test")
     vocab = CAUSAL.num_outputs(prepared.preprocess)
@@ -231,7 +231,7 @@ def test_it_learns_and_shows_what_it_writes(prepared, writer):
     assert block["rows"][1]["text"] == (run.path / "samples/epoch-001.txt").read_text()
 
 
-def test_showing_changes_nothing(prepared, writer, tmp_path):
+def test_sampling_does_not_change_training(prepared, writer, tmp_path):
     plain = trained_on(CAUSAL, prepared, built(gpt, prepared, CAUSAL))
     shown = writer[1].model.state_dict()
     assert all(torch.equal(value, shown[name]) for name, value in plain.model.state_dict().items())
@@ -256,7 +256,7 @@ def test_texts_are_continued(writer):
 # ---- gaps ----------------------------------------------------------------------------------------
 
 
-def test_masking_is_that_of_bert_and_a_function_of_its_generator():
+def test_masking_follows_bert_and_its_generator():
     inputs = torch.randint(1, 100, (200, 64), generator=torch.Generator().manual_seed(1))
     inputs[:, 60:] = 0
     corrupt = MaskTokens(100)
@@ -277,14 +277,14 @@ def test_masking_is_that_of_bert_and_a_function_of_its_generator():
     assert (given[chosen & ~masked] > 4).all()
 
 
-def test_every_text_has_a_gap_if_it_can():
+def test_every_text_has_at_least_one_masked_token():
     inputs = torch.tensor([[7, 0, 0], [1, 3, 0]])
     given, wanted = MaskTokens(10)(inputs, inputs, torch.Generator().manual_seed(3))
     assert (wanted != -100).sum(1).tolist() == [1, 0]
     assert torch.equal(given[1], inputs[1])
 
 
-def test_more_can_be_hidden_and_told_from_a_sample(play):
+def test_mask_probability_and_sampled_softmax_can_be_set(play):
     prepared = prepared_for(GAPS, config(play, "masked_language_model"))
     more = prepared.config.patch({"data.text.mask_prob": 0.5, "objective.options.num_sampled": 20})
     prepared = prepared_for(GAPS, more)
@@ -295,14 +295,14 @@ def test_more_can_be_hidden_and_told_from_a_sample(play):
     assert loss < 0.95 * math.log(GAPS.num_outputs(prepared.preprocess))
 
 
-def test_neighbors_say_more_than_nothing(masked):
+def test_neighbor_baselines_beat_the_most_frequent_word(masked):
     found = GAPS.baselines(masked)
     losses = [found[name]["test/loss"] for name in ("unigram", "left_neighbor", "both_neighbors")]
     assert losses[0] > losses[1] > losses[2]
     assert found["both_neighbors"]["test/accuracy"] > found["unigram"]["test/accuracy"]
 
 
-def test_gaps_are_measured_the_same_every_time_and_filled(masked):
+def test_masked_evaluation_is_deterministic_and_fills_masks(masked):
     trained = trained_on(GAPS, masked, built(bert, masked, GAPS))
     one, two = (GAPS.evaluate(trained, masked, "test") for _ in range(2))
     assert one.metrics == two.metrics
@@ -321,7 +321,7 @@ def test_gaps_are_measured_the_same_every_time_and_filled(masked):
         GAPS.predict(trained, "the k[MASK]ng", beams=3)
 
 
-def test_the_neighbors_of_a_gap_are_those_the_model_sees():
+def test_neighbor_baseline_sees_what_the_model_sees():
     inputs = torch.tensor([[9, 4, 8]])
     words, (left, both) = fill_mask.asked_for([(inputs, torch.tensor([[-100, 7, 6]]))])
     assert words.tolist() == [7, 6]

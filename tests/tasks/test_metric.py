@@ -1,4 +1,4 @@
-"""Metric learning: batches with several of a class, neighbors that are right, and people never seen."""
+"""Metric learning: batches with several rows per class, neighbors, and people not seen in training."""
 
 import io
 import json
@@ -62,7 +62,7 @@ def trained(prepared):
 # ---- batches -------------------------------------------------------------------------------------
 
 
-def test_training_batches_hold_several_of_each_class_and_every_row_once():
+def test_training_batches_hold_several_rows_per_class_and_every_row_once():
     classes = torch.tensor([0] * 40 + [1] * 10 + [2] * 30)
     rows = ClassRows(torch.arange(80.0), classes)
     planned = rows.plan(16, torch.Generator().manual_seed(1))
@@ -74,7 +74,7 @@ def test_training_batches_hold_several_of_each_class_and_every_row_once():
     assert not torch.equal(torch.cat(planned), torch.cat(other))
 
 
-def test_measured_batches_are_always_the_same_mix():
+def test_evaluation_batches_are_deterministic():
     classes = torch.arange(10).repeat_interleave(20)
     rows = ClassRows(torch.arange(200.0), classes)
     first, again = rows.plan(50, None), rows.plan(50, None)
@@ -86,7 +86,7 @@ def test_measured_batches_are_always_the_same_mix():
 # ---- splits --------------------------------------------------------------------------------------
 
 
-def test_no_class_is_in_two_splits(prepared):
+def test_splits_share_no_class(prepared):
     present = {name: set(rows.targets.tolist()) for name, rows in prepared.rows.items()}
     assert {name: len(found) for name, found in present.items()} == {"train": 28, "validation": 4, "test": 8}
     assert set.union(*present.values()) == set(range(40))
@@ -96,7 +96,7 @@ def test_no_class_is_in_two_splits(prepared):
     )
 
 
-def test_a_split_with_one_row_of_each_class_is_refused_with_what_to_do(faces):
+def test_a_split_with_one_row_per_class_is_refused_with_a_remedy(faces):
     made = split(faces, validation=0.1, test=0.1, seed=0)
     with pytest.raises(BadDataError, match=r"no class has two rows in validation \(40 rows\)") as caught:
         TASK.prepare(made, config(**{"data.image_size": 24}), False)
@@ -113,7 +113,7 @@ def test_a_split_with_one_row_of_each_class_is_refused_with_what_to_do(faces):
         ({"data.augment.mixup": 0.2}, ConfigError, "mixup"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(faces, values, error, words):
+def test_invalid_options_are_refused(faces, values, error, words):
     settings = config(**{"data.image_size": 24, "data.validation": 0.2, "data.test": 0.2, **values})
     build = (
         TASK.objective if "objective.options" in values else partial(TASK.prepare, faces, reads_tokens=False)
@@ -125,7 +125,7 @@ def test_options_that_do_not_fit_are_refused(faces, values, error, words):
 # ---- measures ------------------------------------------------------------------------------------
 
 
-def test_people_never_seen_are_recognized(prepared, trained):
+def test_unseen_people_are_recognized(prepared, trained):
     outcome = TASK.evaluate(trained, prepared, "test")
     found = outcome.metrics
     chance = TASK.baselines(prepared)
@@ -140,7 +140,7 @@ def test_people_never_seen_are_recognized(prepared, trained):
     assert right == pytest.approx(found["recall_at_1"])
 
 
-def test_it_shows_neighbors_a_curve_and_a_plane(prepared, trained):
+def test_report_has_neighbors_curve_and_projection(prepared, trained):
     outcome = TASK.evaluate(trained, prepared, "test")
     picture, curve, plane = json.loads(json.dumps(outcome.blocks, allow_nan=False))
     assert (picture["kind"], curve["kind"], plane["kind"]) == ("picture", "lines", "scatter")
@@ -163,7 +163,7 @@ def test_rows_become_embeddings(prepared, trained):
     assert np.linalg.norm(rows[0]["prediction"]) == pytest.approx(1, rel=1e-5)
 
 
-def test_neighbors_and_their_scores_are_those_of_a_full_comparison():
+def test_neighbors_equal_those_of_a_full_comparison():
     torch.manual_seed(0)
     classes = torch.arange(3).repeat_interleave(5)
     embeddings = F.normalize(F.one_hot(classes, 4).float() + 0.6 * torch.randn(15, 4), dim=1)
@@ -185,7 +185,7 @@ def test_neighbors_and_their_scores_are_those_of_a_full_comparison():
     assert found.similarity[0] == pytest.approx(np.sort((embeddings @ embeddings[0]).numpy())[-2], rel=1e-5)
 
 
-def test_neighbors_of_another_class_are_framed():
+def test_neighbors_of_another_class_have_a_frame():
     embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     found = retrieval.find(F.normalize(embeddings, dim=1), torch.tensor([0, 1, 0, 0]))
     block, png = retrieval.picture(found, torch.full((4, 1, 10, 10), 0.5), "test-nearest.png")
@@ -198,7 +198,7 @@ def test_neighbors_of_another_class_are_framed():
 
 
 @pytest.mark.parametrize("loss", ["triplet", "contrastive", "supcon"])
-def test_digits_lie_closer_to_their_own_than_their_pixels_do(digits, loss):
+def test_embeddings_separate_digits_better_than_pixels(digits, loss):
     settings = config(**{"objective.options": {"loss": loss}})
     prepared = TASK.prepare(digits.dataset, settings, False)
     torch.manual_seed(0)

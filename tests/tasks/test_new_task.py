@@ -52,20 +52,20 @@ def run(project: tuple[Path, dict[str, Any]]) -> pellucid.Run:
     return pellucid.Run(folder / namespace["run"].path, dataset=namespace["data"])
 
 
-def test_it_learns_what_it_is_for(run: pellucid.Run) -> None:
+def test_a_new_task_trains(run: pellucid.Run) -> None:
     assert run.task == "quantile"
     assert run.headline[0] == "test/pinball"
     assert 0.8 < run.metrics["test/below"] < 0.98
     assert run.metrics["test/pinball"] < run.facts["baselines"]["prior"]["test/pinball"]
 
 
-def test_it_is_measured_again_and_predicts(run: pellucid.Run) -> None:
+def test_a_new_task_evaluates_and_predicts(run: pellucid.Run) -> None:
     assert run.evaluate("test").metrics["pinball"] == pytest.approx(run.metrics["test/pinball"], rel=1e-3)
     low, high = (row["prediction"] for row in run.predict(np.array([[-0.9, 0], [0.9, 0]], "f4")).rows())
     assert low < high
 
 
-def test_its_report_is_worded_by_its_spec(run: pellucid.Run) -> None:
+def test_a_new_task_has_a_report_worded_by_its_spec(run: pellucid.Run) -> None:
     page = run.report().read_text(encoding="utf-8")
     for words in (
         "predicts a quantile of y with a pinball loss of",
@@ -76,7 +76,7 @@ def test_its_report_is_worded_by_its_spec(run: pellucid.Run) -> None:
         assert words in page
 
 
-def test_its_report_needs_no_code_of_the_task(run: pellucid.Run) -> None:
+def test_the_report_needs_no_code_of_the_task(run: pellucid.Run) -> None:
     """In a process that cannot import the task: the run holds all that is needed."""
     code = f"import sys; from pellucid import report; report.write({str(run.path)!r}); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -86,12 +86,12 @@ def test_its_report_needs_no_code_of_the_task(run: pellucid.Run) -> None:
     assert "a pinball loss of" in (run.path / "report.html").read_text(encoding="utf-8")
 
 
-def test_it_is_found_by_package_and_by_name(project: tuple[Path, dict[str, Any]]) -> None:
+def test_a_new_task_is_found_by_package_and_by_name(project: tuple[Path, dict[str, Any]]) -> None:
     assert get_task("my_project.quantile") is get_task("quantile")
     assert find_spec("quantile").summary == "Predict a quantile of a number"
 
 
-def test_its_options_are_checked(run: pellucid.Run) -> None:
+def test_options_of_a_new_task_are_checked(run: pellucid.Run) -> None:
     config = pellucid.Config.read(run.path / "config.yaml")
     with pytest.raises(UnknownNameError, match="level"):
         get_task("quantile").objective(config.patch({"objective.options.levle": 0.1}))
@@ -99,14 +99,14 @@ def test_its_options_are_checked(run: pellucid.Run) -> None:
         get_task("quantile").objective(config.patch({"objective.options.level": "high"}))
 
 
-def test_it_is_one_folder_outside_of_pellucid(project: tuple[Path, dict[str, Any]]) -> None:
+def test_a_new_task_is_one_folder_outside_of_pellucid(project: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = project
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
     names = ("__init__", "quantile/__init__", "quantile/spec", "quantile/task")
     assert written == [f"my_project/{name}.py" for name in names]
 
 
-def test_a_name_of_two_tasks_is_refused(project: tuple[Path, dict[str, Any]]) -> None:
+def test_two_tasks_of_the_same_name_are_refused(project: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = project
     (folder / "twin").mkdir()
     (folder / "twin" / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""Words that come soon: what is asked, what each costs, and what can be told of words afterwards."""
+"""The next words of a text: loss, sampling, and the nearest words afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUMMER = ["sun", "beach", "heat", "sand", "wave", "sail", "palm", "swim"]
 
 
 class Fixed(nn.Module):
-    """Scores that were drawn once."""
+    """Fixed random scores."""
 
     def __init__(self):
         super().__init__()
@@ -71,7 +71,7 @@ def test_the_loss_is_the_mean_over_the_next_words(counts):
     assert total.item() / count == pytest.approx(by_hand(model, targets, counts, 4, MEASURED), rel=1e-4)
 
 
-def test_a_sample_of_words_gives_the_same_sum_on_average():
+def test_sampled_loss_is_right_on_average():
     model, given = Fixed(), batch()
     counts = torch.arange(V) * 3.0 + 1
     exact = next_words(window=4, counts=counts).phases[0].loss(model, given).item()
@@ -82,7 +82,7 @@ def test_a_sample_of_words_gives_the_same_sum_on_average():
     assert found.mean().item() == pytest.approx(exact, abs=0.1)
 
 
-def test_of_frequent_words_a_part_is_passed_over():
+def test_frequent_words_are_subsampled():
     weights = importance(torch.tensor([9.0, 9, 9, 9, 9, 9999, 1]), 1e-4)
     assert weights[:5].tolist() == [0] * 5
     assert weights[5].item() == pytest.approx(math.sqrt(1e-4 / (9999 / 10045)), rel=1e-3)
@@ -126,7 +126,7 @@ def prepared(seasons):
     return prepared_for(AHEAD, config(seasons))
 
 
-def test_it_learns_which_words_belong_together(prepared, tmp_path):
+def test_training_finds_related_words(prepared, tmp_path):
     run = Run.create(tmp_path, "words", prepared.config.to_yaml())
     trained = trained_on(AHEAD, prepared, built(phrase_lm, prepared, AHEAD), run)
     outcome = AHEAD.evaluate(trained, prepared, "test")
@@ -147,14 +147,14 @@ def test_it_learns_which_words_belong_together(prepared, tmp_path):
         AHEAD.predict(trained, "snow", beams=2)
 
 
-def test_it_is_measured_alike_however_it_was_loaded(prepared):
+def test_evaluation_does_not_depend_on_how_the_run_was_loaded(prepared):
     trained = trained_on(AHEAD, prepared, built(phrase_lm, prepared, AHEAD))
     loaded = replace(trained, objective=AHEAD.objective(prepared.config))  # without the counts of its data
     one, two = (AHEAD.evaluate(which, prepared, "test").metrics for which in (trained, loaded))
     assert one == two
 
 
-def test_what_cannot_say_which_words_come_is_refused(prepared):
+def test_other_kinds_of_models_are_refused(prepared):
     objective = AHEAD.objective(prepared.config, prepared)
     vocab = AHEAD.num_outputs(prepared.preprocess)
     with pytest.raises(ModelError, match="not causal"):

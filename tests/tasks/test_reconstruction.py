@@ -79,7 +79,9 @@ def test_error_is_that_of_the_outputs_against_the_images(learn: Learn, digits: D
     assert found.summary["rows"] == 497
 
 
-def test_denoiser_is_measured_on_spoiled_images_beside_other_methods(learn: Learn, digits: Digits) -> None:
+def test_denoiser_is_measured_on_noisy_images_and_compared_with_baselines(
+    learn: Learn, digits: Digits
+) -> None:
     model = seeded(unet, size="tiny", residual=True)
     learned = learn(Reconstruction(), model, {"noise": 0.3}, name="unet", epochs=6)
     baselines = learned.task.baselines(learned.prepared)
@@ -96,7 +98,7 @@ def test_denoiser_is_measured_on_spoiled_images_beside_other_methods(learn: Lear
     assert "noisy input" in found.blocks[0]["caption"]
 
 
-def test_autoencoder_with_masking_noise_is_compared_with_pca_of_spoiled_images(learn: Learn) -> None:
+def test_autoencoder_with_masking_noise_is_compared_with_pca_of_noisy_images(learn: Learn) -> None:
     learned = learn(
         Reconstruction(), seeded(autoencoder, size="tiny"), {"noise": 0.5, "noise_kind": "masking"}, epochs=1
     )
@@ -107,7 +109,7 @@ def test_autoencoder_with_masking_noise_is_compared_with_pca_of_spoiled_images(l
 
 def test_the_worst_rows_are_shown(learn: Learn, digits: Digits) -> None:
     class Forgets(nn.Module):
-        """Gives back everything but the ones."""
+        """Reconstructs everything but the ones."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -125,7 +127,7 @@ def test_the_worst_rows_are_shown(learn: Learn, digits: Digits) -> None:
     assert losses[light].min() > 100 * losses[~light].max()
 
 
-def test_latent_plane_of_two_numbers_is_decoded(learn: Learn) -> None:
+def test_two_dimensional_latent_space_is_decoded(learn: Learn) -> None:
     learned = learn(Reconstruction(), seeded(autoencoder, latent_dim=2), model_options={"latent_dim": 2})
     found = outcome(learned)
     assert found.blocks[-1]["title"] == "The latent plane, decoded"
@@ -139,7 +141,7 @@ def test_vqvae_has_no_latent_plane(learn: Learn) -> None:
     assert learned.task.baselines(learned.prepared) == {}
 
 
-def test_elbo_is_recon_plus_kl_and_beats_pixels_by_themselves(learn: Learn, digits: Digits) -> None:
+def test_elbo_is_recon_plus_kl_and_beats_independent_pixels(learn: Learn, digits: Digits) -> None:
     model = seeded(vae, latent_dim=6)
     learned = learn(Elbo(), model, name="vae", model_options={"latent_dim": 6}, epochs=15, lr=5e-3)
     found = outcome(learned)
@@ -154,7 +156,7 @@ def test_elbo_is_recon_plus_kl_and_beats_pixels_by_themselves(learn: Learn, digi
     check_blocks(found, "New images", "Reconstructions", "Interpolations", "The latent space")
 
 
-def test_latent_numbers_that_say_nothing_are_not_active(learn: Learn) -> None:
+def test_unused_latent_dimensions_are_not_active(learn: Learn) -> None:
     model = seeded(vae, latent_dim=6, norm=None)
     with torch.no_grad():
         model.encoder[-1].weight[:4] = 0  # mu of the first four numbers no longer depends on the image
@@ -163,7 +165,7 @@ def test_latent_numbers_that_say_nothing_are_not_active(learn: Learn) -> None:
     assert outcome(learned).metrics["active_units"] == 2
 
 
-def test_film_and_lines_are_written_while_it_learns(learn: Learn) -> None:
+def test_snapshots_and_charts_are_written_during_training(learn: Learn) -> None:
     learned = learn(Elbo(), seeded(vae, size="tiny"), name="vae", epochs=2)
     written = json.loads((learned.run.path / "evaluation" / "training.json").read_text())
     film, chart = written["blocks"]
@@ -175,7 +177,7 @@ def test_film_and_lines_are_written_while_it_learns(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("task", [Reconstruction(), Elbo()], ids=["reconstruction", "elbo"])
-def test_looking_changes_no_weight(learn: Learn, task: Reconstruction | Elbo, tmp_path: Any) -> None:
+def test_snapshots_do_not_change_training(learn: Learn, task: Reconstruction | Elbo, tmp_path: Any) -> None:
     states = [
         learn(
             task, seeded(vae, size="tiny"), name="vae", epochs=2, watched=watched
@@ -192,7 +194,7 @@ def test_measuring_twice_gives_the_same(learn: Learn) -> None:
     assert first.pictures == second.pictures
 
 
-def test_images_without_classes_will_do(learn: Learn, digits: Digits) -> None:
+def test_images_without_classes_are_accepted(learn: Learn, digits: Digits) -> None:
     pixels = digits.images.numpy()
     unlabelled = arrays(pixels[:500], validation=(pixels[500:600], None), test=(pixels[600:700], None))
     learned = learn(Reconstruction(), seeded(autoencoder, size="tiny"), dataset=unlabelled, epochs=1)
@@ -201,7 +203,7 @@ def test_images_without_classes_will_do(learn: Learn, digits: Digits) -> None:
     assert [group["name"] for group in found.blocks[-1]["groups"]] == ["images"]
 
 
-def test_what_does_not_fit_is_refused(digits: Digits) -> None:
+def test_mismatched_models_and_data_are_refused(digits: Digits) -> None:
     task = Reconstruction()
 
     def prepare(dataset: Any, **data: Any) -> None:
@@ -227,7 +229,7 @@ def test_baselines_know_the_defaults_of_the_models() -> None:
     assert pca.latent_dim(Config.parse({"model": {"name": "unet"}})) is None
 
 
-def test_gaussian_likelihood_draws_means_as_they_are(learn: Learn) -> None:
+def test_gaussian_likelihood_shows_the_means(learn: Learn) -> None:
     learned = learn(Elbo(), seeded(vae, size="tiny"), {"likelihood": "gaussian"}, name="vae", epochs=1)
     assert learned.task.baselines(learned.prepared) == {}
     model = learned.trained.model
@@ -238,7 +240,7 @@ def test_gaussian_likelihood_draws_means_as_they_are(learn: Learn) -> None:
     assert np.asarray(drawn)[0, 0].tolist() == [0, 255]  # black, not the 0.5 of a logit of 0
 
 
-def test_outcome_is_written_as_the_report_reads_it(learn: Learn) -> None:
+def test_evaluation_files_are_readable_by_the_report(learn: Learn) -> None:
     learned = learn(Reconstruction(), seeded(autoencoder, size="tiny"), epochs=1)
     outcome(learned).write(learned.run.path, "test")
     written = json.loads((learned.run.path / "evaluation" / "test.json").read_text())

@@ -27,7 +27,7 @@ def counts() -> Tensor:
     return (1000 / torch.arange(1, V + 1)).long() - 25  # the last are never there
 
 
-def test_chances_sum_to_the_size_and_the_frequent_are_certain() -> None:
+def test_inclusion_probabilities_sum_to_the_sample_size() -> None:
     for size in (1, 8, 39):
         pi = chances(counts(), size)
         assert pi.sum().item() == pytest.approx(size, rel=1e-5)
@@ -88,7 +88,7 @@ def count(batch: tuple[Tensor, Tensor]) -> int:
     return int((batch[1] != -100).sum())
 
 
-def test_what_cannot_be_sampled_is_refused() -> None:
+def test_invalid_sampling_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected 1 or more tokens, received 0"):
         language_model(num_sampled=0)
     with pytest.raises(ConfigError, match=r"label_smoothing is 0\.1, and it is over all tokens"):

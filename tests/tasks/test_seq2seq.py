@@ -1,4 +1,4 @@
-"""From text to text: translations set beside references, and spans written back into their gaps."""
+"""Text to text: translations compared with references, and missing spans filled in."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def test_batches_are_pairs_of_sequences(prepared):
     assert PAIRS.num_outputs(prepared.preprocess) == prepared.preprocess.target.tokens.vocab_size == 15
 
 
-def test_counting_finds_which_words_translate_which(prepared):
+def test_alignment_counts_find_translations(prepared):
     found = PAIRS.baselines(prepared)
     assert found["word_by_word"]["test/bleu"] == pytest.approx(100)
     assert found["copy"]["test/bleu"] < 5
 
 
-def test_it_learns_to_translate_and_shows_how(prepared, translator):
+def test_training_learns_to_translate_and_shows_attention(prepared, translator):
     outcome = PAIRS.evaluate(translator, prepared, "test")
     assert outcome.metrics["accuracy"] > 0.9
     assert outcome.metrics["bleu"] > 80
@@ -138,7 +138,7 @@ def test_it_learns_to_translate_and_shows_how(prepared, translator):
     ]
 
 
-def test_of_a_translation_without_an_end_what_there_is_room_for_is_shown(prepared):
+def test_translations_without_an_end_token_are_truncated(prepared):
     model, outputs = built(PAIRS, prepared), prepared.preprocess.target.tokens
     endless = [5] * (model.max_target_len + 3)
     shown = translation.alignment(model, [5, 6, 7], endless, outputs, outputs)
@@ -156,20 +156,20 @@ def test_texts_are_translated(translator):
         PAIRS.predict(translator, "eins", beams=0)
 
 
-def test_translations_come_in_the_order_they_were_asked_for(prepared, translator):
+def test_translations_keep_the_order_of_the_inputs(prepared, translator):
     texts = ["neun acht sieben sechs", "eins zwei", "drei vier fünf"] * 30
     said = [row["prediction"] for row in PAIRS.predict(translator, texts).rows()]
     assert said == ["nine eight seven six", "one two", "three four five"] * 30
 
 
-def test_one_vocabulary_may_serve_both(numbers):
+def test_both_languages_can_share_a_vocabulary(numbers):
     made = settings(numbers, options={"shared_vocabulary": True})
     prepared = prepared_for(PAIRS, made)
     assert prepared.preprocess.vocab_size == PAIRS.num_outputs(prepared.preprocess) == 25
     PAIRS.check(built(PAIRS, prepared, share_embeddings=True), PAIRS.objective(made, prepared), prepared)
 
 
-def test_what_does_not_fit_is_refused(numbers, titanic_like):
+def test_mismatched_models_and_data_are_refused(numbers, titanic_like):
     with pytest.raises(ConfigError, match="expected a target of texts"):
         prepared_for(PAIRS, config(titanic_like))
     with pytest.raises(UnknownNameError, match="option of the objective"):
@@ -186,7 +186,7 @@ def titanic_like(tmp_path):
     return path
 
 
-def test_translations_are_kept_while_it_learns(numbers, tmp_path):
+def test_translations_are_saved_during_training(numbers, tmp_path):
     prepared = prepared_for(PAIRS, settings(numbers, steps=2))
     run = Run.create(tmp_path, "pairs", prepared.config.to_yaml())
     learned(PAIRS, prepared, built(PAIRS, prepared), run)
@@ -196,14 +196,14 @@ def test_translations_are_kept_while_it_learns(numbers, tmp_path):
     assert [row["label"] for row in block["rows"]] == ["untrained", "epoch 1"]
 
 
-def test_bleu_is_that_of_sacrebleu():
+def test_bleu_equals_sacrebleu():
     score, signature = translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], True)
     assert score == pytest.approx(100)
     assert "case:lc" in signature
     assert translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], False)[0] < 100
 
 
-def test_a_dictionary_is_learned_from_pairs_alone():
+def test_the_dictionary_is_learned_only_from_pairs():
     random = np.random.default_rng(0)
     rows = [random.permutation(8)[:4] + 5 for _ in range(200)]
     sources = ragged.join(rows, 100)
@@ -218,7 +218,7 @@ def test_a_dictionary_is_learned_from_pairs_alone():
 # ---- spans ---------------------------------------------------------------------------------------
 
 
-def test_a_text_and_its_spans_are_the_whole_text():
+def test_source_and_spans_make_up_the_whole_text():
     inputs = torch.randint(5, 90, (50, 64), generator=torch.Generator().manual_seed(0))
     inputs[3, 20:] = 0
     cut = MaskSpans(100, 3)
@@ -240,7 +240,7 @@ def test_a_text_and_its_spans_are_the_whole_text():
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_short_texts_lose_what_they_can(length):
+def test_short_texts_are_masked_as_far_as_possible(length):
     inputs = torch.arange(5, 5 + length)[None]
     sources, targets = MaskSpans(100, 3)(inputs, inputs, torch.Generator().manual_seed(0))
     source, target = ([token for token in part[0].tolist() if token] for part in (sources, targets))
@@ -248,13 +248,13 @@ def test_short_texts_lose_what_they_can(length):
     assert source[0] < 100
 
 
-def test_spans_are_read_from_what_was_written():
+def test_spans_are_parsed_from_the_output():
     assert spans.parse([101, 7, 8, 100, 9, 3, 5], 100) == {1: [7, 8], 0: [9]}
     assert spans.parse([7, 100], 100) == {0: []}
     assert spans.filled([5, 100, 6, 101], {0: [9, 9]}, 100) == [5, 9, 9, 6]
 
 
-def test_counting_sees_what_stood_before_each_token():
+def test_ngram_baseline_sees_the_previous_tokens():
     sources, targets = torch.tensor([[5, 100, 6, 101]]), torch.tensor([[2, 100, 7, 8, 101, 9, 3, 0]])
     words, (one, two, three) = spans.counted([(sources, targets)], 100, 10)
     assert words.tolist() == [100, 7, 8, 100, 9, 3]
@@ -264,7 +264,7 @@ def test_counting_sees_what_stood_before_each_token():
     assert three.tolist() == ngram_counts.code([last[2], last[1], last[0]]).tolist()
 
 
-def test_counting_fills_a_gap_with_one_word():
+def test_ngram_baseline_fills_a_gap_with_one_word():
     words, contexts = np.array([100, 7, 100, 7, 8, 3]), [ngram_counts.code([np.array([2, 5, 7, 6, 7, 8])])]
     said = spans.filled_by_counting(words, contexts, [[5, 100, 9, 9, 7, 101], [4]], 100)
     assert said == [[100, 7, 101, 8], []]
@@ -273,13 +273,13 @@ def test_counting_fills_a_gap_with_one_word():
 
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory):
-    """A text in which what is missing can be told from what remains: numbers, counted up."""
+    """A text whose missing parts follow from the rest: numbers, counting up."""
     path = tmp_path_factory.mktemp("texts") / "counting.txt"
     path.write_text("\n".join(" ".join(ENGLISH[:5]) for _ in range(1500)))
     return path
 
 
-def test_gaps_are_filled(counting):
+def test_spans_are_filled(counting):
     text = {"max_seq_len": 12}
     prepared = prepared_for(FILL, config(counting, "span_denoising", steps=300, text=text))
     assert prepared.preprocess.vocab_size == 10 + 1  # one gap of two tokens

@@ -1,4 +1,4 @@
-"""What is shown while a model trains: each callback keeps its own blocks, also when training resumes."""
+"""Snapshots during training: each callback keeps its own blocks, also after resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way of a step computes what torch's own does."""
+"""The fused AdamW step equals torch's own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def same(made: list[tuple[nn.Module, torch.optim.Optimizer]]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_it_computes_the_same_bit_for_bit() -> None:
+def test_fused_step_equals_torch_bit_for_bit() -> None:
     made = pair()
     for number in range(5):
         for model, optimizer in made:
@@ -52,7 +52,7 @@ def test_it_computes_the_same_bit_for_bit() -> None:
         assert same(made)
 
 
-def test_a_weight_without_gradient_stays() -> None:
+def test_a_weight_without_gradient_does_not_change() -> None:
     made = pair()
     for number in range(6):
         for model, optimizer in made:
@@ -61,7 +61,7 @@ def test_a_weight_without_gradient_stays() -> None:
         assert same(made)
 
 
-def test_it_goes_on_from_a_state_that_was_kept() -> None:
+def test_training_continues_from_a_saved_state() -> None:
     made = pair()
     for model, optimizer in made:
         for number in range(3):
@@ -75,7 +75,7 @@ def test_it_goes_on_from_a_state_that_was_kept() -> None:
     assert same(made)
 
 
-def test_another_group_learns_too() -> None:
+def test_an_added_parameter_group_is_trained() -> None:
     made = pair()
     for model, optimizer in made:
         update(model, optimizer, 0)
@@ -90,7 +90,7 @@ def test_another_group_learns_too() -> None:
 
 
 @pytest.mark.parametrize("option", ["amsgrad", "maximize"])
-def test_what_is_unusual_is_left_to_torch(option: str) -> None:
+def test_special_cases_use_torchs_own_step(option: str) -> None:
     made = pair()
     for model, optimizer in made:
         for group in optimizer.param_groups:

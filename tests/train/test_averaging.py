@@ -1,4 +1,4 @@
-"""Averaged weights are the averages the formulas say, and training never feels them."""
+"""Averaged weights follow their formulas and do not change training."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def set_to(model, value):
         model.weight.fill_(value)
 
 
-def test_the_plain_mean_is_the_mean():
+def test_swa_is_the_arithmetic_mean():
     model = nn.Linear(1, 1, bias=False)
     average = WeightAverage(model, None)
     for value in (1.0, 2.0, 6.0):
@@ -22,7 +22,7 @@ def test_the_plain_mean_is_the_mean():
     assert average.tensors["weight"].item() == pytest.approx(3.0)
 
 
-def test_the_exponential_mean_follows_its_ramp():
+def test_ema_decay_follows_its_ramp():
     model = nn.Linear(1, 1, bias=False)
     set_to(model, 0.0)
     average = WeightAverage(model, 0.9)
@@ -35,7 +35,7 @@ def test_the_exponential_mean_follows_its_ramp():
     assert average.tensors["weight"].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_training_is_the_same_with_and_without_an_average(batches, held_out):
+def test_averaging_does_not_change_training(batches, held_out):
     plain, averaged = trainer(network()), trainer(network(), ema=0.9)
     plain.model.load_state_dict(averaged.model.state_dict())
     for each in (plain, averaged):
@@ -48,7 +48,7 @@ def test_training_is_the_same_with_and_without_an_average(batches, held_out):
     assert plain.measures["val/loss"] != averaged.measures["val/loss"]
 
 
-def test_swa_starts_when_it_is_told(batches):
+def test_swa_starts_at_the_configured_epoch(batches):
     mine = trainer(epochs=4, swa_start=0.5)
     mine.fit(batches)
     assert mine.average.updates == 2 * len(batches)

@@ -1,4 +1,4 @@
-"""Baselines on scikit-learn's bundled data, beside scikit-learn's own models."""
+"""Baselines on scikit-learn's bundled data, compared with scikit-learn's own models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split(name: str) -> Split:
 
 
 @pytest.mark.parametrize("name", ["load_iris", "load_wine", "load_breast_cancer", "load_digits"])
-def test_linear_is_as_good_as_scikit_learn(name: str) -> None:
+def test_linear_model_matches_scikit_learn(name: str) -> None:
     (x, y), (test_x, test_y) = split(name)
     scaler = StandardScaler().fit(x)
     reference = LogisticRegression(max_iter=5000).fit(scaler.transform(x), y)
@@ -37,7 +37,7 @@ def test_linear_is_as_good_as_scikit_learn(name: str) -> None:
     assert found["seconds"] > 0
 
 
-def test_linear_regression_is_as_good_as_ridge_and_keeps_the_units() -> None:
+def test_linear_regression_matches_ridge_and_keeps_the_units() -> None:
     (x, y), (test_x, test_y) = split("load_diabetes")
     scaler = StandardScaler().fit(x)
     reference = Ridge().fit(scaler.transform(x), y).score(scaler.transform(test_x), test_y)
@@ -48,14 +48,14 @@ def test_linear_regression_is_as_good_as_ridge_and_keeps_the_units() -> None:
     assert found["prior"]["test/r2"] == pytest.approx(0, abs=0.02)
 
 
-def test_prior_by_hand() -> None:
+def test_prior_equals_hand_computed_values() -> None:
     y, test_y = np.array([0, 0, 0, 1]), np.array([0, 1, 2])
     found = baselines(np.zeros((4, 2)), y, {"test": (np.zeros((3, 2)), test_y)}, "classification")["prior"]
     assert found["test/accuracy"] == pytest.approx(1 / 3)
     assert found["test/loss"] == pytest.approx(-(math.log(4 / 7) + math.log(2 / 7) + math.log(1 / 7)) / 3)
 
 
-def test_labels() -> None:
+def test_multilabel_baselines() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 5)).astype(np.float32)
     y = (x[:, :3] > 0).astype(np.float32)
@@ -69,14 +69,14 @@ def test_labels() -> None:
     )  # the label without examples counts as 0
 
 
-def test_more_cells_than_allowed_draw_rows() -> None:
+def test_rows_are_sampled_above_the_cell_limit() -> None:
     (x, y), (test_x, test_y) = split("load_digits")
     found = baselines(x, y, {"test": (test_x, test_y)}, "classification", cells=64 * 300)["linear"]
     assert found["rows"] == 300
     assert found["test/accuracy"] > 0.85
 
 
-def test_tensors_and_arrays_of_any_shape_give_the_same_and_no_random_number_is_taken() -> None:
+def test_tensors_and_arrays_give_the_same_and_draw_no_random_numbers() -> None:
     (x, y), (test_x, test_y) = split("load_digits")
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()
     arrays = baselines(x, y, {"test": (test_x, test_y)}, "classification")
@@ -101,7 +101,7 @@ def test_constant_columns_and_empty_splits_raise_no_warning() -> None:
     assert found["linear"]["test/loss"] == pytest.approx(math.log(2), abs=1e-3)
 
 
-def test_a_pixel_that_is_nearly_always_off_does_not_ruin_the_loss() -> None:
+def test_a_nearly_constant_pixel_does_not_ruin_the_loss() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 4)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int64)

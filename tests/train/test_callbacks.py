@@ -1,4 +1,4 @@
-"""What callbacks decide and write."""
+"""Decisions and records of callbacks."""
 
 import io
 
@@ -14,7 +14,7 @@ from tests.train.conftest import trainer
 
 
 class Stub:
-    """A trainer that says what it is told."""
+    """A trainer with fixed metrics."""
 
     def __init__(self):
         self.measures, self.epoch, self.step = {}, 0, 0
@@ -25,7 +25,7 @@ class Stub:
         monitor.on_epoch_end(self)
 
 
-def test_the_best_is_the_best_and_a_lower_loss_breaks_ties():
+def test_lower_loss_breaks_ties_between_best_epochs():
     monitor, stub = Monitor("val/accuracy", "max"), Stub()
     stub.say(monitor, val_accuracy=0.8, val_loss=0.9)
     stub.say(monitor, val_accuracy=0.8, val_loss=0.5)
@@ -36,7 +36,7 @@ def test_the_best_is_the_best_and_a_lower_loss_breaks_ties():
     assert monitor.best == {"value": 0.9, "tie": 5.0, "epoch": 4, "step": 40}
 
 
-def test_what_is_not_a_number_is_never_the_best():
+def test_nan_is_never_the_best():
     monitor, stub = Monitor("val/loss", "min"), Stub()
     stub.say(monitor, val_loss=float("nan"))
     assert monitor.best is None
@@ -57,7 +57,7 @@ def test_the_recorder_writes_epochs_and_every_nth_step(runs, batches, held_out):
     )
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(batches, held_out):
+def test_progress_prints_plain_lines_without_a_terminal(batches, held_out):
     out = io.StringIO()
     mine = trainer(epochs=2, callbacks=[ProgressBar(Console(file=out, width=200), len(batches))])
     mine.fit(batches, {"val": held_out})
@@ -68,7 +68,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(batches, held_out):
     assert "\x1b" not in out.getvalue()
 
 
-def test_a_tracker_that_is_missing_says_what_to_install(runs, monkeypatch):
+def test_a_missing_tracker_names_what_to_install(runs, monkeypatch):
     run = Run.create(runs, "test", "")
     for name in ("tensorboard", "mlflow", "wandb"):
         monkeypatch.setitem(__import__("sys").modules, name, None)

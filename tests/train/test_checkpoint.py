@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere and resumed ends bit for bit where it would have ended."""
+"""A training run that is stopped anywhere and resumed equals an uninterrupted one bit for bit."""
 
 import os
 import signal
@@ -87,7 +87,7 @@ KINDS = {
 @pytest.mark.parametrize(
     "config", [PLAIN, {"ema": 0.9, "gradient_accumulation_steps": 2}], ids=["plain", "ema"]
 )
-def test_a_resumed_training_is_bit_identical(runs, batches, held_out, kind, config):
+def test_resumed_training_is_bit_identical(runs, batches, held_out, kind, config):
     model, more = KINDS[kind]
     config = {**config, **more}
     run, control = build(runs, model, **config)
@@ -107,7 +107,7 @@ def test_a_resumed_training_is_bit_identical(runs, batches, held_out, kind, conf
         assert (metrics, measures) == expected[1:]
 
 
-def test_a_training_saved_before_its_first_step_is_resumed(runs, batches, held_out):
+def test_training_resumes_from_a_checkpoint_before_the_first_step(runs, batches, held_out):
     run, control = build(runs, network)
     control.fit(batches, {"val": held_out})
     expected = final(run, control)
@@ -121,7 +121,7 @@ def test_a_training_saved_before_its_first_step_is_resumed(runs, batches, held_o
     assert (metrics, measures) == expected[1:]
 
 
-def test_augmentation_resumes_too(runs, digits, held_out):
+def test_augmentation_resumes_bit_for_bit(runs, digits, held_out):
     inputs, targets = digits
     augment = Augmenter(Augment(shift=0.2, mixup=0.4), 10)
     images = Batches(
@@ -142,7 +142,7 @@ def test_augmentation_resumes_too(runs, digits, held_out):
     )
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_said(runs, batches, held_out):
+def test_a_damaged_checkpoint_is_skipped_with_a_notice(runs, batches, held_out):
     run, control = build(runs, network)
     control.fit(batches, {"val": held_out})
     run, first = build(runs, network)
@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(runs, batches, held_out):
     assert torch.equal(second.model[0].weight, control.model[0].weight)
 
 
-def test_looking_back_at_an_earlier_step_changes_nothing(runs, batches, held_out):
+def test_loading_an_earlier_step_changes_nothing_on_disk(runs, batches, held_out):
     run = Run.create(runs, "looked at", "")
     keeper = Checkpointer(run, Monitor("val/loss"), seconds=0, keep=100)
     made = trainer(epochs=3, callbacks=[Monitor("val/loss"), Recorder(run), keeper])
@@ -173,12 +173,12 @@ def test_looking_back_at_an_earlier_step_changes_nothing(runs, batches, held_out
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
 
 
-def test_without_a_checkpoint_there_is_nothing_to_restore(runs):
+def test_restoring_without_a_checkpoint_does_nothing(runs):
     run, mine = build(runs, network)
     assert not restore(run, mine)
 
 
-def test_the_weights_of_another_model_are_refused_by_name(runs):
+def test_weights_of_another_model_are_refused_by_name(runs):
     run, mine = build(runs, network)
     folder = save(run, mine)
     before = Conv()
@@ -192,7 +192,7 @@ def test_the_weights_of_another_model_are_refused_by_name(runs):
     assert all(torch.equal(before.state_dict()[name], tensor) for name, tensor in kept.items())
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(RunError, match="cannot be read"):
         load_weights(network(), tmp_path / "model.safetensors")

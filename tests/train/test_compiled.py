@@ -1,4 +1,4 @@
-"""A whole update as one program computes what the parts of it do."""
+"""A compiled update equals its separate parts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def programs(model: nn.Module, loss: Any = cross_entropy, clip: float | None = N
 
 
 @pytest.mark.parametrize("clip", [None, 0.1])
-def test_an_update_is_what_its_parts_are(clip: float | None) -> None:
+def test_compiled_update_equals_its_separate_parts(clip: float | None) -> None:
     usual, whole = network(), network()
     first, second = adamw(usual), adamw(whole)
     made = programs(whole, clip=clip)
@@ -73,7 +73,7 @@ def test_an_update_is_what_its_parts_are(clip: float | None) -> None:
     assert {int(state["step"]) for state in second.state_dict()["state"].values()} == {4}
 
 
-def test_an_optimizer_that_cannot_be_a_part_is_left_to_itself() -> None:
+def test_other_optimizers_take_their_own_step() -> None:
     model = network()
     assert programs(model).update(BATCH, torch.optim.SGD(model.parameters(), 0.1)) is None
     model.add_module("unused", nn.Linear(2, 2))
@@ -84,7 +84,7 @@ def test_an_optimizer_that_cannot_be_a_part_is_left_to_itself() -> None:
     assert all(torch.equal(before[key], value) for key, value in weights.items())
 
 
-def test_dropout_differs_from_step_to_step_and_follows_the_seed() -> None:
+def test_dropout_differs_between_steps_and_follows_the_seed() -> None:
     def losses() -> list[float]:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 64), nn.Dropout(0.5), nn.Linear(64, 3))
@@ -97,7 +97,7 @@ def test_dropout_differs_from_step_to_step_and_follows_the_seed() -> None:
     assert losses() == first
 
 
-def test_making_a_program_draws_no_random_numbers() -> None:
+def test_compiling_draws_no_random_numbers() -> None:
     model = nn.Sequential(nn.Linear(6, 64), nn.Dropout(0.5), nn.Linear(64, 3))
     made, state = programs(model), torch.get_rng_state()
     made.backward(BATCH, 1)
@@ -108,7 +108,7 @@ def test_making_a_program_draws_no_random_numbers() -> None:
 
 
 class Counts(nn.Linear):
-    """Holds what it needs where no program can see it."""
+    """Keeps state in a Python attribute, which a compiled program cannot see."""
 
     seen = 0
 
@@ -118,7 +118,7 @@ class Counts(nn.Linear):
 
 
 class Remembers(nn.Linear):
-    """Goes on from what it saw in the step before."""
+    """Depends on the batch of the previous step."""
 
     last: Tensor | None = None
 
@@ -139,7 +139,7 @@ class Replaces(nn.Linear):
 
 
 @pytest.mark.parametrize("kind", [Counts, Remembers, Replaces])
-def test_a_model_that_changes_more_than_numbers_in_tensors_is_refused(kind: type[nn.Linear]) -> None:
+def test_a_model_that_changes_anything_but_tensors_is_refused(kind: type[nn.Linear]) -> None:
     with pytest.raises(ModelError, match="a step changes"):
         programs(kind(6, 3)).backward(BATCH, 1)
 
@@ -161,7 +161,7 @@ def batches(count: int = 4) -> list[tuple[Tensor, Tensor]]:
 
 
 class Gradients(Callback):
-    """Reads what a whole update never shows."""
+    """Reads gradients, which a compiled update does not expose."""
 
     def __init__(self) -> None:
         self.there: list[bool] = []
@@ -171,7 +171,7 @@ class Gradients(Callback):
 
 
 @pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2}, {"clip_grad_norm": 0.1}])
-def test_a_training_learns_what_the_usual_one_does(options: dict[str, Any]) -> None:
+def test_compiled_training_equals_eager_training(options: dict[str, Any]) -> None:
     usual, whole = trainer("eager", **options), trainer("compiled", **options)
     for one in (usual, whole):
         one.fit(batches())
@@ -179,14 +179,14 @@ def test_a_training_learns_what_the_usual_one_does(options: dict[str, Any]) -> N
     assert whole.measures["train/loss"] == pytest.approx(usual.measures["train/loss"], rel=1e-3)
 
 
-def test_who_reads_gradients_finds_them() -> None:
+def test_callbacks_can_read_gradients() -> None:
     reader = Gradients()
     trainer("compiled", reader).fit(batches())
     assert len(reader.there) == 12
     assert all(reader.there)
 
 
-def test_a_loss_that_is_no_number_leaves_the_weights_alone() -> None:
+def test_a_loss_that_is_not_finite_leaves_the_weights_unchanged() -> None:
     given = batches()
     given[2][0][0, 0] = math.inf
     one = trainer("compiled", NonFiniteGuard())
@@ -196,7 +196,7 @@ def test_a_loss_that_is_no_number_leaves_the_weights_alone() -> None:
     assert one.step == 2
 
 
-def test_phases_learn_their_own_weights() -> None:
+def test_each_phase_updates_its_own_weights() -> None:
     phases = tuple(
         Phase(name, cross_entropy, lambda model, part=part: model[part].parameters())
         for name, part in (("first", 0), ("last", 3))

@@ -1,4 +1,4 @@
-"""Paths compute the same step in other ways, and what is fastest is chosen by measurement."""
+"""Execution modes compute the same step, and the fastest is chosen by measurement."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gradients(path: ExecutionMode, model: nn.Module, name: str, times: int = 1) 
 @pytest.mark.parametrize(
     "path", [path for path in EXECUTION_MODES.values() if not path.compiled], ids=lambda p: p.name
 )
-def test_every_path_has_the_gradients_of_the_usual_one(path: ExecutionMode, name: str) -> None:
+def test_gradients_of_every_mode_equal_those_of_float32(path: ExecutionMode, name: str) -> None:
     model = network(name, dropout=0.0)
     wanted, found = gradients(ExecutionMode(), model, name), gradients(path, model, name)
     near = {"rtol": 0.2, "atol": 0.02} if path.bf16 else {"rtol": 1e-3, "atol": 1e-5}
@@ -66,7 +66,7 @@ def test_every_path_has_the_gradients_of_the_usual_one(path: ExecutionMode, name
 
 
 @compiles
-def test_a_compiled_path_has_the_gradients_of_the_usual_one() -> None:
+def test_gradients_of_compiled_modes_equal_eager_ones() -> None:
     model = network("mlp", dropout=0.0)
     model.add_module("unused", nn.Linear(2, 2))
     compiled = ExecutionMode(compiled=True)
@@ -81,7 +81,7 @@ def test_a_compiled_path_has_the_gradients_of_the_usual_one() -> None:
 
 
 @compiles
-def test_a_compiled_path_leaves_frozen_weights_alone() -> None:
+def test_compiled_mode_leaves_frozen_weights_unchanged() -> None:
     model = network("mlp")
     first = next(model.parameters())
     first.requires_grad_(False)
@@ -90,7 +90,7 @@ def test_a_compiled_path_leaves_frozen_weights_alone() -> None:
 
 
 @compiles
-def test_weights_with_the_same_gradient_have_one_each() -> None:
+def test_weights_with_equal_gradients_do_not_share_one() -> None:
     """Clipping changes gradients in place, and would do it twice."""
 
     class TwoBiases(nn.Linear):
@@ -111,7 +111,7 @@ def test_weights_with_the_same_gradient_have_one_each() -> None:
 
 
 @compiles
-def test_what_cannot_be_compiled_says_what_to_try() -> None:
+def test_compile_errors_say_what_to_try() -> None:
     def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         value = cross_entropy(model, batch)
         return value if value.item() > 0 else -value
@@ -123,7 +123,7 @@ def test_what_cannot_be_compiled_says_what_to_try() -> None:
 
 
 @compiles
-def test_what_cannot_be_compiled_is_computed_as_written_and_says_why() -> None:
+def test_uncompilable_models_run_eagerly_with_the_reason() -> None:
     def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         value = cross_entropy(model, batch)
         return value if value.item() > 0 else -value
@@ -142,14 +142,14 @@ def test_what_cannot_be_compiled_is_computed_as_written_and_says_why() -> None:
         torch.testing.assert_close(one, two)
 
 
-def test_a_name_says_what_a_path_does() -> None:
+def test_mode_names_describe_what_they_do() -> None:
     assert EXECUTION_MODES["eager"] == ExecutionMode()
     assert EXECUTION_MODES["bf16_channels_last"] == ExecutionMode(bf16=True, channels_last=True)
     assert EXECUTION_MODES["bf16_math_compiled"] == ExecutionMode(bf16=True, math=True, compiled=True)
     assert all(name == path.name for name, path in EXECUTION_MODES.items())
 
 
-def test_gradients_lie_as_the_images_do() -> None:
+def test_gradients_have_the_memory_layout_of_the_images() -> None:
     """From the layer that makes images to the one that reads rows, no kernel meets two layouts."""
     path, grads = ExecutionMode(channels_last=True), []
     convolve = nn.Conv2d(4, 4, 3, padding=1)
@@ -170,7 +170,7 @@ def test_gradients_lie_as_the_images_do() -> None:
     assert all(grad.is_contiguous(memory_format=torch.channels_last) for grad in grads)
 
 
-def test_math_keeps_torch_from_its_own_kernel() -> None:
+def test_math_attention_avoids_the_fused_kernel() -> None:
     query = torch.randn(1, 2, 4, 8, requires_grad=True)
     kinds = []
     for path in (ExecutionMode(), ExecutionMode(math=True)):
@@ -194,7 +194,7 @@ def tuned(name: str, wanted: str = "auto", **options: int) -> tuning.Tuned:
 
 
 @pytest.mark.usefixtures("quick")
-def test_only_what_can_help_is_tried() -> None:
+def test_only_modes_that_can_help_are_measured() -> None:
     assert "channels_last" in tuned("cnn").execution.reason
     assert "math" not in tuned("cnn").execution.reason
     assert "math" in tuned("vit").execution.reason
@@ -203,7 +203,7 @@ def test_only_what_can_help_is_tried() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_choosing_leaves_model_threads_and_random_numbers_as_they_were() -> None:
+def test_choosing_leaves_model_threads_and_random_state_unchanged() -> None:
     model = network("mlp")
     before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     autotune("auto", model, (INPUTS["mlp"], LABELS), cross_entropy, CPU)
@@ -213,7 +213,7 @@ def test_choosing_leaves_model_threads_and_random_numbers_as_they_were() -> None
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     first = tuned("mlp")
     monkeypatch.setattr(tuning, "_measure", None)
     assert tuned("mlp") == first
@@ -224,14 +224,14 @@ def test_a_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @compiles
 @pytest.mark.usefixtures("quick")
-def test_compiling_is_tried_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_is_tried_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
     assert "compiling the update was tried" in tuned("mlp", steps=1000).execution.reason
 
 
 @compiles
 @pytest.mark.usefixtures("quick")
-def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_compilation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
 
     def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -244,9 +244,9 @@ def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("quick")
-def test_another_loss_is_refused() -> None:
+def test_a_mode_that_changes_the_loss_is_rejected() -> None:
     class Coarse(nn.Linear):
-        """Loses what it learned where numbers are coarse."""
+        """Computes something else in lower precision."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             made = super().forward(x)
@@ -258,7 +258,7 @@ def test_another_loss_is_refused() -> None:
 
 
 @compiles
-def test_a_compiled_training_learns_what_the_usual_one_does() -> None:
+def test_compiled_training_run_equals_the_eager_one() -> None:
     batches = [(INPUTS["mlp"], LABELS)] * 20
     losses = []
     for path in ("eager", "compiled"):
@@ -284,13 +284,13 @@ class NoBf16(nn.Module):
 
 
 @pytest.mark.parametrize("in_training", [True, False])
-def test_a_path_that_cannot_run_here_is_left_out_with_its_reason(in_training: bool) -> None:
+def test_modes_that_cannot_run_here_are_left_out_with_the_reason(in_training: bool) -> None:
     choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).execution
     assert choice.value == "eager"
     assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
 
 
 @pytest.mark.parametrize("in_training", [True, False])
-def test_a_path_that_is_asked_for_and_cannot_run_is_refused(in_training: bool) -> None:
+def test_a_requested_mode_that_cannot_run_is_refused(in_training: bool) -> None:
     with pytest.raises(ModelError, match=r"train.execution=bf16 cannot run this model.*LSTM"):
         autotune("bf16", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)

@@ -26,7 +26,7 @@ def encoder() -> nn.Module:
 
 
 def learning(model: nn.Module) -> list[str]:
-    """The stages of which all parameters can learn; no other has one that can."""
+    """The stages that are trainable as a whole; checks that no other has a trainable parameter."""
     whole = []
     for stage in stages(model):
         states = {parameter.requires_grad for parameter in stage.parameters.values()}
@@ -49,7 +49,7 @@ def learning(model: nn.Module) -> list[str]:
         (network(), ["0", "1", "4"]),
     ],
 )
-def test_stages_go_from_the_input_to_the_output(model: nn.Module, expected: list[str]) -> None:
+def test_stages_are_ordered_from_input_to_output(model: nn.Module, expected: list[str]) -> None:
     found = stages(model)
     assert [stage.name for stage in found][: len(expected) - 1] == expected[:-1]
     assert found[-1].name == expected[-1]
@@ -57,7 +57,7 @@ def test_stages_go_from_the_input_to_the_output(model: nn.Module, expected: list
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
 
 
-def test_freezing_up_to_a_part() -> None:
+def test_freezing_up_to_a_module() -> None:
     model = encoder()
     freeze(model, "encoder.blocks.1")
     assert learning(model) == ["encoder.blocks.1", "output"]
@@ -72,14 +72,14 @@ def test_freezing_up_to_a_part() -> None:
     assert learning(model) == ["input", *BLOCKS, "output"]
 
 
-def test_a_place_that_is_not_there() -> None:
+def test_freezing_an_unknown_module_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"encoder\.blocks\.1"):
         freeze(encoder(), "encoder.block.1")
     with pytest.raises(ConfigError, match="has 4 stages"):
         freeze(encoder(), 4)
 
 
-def test_one_more_stage_learns_with_every_epoch(batches) -> None:
+def test_gradual_unfreezing_adds_a_stage_each_epoch(batches) -> None:
     model = network(dropout=0.0)
     seen = []
 
@@ -98,7 +98,7 @@ def test_one_more_stage_learns_with_every_epoch(batches) -> None:
     assert all(not torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
 
-def test_gradual_unfreezing_refuses_what_is_frozen_already(batches) -> None:
+def test_gradual_unfreezing_refuses_frozen_models(batches) -> None:
     model = network()
     freeze(model, 1)
     with pytest.raises(ConfigError, match=r"0\.weight"):
@@ -109,7 +109,7 @@ def test_gradual_unfreezing_refuses_what_is_frozen_already(batches) -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_each_stage_learns_slower_than_the_next(weight_decay: float) -> None:
+def test_earlier_stages_have_lower_learning_rates(weight_decay: float) -> None:
     model = encoder()
     made = optimizer("adamw", model, lr=1e-3, weight_decay=weight_decay, layer_decay=0.5)
     rates = {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
@@ -123,7 +123,7 @@ def test_each_stage_learns_slower_than_the_next(weight_decay: float) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_keeps_the_rates(name: str) -> None:
+def test_every_optimizer_keeps_the_rates_of_the_stages(name: str) -> None:
     """A step with a decay of d moves each stage as a step with lr * d ** depth moves the whole model."""
     moved = {}
     for depth, lr in enumerate([0.01, 0.005, 0.0025]):
@@ -143,7 +143,7 @@ def test_every_optimizer_keeps_the_rates(name: str) -> None:
         assert moved[depth, 0.5].abs().max() > 0
 
 
-def test_parameters_alone_have_no_stages() -> None:
+def test_parameters_without_a_model_have_no_stages() -> None:
     model = network()
     parameters = list(model.parameters())
     with pytest.raises(ConfigError, match="only its parameters"):
@@ -154,7 +154,7 @@ def test_parameters_alone_have_no_stages() -> None:
         optimizer("adamw", model, layer_decay=2)
 
 
-def test_a_schedule_scales_all_rates_alike(batches) -> None:
+def test_a_schedule_scales_all_rates_by_the_same_factor(batches) -> None:
     model = network()
     made = partial(optimizer, "adamw", lr=0.01, layer_decay=0.1, model=model)
     settings = TrainConfig(epochs=1, device="cpu", execution="eager")

@@ -1,4 +1,4 @@
-"""Every loss beside torch's own, or beside its formula worked out by hand."""
+"""Every loss, compared with torch's own or with its formula computed by hand."""
 
 import math
 
@@ -49,18 +49,18 @@ PARITY = [
 
 
 @pytest.mark.parametrize(("name", "options", "targets", "expected"), PARITY)
-def test_value_is_that_of_the_formula(name: str, options: dict, targets: Tensor, expected: Tensor) -> None:
+def test_value_equals_its_formula(name: str, options: dict, targets: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(loss(name, **options)(LOGITS, targets), expected)
 
 
-def test_focal_by_hand() -> None:
+def test_focal_equals_a_hand_computed_value() -> None:
     logits = torch.tensor([[0.0, math.log(3.0)]])  # p = 1/4, 3/4
     assert loss("focal", gamma=2.0)(logits, torch.tensor([0])).item() == pytest.approx(
         (3 / 4) ** 2 * math.log(4)
     )
 
 
-def test_dice_by_hand() -> None:
+def test_dice_equals_a_hand_computed_value() -> None:
     logits = torch.tensor(
         [[50.0, 50.0, -50.0, -50.0], [50.0, -50.0, -50.0, -50.0]]
     )  # p = 1 1 0 0 and 1 0 0 0
@@ -69,19 +69,19 @@ def test_dice_by_hand() -> None:
     assert loss("dice")(logits, targets).item() == pytest.approx(expected)
 
 
-def test_cosine_depends_on_direction_alone() -> None:
+def test_cosine_depends_only_on_direction() -> None:
     outputs, targets = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[5.0, 0.0], [0.0, -1.0]])
     assert loss("cosine")(outputs, targets).item() == pytest.approx((0 + 2) / 2)
 
 
-def test_triplet_takes_the_hardest_of_the_batch() -> None:
+def test_triplet_uses_the_hardest_examples_of_the_batch() -> None:
     points = torch.tensor([[0.0], [1.0], [1.5], [9.0]])
     classes = torch.tensor([0, 0, 1, 2])
     # Anchors 0 and 1 have a partner at distance 1; their nearest strangers are 1.5 and 0.5 away.
     assert loss("triplet", margin=1.0)(points, classes).item() == pytest.approx((0.5 + 1.5) / 2)
 
 
-def test_triplet_without_pairs_is_zero_and_can_be_differentiated() -> None:
+def test_triplet_without_pairs_is_zero_and_differentiable() -> None:
     points = torch.randn(3, 2, requires_grad=True)
     value = loss("triplet")(points, torch.tensor([0, 1, 2]))
     value.backward()
@@ -90,7 +90,7 @@ def test_triplet_without_pairs_is_zero_and_can_be_differentiated() -> None:
     assert torch.equal(points.grad, torch.zeros(3, 2))
 
 
-def test_contrastive_by_hand() -> None:
+def test_contrastive_equals_a_hand_computed_value() -> None:
     points = torch.tensor([[0.0], [0.5], [2.5]])
     value = loss("contrastive", margin=3.0)(points, torch.tensor([0, 0, 1]))
     assert value.item() == pytest.approx((0.5**2 + (3 - 2.5) ** 2 + (3 - 2.0) ** 2) / 3, rel=1e-5)
@@ -105,14 +105,14 @@ def test_equal_embeddings_have_finite_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "hinge"])
-def test_sequences_of_classes(name: str) -> None:
+def test_losses_take_sequences_of_classes(name: str) -> None:
     logits, classes = torch.randn(2, 5, 7), torch.randint(0, 7, (2, 5))
     expected = loss(name)(logits.view(10, 7), classes.view(10))
     torch.testing.assert_close(loss(name)(logits, classes), expected)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_reach_the_logits_in_float32_even_from_bfloat16(name: str) -> None:
+def test_losses_of_bfloat16_logits_are_float32_with_gradients(name: str) -> None:
     entry = LOSSES[name]
     targets = CLASSES if {"classification", "embedding"} & set(entry.tasks) else LABELS
     targets = NUMBERS if name == "cosine" else PROBS if name == "kl" else targets
@@ -133,7 +133,7 @@ def test_shapes_that_would_broadcast_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "hinge", "triplet", "contrastive"])
 @pytest.mark.parametrize("targets", [torch.zeros(8), torch.zeros(7).long(), torch.zeros(8, 1).long()])
-def test_targets_that_are_no_classes_are_refused(name: str, targets: Tensor) -> None:
+def test_targets_that_are_not_classes_are_refused(name: str, targets: Tensor) -> None:
     with pytest.raises(ModelError, match=r"received logits \(8, 3\)"):
         loss(name)(torch.zeros(8, 3), targets)
 

@@ -1,4 +1,4 @@
-"""lr_find on real digits: steady, useful, honest about flat losses, and it leaves the model alone."""
+"""lr_find on real digits: stable, useful, refuses flat losses and does not change the model."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def loss_after_training(lr: float) -> float:
     return CROSS_ENTROPY(model.eval()(inputs), targets).item()
 
 
-def test_suggestion_is_the_same_within_a_factor_of_three_over_seeds() -> None:
+def test_suggestions_of_different_seeds_are_within_a_factor_of_three() -> None:
     rates = [suggestion(seed).lr for seed in range(5)]
     assert max(rates) <= 3 * min(rates)
 
 
-def test_suggested_rate_trains_better_than_rates_far_from_it() -> None:
+def test_suggested_rate_trains_better_than_distant_rates() -> None:
     lr = suggestion(0).lr
     chosen = loss_after_training(lr)
     assert chosen < 0.3
@@ -77,7 +77,7 @@ def test_suggested_rate_trains_better_than_rates_far_from_it() -> None:
     assert chosen < loss_after_training(lr * 100)
 
 
-def test_a_spike_in_one_ramp_does_not_count() -> None:
+def test_a_spike_in_one_ramp_is_ignored() -> None:
     calls = 0
 
     def spiky(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -90,7 +90,7 @@ def test_a_spike_in_one_ramp_does_not_count() -> None:
     assert suggestion(0).lr / 2 <= lr <= suggestion(0).lr * 2
 
 
-def test_curve_and_reason_come_with_it() -> None:
+def test_suggestion_includes_curve_and_reason() -> None:
     found = suggestion(0)
     assert len(found.lrs) == len(found.losses) == len(found.smoothed) == 80
     assert [len(ramp) for ramp in found.restarts] == [80, 80, 80]
@@ -99,7 +99,7 @@ def test_curve_and_reason_come_with_it() -> None:
     assert f"{found.lr:.1e}" in found.reason
 
 
-def test_model_and_random_state_are_left_as_they_were() -> None:
+def test_model_and_random_state_are_unchanged() -> None:
     model = network(0)
     model[1].eval()  # a mixed mode has to survive, too
     CROSS_ENTROPY(model(digits()[0][:8]), digits()[1][:8]).backward()
@@ -116,7 +116,7 @@ def test_model_and_random_state_are_left_as_they_were() -> None:
     assert all(a is not None and torch.equal(a, b) for a, b in zip(now, gradients, strict=True))
 
 
-def test_state_is_left_alone_when_it_fails() -> None:
+def test_state_is_unchanged_after_a_failure() -> None:
     model = network(0)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -149,24 +149,24 @@ def test_a_model_that_cannot_learn_is_refused(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_targets_that_belong_to_other_inputs_are_refused(seed: int) -> None:
+def test_shuffled_targets_are_refused(seed: int) -> None:
     _, classes = digits()
     permuted = classes[torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))]
     with pytest.raises(TrainingError, match="targets belong to their inputs"):
         lr_find(network(seed), batches(seed, permuted), step_loss)
 
 
-def test_a_fall_too_small_to_matter_is_refused() -> None:
+def test_an_insignificant_drop_of_the_loss_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"expected it to lose more than 4 of 202"):
         lr_find(network(0), batches(0)[:1], lambda model, batch: step_loss(model, batch) + 200)
 
 
-def test_inputs_that_are_not_numbers_are_refused() -> None:
+def test_inputs_that_are_not_finite_are_refused() -> None:
     poisoned = [(inputs * float("nan"), targets) for inputs, targets in batches(0)]
     with pytest.raises(TrainingError, match="not a number"):
         lr_find(network(0), poisoned, step_loss)
 
 
-def test_no_batches_are_refused() -> None:
+def test_empty_data_is_refused() -> None:
     with pytest.raises(TrainingError, match="at least one batch, received none"):
         lr_find(network(0), [], step_loss)

@@ -1,4 +1,4 @@
-"""Memory that a training keeps while it lasts."""
+"""Freed memory is kept in the process during training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pellucid.train.malloc import keeping_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
-def test_a_block_that_is_used_again_is_not_cleared_again() -> None:
+def test_a_reused_block_is_not_cleared_by_the_system() -> None:
     import resource
 
     def faults() -> int:
-        """Pages that the system hands out while blocks of 64 MiB come and go."""
+        """Page faults while blocks of 64 MiB are allocated and freed."""
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(8):
             torch.ones(16 * 2**20)

@@ -1,4 +1,4 @@
-"""Every objective computes its equation, measures the same twice, and resumes bit for bit."""
+"""Every objective equals its equation, is measured deterministically and resumes bit for bit."""
 
 import math
 from functools import partial
@@ -26,7 +26,7 @@ VOCAB = 11
 
 
 class Fixed(nn.Module):
-    """A model that says what it is told to."""
+    """A model with fixed outputs."""
 
     def __init__(self, output):
         super().__init__()
@@ -70,14 +70,14 @@ class SmallGAN(nn.Module):
         torch.manual_seed(0)
         self.conditional = conditional
         self.body = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 64))
-        self.judge = nn.Linear(64, 1)
+        self.critic = nn.Linear(64, 1)
         self.seen = []
         self.generator = _Called(self.body, lambda z, *labels: self.body(z).sigmoid())
-        self.discriminator = _Called(self.judge, self._verdict)
+        self.discriminator = _Called(self.critic, self._verdict)
 
     def _verdict(self, images, *labels):
         self.seen.append((images, labels))
-        return self.judge(images)[:, 0]
+        return self.critic(images)[:, 0]
 
 
 class _Called(nn.Module):
@@ -107,7 +107,7 @@ def measured(name, model, batch, **options):
     return means(BUILDERS[name](**options).measure(model, batch))
 
 
-def test_every_name_a_config_may_hold_has_a_builder():
+def test_every_objective_a_config_may_name_has_a_builder():
     assert {name: build().name for name, build in BUILDERS.items()} == {name: name for name in BUILDERS}
 
 
@@ -123,7 +123,7 @@ def tokens():
     return logits, targets
 
 
-def test_scoring_hidden_tokens_alone_changes_nothing():
+def test_scoring_only_masked_tokens_gives_the_same_loss():
     torch.manual_seed(0)
     model = bert((12,), 50, size="tiny")
     tokens = torch.randint(5, 50, (3, 12))
@@ -133,7 +133,7 @@ def test_scoring_hidden_tokens_alone_changes_nothing():
 
 
 @pytest.mark.parametrize("name", ["language_model", "masked_language_model"])
-def test_tokens_cost_their_negative_log_probability_where_they_are_asked(tokens, name):
+def test_token_loss_is_the_negative_log_probability_at_scored_positions(tokens, name):
     logits, targets = tokens
     terms = [-logits[b, t].log_softmax(0)[targets[b, t]].item() for b in range(3) for t in range(3)]
     right = [logits[b, t].argmax().item() == targets[b, t].item() for b in range(3) for t in range(3)]
@@ -143,7 +143,7 @@ def test_tokens_cost_their_negative_log_probability_where_they_are_asked(tokens,
     assert train_loss(name, Fixed(logits), batch) == pytest.approx(expected["loss"], rel=1e-5)
 
 
-def test_leaving_out_positions_that_ask_nothing_changes_no_gradient(tokens):
+def test_skipping_ignored_positions_does_not_change_gradients(tokens):
     logits, targets = tokens
     gradients = []
     for name in ("language_model", "masked_language_model"):
@@ -154,13 +154,13 @@ def test_leaving_out_positions_that_ask_nothing_changes_no_gradient(tokens):
     assert gradients[0][:, :3].all()
 
 
-def test_a_batch_that_asks_nothing_costs_nothing(tokens):
+def test_a_batch_without_scored_positions_has_zero_loss(tokens):
     logits, targets = tokens
     nothing = torch.full_like(targets, -100)
     assert train_loss("masked_language_model", Fixed(logits), (nothing, nothing)) == 0
 
 
-def test_a_sequence_is_written_from_the_tokens_before():
+def test_each_token_is_predicted_from_the_previous_ones():
     torch.manual_seed(0)
     target = torch.tensor([[2, 5, 6, 3, 0], [2, 7, 3, 0, 0]])
     logits, given = torch.randn(2, 4, VOCAB), []
@@ -201,7 +201,7 @@ def test_a_reconstruction_is_compared_with_the_clean_input(digits):
     assert not torch.equal(seen[2], seen[0])
 
 
-def test_masking_blanks_a_share_and_leaves_the_rest(digits):
+def test_masking_noise_blanks_a_share_of_the_pixels(digits):
     images = digits[0] + 1  # nothing is 0
     spoiled = add_noise(images, 0.25, "masking")
     gone = spoiled == 0
@@ -209,7 +209,7 @@ def test_masking_blanks_a_share_and_leaves_the_rest(digits):
     assert torch.equal(spoiled[~gone], images[~gone])
 
 
-def test_a_codebook_adds_its_loss_and_bce_reads_logits(digits):
+def test_codebook_loss_is_added_and_bce_reads_logits(digits):
     class Output(NamedTuple):
         recon: Tensor
         codebook_loss: Tensor
@@ -224,7 +224,7 @@ def test_a_codebook_adds_its_loss_and_bce_reads_logits(digits):
     assert found == pytest.approx(plain["loss"] + 0.5, rel=1e-5)
 
 
-def test_the_bound_is_reconstruction_plus_divergence(digits):
+def test_elbo_is_reconstruction_plus_divergence(digits):
     images, model = (digits[0][:200] > 0.5).float(), SmallVAE()  # nothing to binarize
     found = measured("elbo", model.eval(), (images, None))
     mu, logvar = model.encode(images)
@@ -247,7 +247,7 @@ def test_the_bound_is_reconstruction_plus_divergence(digits):
     assert trained[1] - trained[0] == pytest.approx(3 * found["kl"], rel=1e-4)
 
 
-def test_pixels_are_drawn_anew_in_training_and_alike_in_measuring(digits):
+def test_pixels_are_sampled_in_training_and_fixed_in_evaluation(digits):
     seen = []
 
     class Spy(SmallVAE):
@@ -265,7 +265,7 @@ def test_pixels_are_drawn_anew_in_training_and_alike_in_measuring(digits):
     assert torch.equal(seen[2], seen[3])
 
 
-def test_free_bits_are_free(digits):
+def test_divergence_below_the_free_bits_costs_nothing(digits):
     model = SmallVAE().eval()
     batch = (digits[0][:50], None)
     floor = train_loss("elbo", model, batch, binarize=False, free_bits=100.0)
@@ -299,19 +299,19 @@ def test_a_gaussian_likelihood_is_normalized(digits):
         ("wgan-gp", lambda d: -d, lambda d: d, lambda d: -d),
     ],
 )
-def test_two_players_minimize_their_own_equations(digits, loss, real, made, generator):
+def test_generator_and_discriminator_minimize_their_own_losses(digits, loss, real, made, generator):
     model, batch = SmallGAN(), (digits[0][:16], digits[1][:16])
     objective = BUILDERS["adversarial"](loss=loss)
     found = [phase.loss(model, batch).item() for phase in objective.phases]
-    verdicts = [model.judge(images)[:, 0] for images, _ in model.seen]
-    expected = real(verdicts[0]).mean() + made(verdicts[1]).mean()
+    discriminator_outputs = [model.critic(images)[:, 0] for images, _ in model.seen]
+    expected = real(discriminator_outputs[0]).mean() + made(discriminator_outputs[1]).mean()
     if loss == "wgan-gp":  # the slope of a linear critic is the length of its weights
-        expected = expected + 10 * (model.judge.weight.norm() - 1).square()
+        expected = expected + 10 * (model.critic.weight.norm() - 1).square()
     assert found[0] == pytest.approx(expected.item(), rel=1e-4)
-    assert found[1] == pytest.approx(generator(verdicts[-1]).mean().item(), rel=1e-4)
+    assert found[1] == pytest.approx(generator(discriminator_outputs[-1]).mean().item(), rel=1e-4)
 
 
-def test_both_players_learn_from_the_same_made_images(runs, batches):
+def test_generator_and_discriminator_learn_from_the_same_samples(runs, batches):
     model, made = SmallGAN(), []
     model.body.register_forward_hook(lambda module, given, images: made.append(images.sigmoid()))
     mine = two_players(model)
@@ -323,7 +323,7 @@ def test_both_players_learn_from_the_same_made_images(runs, batches):
         assert torch.equal(seen[3 * step + 2], images)
 
 
-def test_a_step_of_two_players_is_that_of_a_loop(digits):
+def test_a_gan_step_equals_a_hand_written_loop(digits):
     """One noise for both, as PyTorch's tutorial has it."""
     images, theirs, model = digits[0][:16], SmallGAN(), SmallGAN()
     learn = [torch.optim.SGD(part.parameters(), lr=0.1) for part in (theirs.discriminator, theirs.generator)]
@@ -350,23 +350,23 @@ def two_players(model, *callbacks):
     )
 
 
-def test_penalties_and_smoothing_of_a_discriminator(digits):
+def test_discriminator_penalties_and_label_smoothing(digits):
     model, batch = SmallGAN(), (digits[0][:16], digits[1][:16])
 
     def loss(**options):
         torch.manual_seed(3)
         return train_loss("adversarial", model, batch, **options)
 
-    slope = model.judge.weight.square().sum().item()
+    slope = model.critic.weight.square().sum().item()
     assert loss(r1=0.4) - loss() == pytest.approx(0.2 * slope, rel=1e-3)
-    verdict = model.judge(batch[0])[:, 0]
+    verdict = model.critic(batch[0])[:, 0]
     assert loss(label_smoothing=0.1) - loss() == pytest.approx(0.1 * verdict.mean().item(), rel=1e-3)
     model.seen.clear()
     loss(instance_noise=0.5)
     assert (model.seen[0][0] - batch[0]).std().item() == pytest.approx(0.5, rel=0.1)
 
 
-def test_a_conditional_pair_is_told_the_labels(digits):
+def test_conditional_gan_receives_the_labels(digits):
     model, batch = SmallGAN(conditional=True), (digits[0][:16], digits[1][:16])
     objective = BUILDERS["adversarial"]()
     for phase in objective.phases:
@@ -376,7 +376,7 @@ def test_a_conditional_pair_is_told_the_labels(digits):
     assert len(model.seen) == 5
 
 
-def test_measuring_two_players_is_the_same_twice(digits):
+def test_measuring_a_gan_twice_gives_the_same(digits):
     model, batch = SmallGAN().eval(), (digits[0][:16], digits[1][:16])
     found = measured("adversarial", model, batch)
     assert found == measured("adversarial", model, batch)
@@ -386,16 +386,16 @@ def test_measuring_two_players_is_the_same_twice(digits):
 
 
 @pytest.mark.parametrize("rows", [16, 15])
-def test_packs_are_judged_and_their_slope_is_of_the_whole_pack(digits, rows):
+def test_packed_samples_share_one_output_and_one_gradient_penalty(digits, rows):
     class Packed(SmallGAN):
         def _verdict(self, images, *labels):
             odd = len(images) % 2
             images = torch.cat([images, images[:odd]])
-            return self.judge(images)[:, 0].reshape(-1, 2).sum(1)
+            return self.critic(images)[:, 0].reshape(-1, 2).sum(1)
 
     model, batch = Packed(), (digits[0][:rows], digits[1][:rows])
     with torch.no_grad():
-        model.judge.weight.div_(model.judge.weight.norm())
+        model.critic.weight.div_(model.critic.weight.norm())
     options = {"loss": "wgan-gp", "gp_weight": 1.0}
     found = BUILDERS["adversarial"](**options).measure(model, batch)["d_real"]
     assert found[1] == 8
@@ -408,7 +408,7 @@ def test_packs_are_judged_and_their_slope_is_of_the_whole_pack(digits, rows):
     assert penalty > 0
 
 
-def test_a_critic_takes_its_steps(digits):
+def test_critic_takes_its_number_of_steps(digits):
     critic, generator = BUILDERS["adversarial"](loss="wgan-gp", critic_steps=5).phases
     assert (critic.repeat, generator.repeat) == (5, 1)
     with pytest.raises(ConfigError, match="critic_steps"):
@@ -418,7 +418,7 @@ def test_a_critic_takes_its_steps(digits):
 # ---- embeddings and series -----------------------------------------------------------------------
 
 
-def test_supcon_is_its_equation():
+def test_supcon_equals_its_published_equation():
     torch.manual_seed(0)
     embeddings, classes = F.normalize(torch.randn(6, 3), dim=1), torch.tensor([0, 0, 0, 1, 1, 2])
     terms = []
@@ -433,7 +433,7 @@ def test_supcon_is_its_equation():
     assert supcon(embeddings, classes, temperature=0.2).item() == pytest.approx(sum(terms) / 5, rel=1e-5)
 
 
-def test_precision_counts_the_rows_that_could_be_right():
+def test_precision_counts_only_rows_with_a_possible_match():
     embeddings = torch.tensor([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0], [1.0, 0.1], [1.0, 0.2]])
     classes = torch.tensor([0, 0, 1, 2, 1])  # the fourth is alone; the third and fifth have it between them
     found = BUILDERS["metric_learning"]().measure(Fixed(embeddings), (None, classes))["precision"]
@@ -446,7 +446,7 @@ class Units(nn.Module):
 
 
 @pytest.mark.parametrize("loss", ["triplet", "contrastive", "supcon"])
-def test_classes_part_in_every_loss(digits, loss):
+def test_every_metric_loss_separates_classes(digits, loss):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 8), Units())
     objective = BUILDERS["metric_learning"](loss=loss)
@@ -462,7 +462,7 @@ def test_classes_part_in_every_loss(digits, loss):
     assert after["precision"] > 0.85
 
 
-def test_forecasts_come_step_by_step_flat_or_not():
+def test_forecasts_can_be_flattened():
     torch.manual_seed(0)
     outputs, targets = torch.randn(4, 5, 3), torch.randn(4, 5, 3)
     expected = {
@@ -476,7 +476,7 @@ def test_forecasts_come_step_by_step_flat_or_not():
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "adversarial", "metric_learning", "forecasting"])
-def test_a_loss_that_is_not_known_is_refused_with_those_that_are(name):
+def test_an_unknown_loss_is_refused_with_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"loss: expected .* or .*'nonsense'"):
         BUILDERS[name](loss="nonsense")
 
@@ -522,7 +522,7 @@ def everything(run, mine):
         ("reconstruction", lambda: nn.Linear(64, 64), {"noise": 0.3}),
     ],
 )
-def test_what_draws_noise_resumes_bit_for_bit(runs, batches, held_out, name, model, options):
+def test_objectives_with_noise_resume_bit_for_bit(runs, batches, held_out, name, model, options):
     torch.manual_seed(7)
     run, control = build(runs, name, model, **options)
     torch.manual_seed(7)
@@ -558,14 +558,14 @@ def test_every_phase_is_recorded_under_its_own_name(runs, batches, held_out):
     assert run.store.series("step/loss") == recorded["discriminator"]
 
 
-def test_a_single_phase_has_one_name(runs, batches, held_out):
+def test_a_single_phase_is_recorded_under_one_name(runs, batches, held_out):
     run, mine = build(runs, "elbo", SmallVAE)
     mine.fit(batches, {"val": held_out})
     assert set(mine.measures) == {"train/loss", "val/loss", "val/recon", "val/kl"}
     assert [key for key in run.store.keys() if key.startswith("step/")] == ["step/loss", "step/lr"]  # noqa: SIM118
 
 
-def test_a_loss_that_is_not_a_number_is_placed_in_the_generator(digits):
+def test_a_nan_loss_is_located_in_the_generator(digits):
     class Explode(nn.Module):
         def forward(self, x):
             return x * float("nan")

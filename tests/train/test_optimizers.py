@@ -1,4 +1,4 @@
-"""Every optimizer beside torch's own, or beside its formula."""
+"""Every optimizer, compared with torch's own or with its formula."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_same_weights_as_torch(name: str) -> None:
     torch.testing.assert_close(got, expected)
 
 
-def test_nesterov_is_handed_on() -> None:
+def test_nesterov_is_passed_to_torch() -> None:
     ours, theirs = model(), model()
     got = train(optimizer("sgd", ours, lr=0.01, nesterov=True), ours)
     reference = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     torch.testing.assert_close(got, train(reference, theirs))
 
 
-def test_lion_follows_its_formula() -> None:
+def test_lion_follows_its_published_formula() -> None:
     weight = nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 0.0]]))
     made = optimizer("lion", [weight], lr=0.1, weight_decay=0.5, betas=[0.8, 0.9])
     w, m = weight.detach().clone(), torch.zeros(2, 2)
@@ -70,7 +70,7 @@ def test_lion_follows_its_formula() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_decay_is_decoupled_and_leaves_biases_and_norms_alone(name: str) -> None:
+def test_weight_decay_is_decoupled_and_skips_biases_and_norms(name: str) -> None:
     trained = model()
     before = [parameter.detach().clone() for parameter in trained.parameters()]
     made = optimizer(name, trained, lr=0.1, weight_decay=0.5)
@@ -85,7 +85,7 @@ def test_decay_is_decoupled_and_leaves_biases_and_norms_alone(name: str) -> None
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_decay_follows_the_rate_and_spares_what_has_no_gradient(name: str) -> None:
+def test_weight_decay_scales_with_the_rate_and_skips_weights_without_gradient(name: str) -> None:
     used, unused = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
     made = optimizer(name, [used, unused], lr=0.1, weight_decay=0.5)
     used.grad = torch.zeros(2, 2)
@@ -97,7 +97,7 @@ def test_decay_follows_the_rate_and_spares_what_has_no_gradient(name: str) -> No
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_loaded_state_goes_on_bit_for_bit(name: str) -> None:
+def test_training_continues_bit_for_bit_from_a_loaded_state(name: str) -> None:
     whole = model()
     expected = train(optimizer(name, whole, lr=0.01, weight_decay=0.1), whole, steps=6)
 
@@ -111,7 +111,7 @@ def test_a_loaded_state_goes_on_bit_for_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_default_rate_learns(name: str) -> None:
+def test_default_learning_rate_reduces_the_loss(name: str) -> None:
     trained = model()
     made = optimizer(name, trained)
     before = (trained(INPUTS) - TARGETS).square().mean().item()
@@ -120,7 +120,7 @@ def test_default_rate_learns(name: str) -> None:
     assert (trained(INPUTS) - TARGETS).square().mean().item() < 0.9 * before
 
 
-def test_groups_take_only_what_is_trained() -> None:
+def test_parameter_groups_hold_only_trainable_weights() -> None:
     trained = model()
     trained[0].requires_grad_(False)
     weights, rest = parameter_groups(trained, 0.3)
@@ -129,7 +129,7 @@ def test_groups_take_only_what_is_trained() -> None:
     assert (weights["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'adamw'"):
         optimizer("adamww", model())
     with pytest.raises(UnknownNameError, match=r"option of the optimizer adam.* named 'momentum'"):

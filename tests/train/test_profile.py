@@ -1,4 +1,4 @@
-"""A profile counts each second for the part that spent it."""
+"""A profile assigns each second to the part that spent it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def profiled(batches, held_out, monkeypatch):
     return profiled
 
 
-def test_an_inner_part_stops_the_clock_of_the_outer_one() -> None:
+def test_time_of_an_inner_part_is_not_counted_for_the_outer_one() -> None:
     watch = Stopwatch()
     with watch.of("outer"):
         time.sleep(0.02)
@@ -55,7 +55,7 @@ def test_an_inner_part_stops_the_clock_of_the_outer_one() -> None:
     assert watch.seconds["outer"] == pytest.approx(0.02, abs=0.02)
 
 
-def test_every_part_has_its_time(profiled) -> None:
+def test_every_part_is_timed(profiled) -> None:
     found = profiled()
     assert found.updates > 10
     assert found.rows == 32
@@ -65,13 +65,13 @@ def test_every_part_has_its_time(profiled) -> None:
     assert found.double is not None
 
 
-def test_slow_batches_are_seen(profiled, batches) -> None:
+def test_slow_batches_are_found(profiled, batches) -> None:
     found = profiled(SlowBatches(batches))
     assert found.parts["data"] > 0.01
     assert found.parts["data"] > 0.6 * found.seconds
 
 
-def test_a_slow_callback_is_seen_by_name(profiled) -> None:
+def test_a_slow_callback_is_named(profiled) -> None:
     found = profiled(callbacks=[Slow()])
     assert found.by_callback["Slow"] > 0.01
     assert found.parts["callbacks"] == pytest.approx(sum(found.by_callback.values()))
@@ -84,7 +84,7 @@ def test_operations_are_counted(profiled) -> None:
     assert profiled().flops == 3 * forward - first_layer
 
 
-def test_what_cannot_be_counted_is_left_out(batches, monkeypatch) -> None:
+def test_operations_that_cannot_be_counted_are_left_out(batches, monkeypatch) -> None:
     class Uncountable:
         def __init__(self, display: bool):
             raise NotImplementedError

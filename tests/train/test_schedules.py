@@ -37,13 +37,13 @@ def test_one_cycle() -> None:
 
 
 @pytest.mark.parametrize("peak_at", [0.0, 1.0])
-def test_one_cycle_may_peak_at_either_end(peak_at: float) -> None:
+def test_one_cycle_can_peak_at_the_start_or_the_end(peak_at: float) -> None:
     factor = schedule("one_cycle", 10, start=0.1, peak_at=peak_at)
     assert factor(0) == pytest.approx(1.0 if peak_at == 0 else 0.1)
     assert factor(10) == pytest.approx(0.0 if peak_at == 0 else 1.0)
 
 
-def test_warmup_rises_in_a_line_then_the_schedule_begins() -> None:
+def test_warmup_is_linear_and_precedes_the_schedule() -> None:
     factor = schedule("cosine", 110, warmup_steps=10)
     assert [factor(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert [factor(step) for step in (10, 60, 110)] == pytest.approx([1.0, 0.5, 0.0])
@@ -59,7 +59,7 @@ def test_factors_stay_between_zero_and_one(name: str, warmup_steps: int) -> None
 
 
 @pytest.mark.parametrize(("mode", "good", "bad"), [("min", [3.0, 2.0], 2.5), ("max", [0.5, 0.7], 0.6)])
-def test_plateau_waits_then_reduces(mode, good: list[float], bad: float) -> None:
+def test_plateau_reduces_after_its_patience(mode, good: list[float], bad: float) -> None:
     plateau = ReduceOnPlateau(mode=mode, factor=0.5, patience=2, floor=0.2)
     assert [plateau.update(value) for value in good] == [1, 1]
     assert [plateau.update(bad) for _ in range(3)] == [1, 1, 0.5]
@@ -67,12 +67,12 @@ def test_plateau_waits_then_reduces(mode, good: list[float], bad: float) -> None
     assert [plateau.update(bad) for _ in range(3)] == [0.25, 0.25, 0.2]
 
 
-def test_plateau_takes_nan_and_too_small_a_gain_as_no_improvement() -> None:
+def test_plateau_counts_nan_and_tiny_gains_as_no_improvement() -> None:
     plateau = ReduceOnPlateau(factor=0.1, patience=1, min_delta=0.1)
     assert [plateau.update(value) for value in (1.0, 0.95, math.nan)] == [1, 1, 0.1]
 
 
-def test_plateau_goes_on_from_its_state() -> None:
+def test_plateau_resumes_from_its_state() -> None:
     values = [1.0, 1.1, 1.2, 0.9, 1.0, 1.0, 1.0, 1.0]
     whole = ReduceOnPlateau(patience=1)
     expected = [whole.update(value) for value in values]
@@ -82,7 +82,7 @@ def test_plateau_goes_on_from_its_state() -> None:
     assert head + [second.update(value) for value in values[4:]] == expected
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_schedules_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cosine'"):
         schedule("cosin", 10)
     with pytest.raises(UnknownNameError, match="Did you mean 'final'"):
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused() -> None:
         schedule("plateau", 10, factor=2)
 
 
-def test_catalogue_says_options_once() -> None:
+def test_catalogue_lists_the_options_of_each_schedule() -> None:
     assert SCHEDULES["plateau"].options == {
         "mode": "min",
         "factor": 0.1,

@@ -1,4 +1,4 @@
-"""The loop: it computes what a hand-written loop computes, phase by phase, and stops when asked."""
+"""The training loop: equal to a hand-written one, phase by phase, and stops on request."""
 
 import pytest
 import torch
@@ -47,13 +47,13 @@ def same(a, b):
         ({"clip_grad_norm": 0.1}, {"clip": 0.1}),
     ],
 )
-def test_it_computes_what_a_hand_written_loop_computes(batches, config, options):
+def test_trainer_equals_a_hand_written_loop(batches, config, options):
     mine = trainer(network(0, dropout=0), **config)
     mine.fit(batches)
     assert same(mine.model, by_hand(batches, 3, network(0, dropout=0), **options))
 
 
-def test_it_learns_and_measures(batches, held_out):
+def test_training_reduces_the_loss_and_records_metrics(batches, held_out):
     mine = trainer(epochs=12)
     mine.fit(batches, {"val": held_out})
     assert mine.measures["val/accuracy"] > 0.85
@@ -62,7 +62,7 @@ def test_it_learns_and_measures(batches, held_out):
     assert mine.step == 12 * len(batches)
 
 
-def test_the_measured_loss_is_that_of_the_whole_split(batches, held_out):
+def test_measured_loss_covers_the_whole_split(batches, held_out):
     mine = trainer(epochs=1)
     mine.fit(batches, {"val": held_out})
     mine.model.eval()
@@ -75,7 +75,7 @@ def test_the_measured_loss_is_that_of_the_whole_split(batches, held_out):
     assert mine.measures["val/accuracy"] == pytest.approx(right)
 
 
-def test_any_iterable_of_batches_will_do(digits):
+def test_any_iterable_of_batches_is_accepted(digits):
     inputs, targets = digits
     plain = [(inputs[:32], targets[:32]), (inputs[32:64], targets[32:64])]
     mine = trainer(epochs=2)
@@ -83,7 +83,7 @@ def test_any_iterable_of_batches_will_do(digits):
     assert mine.step == 4
 
 
-def test_max_steps_ends_within_an_epoch_and_still_measures(batches, held_out):
+def test_max_steps_stops_within_an_epoch_and_still_evaluates(batches, held_out):
     mine = trainer(max_steps=5)
     mine.fit(batches, {"val": held_out})
     assert mine.step == 5
@@ -108,7 +108,7 @@ def test_the_schedule_sets_the_learning_rate_of_every_step(batches):
 
 
 class Pair(nn.Module):
-    """Two players: each has one weight."""
+    """A generator and a discriminator of one weight each."""
 
     def __init__(self):
         super().__init__()
@@ -121,7 +121,7 @@ def nothing(model, batch):
     return {"loss": (torch.zeros(()), 1)}
 
 
-def test_two_phases_alternate_with_their_own_optimizers_and_parameters():
+def test_phases_alternate_with_their_own_optimizers_and_parameters():
     seen = []
 
     def play(name, module):
@@ -143,7 +143,7 @@ def test_two_phases_alternate_with_their_own_optimizers_and_parameters():
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_critic_may_repeat_and_a_generator_wait():
+def test_phases_can_repeat_or_be_skipped():
     counts = {"critic": 0, "generator": 0}
 
     def phase(name, module, **when):
@@ -168,7 +168,7 @@ def test_a_critic_may_repeat_and_a_generator_wait():
 # ---- stopping ------------------------------------------------------------------------------------
 
 
-def test_a_callback_stops_with_a_reason(batches):
+def test_a_callback_can_stop_training_with_a_reason(batches):
     class Enough(Callback):
         def on_step_end(self, trainer):
             if trainer.step == 4:
@@ -188,13 +188,13 @@ def test_early_stopping_waits_for_its_patience(batches, held_out):
     assert "has not improved for 3 epochs" in mine.stop_reason
 
 
-def test_a_metric_that_is_not_measured_is_named(batches):
+def test_a_monitored_metric_that_is_not_measured_is_named(batches):
     with pytest.raises(UnknownNameError, match="val/loss"):
         trainer(callbacks=[EarlyStopping("val/loss", "min", 3)]).fit(batches)
 
 
 @pytest.mark.parametrize("culprit", ["inputs", "module", "loss"])
-def test_a_loss_that_is_not_a_number_is_caught_before_the_weights(digits, culprit):
+def test_a_nan_loss_is_caught_before_the_weights_change(digits, culprit):
     class Explode(nn.Module):
         def forward(self, x):
             return x / 0
@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_a_number_is_caught_before_the_weights(digits, culpri
 # ---- what is asked for and not there ----------------------------------------------------------------
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_an_unavailable_device_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(UsageError, match="cuda"):
@@ -242,7 +242,7 @@ def test_regression_never_broadcasts_one_column_against_a_row():
     assert loss.item() == pytest.approx(F.mse_loss(model(inputs)[:, 0], targets).item())
 
 
-def test_penalties_add_what_the_formula_says():
+def test_penalties_equal_their_formula():
     model = nn.Linear(4, 3)
     batch = (torch.randn(8, 4), torch.randint(0, 3, (8,)))
     plain = classification().phases[0].loss(model, batch)

@@ -1,4 +1,4 @@
-"""What callbacks, modules and optimizers of the user change or keep, where torch alone would allow it."""
+"""Callbacks, modules and optimizers of the user may change state wherever plain torch allows it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_compiled_update_follows_an_attribute_that_changes_between_epochs(chan
 
 
 @compiles
-def test_programs_are_kept_while_nothing_changes() -> None:
+def test_compiled_programs_are_reused_while_nothing_changes() -> None:
     one = trainer(execution="compiled", epochs=1)
     one.fit([BATCH], {"val": [BATCH]})
     kept = one.updates["train"].programs
@@ -106,7 +106,7 @@ def test_programs_are_kept_while_nothing_changes() -> None:
 # ---- learning rates --------------------------------------------------------------------------------------
 
 
-def test_a_learning_rate_set_by_a_callback_stays() -> None:
+def test_a_learning_rate_set_by_a_callback_persists() -> None:
     watch = At(1, set_lr(0.5))
     trainer(watch).fit([BATCH] * 2)
     assert watch.rates == [0.1, 0.1, 0.5, 0.5, 0.5, 0.5]
@@ -135,7 +135,7 @@ def test_a_pytorch_plateau_stepped_in_a_callback_lowers_the_rate() -> None:
     assert watch.rates == pytest.approx([0.1, 0.1, 0.01])
 
 
-def test_a_resumed_training_keeps_the_learning_rate_of_a_callback(runs: Any) -> None:
+def test_resuming_keeps_the_learning_rate_set_by_a_callback(runs: Any) -> None:
     class Saves(Callback):
         def on_epoch_end(self, trainer: Trainer) -> None:
             if trainer.epoch == 2:
@@ -163,7 +163,7 @@ def test_a_state_without_rates_still_loads() -> None:
     assert other.base_lrs == {"train": [0.1]}
 
 
-def test_a_parameter_group_joins_with_its_own_rate(runs: Any) -> None:
+def test_an_added_parameter_group_keeps_its_own_rate(runs: Any) -> None:
     extra = nn.Parameter(torch.zeros(2))
     group = {"params": [extra], "lr": 0.3}
     one = trainer(At(1, lambda trainer: trainer.optimizers["train"].add_param_group(group)))
@@ -206,7 +206,7 @@ class Extra(Tempered):
 
 @pytest.mark.parametrize("state", [{"seen": 3, "share": 0.1 + 0.2, "names": ["a"]}, torch.tensor([0.1, 2.0])])
 @pytest.mark.parametrize("ema", [None, 0.9])
-def test_an_extra_state_returns_as_it_was(runs: Any, state: Any, ema: float | None) -> None:
+def test_extra_state_is_restored_unchanged(runs: Any, state: Any, ema: float | None) -> None:
     run, one = Run.create(runs, "test", ""), trainer(model=nn.Sequential(Extra(state)), ema=ema)
     one.fit([BATCH])
     save(run, one)
@@ -220,7 +220,7 @@ def test_an_extra_state_returns_as_it_was(runs: Any, state: Any, ema: float | No
     assert torch.equal(other.model[0].output.weight, one.model[0].output.weight)
 
 
-def test_an_extra_state_that_cannot_be_saved_is_named(runs: Any) -> None:
+def test_extra_state_that_cannot_be_saved_is_named(runs: Any) -> None:
     one = trainer(model=nn.Sequential(Extra({"seen": torch.ones(2)})))
     with pytest.raises(ModelError, match=r"0 \(Extra\).*expected get_extra_state\(\) to return a tensor"):
         save(Run.create(runs, "test", ""), one)

@@ -85,7 +85,7 @@ def untrained(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def verdicts(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def discriminator_outputs(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return the outputs of the discriminator, one number for each image or pack."""
     players, device, parts = gan_model(model), device_of(model), []
     for chunk, classes in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):

@@ -58,7 +58,7 @@ def adversarial(
 
     Batches are (images, labels). Models are those of `GANModel`, whose discriminator gives one
     logit for each image or for each pack of several (Lin et al. 2018, PacGAN). Measured on noise that is
-    always the same are "loss", the discriminator's; "d_real" and "d_fake", its mean verdict on real and made
+    always the same are "loss", the discriminator's; "d_real" and "d_fake", its mean output on real and made
     images: a probability for "bce", D itself for the others. None of these says how good the images are.
 
     Args:
@@ -100,15 +100,15 @@ def adversarial(
     def generator_loss(model: nn.Module, batch: Any) -> Tensor:
         players = gan_model(model)
         _, labels, made = batch if len(batch) == 3 else made_once(model, batch)
-        verdict = _discriminate(players, _noisy(made, instance_noise), labels)
-        return F.softplus(-verdict).mean() if loss == "bce" else -verdict.mean()
+        output = _discriminate(players, _noisy(made, instance_noise), labels)
+        return F.softplus(-output).mean() if loss == "bce" else -output.mean()
 
     def measure(model: nn.Module, batch: Any) -> Measures:
         (images, labels), players = batch, gan_model(model)
         z = fixed_normal(len(images), players.latent_dim, device=images.device)
         real = _discriminate(players, images, labels)
         made = _discriminate(players, _make(players, z, labels), labels)
-        shown: Callable[[Tensor], Tensor] = torch.sigmoid if loss == "bce" else (lambda verdict: verdict)
+        shown: Callable[[Tensor], Tensor] = torch.sigmoid if loss == "bce" else (lambda output: output)
         count = len(real)
         return {
             "loss": (_discriminator_loss(loss, real, made, 0.0) * count, count),
@@ -160,9 +160,9 @@ def _gradient_penalty(players: GANModel, real: Tensor, made: Tensor, labels: Ten
     return (_slopes(_discriminate(players, between, labels), between) - 1).square().mean()
 
 
-def _slopes(verdict: Tensor, images: Tensor) -> Tensor:
-    """Length of the gradient of each verdict by all that it has seen, one image or a pack: (verdicts,)."""
-    (gradient,) = torch.autograd.grad(verdict.sum(), images, create_graph=True)
+def _slopes(output: Tensor, images: Tensor) -> Tensor:
+    """Return the norm of the gradient of each output by its inputs, an image or a pack: (outputs,)."""
+    (gradient,) = torch.autograd.grad(output.sum(), images, create_graph=True)
     rows = gradient.float().flatten(1)
-    missing = -len(rows) % len(verdict)  # of the last pack
-    return F.pad(rows, (0, 0, 0, missing)).reshape(len(verdict), -1).norm(dim=1)
+    missing = -len(rows) % len(output)  # of the last pack
+    return F.pad(rows, (0, 0, 0, missing)).reshape(len(output), -1).norm(dim=1)

@@ -21,10 +21,10 @@ from pellucid.tasks.adversarial.gan_samples import (
     BETWEEN,
     Labelled,
     between,
+    discriminator_outputs,
     generate,
     nearest,
     untrained,
-    verdicts,
 )
 from pellucid.tasks.adversarial.generation_metrics import (
     Evaluator,
@@ -186,14 +186,14 @@ def _quality(prepared: Prepared, split: str, count: int) -> Callable[[Tensor, Te
     conditional = prepared.config.model.options.get("conditional", False)
 
     def measured(made: Tensor, asked: Tensor) -> dict[str, float]:
-        verdict = evaluator(made)
+        predicted = evaluator(made)
         found = {
-            "frechet": frechet(Gaussian.fit(verdict.features), reference),
-            "confidence": verdict.confidence.mean().item(),
-            "coverage": coverage(evaluator.counts(verdict)),
+            "frechet": frechet(Gaussian.fit(predicted.features), reference),
+            "confidence": predicted.confidence.mean().item(),
+            "coverage": coverage(evaluator.counts(predicted)),
         }
         if conditional:
-            found["accuracy"] = (verdict.classes == asked).float().mean().item()
+            found["accuracy"] = (predicted.classes == asked).float().mean().item()
         return found
 
     return measured
@@ -207,12 +207,12 @@ def _evaluator(prepared: Prepared) -> Evaluator | None:
 
 def _modes(evaluator: Evaluator, made: Tensor) -> dict[str, float]:
     """Metz et al. 2017, Unrolled GANs, section 3.3: how many combinations of classes there are."""
-    verdict = evaluator(made)
-    counts = evaluator.modes(verdict, made.shape[1])
+    predicted = evaluator(made)
+    counts = evaluator.modes(predicted, made.shape[1])
     return {
         "modes": float((counts > 0).sum()),
         "kl": kl_to_uniform(counts),
-        "confidence": verdict.confidence.mean().item(),
+        "confidence": predicted.confidence.mean().item(),
     }
 
 
@@ -224,8 +224,8 @@ def _spread(images: Tensor) -> float:
 def _balance(model: nn.Module, real: Labelled, made: Labelled) -> dict[str, float]:
     """How often the discriminator is right: about real images, and about generated ones."""
     return {
-        "d_real_accuracy": (verdicts(model, *real) > 0).float().mean().item(),
-        "d_fake_accuracy": (verdicts(model, *made) < 0).float().mean().item(),
+        "d_real_accuracy": (discriminator_outputs(model, *real) > 0).float().mean().item(),
+        "d_fake_accuracy": (discriminator_outputs(model, *made) < 0).float().mean().item(),
     }
 
 
@@ -255,7 +255,7 @@ def _tables(
 
 
 def _class_rows(evaluator: Evaluator, made: Predictions, real: Predictions) -> list[list[str | float]]:
-    shares = [100 * evaluator.counts(verdict) / len(verdict.classes) for verdict in (made, real)]
+    shares = [100 * evaluator.counts(predicted) / len(predicted.classes) for predicted in (made, real)]
     return [
         [
             name,
@@ -272,11 +272,11 @@ def _distances(seen: dict[str, Predictions], split: str) -> dict[str, Any]:
     rows = [
         [
             name,
-            len(verdict.classes),
-            round(frechet(Gaussian.fit(verdict.features), reference), 3),
-            round(verdict.confidence.mean().item(), 4),
+            len(predicted.classes),
+            round(frechet(Gaussian.fit(predicted.features), reference), 3),
+            round(predicted.confidence.mean().item(), 4),
         ]
-        for name, verdict in seen.items()
+        for name, predicted in seen.items()
         if name != f"{split} images"
     ]
     return {
