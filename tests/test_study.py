@@ -1,4 +1,4 @@
-"""Studies: several training runs on iris as one result: interrupted, resumed, refused, reported, on the command line."""
+"""Studies: several training runs on iris as one result, interrupted, resumed, refused and reported."""
 
 from __future__ import annotations
 
