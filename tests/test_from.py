@@ -128,7 +128,7 @@ def language_model(reviews: Path) -> Config:
 
 def classifier(reviews: Path, **changes: Any) -> Config:
     model = {"name": "lstm", "options": {"bidirectional": False, "pooling": "concat"}, "weights": "pages"}
-    return config(reviews, "discriminator_outputs", model).patch(changes)
+    return config(reviews, "verdicts", model).patch(changes)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, besid
 @pytest.fixture
 def pages(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe "pages", from which the classifier starts."""
-    monkeypatch.setattr(recipes, "names", lambda: ["pages", "discriminator_outputs"])
+    monkeypatch.setattr(recipes, "names", lambda: ["pages", "verdicts"])
     monkeypatch.setattr(recipes, "find", lambda name: language_model(reviews))
 
 
@@ -245,13 +245,13 @@ def test_training_trains_first_the_recipe_that_a_config_starts_from(
 ) -> None:
     console = Console(record=True, quiet=False, width=200)
     config = classifier(reviews, **{"train.max_steps": 1})
-    assert runner.train(config, runs=runs, console=console).name == "discriminator_outputs"
-    assert "pages is what discriminator_outputs starts from, so it is trained first." in console.export_text()
+    assert runner.train(config, runs=runs, console=console).name == "verdicts"
+    assert "pages is what verdicts starts from, so it is trained first." in console.export_text()
     runner.train(config, runs=runs)
     assert sorted(run.name for run in list_runs(runs)) == [
         "pages",
-        "discriminator_outputs",
-        "discriminator_outputs",
+        "verdicts",
+        "verdicts",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,6 +191,7 @@ def show(run: Run, console: Console) -> None:
     """Print the result of a run next to its baselines, the findings, the report and the next command."""
     from pellucid.diagnosis import findings
     from pellucid.record import measures
+    from pellucid.report import words
 
     table = common.table("")
     parts = run.facts.get("parts")
@@ -206,7 +208,8 @@ def show(run: Run, console: Console) -> None:
     for finding in findings(run):
         console.print(f"{finding.seen} {finding.means}")
         if finding.remedy:
-            console.print(f"Try: {finding.remedy}")
+            changes = [] if "--set" in finding.remedy else starmap(words.setting, finding.patch.items())
+            console.print("Try: " + ", ".join([finding.remedy, *changes]))
     target = run.facts.get("target")
     if target is not None:
         goal = measures.written(target["metric"], target["value"], run.spec)

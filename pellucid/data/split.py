@@ -151,7 +151,7 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
         chosen[_firsts(strata, order)] = True
         kept[name] = table.take(pa.array(np.flatnonzero(chosen)))
     sizes = ", ".join(f"{name} {len(table):,}" for name, table in kept.items())
-    return dataset.with_splits(kept, f"only {fraction:.3g} of each split is used: {sizes}")
+    return dataset.with_splits(kept, f"only {100 * fraction:.3g} % of each split is used: {sizes}")
 
 
 def limit_rows(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:

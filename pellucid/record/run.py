@@ -325,9 +325,16 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "command": sys.argv,
+        "command": [_program(sys.argv[0]), *sys.argv[1:]],
         "packages": packages,
     }
+
+
+def _program(path: str) -> str:
+    """Return what a user types: "pellucid" for its script and for `python -m pellucid`, else the path."""
+    file = Path(path)
+    ours = file.stem == "pellucid" or file.parts[-2:] == ("pellucid", "__main__.py")
+    return "pellucid" if ours else path
 
 
 def _plain(name: str) -> str:

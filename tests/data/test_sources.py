@@ -177,7 +177,7 @@ def test_unknown_file_types_are_refused(tmp_path):
 def test_fraction_takes_a_share_of_every_split(small_mirror):
     dataset = open_data(DataConfig(source="owner/tiny", subset="one", fraction=0.5))
     assert sum(map(len, dataset.splits.values())) < 24
-    assert any("only 0.5" in note for note in dataset.notes)
+    assert any("only 50 %" in note for note in dataset.notes)
 
 
 def test_real_mnist(mirror, monkeypatch):

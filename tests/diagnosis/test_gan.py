@@ -83,7 +83,7 @@ def test_a_discriminator_that_cannot_distinguish_images_is_not_called_balanced(r
 
 def test_outputs_of_a_critic_are_not_read_as_probabilities():
     finding = first(gan(real=[50.0] * 6, fake=[-50.0] * 6, probabilities=False))
-    assert (finding.rule, finding.level) == ("no-discriminator_outputs", "note")
+    assert (finding.rule, finding.level) == ("no-discriminator-outputs", "note")
     assert "discriminator 1.00, generator 1.00" in finding.seen
 
 
@@ -139,7 +139,7 @@ def test_a_run_folder_gives_outputs_coverage_and_kind_of_loss(tmp_path):
     assert diagnose(adversarial(tmp_path / "a", {}, {}, **certain))[0].rule == "discriminator-winning"
     assert (
         diagnose(adversarial(tmp_path / "b", {"loss": "wgan-gp"}, {}, **certain))[0].rule
-        == "no-discriminator_outputs"
+        == "no-discriminator-outputs"
     )
     fooled = {"val/d_real": 0.7, "val/d_fake": 0.3}
     assert diagnose(adversarial(tmp_path / "c", {}, {"test/coverage": 0.3}, **fooled))[0].rule == "collapsed"

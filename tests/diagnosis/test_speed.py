@@ -44,13 +44,13 @@ def test_a_profile_dominated_by_the_network_asks_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("speed", "rule", "words"),
     [
-        (replace(WELL, path="eager", faster=("bf16_math", 2.0)), "slow-path", "bf16_math takes 50.0 %"),
+        (replace(WELL, path="eager", faster=("bf16_math", 2.0)), "slow-execution", "bf16_math takes 50.0 %"),
         (replace(WELL, parts=parts(data=0.4), in_memory=False), "waiting-for-data", "data.memory"),
         (replace(WELL, parts=parts(data=0.4), augmented=True), "waiting-for-data", "data.augment"),
         (replace(WELL, parts=parts(data=0.4)), "waiting-for-data", "batch_size"),
-        (replace(WELL, parts=parts(saving=0.2)), "saving-often", "checkpoint_seconds=120"),
+        (replace(WELL, parts=parts(saving=0.2)), "frequent-checkpoints", "checkpoint_seconds=120"),
         (replace(WELL, by_callback={"Recorder": 0.02, "Mine": 0.3}), "slow-callback", "Mine takes 30.0 %"),
-        (replace(WELL, measuring=0.5), "measuring-much", "data.validation"),
+        (replace(WELL, measuring=0.5), "slow-validation", "data.validation"),
         (replace(WELL, double=1.8), "small-batches", "batch_size=128"),
         (replace(WELL, parts=parts(optimizer=0.5)), "slow-optimizer", "50.0 %"),
     ],
@@ -63,7 +63,11 @@ def test_a_cause_is_named_with_its_remedy(speed: Speed, rule: str, words: str) -
 
 def test_the_greatest_gain_comes_first() -> None:
     speed = replace(WELL, measuring=0.3, path="eager", faster=("bf16", 4.0), parts=parts(data=0.2))
-    assert [finding.rule for finding in advice(speed)] == ["slow-path", "waiting-for-data", "measuring-much"]
+    assert [finding.rule for finding in advice(speed)] == [
+        "slow-execution",
+        "waiting-for-data",
+        "slow-validation",
+    ]
 
 
 def test_an_unknown_peak_is_not_mentioned() -> None:

@@ -88,7 +88,7 @@ def _no_outputs(gan: GANCurves, step: int) -> Finding | None:
         return None
     losses = ", ".join(f"{name} {figure(_last(series))}" for name, series in gan.losses.items() if series)
     return Finding(
-        "no-discriminator_outputs",
+        "no-discriminator-outputs",
         "note",
         f"Mean losses of the last epochs: {losses}." if losses else "No losses were recorded.",
         f"They have no fixed scale and do not measure image quality: look at the images{_coverage(gan)}.",
@@ -125,7 +125,7 @@ def _balanced(gan: GANCurves, step: int) -> Finding:
 RULES = first_of(
     Rule("discriminator-winning", ("gan",), _on_gan(_winning)),
     Rule("collapsed", ("gan",), _on_gan(_collapsed)),
-    Rule("no-discriminator_outputs", ("gan",), _on_gan(_no_outputs)),
+    Rule("no-discriminator-outputs", ("gan",), _on_gan(_no_outputs)),
     Rule("undecided", ("gan",), _on_gan(_undecided)),
     Rule("balanced", ("gan",), _on_gan(_balanced)),
     after=("non-finite", "too-short"),

@@ -26,12 +26,12 @@ def _on_speed(check: Callable[[Speed], Finding | None]) -> Check:
 # ---- the checks --------------------------------------------------------------------------------------
 
 
-def _slow_path(speed: Speed) -> Finding | None:
+def _slow_execution(speed: Speed) -> Finding | None:
     name, times = speed.faster
     if times < 1.1:
         return None
     return Finding(
-        "slow-path",
+        "slow-execution",
         "warning",
         f"Steps are computed in the mode {speed.path}; {name} takes {percent(1 / times)} of its time.",
         "This machine computes the same step faster in another precision or layout.",
@@ -56,13 +56,13 @@ def _waiting_for_data(speed: Speed) -> Finding | None:
     return _finding("waiting-for-data", f"Batches take {percent(share)} of the time.", means, remedy, share)
 
 
-def _saving_often(speed: Speed) -> Finding | None:
+def _frequent_checkpoints(speed: Speed) -> Finding | None:
     share = speed.parts["saving"]
     if share < 0.1:
         return None
     seconds = max(60.0, 4 * speed.checkpoint_seconds)
     found = _finding(
-        "saving-often",
+        "frequent-checkpoints",
         f"Checkpoints take {percent(share)} of the time.",
         f"All weights and optimizer moments are written every {speed.checkpoint_seconds:g} s.",
         f"--set train.checkpoint_seconds={seconds:g}; a crash then loses up to as much",
@@ -82,11 +82,11 @@ def _slow_callback(speed: Speed) -> Finding | None:
     return _finding("slow-callback", seen, means, "run it every n-th step, or after an epoch", share)
 
 
-def _measuring_much(speed: Speed) -> Finding | None:
+def _slow_validation(speed: Speed) -> Finding | None:
     if speed.measuring < 0.25:
         return None
     return _finding(
-        "measuring-much",
+        "slow-validation",
         f"Validation takes {percent(speed.measuring)} of an epoch's time.",
         "There are many validation rows compared with training rows, or epochs are short.",
         "a smaller data.validation",
@@ -142,11 +142,11 @@ def _finding(rule: str, seen: str, means: str, remedy: str, gain: float) -> Find
 
 
 SLOW = (
-    Rule("slow-path", ("speed",), _on_speed(_slow_path)),
+    Rule("slow-execution", ("speed",), _on_speed(_slow_execution)),
     Rule("waiting-for-data", ("speed",), _on_speed(_waiting_for_data)),
-    Rule("saving-often", ("speed",), _on_speed(_saving_often)),
+    Rule("frequent-checkpoints", ("speed",), _on_speed(_frequent_checkpoints)),
     Rule("slow-callback", ("speed",), _on_speed(_slow_callback)),
-    Rule("measuring-much", ("speed",), _on_speed(_measuring_much)),
+    Rule("slow-validation", ("speed",), _on_speed(_slow_validation)),
     Rule("small-batches", ("speed",), _on_speed(_small_batches)),
     Rule("slow-optimizer", ("speed",), _on_speed(_slow_optimizer)),
 )

@@ -22,8 +22,8 @@ SPEC = TaskSpec(
     sentences={
         "frechet": "The images {name} generates have a Fréchet distance of {value} from {of}",
         "modes": "The images {name} generates show {value} modes",
-        "confidence": "A classifier has a confidence of {value} in the images {name} generates",
-        "accuracy": "{value} of the images {name} generates show the requested class, by a classifier",
+        "confidence": "A classifier has a mean confidence of {value} in the images that {name} generates",
+        "accuracy": "{value} of the images {name} generates are classified as the requested class",
         "coverage": "The images {name} generates cover {value} of the classes",
         "diversity": "The images {name} generates are {value} as diverse as {of}",
     },

@@ -58,8 +58,8 @@ NEAREST = 20
 COMPARED = 60_000
 """Training images to search for these."""
 CAPTIONS = (
-    ("Images", "Images from a hundred noise vectors; of a conditional network, one class a column."),
-    ("Interpolations", "Each row goes from one noise vector, on the left, to another."),
+    ("Images", "Images generated from 100 noise vectors; a conditional network has one class per column."),
+    ("Interpolations", "Each row interpolates from one noise vector, on the left, to another."),
     (
         "Nearest training images",
         "Generated images, and below each the training image with the closest pixels: copies would be equal.",
@@ -68,8 +68,8 @@ CAPTIONS = (
 
 QUALITY = MeasureChart(
     "Quality by epoch",
-    f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated and as many held-out images, by the features "
-    "of the evaluator; lower is better.",
+    f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated images and at most as many held-out ones, in "
+    "the features of the evaluator; lower is better.",
     "Fréchet distance",
     {"frechet": "generated images"},
 )
@@ -82,13 +82,13 @@ SHARES = MeasureChart(
 )
 MODES = MeasureChart(
     "Modes by epoch",
-    f"Combinations of classes, one a channel, among {SAMPLES_BY_EPOCH:,} generated images.",
+    f"Number of different combinations of classes, one per channel, in {SAMPLES_BY_EPOCH:,} images.",
     "modes",
     {"modes": "generated images"},
 )
 BALANCE = MeasureChart(
     "Balance by epoch",
-    "Accuracy of the discriminator: at 100 % the generator learns nothing, at 50 % it has won.",
+    "Accuracy of the discriminator: at 100 % the generator cannot learn, at 50 % it is guessing.",
     "accuracy",
     {"d_real_accuracy": "on real images", "d_fake_accuracy": "on generated images"},
 )
