@@ -93,7 +93,7 @@ class Run(record.Run):
         Args:
             split: "test", "validation" (or "val") or "train"; or new data: a dataset, (X, y), or batches.
                 A run that learned from batches knows its own until the end of the Python process.
-            model: a module of the form that was trained, where that was the caller's own.
+            model: a module like the one that was trained, if that was the caller's own.
 
         Raises:
             UnknownNameError: there is no such split.

@@ -79,6 +79,7 @@ def console(as_json: bool = False) -> Console:
 
 
 def threads(number: int) -> str:
+    """Return "1 thread" or "n threads"."""
     return "1 thread" if number == 1 else f"{number} threads"
 
 
@@ -101,6 +102,7 @@ def table(*columns: str) -> Table:
 
 
 def print_json(value: Any) -> None:
+    """Print a value as JSON to standard output; what JSON cannot hold is written as text."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
 

@@ -33,6 +33,7 @@ def doctor(as_json: common.Json = False) -> None:
 
 
 def checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield each check by name: a function that returns what it found, or raises an error."""
     yield "python", lambda: sys.version.split()[0]
     yield "torch", _torch
     yield "device", _device

@@ -47,6 +47,7 @@ class Curves:
         return int(np.argmin(self.val))
 
     def at(self, index: int) -> str:
+        """Return a point of the curves in words, e.g. "epoch 3"."""
         return f"epoch {self.epoch[index]:g}"
 
 

@@ -18,4 +18,5 @@ def figure(value: float) -> str:
 
 
 def percent(share: float) -> str:
+    """Write a share of 0..1 as a percentage with one decimal."""
     return f"{100 * share:.1f} %"

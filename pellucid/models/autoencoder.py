@@ -95,10 +95,12 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B latent_dim"]:
+        """Return the latent code of images."""
         check_shape("Autoencoder", "images", self.input_shape, x)
         return self.encoder(x)
 
     def decode(self, z: Float[Tensor, "B latent_dim"]) -> Float[Tensor, "B C H W"]:
+        """Return images, or logits of pixels, from latent codes."""
         return self.decoder(z)
 
 

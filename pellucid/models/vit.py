@@ -61,6 +61,17 @@ def conv_stem(channels: int, patch_size: int, embed_dim: int) -> nn.Sequential:
 
     Patches then overlap, and training converges faster (Xiao et al. 2021, "Early Convolutions Help
     Transformers See Better"). Here max-pooling halves the image instead of a stride.
+
+    Args:
+        channels: C of the images.
+        patch_size: side of a patch in pixels: 2, 4, 8 or 16.
+        embed_dim: features of a patch.
+
+    Returns:
+        Layers that turn (B, C, H, W) into (B, embed_dim, H / patch_size, W / patch_size).
+
+    Raises:
+        ValueError: the patch size is another.
     """
     if patch_size not in HALVINGS:
         raise ValueError(f"A conv stem expects a patch_size of 2, 4, 8 or 16, received {patch_size}.")

@@ -79,14 +79,17 @@ def prelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def softmax(x: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
+    """Exponentials along the last axis, divided by their sum."""
     return F.softmax(x, dim=-1)
 
 
 def log_softmax(x: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
+    """Logarithm of the softmax along the last axis, computed stably."""
     return F.log_softmax(x, dim=-1)
 
 
 def sigmoid_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """s (1 - s) with s = sigmoid(x)."""
     s = torch.sigmoid(x)
     return s * (1 - s)
 
@@ -99,39 +102,47 @@ def slope_below_zero(x: Float[Tensor, "*shape"], slope: float) -> Float[Tensor, 
 def elu_derivative(
     x: Float[Tensor, "*shape"], alpha: float = ELU_ALPHA, scale: float = 1.0
 ) -> Float[Tensor, "*shape"]:
+    """`scale` where x > 0, else scale alpha exp(x)."""
     return scale * torch.where(x > 0, 1.0, alpha * x.clamp(max=0).exp())
 
 
 def gelu_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Phi(x) + x phi(x), with the standard normal distribution and density."""
     cumulative = 0.5 * (1 + torch.erf(x / math.sqrt(2)))
     density = torch.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
     return cumulative + x * density
 
 
 def silu_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """s (1 + x (1 - s)) with s = sigmoid(x)."""
     s = torch.sigmoid(x)
     return s * (1 + x * (1 - s))
 
 
 def mish_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """t + x sigmoid(x) (1 - t^2) with t = tanh(softplus(x))."""
     t = torch.tanh(F.softplus(x))
     return t + x * torch.sigmoid(x) * (1 - t**2)
 
 
 def hard_sigmoid_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """1/6 where |x| < 3, else 0."""
     return torch.where(x.abs() < 3, 1 / 6, 0.0).to(x.dtype)
 
 
 def hard_swish_derivative(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """(2 x + 3) / 6 where |x| < 3, else 0 below and 1 above."""
     return torch.where(x.abs() < 3, (2 * x + 3) / 6, slope_below_zero(x, 0))
 
 
 def softmax_jacobian(x: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K K"]:
+    """diag(s) - s s^T with s = softmax(x)."""
     s = softmax(x)
     return torch.diag_embed(s) - s.unsqueeze(-1) * s.unsqueeze(-2)  # (..., K, K)
 
 
 def log_softmax_jacobian(x: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K K"]:
+    """I - 1 s^T with s = softmax(x)."""
     return torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) - softmax(x).unsqueeze(-2)  # (..., K, K)
 
 

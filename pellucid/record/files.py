@@ -87,6 +87,7 @@ def patiently(change: Callable[..., object], *args: Any, **options: Any) -> None
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically; what JSON cannot hold is written as text."""
     write(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -101,10 +102,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
+    """Flush a file to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -104,6 +104,7 @@ def _known(name: str, spec: TaskSpec) -> Measure | None:
 
 
 def lower_is_better(key: str, spec: TaskSpec = UNKNOWN) -> bool:
+    """Return whether a smaller value of a metric such as "val/loss" is better."""
     return measure(key, spec).lower
 
 

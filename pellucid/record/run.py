@@ -105,10 +105,12 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The name of the folder."""
         return self.path.name
 
     @property
     def name(self) -> str:
+        """The name from the config; the id if there is none."""
         return self.facts.get("name", self.id)
 
     @property
@@ -203,6 +205,7 @@ class Run:
         warnings.warn(f"Run {self.id}: {message}", stacklevel=2)
 
     def find(self, finding: Finding) -> None:
+        """Store a finding."""
         self.store.finding(finding)
 
     def artifact(self, step: int, name: str, kind: str, data: Any) -> Path:

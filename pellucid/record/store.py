@@ -49,10 +49,12 @@ class Store:
     # ---- writing -------------------------------------------------------------------------------
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record metrics of a step; they are written at the next flush."""
         now = time.time()
         self._pending["metrics"] += [(step, key, float(value), now) for key, value in values.items()]
 
     def event(self, step: int, kind: str, message: str) -> None:
+        """Record an event of a step; it is written at the next flush."""
         self._pending["events"].append((step, kind, message, time.time()))
 
     def finding(self, finding: Finding) -> None:
@@ -62,6 +64,7 @@ class Store:
         self._pending["findings"].append((*row, json.dumps(f["patch"]), f["confidence"]))
 
     def span(self, span: Span) -> None:
+        """Record how long something took; it is written at the next flush."""
         self._pending["spans"].append((span.step, span.name, span.start, span.seconds))
 
     def artifact(self, artifact: Artifact) -> None:
@@ -90,6 +93,7 @@ class Store:
             (self.path.parent / artifact.path).unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Write what is pending and close the database."""
         self.flush()
         if self._connection is not None:
             database.close(self._connection)

@@ -249,10 +249,12 @@ def columns(
 
 
 def canvas(width: int, height: int) -> ET.Element:
+    """Return an empty SVG of this size in pixels, which can take the focus."""
     return ET.Element("svg", {"viewBox": f"0 0 {width} {height}", "role": "img", "tabindex": "0"})
 
 
 def grid(svg: ET.Element, x: Axis, y: Axis, x_name: str, y_name: str) -> None:
+    """Draw the ticks and the names of both axes, and horizontal grid lines."""
     for value, text in y.ticks():
         node(svg, "line", class_="grid", x1=x.start, x2=x.end, y1=y(value), y2=y(value))
         node(svg, "text", text, class_="tick", x=x.start - 8, y=y(value) + 4, text_anchor="end")
@@ -279,6 +281,7 @@ def path(points: Points, x: Axis, y: Axis) -> str:
 
 
 def node(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
+    """Append an element; `class_` is the attribute class, and underscores become hyphens."""
     named = {
         key.rstrip("_").replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
         for key, value in attributes.items()

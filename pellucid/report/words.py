@@ -138,10 +138,12 @@ def plain(value: float) -> str:
 
 
 def count(value: float | None) -> str:
+    """Write a whole number with separators, e.g. "54,000"."""
     return f"{value:,.0f}" if value is not None and math.isfinite(value) else _missing(value)
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun, e.g. "1 epoch" or "3 epochs"."""
     return f"{count(value)} {one if value == 1 else many or one + 's'}"
 
 
@@ -180,6 +182,7 @@ def measure_name(key: str) -> str:
 
 
 def is_share(key: str) -> bool:
+    """Return whether a metric is a share, written as a percentage."""
     return measures.measure(key).share
 
 

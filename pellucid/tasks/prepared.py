@@ -141,6 +141,7 @@ class Prepared:
 
     @property
     def in_memory(self) -> bool:
+        """Whether all splits are held in memory."""
         return not any(isinstance(source, ArrowRows) for source in self.rows.values())
 
     @property

@@ -42,6 +42,7 @@ class ExecutionMode:
 
     @property
     def name(self) -> str:
+        """Name for configs, e.g. "bf16_channels_last"; "eager" if nothing is changed."""
         parts = [name for name, on in vars(self).items() if on]
         return "_".join(parts) or "eager"
 

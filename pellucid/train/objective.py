@@ -35,6 +35,7 @@ OUTPUT_NAMES = ("logits", "output", "outputs", "out", "prediction", "predictions
 
 
 def all_parameters(model: nn.Module) -> Iterable[nn.Parameter]:
+    """Return all parameters of a model: the default of a phase."""
     return model.parameters()
 
 

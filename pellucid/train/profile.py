@@ -85,6 +85,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def of(self, part: str) -> Iterator[None]:
+        """Count the time of a block for a part, and not for the parts around it."""
         self._count()
         self._running.append(part)
         try:
@@ -104,6 +105,7 @@ class Stopwatch:
         return measured
 
     def reset(self) -> None:
+        """Forget all times."""
         self.seconds.clear()
         self._since = time.perf_counter()
 

@@ -30,7 +30,7 @@ def set_config(run: Run, section: str, key: str, value: str) -> None:
 
 def test_a_run_of_a_config_is_repeated_on_the_command_line(run):
     assert repeat(run)["shell"].startswith("pellucid train ")
-    assert not repeat(run)["given"]
+    assert not repeat(run)["passed"]
     assert _next(run).startswith("pellucid predict ")
 
 
@@ -38,7 +38,7 @@ def test_batches_of_the_user_have_to_be_passed_again(run, page_of):
     run.facts["dataset"]["source"] = {"name": "DataLoader", "kind": "loader"}
     run.update(dataset=run.facts["dataset"])
     found = repeat(run)
-    assert found["given"] == ["data: batches, DataLoader"]
+    assert found["passed"] == ["data: batches, DataLoader"]
     assert not found["shell"]
     assert "your_batches" not in found["python"]
     assert "your_data" in found["python"]
@@ -52,10 +52,10 @@ def test_batches_of_the_user_have_to_be_passed_again(run, page_of):
 
 def test_a_loss_of_the_user_has_to_be_passed_again_unless_the_config_names_it(run):
     run.update(supplied={"loss": "__main__.mine", "metrics": ["__main__.err"]})
-    assert repeat(run)["given"] == ["loss: __main__.mine", "metrics: __main__.err"]
+    assert repeat(run)["passed"] == ["loss: __main__.mine", "metrics: __main__.err"]
     assert "loss=your_loss, metrics=your_metrics" in repeat(run)["python"]
     set_config(run, "objective", "loss", "package.module:mine")
-    assert repeat(run)["given"] == ["metrics: __main__.err"]
+    assert repeat(run)["passed"] == ["metrics: __main__.err"]
 
 
 def test_a_module_of_the_user_is_needed_to_repeat_and_to_predict(run):

@@ -72,6 +72,7 @@ class Cells:
 
     @property
     def type(self) -> pa.DataType:
+        """Arrow type of the cells."""
         return self.raw.type
 
     @functools.cached_property

@@ -24,6 +24,7 @@ class Ragged(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return len(self.offsets) - 1
 
     @property
@@ -32,6 +33,7 @@ class Ragged(NamedTuple):
         return np.diff(self.offsets)
 
     def row(self, number: int) -> np.ndarray:
+        """Return one row, (T,), as a view."""
         return self.ids[self.offsets[number] : self.offsets[number + 1]]
 
     def padded(self, chosen: np.ndarray | None = None) -> np.ndarray:

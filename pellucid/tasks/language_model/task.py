@@ -25,12 +25,12 @@ from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_generation import (
     Sampling,
+    TextAnswers,
     TextSamples,
-    Written,
-    asked,
-    can_write,
+    can_generate,
+    generate_tokens,
+    prompts_from,
     tokens_of,
-    write,
 )
 from pellucid.tasks.shared.text_task import (
     TextTask,
@@ -94,7 +94,7 @@ class LanguageModel(TextTask):
         how = Sampling(_length(encoded), TEMPERATURE)
 
         def text(model: nn.Module) -> str:
-            return encoded.decode([*prompt, *write(model, encoded, [prompt], how, None)[0]])
+            return encoded.decode([*prompt, *generate_tokens(model, encoded, [prompt], how, None)[0]])
 
         caption = f"The same beginning, continued after every epoch at temperature {TEMPERATURE}."
         example = TextSamples(run, text, title="Samples by epoch", caption=caption)
@@ -106,22 +106,22 @@ class LanguageModel(TextTask):
         if encoded.lossless:
             characters = pc.sum(pc.utf8_length(prepared.dataset.splits[split][encoded.name])).as_py()
             metrics["bits_per_character"] = losses.total / math.log(2) / characters
-        blocks = [losses.surprises(encoded), losses.by_place()]
-        if can_write(trained.model):
+        blocks = [losses.loss_by_token(encoded), losses.loss_by_position()]
+        if can_generate(trained.model):
             blocks.insert(0, _continued(trained, stream_tokens(prepared.rows[split])))
         return Outcome(metrics, self._summary(prepared, split, losses), blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Continue texts; options are those of `Sampling`."""
         how, encoded = Sampling.of(options), tokens_of(trained.preprocess)
-        if not can_write(trained.model):
+        if not can_generate(trained.model):
             raise UsageError("This model cannot generate text: it has no `new_cache()`.")
-        prompts = asked(trained.preprocess, inputs)
+        prompts = prompts_from(trained.preprocess, inputs)
         ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in prompts]
-        made = write(trained.model, encoded, ids, how, EOS)
+        made = generate_tokens(trained.model, encoded, ids, how, EOS)
         repeated = [prompt for prompt in prompts for _ in range(how.samples)]
         before = [row for row in ids for _ in range(how.samples)]
-        return Written(
+        return TextAnswers(
             [
                 {"prompt": prompt, "prediction": _continuation(encoded, row, new)}
                 for prompt, row, new in zip(repeated, before, made, strict=True)
@@ -152,7 +152,7 @@ def _continued(trained: Trained, tokens: np.ndarray) -> dict[str, Any]:
     known = min(length // 8, len(tokens))
     starts = np.linspace(0, len(tokens) - known, SHOWN).astype(int)
     prompts = [tokens[start : start + known].tolist() for start in starts]
-    made = write(trained.model, encoded, prompts, Sampling(length, TEMPERATURE), None)
+    made = generate_tokens(trained.model, encoded, prompts, Sampling(length, TEMPERATURE), None)
     rows = [
         {
             "text": _continuation(encoded, prompt, new),

@@ -24,7 +24,7 @@ from pellucid.tasks.masked_language_model.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
-from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
@@ -87,8 +87,11 @@ class MaskedLanguageModel(TextTask):
         if options:
             raise UsageError(f"Filling masks has no options; received {', '.join(options)}.")
         encoded = tokens_of(trained.preprocess)
-        return Written(
-            [fill_mask.answer(trained.model, encoded, text) for text in asked(trained.preprocess, inputs)]
+        return TextAnswers(
+            [
+                fill_mask.answer(trained.model, encoded, text)
+                for text in prompts_from(trained.preprocess, inputs)
+            ]
         )
 
 

@@ -23,7 +23,7 @@ from pellucid.tasks.next_words.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.model_interfaces import tied_language_model
-from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
 from pellucid.tasks.shared.text_task import token_counts
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
@@ -95,12 +95,12 @@ class NextWords(LanguageModel):
         weight, bias = model.output_weights()
         answers = []
         with evaluating(trained.model):
-            for text in asked(trained.preprocess, inputs):
+            for text in prompts_from(trained.preprocess, inputs):
                 ids = torch.from_numpy(encoded.read([text]).ids.astype(np.int64))[None]
                 scores = F.linear(model.hidden(ids.to(weight.device))[0, -1], weight, bias)[SPECIAL:]
                 best = scores.topk(min(EXPECTED, len(scores))).indices + SPECIAL
                 answers.append({"prompt": text, "prediction": ", ".join(encoded.pieces(best.tolist()))})
-        return Written(answers)
+        return TextAnswers(answers)
 
 
 def _words(prepared: Prepared) -> list[int]:

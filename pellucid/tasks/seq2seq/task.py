@@ -27,8 +27,8 @@ from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.seq2seq import translation
 from pellucid.tasks.seq2seq.objective import Options, seq2seq
 from pellucid.tasks.seq2seq.spec import SPEC
-from pellucid.tasks.shared.sequence_generation import can_translate, searched, translate
-from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
+from pellucid.tasks.shared.sequence_generation import beam_search, can_translate, translate
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
 from pellucid.tasks.shared.text_task import (
     measured_batch,
     with_perplexity,
@@ -134,13 +134,13 @@ class Seq2Seq(Task):
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Translate texts; options are `beams` and `length_penalty`."""
-        texts, encoded = asked(trained.preprocess, inputs), tokens_of(trained.preprocess)
+        texts, encoded = prompts_from(trained.preprocess, inputs), tokens_of(trained.preprocess)
         sources = encoded.encode(texts).cut(encoded.max_seq_len, encoded.truncation).filled(1)
         outputs = _outputs(trained.preprocess)
-        return Written(
+        return TextAnswers(
             [
                 {"prompt": text, "prediction": outputs.decode(tokens), "score": score}
-                for text, (tokens, score) in zip(texts, searched(trained, sources, options), strict=True)
+                for text, (tokens, score) in zip(texts, beam_search(trained, sources, options), strict=True)
             ]
         )
 

@@ -24,9 +24,9 @@ NULL = 0
 
 
 def bleu(translations: Sequence[str], references: Sequence[str], lowercase: bool) -> tuple[float, str]:
-    """BLEU (Papineni et al. 2002), 0..100, of texts against one reference each, with its signature.
+    """Return BLEU (Papineni et al. 2002), 0..100, of texts against one reference each, and its signature.
 
-    Computed by SacreBLEU (Post 2018), which cuts texts into words itself, so that scores compare.
+    Computed by SacreBLEU (Post 2018), which splits texts into words itself, so that scores can be compared.
     """
     from sacrebleu.metrics.bleu import BLEU
 

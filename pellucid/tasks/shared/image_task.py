@@ -82,6 +82,7 @@ def _check_range(source: Rows, name: str) -> None:
 
 
 def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's first parameter; the CPU if it has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 

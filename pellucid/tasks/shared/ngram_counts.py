@@ -71,7 +71,7 @@ class NGrams:
         """Predict words.
 
         Args:
-            words: (N,) those that came.
+            words: (N,) the words that occurred.
             contexts: (N,) codes for each level, as for learning.
 
         Returns:
@@ -105,7 +105,7 @@ class NGrams:
 
 
 def following(tokens: np.ndarray, orders: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The words of a stream but the first, and what each follows.
+    """Return the words of a stream except the first, and the context of each.
 
     Args:
         tokens: (N,) a stream.
@@ -125,7 +125,7 @@ def _before(stream: np.ndarray, back: int) -> np.ndarray:
 
 
 def code(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """One number for several words side by side."""
+    """Return one number for each sequence of words."""
     made = np.zeros(len(parts[0]), np.uint64)
     for part in parts:
         made = (made ^ (made >> np.uint64(29))) * _FACTOR + part.astype(np.uint64) + np.uint64(1)

@@ -55,7 +55,19 @@ def translate(
     return found
 
 
-def searched(trained: Trained, sources: Ragged, options: dict[str, Any]) -> list[tuple[list[int], float]]:
+def beam_search(trained: Trained, sources: Ragged, options: dict[str, Any]) -> list[tuple[list[int], float]]:
+    """Return the most probable target of each source, with its score.
+
+    Args:
+        trained: an encoder-decoder.
+        sources: token ids.
+        options: `beams` and `length_penalty`, as the user typed them.
+
+    Raises:
+        ModelError: the model cannot be searched.
+        UnknownNameError: there is no such option.
+        UsageError: an option is out of range.
+    """
     if not can_translate(trained.model):
         raise ModelError(
             "This model cannot be searched for a text: it needs `encode`, `decode`, `new_cache()`."

@@ -59,12 +59,12 @@ class Sampling:
         return made
 
 
-def can_write(model: nn.Module) -> bool:
+def can_generate(model: nn.Module) -> bool:
     """Whether a model can continue a text token by token."""
     return hasattr(model, "new_cache")
 
 
-def write(
+def generate_tokens(
     model: Any, encoded: TextInputs, prompts: list[list[int]], how: Sampling, stop: int | None
 ) -> list[list[int]]:
     """Continue prompts of tokens; returns the new tokens of each.
@@ -140,6 +140,7 @@ class TextSamples(Callback):
         save_blocks(self.run, self.title, [self.block()])
 
     def block(self) -> dict[str, Any]:
+        """Return the block of the report that shows the samples."""
         rows = [{"label": row["label"], "text": row["text"], "note": ""} for row in self.rows]
         return {"kind": "texts", "title": self.title, "caption": self.caption, "rows": rows}
 
@@ -151,7 +152,7 @@ class TextSamples(Callback):
 
 
 @dataclass(frozen=True)
-class Written:
+class TextAnswers:
     """Generated texts.
 
     Attributes:
@@ -161,6 +162,7 @@ class Written:
     answers: list[dict[str, Any]]
 
     def rows(self) -> list[dict[str, Any]]:
+        """One dict for each text."""
         return self.answers
 
 
@@ -170,6 +172,6 @@ def tokens_of(preprocess: Preprocess) -> TextInputs:
     return preprocess.encoded
 
 
-def asked(preprocess: Preprocess, source: Any) -> list[str]:
+def prompts_from(preprocess: Preprocess, source: Any) -> list[str]:
     """Return the texts of a prediction input."""
     return [text or "" for text in preprocess.table_from(source)[tokens_of(preprocess).name].to_pylist()]

@@ -116,6 +116,7 @@ def measured_batch(config: Config, vocab_size: int) -> int:
 
 
 def stream_tokens(rows: Rows) -> np.ndarray:
+    """Return the tokens of a stream, (N,)."""
     assert isinstance(rows, StreamRows)
     return rows.tokens
 
@@ -132,4 +133,5 @@ def counted_metrics(prefix: str, logs: np.ndarray, right: np.ndarray) -> dict[st
 
 
 def with_perplexity(metrics: dict[str, float]) -> dict[str, float]:
+    """Add the perplexity: e to the power of the loss, with the loss limited to 700."""
     return {**metrics, "perplexity": math.exp(min(metrics["loss"], 700.0))}

@@ -61,14 +61,16 @@ class Losses:
 
     @property
     def mean(self) -> float:
+        """Mean loss of a token, in nats."""
         return self.total / max(self.count, 1)
 
     @property
     def metrics(self) -> dict[str, float]:
+        """Return loss, perplexity and accuracy."""
         perplexity = math.exp(min(self.mean, 700.0))
         return {"loss": self.mean, "perplexity": perplexity, "accuracy": self.hits / max(self.count, 1)}
 
-    def surprises(self, encoded: TextInputs) -> dict[str, Any]:
+    def loss_by_token(self, encoded: TextInputs) -> dict[str, Any]:
         """A passage, each token with its loss."""
         tokens, losses = (part[:PASSAGE] for part in self.passage)
         row = {
@@ -80,7 +82,7 @@ class Losses:
         caption = "The loss of each token given the previous ones, in nats: 0 where the model was certain."
         return {"kind": "tokens", "title": "Loss by token", "caption": caption, "rows": [row]}
 
-    def by_place(self) -> dict[str, Any]:
+    def loss_by_position(self) -> dict[str, Any]:
         """The mean loss at each place of a window."""
         seen = self.places[:, 1] > 0
         x = (np.flatnonzero(seen) + 1).tolist()

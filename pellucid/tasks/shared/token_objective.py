@@ -35,6 +35,12 @@ def logits_at(model: nn.Module, tokens: Tensor, chosen: Tensor) -> Tensor:
 
 
 def sampled_loss(size: int, counts: Tensor | None) -> Callable[[nn.Module, Any], Tensor]:
+    """Return a training loss over a sample of the vocabulary.
+
+    Args:
+        size: number of sampled tokens.
+        counts: (V,) how often each token occurs in the training texts; None: sample uniformly.
+    """
     known = None if counts is None else chances(counts, size)
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
@@ -59,6 +65,13 @@ def mean_loss(logits: Tensor, targets: Tensor, ignored: int, label_smoothing: fl
 
 
 def token_measures(logits: Tensor, targets: Tensor, ignored: int) -> Measures:
+    """Return the sum of the losses and the number of correct tokens, each with the number of tokens.
+
+    Args:
+        logits: (N, V).
+        targets: (N,) token ids.
+        ignored: the target of positions that do not count.
+    """
     count = int((targets != ignored).sum())
     return {
         "loss": (F.cross_entropy(logits.float(), targets, ignore_index=ignored, reduction="sum"), count),

@@ -17,13 +17,13 @@ COUNTING = ("unigram", "bigram", "trigram", "4-gram")
 DEPTH = len(COUNTING) - 1
 
 
-def gaps_of(window: int) -> int:
-    """How many spans are cut out of a window of tokens."""
+def num_spans(window: int) -> int:
+    """Return the number of spans that are removed from a window of tokens."""
     return max(1, round(round(window * SPAN_SHARE) / SPAN_LENGTH))
 
 
 def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:
-    """The spans of a target, by the number of their gap; tokens before the first gap are dropped."""
+    """Return the spans of a target, by the number of their gap; tokens before the first gap are dropped."""
     found: dict[int, list[int]] = {}
     now: list[int] = []
     for token in tokens:
@@ -37,7 +37,7 @@ def parse(tokens: Sequence[int], first_gap: int) -> dict[int, list[int]]:
 
 
 def filled(source: Sequence[int], found: dict[int, list[int]], first_gap: int) -> list[int]:
-    """A source with spans put into its gaps."""
+    """Return the tokens of a source with every gap replaced by its span, or by nothing if it has none."""
     made: list[int] = []
     for token in source:
         made += found.get(token - first_gap, []) if token >= first_gap else [token]
@@ -45,7 +45,7 @@ def filled(source: Sequence[int], found: dict[int, list[int]], first_gap: int) -
 
 
 def counted(batches: Any, first_gap: int, most: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The tokens of targets, and codes of the tokens before each in the text, for counting.
+    """Return the tokens of targets, and codes of the tokens before each in the text, for counting.
 
     All gaps are one word, since which comes next is known; the first token of a span follows the last token
     before its gap.

@@ -25,8 +25,8 @@ from pellucid.record import Run
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
-from pellucid.tasks.shared.sequence_generation import can_translate, searched, translate
-from pellucid.tasks.shared.text_generation import TextSamples, Written, asked, tokens_of
+from pellucid.tasks.shared.sequence_generation import beam_search, can_translate, translate
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
 from pellucid.tasks.shared.text_task import (
     counted_metrics,
     measured_batch,
@@ -59,7 +59,7 @@ class SpanDenoising(Task):
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
         dataset, window = with_unlabeled(dataset), config.data.text.max_seq_len
-        gaps = spans.gaps_of(window)
+        gaps = spans.num_spans(window)
         preprocess = fitted
         if preprocess is None:
             preprocess = Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
@@ -137,10 +137,10 @@ class SpanDenoising(Task):
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Fill the gaps of texts, written [MASK]; options are `beams` and `length_penalty`."""
         encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
-        texts = asked(trained.preprocess, inputs)
+        texts = prompts_from(trained.preprocess, inputs)
         sources = [_marked(encoded, text, first_gap) for text in texts]
-        found = searched(trained, join(sources, 2**32), options)
-        return Written(
+        found = beam_search(trained, join(sources, 2**32), options)
+        return TextAnswers(
             [
                 {
                     "prompt": text,
@@ -156,7 +156,7 @@ class SpanDenoising(Task):
 
 def _first_gap(preprocess: Preprocess) -> int:
     encoded = tokens_of(preprocess)
-    return encoded.vocab_size - spans.gaps_of(encoded.max_seq_len)
+    return encoded.vocab_size - spans.num_spans(encoded.max_seq_len)
 
 
 def _marked(encoded: TextInputs, text: str, first_gap: int) -> list[int]:
