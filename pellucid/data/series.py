@@ -171,7 +171,8 @@ def split_sizes(dataset: Dataset, config: SeriesConfig, validation: float, test:
         if len(config.rows) != 3 or min(config.rows) < 1 or sum(config.rows) > total:
             raise ConfigError(
                 f"data.series.rows: expected the rows of train, validation and test, at most {total:,} in "
-                f"all; received {config.rows}."
+                f"all; received {config.rows}.",
+                remedy="--set data.series.rows=null, which splits by data.validation and data.test",
             )
         counts = list(config.rows)
     else:

@@ -19,11 +19,11 @@ from pellucid.record.spec import UNKNOWN, TaskSpec
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
 MISSING = {
-    "curves": "it has no validation loss that can be compared with the training loss",
+    "curves": "the run has no validation loss that can be compared with the training loss",
     "losses": "no loss was recorded",
-    "series": "it has no losses of its own that can be compared",
-    "gan": "it does not train a generator against a discriminator",
-    "speed": "it was not profiled; `pellucid profile RUN` does that",
+    "series": "the run has no losses that can be compared",
+    "gan": "the run does not train a generator against a discriminator",
+    "speed": "the run was not profiled; `pellucid profile RUN` does that",
 }
 """Why a rule could not run, by what it needed."""
 

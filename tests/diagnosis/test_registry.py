@@ -65,7 +65,7 @@ def test_a_rule_that_cannot_run_is_listed_with_the_reason():
     found = examine(Facts(), [rule("slow", needs=("speed",)), Rule("broken", (), broken)])
     assert found.findings == []
     assert [(one.rule, one.reason) for one in found.skipped] == [
-        ("slow", "it was not profiled; `pellucid profile RUN` does that"),
+        ("slow", "the run was not profiled; `pellucid profile RUN` does that"),
         ("broken", "it failed: ZeroDivisionError: division by zero"),
     ]
 

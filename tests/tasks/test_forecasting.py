@@ -187,6 +187,8 @@ def test_a_fraction_of_the_rows_is_the_oldest():
         "test": 10,
     }
     assert made.dataset.splits["test"]["line"][-1].as_py() == 99
+    made = TASK.prepare(waves(), settings.patch({"data.series.rows": [150, 30, 20]}), False)
+    assert [len(table) for table in made.dataset.splits.values()] == [75, 15, 10]
 
 
 def test_prediction_rows_are_encoded_like_the_training_rows():

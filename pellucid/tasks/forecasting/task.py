@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pellucid.config import Config
+from pellucid.config import Config, SeriesConfig
 from pellucid.data import prediction_input, series, time_index
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Column, Dataset
@@ -80,7 +80,8 @@ class Forecasting(Task):
             )
         table = series.in_order(dataset)
         table = table.slice(0, round(len(table) * config.data.fraction))
-        dataset = dataset.with_splits({"train": table}) if config.data.fraction < 1 else dataset
+        if config.data.fraction < 1:
+            dataset, settings = dataset.with_splits({"train": table}), _fewer(settings, config.data.fraction)
         time = time_index.time_column(dataset, settings.time)
         channels = series.channels(dataset, time)
         sizes = series.split_sizes(dataset, settings, config.data.validation, config.data.test)
@@ -172,6 +173,12 @@ class Forecasting(Task):
         outputs, _ = forward(trained, Batches(MemoryRows(window, torch.zeros(1)), 1))
         values = encoded.own_units(outputs.reshape(encoded.horizon, -1).double().numpy())
         return Forecast(values, encoded.names, _times(table, encoded))
+
+
+def _fewer(settings: SeriesConfig, fraction: float) -> SeriesConfig:
+    """Take the same share of the rows of every split."""
+    rows = settings.rows and [int(fraction * count) for count in settings.rows]
+    return settings.model_copy(update={"rows": rows})
 
 
 def inputs_of(preprocess: Preprocess) -> SeriesInputs:
