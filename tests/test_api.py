@@ -41,7 +41,7 @@ def test_any_module_trains_predicts_evaluates_and_reports(digits, runs):
     assert again.predict(pixels[:3].reshape(-1, 8, 8)).labels == said.labels[:3]
 
 
-def test_a_module_of_ones_own_must_be_given_again(digits, runs):
+def test_a_users_module_must_be_passed_again(digits, runs):
     run = pellucid.fit(Own(), digits, epochs=1, runs=runs, progress=False)
     with pytest.raises(ModelError, match="Own"):
         pellucid.Run(run.path).predict(np.zeros((1, 8, 8)))
@@ -55,14 +55,14 @@ def test_a_model_by_name_is_built_for_the_data(digits, runs):
     assert pellucid.Run(run.path).predict(np.zeros((2, 8, 8))).outputs.shape == (2, 10)
 
 
-def test_a_run_repeats_itself(digits, runs):
+def test_a_run_is_repeatable(digits, runs):
     first, second = (
         pellucid.fit("mlp", digits, epochs=2, runs=runs, progress=False, seed=3) for _ in range(2)
     )
     assert first.metrics == second.metrics
 
 
-def test_regression_answers_in_the_units_of_the_target(runs):
+def test_regression_predicts_in_the_units_of_the_target(runs):
     X = np.random.default_rng(0).normal(size=(400, 3))
     data = pellucid.arrays(X, 1000 + 50 * X[:, 0])
     run = pellucid.fit("mlp", data, epochs=30, lr=0.01, runs=runs, progress=False)
@@ -83,13 +83,13 @@ def test_regression_answers_in_the_units_of_the_target(runs):
         ("mlp", {"loss": "mse"}, ConfigError, "is for regression"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(digits, runs, model, options, error, words):
+def test_invalid_input_is_refused_before_anything_is_written(digits, runs, model, options, error, words):
     with pytest.raises(error, match=words):
         pellucid.fit(model, digits, runs=runs, progress=False, **options)
     assert not runs.exists()
 
 
-def test_a_bare_loop_of_ones_own_still_has_the_parts(digits):
+def test_the_parts_work_in_a_users_own_loop(digits):
     from functools import partial
 
     from pellucid.tasks.classification.objective import classification

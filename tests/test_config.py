@@ -39,14 +39,14 @@ def outcome(path):
         ({"train": {"ema": 0.9, "swa_start": 0.5}}, "set one"),
     ],
 )
-def test_what_is_wrong_is_named(values, words):
+def test_errors_name_the_key(values, words):
     with pytest.raises(ConfigError) as caught:
         Config.parse(values)
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just text", "a: [1", "", "1: 2"])
-def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text):
+def test_a_file_that_is_not_a_config_is_refused_with_a_readable_error(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"config\.yaml"):
@@ -60,7 +60,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_config_or_an_error_in_words(tmp_path_factory, data):
+def test_any_bytes_are_a_config_or_a_readable_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_bytes(data)
     assert outcome(path)
@@ -76,7 +76,7 @@ def test_any_bytes_are_a_config_or_an_error_in_words(tmp_path_factory, data):
         ),
     )
 )
-def test_any_yaml_is_a_config_or_an_error_in_words(tmp_path_factory, values):
+def test_any_yaml_is_a_config_or_a_readable_error(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     assert outcome(path)
@@ -98,7 +98,7 @@ def test_overrides_are_typed(text, expected):
 
 
 @pytest.mark.parametrize("text", ["train.epochs", "=3", "a=[1"])
-def test_overrides_that_are_none_are_refused(text):
+def test_invalid_overrides_are_refused(text):
     with pytest.raises(ConfigError):
         parse_override(text)
 

@@ -102,7 +102,7 @@ def test_a_taken_name_of_a_kind_or_target_is_refused(project):
 
 
 @pytest.mark.parametrize("wrong", [types.ModuleType("color"), "color", 3])
-def test_what_is_no_kind_or_target_is_refused(project, wrong):
+def test_objects_that_are_not_kinds_or_targets_are_refused(project, wrong):
     with pytest.raises(UsageError, match="must be a Kind"):
         kinds.register(wrong)
     with pytest.raises(UsageError, match="must be a subclass of Target"):
@@ -280,7 +280,7 @@ def test_a_metric_that_is_not_one_number_is_named(wrong):
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "table"}, ["table"], None])
-def test_blocks_that_are_no_list_of_dicts_are_refused(wrong):
+def test_blocks_that_are_not_a_list_of_dicts_are_refused(wrong):
     with pytest.raises(UsageError, match="must be a list of dicts"):
         Outcome({}, blocks=wrong)
 

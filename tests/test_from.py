@@ -36,7 +36,7 @@ def network(hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-def test_every_shared_tensor_is_taken_and_another_head_starts_anew(tmp_path: Path) -> None:
+def test_shared_tensors_are_loaded_and_a_new_head_is_initialized(tmp_path: Path) -> None:
     first, second = network(8, 3), network(8, 5)
     save_file(first.state_dict(), tmp_path / "first.safetensors")
     head = second[2].weight.clone()
@@ -55,13 +55,13 @@ def test_weights_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
     assert torch.equal(model[0].weight, before)
 
 
-def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+def test_unrelated_weights_are_refused(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="none of its 4 tensors, but other"):
         begin_from(network(8, 3), tmp_path / "other.safetensors")
 
 
-def test_a_run_goes_on_from_another(runs: Path) -> None:
+def test_a_run_starts_from_another(runs: Path) -> None:
     config = Config.parse(
         {
             "name": "moons",
@@ -154,7 +154,7 @@ def embedding(run: Run) -> torch.Tensor:
     return load_file(folder / "model.safetensors")["embedding.weight"]
 
 
-def test_a_classifier_reads_the_tokens_of_the_language_model_it_begins_from(
+def test_a_classifier_uses_the_tokenizer_of_its_language_model(
     reviews: Path, written: Run, beside: Path, tmp_path: Path
 ) -> None:
     others = tmp_path / "others.csv"  # of which another vocabulary would be learned
@@ -179,7 +179,7 @@ class StopsAtStep3(SignalHandler):
             trainer.interrupt("interrupted by the test")
 
 
-def test_what_began_goes_on_and_predicts_without_where_it_began(
+def test_a_run_does_not_need_the_run_it_started_from(
     reviews: Path, written: Run, beside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = classifier(reviews, **{"optimizer.lr": 1e-2, "train.epochs": 4})
@@ -217,7 +217,7 @@ def test_another_vocabulary_is_refused(
     assert [path.name for path in beside.iterdir()] == [written.id]
 
 
-def test_a_vocabulary_that_agrees_may_be_asked_for(reviews: Path, beside: Path) -> None:
+def test_a_matching_vocabulary_can_be_requested(reviews: Path, beside: Path) -> None:
     agreeing = {"data.text.tokenizer": "words", "data.text.vocab_size": 20, "train.max_steps": 1}
     assert runner.train(classifier(reviews, **agreeing), runs=beside).status == "finished"
 
@@ -260,7 +260,7 @@ def test_a_resumed_run_needs_no_weights_but_its_own(reviews: Path, runs: Path, p
     assert list(needed_recipes(classifier(reviews), runs, starts=False)) == []
 
 
-def test_an_interrupted_recipe_ends_the_training_that_needs_it(
+def test_an_interrupted_recipe_stops_the_run_that_needs_it(
     reviews: Path, runs: Path, pages: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(components, "SignalHandler", StopsAtOnce)

@@ -85,7 +85,7 @@ def share_of_ones(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.argmax(1) == 1).float().mean()
 
 
-def test_metrics_are_functions_torchmetrics_and_classes_of_our_own(fit: Any) -> None:
+def test_metrics_are_functions_torchmetrics_and_classes(fit: Any) -> None:
     class Rows:
         """Counts rows, by the protocol."""
 
@@ -109,12 +109,12 @@ def test_metrics_are_functions_torchmetrics_and_classes_of_our_own(fit: Any) -> 
 
 
 @pytest.mark.parametrize("wrong", [["f1"], [torchmetrics.AUROC], 3])
-def test_what_is_no_metric_is_refused(fit: Any, wrong: Any) -> None:
+def test_objects_that_are_not_metrics_are_refused(fit: Any, wrong: Any) -> None:
     with pytest.raises(ConfigError, match="metrics="):
         fit(network(), arrays(), metrics=wrong)
 
 
-def test_an_objective_of_ones_own_gets_a_run_folder_and_a_report(fit: Any) -> None:
+def test_a_users_objective_gets_a_run_folder_and_a_report(fit: Any) -> None:
     def loss(model: nn.Module, batch: Any) -> Tensor:
         return F.cross_entropy(model(batch[0]), batch[1])
 
@@ -150,7 +150,7 @@ def test_an_optimizer_is_a_name_a_class_or_a_factory(fit: Any, optimizer: Any) -
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_an_optimizer_instance_keeps_its_moments_over_two_trainings(fit: Any) -> None:
+def test_an_optimizer_instance_keeps_its_moments_in_a_second_run(fit: Any) -> None:
     model = network()
     mine = torch.optim.Adam(model.parameters(), lr=0.01)
     fit(model, arrays(), optimizer=mine)
@@ -230,7 +230,7 @@ def test_callbacks_see_the_trainer_and_may_stop_it(fit: Any) -> None:
         fit(network(), arrays(), callbacks=["early"])
 
 
-def test_rows_without_weight_teach_nothing(fit: Any) -> None:
+def test_rows_with_zero_weight_do_not_affect_training(fit: Any) -> None:
     """Half of the rows have wrong labels and no weight: what is learned is the other half."""
     wrong = np.arange(len(X)) % 2 == 1
     labels = np.where(wrong, 1 - Y, Y)
@@ -285,7 +285,7 @@ def test_class_weights_by_name_and_by_frequency(fit: Any) -> None:
         fit(network(), arrays(), class_weight=[1, 2, 3])
 
 
-def test_a_second_training_goes_on_from_the_weights_of_the_first(fit: Any) -> None:
+def test_a_second_run_continues_from_the_weights_of_the_first(fit: Any) -> None:
     model = network()
     first = fit(model, arrays(), epochs=5)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -337,7 +337,7 @@ def test_every_source_of_batches_trains_with_a_run_folder_and_a_report(fit: Any,
     assert len(again.predict(X[:3], model=network()).rows()) == 3
 
 
-def test_batches_without_a_held_out_split_are_judged_by_the_training_loss(fit: Any) -> None:
+def test_without_a_held_out_split_the_training_loss_is_monitored(fit: Any) -> None:
     run = fit(network(), list(DataLoader(TENSORS, 32)))
     assert run.facts["best"]["metric"] == "train/loss"
     assert run.metrics.keys() == {"train/loss"}
@@ -348,7 +348,7 @@ def test_batches_without_a_held_out_split_are_judged_by_the_training_loss(fit: A
     ("source", "error"),
     [(iter([1]), DataError), (3, UsageError), (np.zeros(3), UsageError), ({"a": 1}, UsageError)],
 )
-def test_what_gives_no_batches_is_refused(
+def test_objects_that_yield_no_batches_are_refused(
     fit: Any, source: Any, error: type[Exception], tmp_path: Path
 ) -> None:
     with pytest.raises(error, match="Try: "):
@@ -474,7 +474,7 @@ def seeded_loader() -> DataLoader[Any]:
     ],
     ids=["seeded sampler", "shuffled loader", "dicts", "function", "iterable dataset"],
 )
-def test_a_run_on_batches_of_ones_own_resumes_bit_for_bit(fit: Any, source: Any) -> None:
+def test_a_run_on_a_users_batches_resumes_bit_for_bit(fit: Any, source: Any) -> None:
     plan = {"epochs": 3, "validation": DataLoader(TENSORS, 64), "loss": F.cross_entropy}
     whole = fit(network(), source(), **plan)
     steps = whole.store.series("val/loss")[-1][0]

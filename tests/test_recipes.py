@@ -100,7 +100,7 @@ def test_a_recipe_has_a_published_score_with_its_source_or_says_why_not(name: st
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
+def test_every_recipe_trains_and_reports(name: str, mirror: Path, runs: Path) -> None:
     shrunk = small(name)
     run = (runner.train_study if isinstance(shrunk, Study) else runner.train)(shrunk, runs=runs)
     assert run.status == "finished"
@@ -117,7 +117,7 @@ def test_recipe_runs_through(name: str, mirror: Path, runs: Path) -> None:
         assert all(row["prediction"] for row in rows)
 
 
-def test_generated_images_are_saved_where_asked(mirror: Path, runs: Path, tmp_path: Path) -> None:
+def test_generated_images_are_saved_on_request(mirror: Path, runs: Path, tmp_path: Path) -> None:
     run = runner.train(small("image-generation", **{"train.max_steps": 2}), runs=runs)
     rows = inference.predict(run, 5, folder=str(tmp_path / "images"), seed=1).rows()
     assert [Image.open(row["prediction"]).size for row in rows] == [(28, 28)] * 5

@@ -29,7 +29,7 @@ def test_batches_are_gathered_without_a_loop_over_rows() -> None:
     assert seconds(lambda: [None for _ in loader]) > 3 * seconds(lambda: [None for _ in ours])
 
 
-def test_generation_reads_only_what_is_new() -> None:
+def test_generation_computes_only_new_tokens() -> None:
     torch.manual_seed(0)
     model = gpt((256,), 65, size="tiny", dropout=0.0).eval()
     prompt = torch.ones(1, 1, dtype=torch.long)

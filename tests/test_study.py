@@ -116,7 +116,7 @@ def test_its_report_holds_a_table_that_leads_to_each_run(finished: Run) -> None:
         assert absent not in page.text
 
 
-def test_where_runs_lie_along_a_setting_they_are_drawn_along_it(drawn: Run) -> None:
+def test_runs_that_vary_a_setting_are_drawn_along_it(drawn: Run) -> None:
     page = Page((drawn.path / "report.html").read_text(encoding="utf-8"))
     assert "training rows, log scale" in page.text
     assert "accuracy at 72 is" in page.text
@@ -180,7 +180,7 @@ class StopsSecondPart(SignalHandler):
             trainer.interrupt("received SIGINT")
 
 
-def test_a_study_stopped_within_a_part_goes_on_where_it_was(
+def test_a_study_stopped_within_a_part_resumes_there(
     seeds: Study, finished: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(components, "SignalHandler", StopsSecondPart)
@@ -200,7 +200,7 @@ def test_a_study_stopped_within_a_part_goes_on_where_it_was(
     assert len(list_runs(runs)) == 4
 
 
-def test_a_study_killed_between_parts_keeps_what_is_done(
+def test_a_study_killed_between_parts_keeps_finished_parts(
     seeds: Study, finished: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
@@ -222,14 +222,14 @@ def test_a_study_killed_between_parts_keeps_what_is_done(
     assert values(resumed) == values(finished)
 
 
-def test_a_finished_study_is_left_as_it_is(seeds: Study, finished: Run) -> None:
+def test_a_finished_study_is_not_changed(seeds: Study, finished: Run) -> None:
     before = (finished.path / "run.json").read_bytes()
     again = runner.train_study(seeds, runs=finished.path.parent, resume=runner.Resume(finished.id))
     assert again.id == finished.id
     assert (finished.path / "run.json").read_bytes() == before
 
 
-def test_other_settings_are_refused_on_resume_unless_they_are_meant(
+def test_changed_settings_are_refused_on_resume_unless_allowed(
     seeds: Study, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(components, "SignalHandler", StopsSecondPart)
@@ -290,12 +290,12 @@ def values_so_far(run: Run) -> list[str]:
     return [label for label, part in run.facts["parts"].items() if "value" in part]
 
 
-def test_a_measure_that_a_part_has_not_is_named(iris: Path, runs: Path) -> None:
+def test_a_metric_missing_from_a_part_is_named(iris: Path, runs: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"part 'one'.*'test/acuracy'.*'test/accuracy'"):
         runner.train_study(study_of(iris, {"one": {}}, metric="test/acuracy"), runs=runs)
 
 
-def test_a_study_has_no_model_to_ask(finished: Run) -> None:
+def test_a_study_has_no_model_to_predict_with(finished: Run) -> None:
     for ask in (lambda: inference.predict(finished, [[1, 2, 3, 4]]), lambda: inference.evaluate(finished)):
         with pytest.raises(RunError, match="a study of 3 runs and has no model"):
             ask()
@@ -359,7 +359,7 @@ def test_a_recipe_that_is_a_study_is_run_listed_and_shown(
     assert "a study of 3 runs" in str(refused.exception)
 
 
-def test_a_study_file_trains_is_interrupted_and_goes_on(
+def test_a_study_file_trains_is_interrupted_and_resumes(
     seeds: Study, finished: Run, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "flowers.yaml"

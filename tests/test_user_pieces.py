@@ -48,7 +48,7 @@ class Rates(Callback):
 # ---- losses ----------------------------------------------------------------------------------------
 
 
-def test_a_loss_on_batches_is_what_is_measured(fit: Any) -> None:
+def test_a_loss_on_batches_is_measured_on_held_out_batches(fit: Any) -> None:
     targets = Y[:, None].float()
     loss = nn.BCEWithLogitsLoss()
     model = network(1)
@@ -59,7 +59,7 @@ def test_a_loss_on_batches_is_what_is_measured(fit: Any) -> None:
     assert run.facts["best"]["epoch"] > 1
 
 
-def test_a_loss_gets_all_that_the_model_returned(fit: Any) -> None:
+def test_a_loss_receives_everything_the_model_returned(fit: Any) -> None:
     class TwoHeads(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -88,7 +88,7 @@ def test_a_loss_gets_all_that_the_model_returned(fit: Any) -> None:
         (lambda o, t: F.cross_entropy(o, t).detach(), "without a gradient"),
     ],
 )
-def test_a_loss_from_which_nothing_can_be_learned_is_refused(fit: Any, loss: Any, message: str) -> None:
+def test_a_loss_that_cannot_be_minimized_is_refused(fit: Any, loss: Any, message: str) -> None:
     with pytest.raises(PellucidError, match=message):
         fit(network(), arrays(), loss=loss)
 
@@ -112,7 +112,7 @@ def test_a_column_is_never_broadcast_against_a_row(fit: Any) -> None:
     assert run.metrics["train/loss"] < 1.0  # of the (B, B) differences it would stay at twice the variance
 
 
-def test_targets_that_ask_nothing_are_not_counted(fit: Any) -> None:
+def test_ignored_targets_are_not_counted(fit: Any) -> None:
     some = Y.clone()
     some[::2] = -100
     found = [
@@ -166,12 +166,12 @@ def test_no_metric_replaces_another(fit: Any, metrics: Any) -> None:
         fit(network(), arrays(), metrics=metrics)
 
 
-def test_a_metric_that_is_no_number_is_named(fit: Any) -> None:
+def test_a_metric_that_is_not_a_number_is_named(fit: Any) -> None:
     with pytest.raises(ConfigError, match="'odd' must return a number"):
         fit(network(), arrays(), metrics={"odd": lambda o, t: None})
 
 
-def test_an_undefined_metric_does_not_undo_a_training(fit: Any) -> None:
+def test_an_undefined_metric_does_not_discard_a_run(fit: Any) -> None:
     run = fit(network(), arrays(), metrics={"odd": lambda o, t: float("nan")})
     assert run.status == "finished"
     assert run.report().is_file()
@@ -212,7 +212,7 @@ def test_a_function_may_call_its_optimizer_anything(fit: Any) -> None:
     assert (rates.seen[0], rates.seen[-1]) == pytest.approx((0.1, 0.01))
 
 
-def test_a_scheduler_begins_anew_in_a_second_training(fit: Any) -> None:
+def test_a_scheduler_restarts_in_a_second_run(fit: Any) -> None:
     model, firsts = network(), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     schedule = lr_scheduler.StepLR(optimizer, 1, 0.5)
@@ -243,7 +243,7 @@ def test_a_name_that_is_mistyped_leaves_no_run(fit: Any, tmp_path: Path, setting
 
 
 @pytest.mark.parametrize("objective", [pellucid, 3, print])
-def test_what_is_no_objective_is_refused(fit: Any, objective: Any) -> None:
+def test_objects_that_are_not_objectives_are_refused(fit: Any, objective: Any) -> None:
     with pytest.raises(UsageError, match="objective="):
         fit(network(), arrays(), objective=objective)
     with pytest.raises(UsageError, match="task of datasets"):
@@ -273,7 +273,7 @@ def test_an_objective_without_measures_measures_its_loss(fit: Any) -> None:
     ],
     ids=["optimizer", "loss", "model"],
 )
-def test_other_pieces_are_noticed_on_resume(fit: Any, changed: Any, message: str) -> None:
+def test_changed_pieces_are_noticed_on_resume(fit: Any, changed: Any, message: str) -> None:
     plan = {"optimizer": torch.optim.SGD, "loss": F.cross_entropy, "lr": 0.1}
     stopped = fit(network(), loader(), callbacks=[Interrupts(3)], **plan)
     model = changed.pop("model", network())

@@ -23,7 +23,7 @@ def read_column(
 
     Args:
         name: of the column; it counts only for what may be an id.
-        raw: text as it stands in a file, or typed values.
+        raw: unparsed text of a file, or typed values.
         kind: the kind the user named; None: it is inferred.
         folder: where relative paths of images start; None: cells are not paths.
 

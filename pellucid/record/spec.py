@@ -131,7 +131,7 @@ class TaskSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskSpec:
-        """Read what `to_dict` wrote; entries that a later version added are passed over."""
+        """Read what `to_dict` wrote; entries that a later version added are ignored."""
         known = _known(cls, values)
         known["measures"] = {
             name: Measure(**_known(Measure, entry)) for name, entry in known.get("measures", {}).items()

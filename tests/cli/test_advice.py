@@ -94,7 +94,7 @@ def test_worse_than_guessing_is_not_barely_better(accuracy, said):
     assert said in seen
 
 
-def test_a_run_too_short_to_judge_is_not_called_underfitting():
+def test_a_very_short_run_is_not_called_underfitting():
     series = {"epoch": [(1, 1.0)], "val/loss": [(1, 0.9)], "val/accuracy": [(1, 0.2)]}
     found = examine(Facts(series, {"prior": {"val/accuracy": 0.5, "val/loss": 0.7}})).findings
     assert [finding.rule for finding in found] == ["too-short"]
@@ -104,7 +104,7 @@ def test_the_axis_of_one_epoch_ticks_whole_epochs_only():
     assert [value for value, _ in Axis(0.7, 1.0, 0, 500, whole=True).ticks()] == [1]
 
 
-def test_a_training_stopped_before_the_first_epoch_prints_its_run(tmp_path, monkeypatch):
+def test_a_run_stopped_before_the_first_epoch_is_printed(tmp_path, monkeypatch):
     def stopped(config, runs, begun, **_):
         run = Run.create(runs, "digits", config.to_yaml())
         run.update(status="interrupted", stop_reason="interrupted")
@@ -118,7 +118,7 @@ def test_a_training_stopped_before_the_first_epoch_prints_its_run(tmp_path, monk
     assert f"--runs '{tmp_path / 'my runs'}'" in done.stderr
 
 
-def test_runs_are_no_data(tmp_path):
+def test_runs_are_not_data(tmp_path):
     (tmp_path / "data.csv").write_text("a,b\n1,x\n2,y\n")
     Run.create(tmp_path / "runs", "flowers", "name: flowers\n")
     (next((tmp_path / "runs").glob("*/run.json")).parent / "rows.csv").write_text("c\n1\n")
@@ -131,7 +131,7 @@ def test_a_run_is_named_in_the_same_way_everywhere(run, reference):
     assert named_config(typed, run.path.parent, None).name == "flowers"
 
 
-def test_nearly_right_names_are_suggested(run, tmp_path):
+def test_similar_names_are_suggested(run, tmp_path):
     (tmp_path / "config.yaml").write_text("name: x\n")
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     done = invoke("train", tmp_path / "confg.yaml")

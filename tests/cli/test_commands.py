@@ -31,18 +31,18 @@ def test_without_json_the_result_is_text(pellucid):
     assert "Traceback" not in done.err
 
 
-def test_the_written_config_trains_the_same_again(pellucid, trained, flowers):
+def test_a_written_config_repeats_the_training_run(pellucid, trained, flowers):
     again = pellucid("train", f"{trained['run']}/config.yaml", "--json").json
     assert again["metrics"] == trained["metrics"]
     assert again["run"] != trained["run"]
 
 
-def test_another_seed_is_another_training(pellucid, trained):
+def test_another_seed_gives_another_result(pellucid, trained):
     other = pellucid("train", f"{trained['run']}/config.yaml", "--seed", "5", "--json").json
     assert other["metrics"]["test/loss"] != trained["metrics"]["test/loss"]
 
 
-def test_inspect_writes_a_config_that_trains_as_it_is(pellucid, flowers):
+def test_inspect_writes_a_config_that_trains_unchanged(pellucid, flowers):
     seen = pellucid("inspect", "iris.csv", "--out", "suggested.yaml")
     assert seen.code == 0
     for words in ("train 120", "species", "setosa", "suggested.yaml"):
@@ -147,7 +147,7 @@ def test_a_report_can_be_written_again(pellucid, trained, flowers):
     assert (flowers / "elsewhere.html").read_text() == page.read_text()
 
 
-def test_reading_leaves_the_run_folder_as_it_is(pellucid, trained, flowers):
+def test_reading_does_not_change_the_run_folder(pellucid, trained, flowers):
     folder = flowers / trained["run"]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     for words in (
@@ -264,7 +264,7 @@ def test_a_damaged_best_checkpoint_is_skipped_and_noted(pellucid, flowers):
         assert found.code == 5
 
 
-def test_the_doctor_finds_nothing_wrong(pellucid):
+def test_doctor_finds_no_problems(pellucid):
     done = pellucid("doctor", "--json")
     assert done.code == 0, done.err
     assert {row["check"] for row in done.json} == {"python", "torch", "device", "data", "disk", "training"}

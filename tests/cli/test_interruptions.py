@@ -83,7 +83,7 @@ def test_a_signal_saves_says_so_and_can_be_resumed(flowers, control, tmp_path, n
     assert outcome(run) == expected
 
 
-def test_an_interrupted_training_says_how_to_resume(tmp_path, monkeypatch):
+def test_an_interrupted_run_says_how_to_resume(tmp_path, monkeypatch):
     def interrupted(config, runs, **_):
         run = Run.create(runs, "digits", config.to_yaml())
         run.update(status="interrupted", stop_reason="SIGTERM")

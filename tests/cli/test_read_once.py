@@ -46,6 +46,6 @@ def test_a_file_is_read_once(tmp_path: Path, calls: Counter[str]) -> None:
     assert calls["read_column"] == 5  # 4 inputs and a target
 
 
-def test_a_file_is_read_again_where_a_flag_changes_its_rows(tmp_path: Path, calls: Counter[str]) -> None:
+def test_a_file_is_read_again_if_a_flag_changes_its_rows(tmp_path: Path, calls: Counter[str]) -> None:
     train(tmp_path, "--data-fraction", "0.5")
     assert (calls["read"], calls["_take"]) == (2, 2)

@@ -15,7 +15,7 @@ def test_noise_is_the_standard_deviation_around_any_trend():
     assert curves.noise(trend) < 1e-6
 
 
-def test_a_series_measured_more_often_is_read_where_validation_was():
+def test_series_are_read_at_the_steps_of_validation():
     points = curves.align(
         {"val/loss": [(10, 1.0), (20, 0.5)], "train/loss": [(5, 9.0), (10, 2.0), (15, 8.0), (20, 1.0)]}
     )

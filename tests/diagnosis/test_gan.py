@@ -53,7 +53,7 @@ def test_a_discriminator_that_is_certain_in_each_of_the_last_epochs_wins():
         ([0.88] * 6, [0.12] * 6),  # the usual course of a sound training
     ],
 )
-def test_one_sided_or_temporary_certainty_is_no_warning(real, fake):
+def test_one_sided_or_temporary_certainty_raises_no_warning(real, fake):
     assert first(gan(real, fake)).rule == "balanced"
 
 
@@ -95,7 +95,7 @@ def test_runs_that_cannot_be_diagnosed_say_so():
 
 
 @pytest.mark.parametrize("found", [gan(), WON, COLLAPSED, gan(losses=[1.0]), gan(losses=[float("inf")] * 6)])
-def test_every_patch_is_one_the_config_takes_and_changes_it(found):
+def test_every_patch_is_valid_and_changes_the_config(found):
     patch = first(found).patch
     assert (Config().patch(patch) != Config()) is bool(patch)
 

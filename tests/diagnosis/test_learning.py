@@ -79,7 +79,7 @@ def test_healthy_runs_raise_no_warning(seed, epochs, noise):
 
 
 @pytest.mark.parametrize("where", [3, 8, 11])
-def test_one_bad_epoch_is_no_warning(where):
+def test_one_bad_epoch_raises_no_warning(where):
     val = settled(12, 0.30, 0.002, seed=1)
     val[where] += 0.2
     assert first(run_of(val, settled(12, 0.25, 0.001, seed=2)), PRIOR).level == "note"
@@ -106,7 +106,7 @@ def test_no_better_than_guessing_underfits():
     assert "accuracy 11.0 %, guessing 10.0 %" in finding.seen
 
 
-def test_where_little_can_be_learned_a_small_gain_is_enough():
+def test_hard_tasks_need_only_a_small_gain():
     guess = {"unigram": {"val/loss": 8.684}}
     curves = run_of([8.65, 8.62, 8.612, 8.612], [8.6] * 4)
     assert first(curves, guess, Setting(spec=find_spec("language_model"))).rule == "underfitting"
@@ -130,7 +130,7 @@ def test_worse_than_the_linear_model_underfits_only_if_training_rows_are_not_lea
     assert first(memorized, PRIOR, Setting(rows=2000)).rule != "underfitting"
 
 
-def test_within_the_sampling_error_of_the_linear_model_is_no_warning():
+def test_differences_within_the_sampling_error_raise_no_warning():
     val = settled(10, 0.3, 0.002, 9)
     curves = run_of(val, val, [0.905] * 10, [0.90] * 10)
     assert first(curves, PRIOR, Setting(rows=200)).level == "note"
@@ -203,7 +203,7 @@ def test_runs_that_cannot_be_diagnosed_say_so():
         run_of(0.3 + 2 * np.exp(-np.arange(12) / 8)),
     ],
 )
-def test_every_patch_is_one_the_config_takes_and_changes_it(curves):
+def test_every_patch_is_valid_and_changes_the_config(curves):
     patch = first(curves, PRIOR, Setting(lr=0.1)).patch
     asked = Config().patch({"data.validation": 0.2})
     assert patch

@@ -17,7 +17,7 @@ def finding(where: str, own_loss: str = "") -> Finding:
     return found
 
 
-def test_inputs_that_are_not_finite_call_for_other_data_and_no_other_setting():
+def test_non_finite_inputs_call_for_other_data_not_other_settings():
     found = finding("inputs")
     assert found.remedy.startswith("check the data")
     assert not found.patch

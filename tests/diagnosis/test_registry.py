@@ -53,7 +53,7 @@ def test_findings_are_ranked_by_level_then_confidence():
     assert [finding.rule for finding in examine(Facts(), asked).findings] == ["d", "c", "b", "a"]
 
 
-def test_a_finding_that_explains_another_is_reported_alone():
+def test_a_finding_that_explains_another_replaces_it():
     asked = [rule("effect", unless=("cause",)), rule("cause")]
     assert [finding.rule for finding in examine(Facts(), asked).findings] == ["cause"]
 
@@ -110,7 +110,7 @@ def test_a_finding_is_stored_once_by_rule_place_and_step(tmp_path):
     ]
 
 
-def test_stored_findings_go_before_new_ones(tmp_path):
+def test_stored_findings_take_precedence(tmp_path):
     run = run_with_losses(tmp_path, [1.0])
     assert findings(run) == diagnose(run)
     assert run.store.findings() == []

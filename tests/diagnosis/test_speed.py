@@ -34,7 +34,7 @@ def parts(**shares: float) -> dict[str, float]:
     return {**WELL.parts, **shares}
 
 
-def test_a_profile_dominated_by_the_network_asks_for_nothing() -> None:
+def test_a_profile_dominated_by_the_network_has_no_advice() -> None:
     (only,) = advice(WELL)
     assert only.rule == "fast"
     assert "90.0 %" in only.seen

@@ -1,7 +1,7 @@
 """Words and phrases that must not come back, and where they occur: `python tests/docs/phrases.py [FOLDER]`.
 
-What a reader meets is searched: the report's templates, the text of every command, the pages of the
-documentation, and the strings and docstrings of the package.
+What a reader sees is searched: the report's templates, the text of every command, the pages of the
+documentation, the strings and docstrings of the package, and the names of tests.
 """
 
 from __future__ import annotations
@@ -40,11 +40,30 @@ PHRASES = {
     r"\bwhat (there is|is there) to (see|show|say|know)\b": "name the thing",
     r"\bany ?more than\b|\bnot any (more|longer)\b": "no longer",
     r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bhand(s|ed) (over|on)\b|\bhand over\b": "pass",
+    r"\bas (it stands|they stand)\b": "unchanged",
+    r"\bfound by itself\b": "found automatically",
+    r"\bread along\b|\bpassed over\b": "used for training, skipped",
+    r"\btwo-way\b": "bidirectional",
+    r"\b(learn(s|ed)?|knows?) by heart\b|\bby heart\b": "memorizes",
+    r"\bsurer\b|\bmost sure\b": "more confident",
+    r"\bno difference can\b": "the difference is within the noise",
+    r"\bwords? that come soon\b": "the next words",
+    r"\bfrom the output down\b|\balong a cosine\b": "from the output to the input, with a cosine schedule",
 }
 """A pattern, and what to write instead."""
 
 EVERYWHERE = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in PHRASES.items()]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/**/*.md", "docs/**/*.ipynb")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "ARCHITECTURE.md",
+    "LOG.md",
+    "RESULTS.md",
+    "docs/**/*.md",
+    "docs/**/*.ipynb",
+)
 
 
 def found(folder: Path = ROOT) -> Iterator[tuple[str, int, str, str]]:
@@ -53,6 +72,11 @@ def found(folder: Path = ROOT) -> Iterator[tuple[str, int, str, str]]:
         if path.is_relative_to(folder) or path == folder:
             for line, text in _texts(path):
                 yield from matches(path, line, text)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if path.is_relative_to(folder) or path == folder:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                    yield from matches(path, node.lineno, node.name.replace("_", " "))
 
 
 def _files() -> Iterator[Path]:

@@ -21,7 +21,7 @@ def kinds(outputs):
     return [(output["output_type"], sorted(output.get("data", ()))) for output in outputs]
 
 
-def test_there_are_three_and_they_hold_no_path_of_the_machine_they_were_run_on():
+def test_there_are_three_tutorials_without_local_paths():
     paths = notebooks.paths(DOCS)
     assert [path.stem[0] for path in paths] == ["1", "2", "3"]
     for path in paths:

@@ -54,9 +54,7 @@ def test_a_model_is_found_by_name(name: str) -> None:
     assert models.find(name) is getattr(models, name)
 
 
-def test_a_new_file_in_the_package_is_all_that_a_model_needs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_model_is_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "averages.py").write_text(NEW_MODEL)
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
     models.discover()

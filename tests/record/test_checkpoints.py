@@ -71,7 +71,7 @@ def test_checkpoints_are_ordered_by_step_beyond_eight_digits(checkpoints):
     assert checkpoints.latest() == (folders[1], [])
 
 
-def test_a_writer_that_fails_leaves_nothing(checkpoints):
+def test_a_failed_write_leaves_no_files(checkpoints):
     def fail(path):
         path.write_bytes(b"half")
         raise OSError(28, "no space")
@@ -89,7 +89,7 @@ def test_leftovers_of_a_crash_are_ignored_and_cleared(checkpoints):
     assert not leftover.exists()
 
 
-def test_pointers_name_a_checkpoint_until_it_is_gone(checkpoints):
+def test_pointers_to_deleted_checkpoints_are_ignored(checkpoints):
     folder = save(checkpoints, 10)
     checkpoints.point("best", 10)
     assert checkpoints.pointed("best") == folder

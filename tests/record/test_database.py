@@ -44,7 +44,7 @@ def expect_old_content(store):
     assert store.query("SELECT count(*) FROM traces")[1] == store.query("SELECT count(*) FROM spans")[1]
 
 
-def test_an_old_database_is_read_as_the_newest_version_and_left_as_it_is(old):
+def test_an_old_database_is_read_without_changing_it(old):
     before = files(old.parent)
     expect_old_content(Store(old))
     assert files(old.parent) == before

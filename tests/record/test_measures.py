@@ -73,7 +73,7 @@ def test_values_are_written_in_their_unit(key, value, text):
     assert measures.written(key, value) == text
 
 
-def test_the_first_measure_is_that_of_the_task_on_test_rows_where_there_are_any():
+def test_the_headline_is_measured_on_test_rows_if_there_are_any():
     numbers = {
         "val/loss": 1.0,
         "val/perplexity": 2.7,
@@ -120,7 +120,7 @@ def test_a_loss_has_the_unit_of_its_task():
         "brier_score",
     ],
 )
-def test_the_words_of_a_name_tell_that_lower_is_better(name):
+def test_names_imply_that_lower_is_better(name):
     assert measures.lower_is_better(f"val/{name}")
 
 
@@ -144,5 +144,5 @@ def test_the_words_of_a_name_tell_that_lower_is_better(name):
         "at",
     ],
 )
-def test_other_words_of_a_name_tell_that_higher_is_better(name):
+def test_other_names_imply_that_higher_is_better(name):
     assert not measures.lower_is_better(f"val/{name}")

@@ -45,20 +45,20 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_a_spec_is_the_same_after_a_trip_through_json(name):
+def test_a_spec_survives_a_round_trip_through_json(name):
     spec = find_spec(name)
     assert TaskSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_a_task_is_named_like_its_folder_and_words_a_headline_measure(name):
+def test_a_task_is_named_like_its_folder_and_has_a_headline_sentence(name):
     spec = find_spec(name)
     assert package_of(name) == f"pellucid.tasks.{name}"
     assert spec.summary
     assert set(spec.headline) & set(spec.sentences)
 
 
-def test_entries_of_a_later_version_are_passed_over():
+def test_entries_of_a_later_version_are_ignored():
     assert (
         TaskSpec.from_dict({"name": "x", "color": "red", "measures": {"m": {"name": "m", "size": 1}}}).name
         == "x"
@@ -71,11 +71,11 @@ def test_specs_are_found_without_torch():
     assert done.stdout.strip() == "False"
 
 
-def test_old_names_mean_the_new_task():
+def test_old_names_refer_to_the_new_task():
     assert find_spec("words_ahead").name == "next_words"
 
 
-def test_a_misspelled_task_is_answered_with_the_nearest():
+def test_a_misspelled_task_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match="'classification'"):
         find_spec("clasification")
 
@@ -105,7 +105,7 @@ def test_a_package_without_a_task_is_refused(package):
         register("empty")
 
 
-def test_a_run_reads_the_spec_it_holds_else_that_of_its_task(tmp_path):
+def test_a_run_uses_its_own_spec_or_that_of_its_task(tmp_path):
     run = Run.create(tmp_path, "a", "", task="words_ahead")
     assert run.spec is find_spec("next_words")
     assert run.task == "next_words"

@@ -60,7 +60,7 @@ def test_a_query_returns_columns_and_rows(store):
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM metrics", "SELECT * FROM nothing", "not sql"])
-def test_a_query_that_is_wrong_or_writes_is_refused(store, sql):
+def test_invalid_and_writing_queries_are_refused(store, sql):
     store.metrics(1, {"loss": 2.0})
     with pytest.raises(UsageError, match="The query failed"):
         store.query(sql)

@@ -63,13 +63,13 @@ def test_a_stopped_process_is_alive_and_a_killed_one_is_not(run, other):
 
 
 @pytest.mark.parametrize("change", [{"started": "12345"}, {"pid": 2**22 + 1}])
-def test_a_process_id_used_again_is_not_the_writer(run, change):
+def test_a_reused_process_id_is_not_the_writer(run, change):
     signed = json.loads((run.path / writer.WRITER).read_text())
     files.write_json(run.path / writer.WRITER, signed | change)
     assert run.status == "killed"
 
 
-def test_the_clock_is_never_asked(run, monkeypatch):
+def test_liveness_does_not_depend_on_the_clock(run, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert run.alive
     os.utime(run.path / writer.WRITER, (0, 0))
@@ -92,7 +92,7 @@ def test_a_damaged_writer_file_counts_as_no_writer(run, content):
     assert run.status == "killed"
 
 
-def test_a_run_that_ends_while_it_is_read_was_not_killed(run):
+def test_a_run_that_ends_while_being_read_is_not_reported_as_killed(run):
     reader = Run(run.path)
     with run.writing():
         run.update(status="finished")
@@ -136,7 +136,7 @@ def test_writers_are_never_refused_because_of_readers(run):
             reader.join()
 
 
-def test_a_change_that_a_reader_refuses_is_tried_again(monkeypatch):
+def test_a_change_blocked_by_a_reader_is_retried(monkeypatch):
     monkeypatch.setattr(files, "ATTEMPTS", 3)
     calls = []
 

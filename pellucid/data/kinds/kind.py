@@ -62,7 +62,7 @@ class Cells:
 
     Args:
         name: of the column.
-        raw: text as it stands in a file, or typed values.
+        raw: unparsed text of a file, or typed values.
         folder: where relative paths start; None: cells are not paths.
     """
 

@@ -43,18 +43,18 @@ def next_words(
 ) -> Objective:
     r"""Predict at each position which words are among the next ones.
 
-    Where only the next word is predicted, a network learns grammar before anything else; what a passage is
-    about, and whether it praises, shows in the words that come soon (Johnson and Zhang 2015, "two-view
+    A network that predicts only the next word learns grammar first; the topic of a passage and its sentiment
+    show in the words of the next sentence or two (Johnson and Zhang 2015, "two-view
     embedding"; Mikolov et al. 2013). The loss is the mean over the words y of the next `window` ones of
 
     $$-\ln \frac{q_y e^{s_y}}{\sum_v q_v e^{s_v}}, \quad q_y \propto \omega_y f_y, \quad
     \omega_y = \min(1, \sqrt{r / f_y}),$$
 
-    in nats, each weighed by $\omega_y$: of words whose frequency f is above r, which come soon everywhere, a
-    part is passed over (Mikolov et al., section 2.3). The scores s so tell how many times as likely a word is
-    as elsewhere. Batches are (tokens (B, T), targets (B, T)), the tokens that follow, where -100 asks
-    nothing. The model must be one of `TiedLanguageModel`, and see nothing that follows. Measured is the loss
-    over the whole vocabulary.
+    in nats, each weighted by $\omega_y$: words with a frequency f above r, which are common everywhere, are
+    subsampled (Mikolov et al., section 2.3). The scores s are the log of how many times as likely a word is
+    here as elsewhere. Batches are (tokens (B, T), targets (B, T)), the tokens that follow, where -100 is
+    ignored. The model must be one of `TiedLanguageModel`, and causal. Evaluation measures the loss over the
+    whole vocabulary.
 
     Args:
         window: words that count as the next ones.

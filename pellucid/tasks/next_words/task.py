@@ -36,7 +36,7 @@ NEAREST = 8
 EXPECTED = 10
 """Words to predict after a text."""
 COMMON = 200
-"""Words more frequent than this many others are passed over when some are chosen to be shown."""
+"""The most frequent words, this many, are not chosen to be shown."""
 
 
 class NextWords(LanguageModel):
