@@ -17,7 +17,7 @@ from pellucid.runner.supplied import NOTHING, Supplied, import_object, make_opti
 from pellucid.tasks.prepared import PreparedData
 from pellucid.train import optimizers, schedules
 from pellucid.train.autotune import Tuned, autotune
-from pellucid.train.catalogue import check_options, lookup
+from pellucid.train.catalogue import check_options, find_entry
 from pellucid.train.device import choose_device
 from pellucid.train.objective import Objective
 from pellucid.train.schedules import Factor
@@ -48,7 +48,7 @@ def optimizer_of(
         return make_optimizer_of(import_object("optimizer.name", section.name), config)
     if phase in section.phases:
         section = section.model_copy(update=section.phases[phase].model_dump(exclude_none=True))
-    types = lookup("optimizer", section.name, optimizers.OPTIMIZERS).types
+    types = find_entry("optimizer", section.name, optimizers.OPTIMIZERS).types
     options = check_options(f"the optimizer {section.name}", section.options, types, "optimizer.options")
     shared = {"lr": section.lr, "weight_decay": section.weight_decay}
     return partial(optimizers.optimizer, section.name, model=model, **shared, **options)
@@ -109,7 +109,7 @@ def schedule_options(config: Config) -> dict[str, Any]:
         ConfigError: the value of an option is not of its type.
     """
     section = config.schedule
-    types = lookup("schedule", section.name, schedules.SCHEDULES).types
+    types = find_entry("schedule", section.name, schedules.SCHEDULES).types
     return check_options(f"the schedule {section.name}", section.options, types, "schedule.options")
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pellucid.config import Config
 from pellucid.errors import ConfigError, UnknownNameError
-from pellucid.train.catalogue import check_options, lookup
+from pellucid.train.catalogue import check_options, find_entry
 from pellucid.train.losses import LOSSES
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def read_loss_options(config: Config, default: str) -> dict[str, Any]:
         ConfigError: the value of an option is not of its type.
     """
     name = config.objective.loss or default
-    types = lookup("loss", name, LOSSES).types
+    types = find_entry("loss", name, LOSSES).types
     return check_options(f"the loss {name}", config.objective.loss_options, types, LOSS_OPTIONS)
 
 

@@ -28,7 +28,7 @@ from pellucid.batch import signature
 from pellucid.errors import ModelError, PellucidError, UnknownNameError
 from pellucid.record import files
 from pellucid.train.compiled import CompiledUpdate, make_update
-from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, Loss
+from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, StepLoss
 from pellucid.train.malloc import keeping_memory
 from pellucid.train.objective import Phase
 from pellucid.train.trainer import MakeOptimizer
@@ -74,7 +74,7 @@ def autotune(
     wanted: str,
     model: nn.Module,
     batch: Any,
-    loss: Loss,
+    loss: StepLoss,
     device: torch.device,
     *,
     steps: int = 0,
@@ -117,7 +117,9 @@ def autotune(
     return tuned
 
 
-def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> float:
+def ratio(
+    first: str, second: str, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device
+) -> float:
     """Return how many times as long a step takes in the first mode as in the second."""
     state = torch.get_rng_state()
     trials = [_Trial(EXECUTION_MODES[name], model, batch, loss, device) for name in (first, second)]
@@ -132,7 +134,7 @@ def ratio(first: str, second: str, model: nn.Module, batch: Any, loss: Loss, dev
 def _measure(
     model: nn.Module,
     batch: Any,
-    loss: Loss,
+    loss: StepLoss,
     device: torch.device,
     steps: int,
     make_optimizer: MakeOptimizer | None,
@@ -164,7 +166,7 @@ def _measure(
 
 
 def _attempt(
-    mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device
+    mode: ExecutionMode, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device
 ) -> _Trial | str:
     """Return a trial that has taken its first step and evaluated a batch, or the reason why it cannot.
 
@@ -181,7 +183,7 @@ def _attempt(
         return lines[0][:160]
 
 
-def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: Loss, device: torch.device) -> None:
+def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device) -> None:
     """Refuse a requested mode that cannot run here; compiling reports its own failures."""
     if mode == ExecutionMode() or mode.compiled:
         return
@@ -274,7 +276,7 @@ class _Trial:
         mode: ExecutionMode,
         model: nn.Module,
         batch: Any,
-        loss: Loss,
+        loss: StepLoss,
         device: torch.device,
         make_optimizer: MakeOptimizer | None = None,
     ):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Task = Literal["classification", "multilabel", "regression"]
+TargetType = Literal["classification", "multilabel", "regression"]
 Array = NDArray[Any]
 
 CELLS = 50_000_000  # rows x features the linear model is fitted on at most: 200 MB
@@ -35,7 +35,7 @@ def baselines(
     train_inputs: Any,
     train_targets: Any,
     evals: Mapping[str, tuple[Any, Any]],
-    task: Task,
+    task: TargetType,
     *,
     seed: int = 0,
     cells: int = CELLS,
@@ -75,7 +75,7 @@ def baselines(
 # ---- the two models ----------------------------------------------------------------------------
 
 
-def _prior(targets: Array, task: Task) -> Array:
+def _prior(targets: Array, task: TargetType) -> Array:
     """Return the logits (K,), or the mean (K,), that fit the training targets best without inputs.
 
     Counts have Laplace smoothing: one is added to each.
@@ -105,7 +105,7 @@ class LinearModel:
         rows: number of examples it was fitted on.
     """
 
-    def __init__(self, inputs: Array, targets: Array, task: Task, *, seed: int, cells: int):
+    def __init__(self, inputs: Array, targets: Array, task: TargetType, *, seed: int, cells: int):
         rng = np.random.default_rng(seed)
         features = math.prod(inputs.shape[1:])
         self.rows = min(len(inputs), max(cells // max(features, 1), 1))
@@ -131,7 +131,7 @@ class LinearModel:
     def _outputs(self, z: Array) -> Array:
         return z @ self.weight[:-1] + self.weight[-1]
 
-    def _fit(self, z: Array, targets: Array, task: Task, rng: np.random.Generator) -> None:
+    def _fit(self, z: Array, targets: Array, task: TargetType, rng: np.random.Generator) -> None:
         size = min(BATCH_SIZE, len(z))
         updates = max(LINEAR_EPOCHS * (len(z) // size), LEAST_UPDATES)
         mean, square = np.zeros_like(self.weight), np.zeros_like(self.weight)
@@ -160,7 +160,7 @@ def _sigmoid(logits: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * logits))  # does not overflow
 
 
-PREDICTIONS: dict[Task, Callable[[Array], Array]] = {
+PREDICTIONS: dict[TargetType, Callable[[Array], Array]] = {
     "classification": _softmax,
     "multilabel": _sigmoid,
     "regression": lambda outputs: outputs,
@@ -200,7 +200,7 @@ def _deviation(x: Array) -> Array:
 
 
 def _measure_all(
-    held_out: Mapping[str, tuple[Array, Array]], task: Task, model: Callable[[Array], Array]
+    held_out: Mapping[str, tuple[Array, Array]], task: TargetType, model: Callable[[Array], Array]
 ) -> dict[str, float]:
     return {
         f"{prefix}/{name}": float(value)
@@ -230,7 +230,7 @@ def _measure_numbers(outputs: Array, targets: Array) -> dict[str, Any]:
     return {"loss": loss, "mae": np.abs(outputs - targets).mean(), "rmse": np.sqrt(loss), "r2": r2}
 
 
-MEASURES: dict[Task, Callable[[Array, Array], dict[str, Any]]] = {
+MEASURES: dict[TargetType, Callable[[Array, Array], dict[str, Any]]] = {
     "classification": _measure_classes,
     "multilabel": _measure_labels,
     "regression": _measure_numbers,

@@ -28,7 +28,7 @@ PLAIN = (bool, int, float, str, list, tuple, dict, NoneType)
 """The types of values that a config holds."""
 
 
-def lookup(kind: str, name: str, catalogue: Mapping[str, Entry]) -> Entry:
+def find_entry(kind: str, name: str, catalogue: Mapping[str, Entry]) -> Entry:
     """Return `catalogue[name]`.
 
     Raises:

@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from pellucid.batch import map_tensors
 from pellucid.errors import UnknownNameError
 
-Loss = Callable[[nn.Module, Any], Tensor]
+StepLoss = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> a scalar."""
 
 
@@ -80,7 +80,7 @@ class ExecutionMode:
             contexts.append(_KeepChannelsLast())
         return _all(contexts) if contexts else contextlib.nullcontext()
 
-    def forward(self, loss: Loss, device: torch.device) -> Loss:
+    def forward(self, loss: StepLoss, device: torch.device) -> StepLoss:
         """Return the same loss, computed in this mode."""
 
         def forward(model: nn.Module, batch: Any) -> Tensor:
@@ -89,7 +89,9 @@ class ExecutionMode:
 
         return forward
 
-    def prepare(self, prepare_batch: Loss | None, model: nn.Module, batch: Any, device: torch.device) -> Any:
+    def prepare(
+        self, prepare_batch: StepLoss | None, model: nn.Module, batch: Any, device: torch.device
+    ) -> Any:
         """Add to a batch what the phases of a step share; no gradient reaches back through a program."""
         if prepare_batch is None or self.compiled:
             return batch

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import ModelError
-from pellucid.train.catalogue import HasOptions, NonNegative, Positive, Share, check_options, lookup
+from pellucid.train.catalogue import HasOptions, NonNegative, Positive, Share, check_options, find_entry
 
 
 @dataclass(frozen=True)
@@ -439,5 +439,5 @@ def loss(name: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
         >>> loss("cross_entropy", label_smoothing=0.1)(torch.zeros(2, 10), torch.tensor([3, 7])).item()
         2.3025851249694824
     """
-    entry = lookup("loss", name, LOSSES)
+    entry = find_entry("loss", name, LOSSES)
     return partial(entry.function, **check_options(f"the loss {name}", options, entry.types))

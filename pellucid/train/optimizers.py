@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
 from pellucid.train.adamw import FusedAdamW
-from pellucid.train.catalogue import check_options, lookup, options_of, types_of
+from pellucid.train.catalogue import check_options, find_entry, options_of, types_of
 from pellucid.train.layer_groups import stages
 
 Groups = list[dict[str, Any]]
@@ -291,7 +291,7 @@ def optimizer(
         >>> [len(group["params"]) for group in made.param_groups]
         [1, 1]
     """
-    spec = lookup("optimizer", name, OPTIMIZERS)
+    spec = find_entry("optimizer", name, OPTIMIZERS)
     options = check_options(f"the optimizer {name}", options, spec.types)
     lr = spec.lr if lr is None else lr
     groups = parameter_groups(parameters, weight_decay)

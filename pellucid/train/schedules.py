@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pellucid.errors import ConfigError
-from pellucid.train.catalogue import Count, HasOptions, NonNegative, Positive, Share, check_options, lookup
+from pellucid.train.catalogue import (
+    Count,
+    HasOptions,
+    NonNegative,
+    Positive,
+    Share,
+    check_options,
+    find_entry,
+)
 
 Factor = Callable[[int], float]
 
@@ -248,7 +256,7 @@ def schedule(
         >>> [round(factor(step), 2) for step in (0, 9, 10, 55, 99)]
         [0.1, 1.0, 1.0, 0.5, 0.0]
     """
-    entry = lookup("schedule", name, SCHEDULES)
+    entry = find_entry("schedule", name, SCHEDULES)
     options = check_options(f"the schedule {name}", options, entry.types)
     factor = entry.build(max(total_steps - warmup_steps, 1), steps_per_epoch, **options)
     return warmup(factor, warmup_steps) if warmup_steps else factor

@@ -31,7 +31,7 @@ from pellucid.errors import BadDataError
 
 SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 PAD, UNK, BOS, EOS, MASK = range(len(SPECIAL))
-Kind = Literal["words", "characters", "bpe", "wordpiece"]
+TokenizerKind = Literal["words", "characters", "bpe", "wordpiece"]
 
 KEPT_ROWS, KEPT_BYTES = 1000, 100_000
 """Tokens of at least this many texts, or bytes of text, are cached on disk."""
@@ -63,7 +63,7 @@ class TextInputs(Inputs):
     stored_as = "text"
 
     name: str
-    kind: Kind
+    kind: TokenizerKind
     tokenizer: str
     max_seq_len: int
     truncation: ragged.Cut = "end"
@@ -263,7 +263,7 @@ def notes(
 # ---- learning ------------------------------------------------------------------------------------
 
 
-def _learn(texts: Iterator[str], kind: Kind, config: TextConfig) -> tokenizers.Tokenizer:
+def _learn(texts: Iterator[str], kind: TokenizerKind, config: TextConfig) -> tokenizers.Tokenizer:
     made, trainer = _MAKERS[kind](config)
     made.normalizer = normalizers.Sequence(
         [normalizers.NFC()]

@@ -20,7 +20,7 @@ import tokenizers
 from pellucid.config import TextConfig
 from pellucid.data.dataset import Column
 from pellucid.data.sources.model_files import CONFIG, SENTENCES, TOKENIZER, find, read_json
-from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, Kind, TextInputs
+from pellucid.data.text.text_inputs import BOS, EOS, MASK, PAD, SPECIAL, UNK, TextInputs, TokenizerKind
 from pellucid.errors import ModelError
 
 PREPROCESS = "preprocess.json"
@@ -35,7 +35,7 @@ THEIRS: dict[int, tuple[str, ...]] = {
 }
 """Names of the five special tokens in pretrained tokenizers."""
 
-KINDS: dict[str, Kind] = {"WordPiece": "wordpiece", "BPE": "bpe"}
+KINDS: dict[str, TokenizerKind] = {"WordPiece": "wordpiece", "BPE": "bpe"}
 
 
 class Adopted(NamedTuple):
@@ -48,7 +48,7 @@ class Adopted(NamedTuple):
     """
 
     tokenizer: str
-    kind: Kind
+    kind: TokenizerKind
     order: list[int]
 
 

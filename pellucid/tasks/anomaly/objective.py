@@ -10,7 +10,7 @@ from pellucid.tasks.elbo.objective import elbo
 from pellucid.tasks.reconstruction.objective import NoiseKind, reconstruction
 from pellucid.train.objective import Objective, one_of
 
-Loss = Literal["mse", "mae", "bce", "elbo"]
+LossName = Literal["mse", "mae", "bce", "elbo"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Options:
     """
 
     normal: str | int | float | bool | None = None
-    loss: Loss = "mse"
+    loss: LossName = "mse"
     noise: float = 0.0
     noise_kind: NoiseKind = "gaussian"
 
 
 def anomaly(
-    loss: Loss = Options.loss,
+    loss: LossName = Options.loss,
     *,
     noise: float = Options.noise,
     noise_kind: NoiseKind = Options.noise_kind,
@@ -43,7 +43,7 @@ def anomaly(
     Raises:
         ConfigError: no such loss or kind of noise, or noise where there can be none.
     """
-    one_of("loss", loss, get_args(Loss))
+    one_of("loss", loss, get_args(LossName))
     if loss == "elbo":
         if noise:
             raise ConfigError(

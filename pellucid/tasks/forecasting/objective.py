@@ -12,17 +12,17 @@ from torch.nn import functional as F
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, Phase, one_of
 
-Loss = Literal["mse", "mae", "huber"]
+LossName = Literal["mse", "mae", "huber"]
 
 
 @dataclass(frozen=True)
 class Options:
     """Options of the task; see `forecasting`."""
 
-    loss: Loss = "mse"
+    loss: LossName = "mse"
 
 
-def forecasting(loss: Loss = Options.loss, options: Mapping[str, Any] | None = None) -> Objective:
+def forecasting(loss: LossName = Options.loss, options: Mapping[str, Any] | None = None) -> Objective:
     r"""Predict the next H rows of C channels from the last L.
 
     The loss is the mean over horizon and channels of $(\hat y - y)^2$, $|\hat y - y|$ or Huber's function of

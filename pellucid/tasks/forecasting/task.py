@@ -27,7 +27,7 @@ from pellucid.data.series import SeriesInputs
 from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.forecasting import forecast_blocks
-from pellucid.tasks.forecasting.objective import Loss, Options, forecasting
+from pellucid.tasks.forecasting.objective import LossName, Options, forecasting
 from pellucid.tasks.forecasting.spec import SPEC
 from pellucid.tasks.options import read_loss_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
@@ -109,7 +109,7 @@ class Forecasting(Task):
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
-        loss = cast(Loss, config.objective.loss) or options.loss
+        loss = cast(LossName, config.objective.loss) or options.loss
         return forecasting(loss, read_loss_options(config, loss))
 
     def baselines(self, prepared: Prepared) -> Baselines:

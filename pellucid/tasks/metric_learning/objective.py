@@ -14,7 +14,7 @@ from pellucid.batch import as_batch
 from pellucid.train.losses import contrastive, triplet
 from pellucid.train.objective import Measures, Objective, logits_of, one_of, supervised
 
-Loss = Literal["triplet", "contrastive", "supcon"]
+LossName = Literal["triplet", "contrastive", "supcon"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Options:
         held_out: what validation and test hold out: "rows", or "classes", which training then never sees.
     """
 
-    loss: Loss = "triplet"
+    loss: LossName = "triplet"
     margin: float = 0.5
     temperature: float = 0.1
     held_out: Literal["rows", "classes"] = "rows"
 
 
 def metric_learning(
-    loss: Loss = Options.loss,
+    loss: LossName = Options.loss,
     *,
     margin: float = Options.margin,
     temperature: float = Options.temperature,

@@ -25,7 +25,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.metric_learning import retrieval
-from pellucid.tasks.metric_learning.objective import Loss, Options, metric_learning, supcon
+from pellucid.tasks.metric_learning.objective import LossName, Options, metric_learning, supcon
 from pellucid.tasks.metric_learning.spec import SPEC
 from pellucid.tasks.options import LOSS_OPTIONS, read_loss_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
@@ -115,7 +115,7 @@ class MetricLearning(Task):
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
-        loss = cast(Loss, config.objective.loss) or options.loss
+        loss = cast(LossName, config.objective.loss) or options.loss
         if loss == "supcon":
             types = types_of(supcon)
             given = check_options("the loss supcon", config.objective.loss_options, types, LOSS_OPTIONS)

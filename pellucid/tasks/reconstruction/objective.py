@@ -18,7 +18,7 @@ from pellucid.train.objective import (
     one_of,
 )
 
-Loss = Literal["mse", "mae", "bce"]
+LossName = Literal["mse", "mae", "bce"]
 NoiseKind = Literal["gaussian", "masking"]
 _ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "bce": F.binary_cross_entropy_with_logits}
 
@@ -27,13 +27,13 @@ _ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "bce": F.binary_cross_entropy_wi
 class Options:
     """Options of the task; see `reconstruction`."""
 
-    loss: Loss = "mse"
+    loss: LossName = "mse"
     noise: float = 0.0
     noise_kind: NoiseKind = "gaussian"
 
 
 def reconstruction(
-    loss: Loss = Options.loss,
+    loss: LossName = Options.loss,
     *,
     noise: float = Options.noise,
     noise_kind: NoiseKind = Options.noise_kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +23,10 @@ from pellucid.tasks.options import NoOptions, read_loss_options, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared import attribution, scoring
 from pellucid.tasks.task import Baselines, Task
-from pellucid.train.baseline import baselines
-from pellucid.train.catalogue import lookup
+from pellucid.train.baseline import TargetType, baselines
+from pellucid.train.catalogue import find_entry
 from pellucid.train.losses import LOSSES
 from pellucid.train.objective import Objective, read_logits
-
-Kind = Literal["classification", "multilabel", "regression"]
 
 EVAL_TOKENS_BATCH = 256
 """Texts in a batch that is measured; they may be long."""
@@ -167,7 +165,7 @@ class Supervised(Task):
         name = config.objective.loss
         if name is None:
             return
-        loss = lookup("loss", name, LOSSES)
+        loss = find_entry("loss", name, LOSSES)
         if self.name not in loss.tasks:
             fitting = ", ".join(other.name for other in LOSSES.values() if self.name in other.tasks)
             raise ConfigError(
@@ -209,7 +207,7 @@ class Supervised(Task):
             for split, prefix in EVALUATED.items()
             if split in sources
         }
-        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, cast(Kind, self.name))
+        found = baselines(*numbers(sources["train"], TRAIN_SAMPLE), evals, cast(TargetType, self.name))
         target = prepared.preprocess.target
         unit = target.unit if target is not None else None
         return {name: in_own_units(values, unit) for name, values in found.items()}
