@@ -79,7 +79,10 @@ class DataConfig(Section):
 
     source: str = Field(default="digits", description="a hub name or alias, or the path of a file or folder")
     subset: str | None = Field(default=None, description="hub configuration, if a dataset has several")
-    target: str | None = Field(default=None, description="the column to predict; None: the usual names")
+    target: str | None = Field(
+        default=None,
+        description="the column to predict; None: one called target, label or the like, or the last",
+    )
     inputs: list[str] | None = Field(default=None, description="the input columns; None: all others")
     num_inputs: int | None = Field(
         default=None,

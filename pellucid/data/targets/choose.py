@@ -48,13 +48,13 @@ def choose(
     if found is not None:
         if found in declared:
             return [found], ""
-        return [found], f"predicts {found!r}, a usual name of a target; --target names another"
+        return [found], f"predicts {found!r}, because of its name; --target names another"
     if declared:
         return [declared[-1]], f"predicts {declared[-1]!r}, declared as class labels; --target names another"
     if not needed:
         return [], ""
-    note = f"predicts {names[-1]!r}, the last column, since none has a usual name; --target names another"
-    return [names[-1]], note
+    why = "since none is called target, label, class or the like"
+    return [names[-1]], f"predicts {names[-1]!r}, the last column, {why}; --target names another"
 
 
 def read_target(
