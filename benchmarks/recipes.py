@@ -75,7 +75,7 @@ def row(name: str, config: Config | Study, results: list[dict[str, Any]]) -> str
         metric,
         figure(mean),
         ", ".join(map(figure, values)),
-        beside(results[0]["baselines"], metric, sign),
+        best_baseline(results[0]["baselines"], metric, sign),
         published,
         f"{target.value:g}" if target else "",
         verdict,
@@ -90,7 +90,7 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
-def beside(baselines: dict[str, dict[str, float]], metric: str, sign: int) -> str:
+def best_baseline(baselines: dict[str, dict[str, float]], metric: str, sign: int) -> str:
     """Return the best baseline measured with this metric, and its name."""
     known = [(sign * values[metric], name) for name, values in baselines.items() if metric in values]
     return f"{sign * max(known)[0]:.4f} ({max(known)[1]})" if known else ""

@@ -138,7 +138,7 @@ def written(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
-def beside(written: Run, runs: Path) -> Path:
+def folder(written: Run, runs: Path) -> Path:
     """A folder of runs with a copy of the language model in it."""
     shutil.copytree(written.path, runs / written.id)
     return runs
@@ -155,20 +155,20 @@ def embedding(run: Run) -> torch.Tensor:
 
 
 def test_a_classifier_uses_the_tokenizer_of_its_language_model(
-    reviews: Path, written: Run, beside: Path, tmp_path: Path
+    reviews: Path, written: Run, folder: Path, tmp_path: Path
 ) -> None:
     others = tmp_path / "others.csv"  # of which another vocabulary would be learned
     others.write_text(reviews.read_text().replace("Film", "The second film"))
     frozen = classifier(others, **{"optimizer.lr": 1e-12, "data.text.max_seq_len": 8})
-    run = runner.train(frozen, runs=beside)
+    run = runner.train(frozen, runs=folder)
     assert state(run)["tokenizer"] == state(written)["tokenizer"]
     assert (state(run)["max_seq_len"], state(written)["max_seq_len"]) == (8, 12)
     torch.testing.assert_close(embedding(run), embedding(written), atol=1e-6, rtol=0)
     choice = next(choice for choice in run.facts["choices"] if choice["what"] == "tokenizer")
-    assert choice["value"] == str(beside / written.id)
-    assert any(note.endswith(f"those of {beside / written.id}") for note in run.facts["dataset"]["notes"])
+    assert choice["value"] == str(folder / written.id)
+    assert any(note.endswith(f"those of {folder / written.id}") for note in run.facts["dataset"]["notes"])
     assert any("anew: output.weight; output.bias" in note for note in run.facts["notes"])
-    assert runner.find_lr(frozen, beside).lr > 0
+    assert runner.find_lr(frozen, folder).lr > 0
 
 
 class StopsAtStep3(SignalHandler):
@@ -180,15 +180,15 @@ class StopsAtStep3(SignalHandler):
 
 
 def test_a_run_does_not_need_the_run_it_started_from(
-    reviews: Path, written: Run, beside: Path, monkeypatch: pytest.MonkeyPatch
+    reviews: Path, written: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = classifier(reviews, **{"optimizer.lr": 1e-2, "train.epochs": 4})
-    whole = runner.train(begun, runs=beside)
+    whole = runner.train(begun, runs=folder)
     monkeypatch.setattr(components, "SignalHandler", StopsAtStep3)
-    stopped = runner.train(begun, runs=beside)
+    stopped = runner.train(begun, runs=folder)
     monkeypatch.undo()
-    shutil.rmtree(beside / written.id)
-    resumed = runner.train(begun, runs=beside, resume=runner.Resume(stopped.id))
+    shutil.rmtree(folder / written.id)
+    resumed = runner.train(begun, runs=folder, resume=runner.Resume(stopped.id))
     assert resumed.status == "finished"
     assert torch.equal(embedding(resumed), embedding(whole))
     assert resumed.metrics == whole.metrics
@@ -197,7 +197,7 @@ def test_a_run_does_not_need_the_run_it_started_from(
     assert [row["prediction"] for row in rows] == ["good", "bad"]
     assert inference.evaluate(resumed).metrics["accuracy"] == resumed.metrics["test/accuracy"]
     with pytest.raises(UnknownNameError, match="named 'pages'"):
-        runner.train(begun, runs=beside)
+        runner.train(begun, runs=folder)
 
 
 @pytest.mark.parametrize(
@@ -209,27 +209,27 @@ def test_a_run_does_not_need_the_run_it_started_from(
     ],
 )
 def test_another_vocabulary_is_refused(
-    changes: dict[str, Any], said: str, reviews: Path, written: Run, beside: Path
+    changes: dict[str, Any], said: str, reviews: Path, written: Run, folder: Path
 ) -> None:
     with pytest.raises(ConfigError, match=said) as refused:
-        runner.train(classifier(reviews, **changes), runs=beside)
+        runner.train(classifier(reviews, **changes), runs=folder)
     assert f"{next(iter(changes))}=" in str(refused.value)
-    assert [path.name for path in beside.iterdir()] == [written.id]
+    assert [path.name for path in folder.iterdir()] == [written.id]
 
 
-def test_a_matching_vocabulary_can_be_requested(reviews: Path, beside: Path) -> None:
+def test_a_matching_vocabulary_can_be_requested(reviews: Path, folder: Path) -> None:
     agreeing = {"data.text.tokenizer": "words", "data.text.vocab_size": 20, "train.max_steps": 1}
-    assert runner.train(classifier(reviews, **agreeing), runs=beside).status == "finished"
+    assert runner.train(classifier(reviews, **agreeing), runs=folder).status == "finished"
 
 
-def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, beside: Path) -> None:
-    newest = runner.train(language_model(reviews).patch({"train.seed": 1}), runs=beside)
-    unfinished = shutil.copytree(written.path, beside / "29991231-000000-pages")
+def test_a_name_means_its_newest_finished_run(reviews: Path, written: Run, folder: Path) -> None:
+    newest = runner.train(language_model(reviews).patch({"train.seed": 1}), runs=folder)
+    unfinished = shutil.copytree(written.path, folder / "29991231-000000-pages")
     facts = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(
         json.dumps({**facts, "id": unfinished.name, "status": "interrupted", "started": "2999"})
     )
-    run = runner.train(classifier(reviews, **{"train.max_steps": 1, "optimizer.lr": 1e-12}), runs=beside)
+    run = runner.train(classifier(reviews, **{"train.max_steps": 1, "optimizer.lr": 1e-12}), runs=folder)
     torch.testing.assert_close(embedding(run), embedding(newest), atol=1e-6, rtol=0)
 
 

@@ -192,26 +192,26 @@ def main() -> None:
             arrays = write(workload.data, Path(folder))
             if given.before is not None:
                 one = compare(workload, "before", arrays, given.pairs, given.before.resolve())
-                print(told(one), flush=True)
+                print(summary(one), flush=True)
                 continue
             for peer in workload.against:
                 if given.peer not in (None, peer):
                     continue
                 try:
                     one = compare(workload, peer, arrays, given.pairs)
-                    print(told(one), flush=True)
+                    print(summary(one), flush=True)
                     keep(ROOT / "benchmarks", asdict(one) | {"ratio": one.ratio, "peaks": peak}, machine)
                 except Ended as error:
                     print(f"{workload.name:<8} {peer:<12} could not be compared: {error}", flush=True)
 
 
-def told(one: Comparison) -> str:
+def summary(one: Comparison) -> str:
     unit = WORKLOADS[one.workload].unit
     return (
         f"{one.workload:<8} {one.peer:<12} {one.ratio:6.2f}x "
         f"({min(one.ratios):.2f} to {max(one.ratios):.2f})  "
         f"ours {one.ours:,.0f} {unit}/s, theirs {one.theirs:,.0f}; "
-        f"loss {one.our_loss:.4f} and {one.their_loss:.4f}{'' if one.alike else ', NOT ALIKE'}"
+        f"loss {one.our_loss:.4f} and {one.their_loss:.4f}{'' if one.alike else ', DIFFERENT'}"
     )
 
 

@@ -48,7 +48,7 @@ def _rewrite(page: Path, found: list[dict[str, Any]], machine: dict[str, Any]) -
 
 def _row(one: dict[str, Any]) -> str:
     unit, peak = WORKLOADS[one["workload"]].unit, max(one["peaks"].values())
-    verdict = "not alike" if not one["alike"] else "met" if one["ratio"] >= one["must"] else "missed"
+    verdict = "losses differ" if not one["alike"] else "met" if one["ratio"] >= one["must"] else "missed"
     cells = [
         f"`{one['workload']}`",
         one["peer"],

@@ -61,7 +61,9 @@ def run(contestant: str, data: str, rows: Path, seed: int) -> list[dict[str, flo
     return [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
 
 
-def told(data: str, contestant: str, seed: int, measured: list[dict[str, float]]) -> list[dict[str, Any]]:
+def goals_reached(
+    data: str, contestant: str, seed: int, measured: list[dict[str, float]]
+) -> list[dict[str, Any]]:
     """Print and return when each target of a data set was first reached."""
     best, found = max(one["accuracy"] for one in measured), []
     for goal, limit in GOALS[data].items():
@@ -91,7 +93,7 @@ def main() -> None:
                 if given.ours and not contestant.startswith("ours"):
                     continue
                 for seed in range(SEEDS if contestant.startswith("ours") else 1):
-                    found += told(data, contestant, seed, run(contestant, data, rows, seed))
+                    found += goals_reached(data, contestant, seed, run(contestant, data, rows, seed))
     print(json.dumps(found))
 
 

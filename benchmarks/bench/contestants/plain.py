@@ -71,14 +71,14 @@ class Side:
     @torch.no_grad()
     def evaluate(self) -> float:
         if self.adversarial:
-            return self.judged()
+            return self.evaluated()
         self.model.eval()
         losses = [
             cross_entropy(self.model(x), y).item() for x, y in self.loader(self.held_out, shuffle=False)
         ]
         return float(np.mean(losses))
 
-    def judged(self) -> float:
+    def evaluated(self) -> float:
         """Return the discriminator's loss with fixed noise."""
         images = self.held_out.tensors[0][:1000]
         noise = torch.randn(1000, self.model.latent_dim, generator=torch.Generator().manual_seed(0))
