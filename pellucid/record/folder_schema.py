@@ -17,9 +17,9 @@ FILES = {
     "run.sqlite-shm": "the index of that log",
     "preprocess.json": "what was fitted on the training split: classes, vocabulary, means, ...",
     "report.html": "the report, one self-contained page",
-    "checkpoints/step-*/model.safetensors": "weights after so many updates",
+    "checkpoints/step-*/model.safetensors": "weights after that number of updates",
     "checkpoints/step-*/optimizer.safetensors": "state of the optimizers",
-    "checkpoints/step-*/ema.safetensors": "averaged weights, where they are averaged",
+    "checkpoints/step-*/ema.safetensors": "averaged weights, if averaging is on",
     "checkpoints/step-*/state.json": "what else the next update depends on, and the sha256 of each file",
     "checkpoints/last": "name of the newest checkpoint",
     "checkpoints/best": "name of the best checkpoint by the monitored measure",
@@ -27,9 +27,9 @@ FILES = {
     "evaluation/*.parquet": "a prediction for each row of a split, and examples with their inputs",
     "samples/*": "pictures and texts that `evaluation/*.json` refers to",
     "artifacts/*/*": "files by name and step, listed in the table `artifacts`",
-    "tensorboard/*": "the same metrics for TensorBoard, where asked for",
+    "tensorboard/*": "the same metrics for TensorBoard, if requested",
     ".lock": "held by the process that writes the run; readers never take it",
-    ".writer": "machine, process id and start of that process; readers look whether it is alive",
+    ".writer": "machine, process id and start of that process; readers check whether it is alive",
 }
 """Every file of a run folder, as a pattern, and what it holds."""
 

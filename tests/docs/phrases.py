@@ -20,7 +20,7 @@ PHRASES = {
     r"\bon end\b": "concatenated",
     r"\bto be told\b|\b(is|are|was|were) told\b|\btold (of|from|apart)\b": "predicted, given, distinguished",
     r"\b(to|could|can|cannot|not) be had\b": "unavailable",
-    r"\b(so|that) many (of|tokens|rows|words|steps|epochs|times|numbers|samples)\b": "n",
+    r"\b(so|that) many (of|tokens|rows|words|steps|epochs|times|numbers|samples|updates)\b": "n",
     r"\balone\b": "only",
     r"\bgo(es|ing)? on with\b": "resume with, continue with",
     r"\bbeside\b": "compared with, next to",
