@@ -113,7 +113,7 @@ def test_subset_keeps_every_class():
     made = subset(split(labelled({"a": 900, "b": 90, "c": 10})), 0.05)
     assert set(shares(made, "train")) == {"a", "b", "c"}
     assert len(made.splits["train"]) == pytest.approx(0.05 * 800, abs=3)
-    assert any("only 0.05 of each split" in note for note in made.notes)
+    assert any("only 5 % of each split" in note for note in made.notes)
 
 
 def test_smaller_training_subsets_are_stratified_and_nested():
