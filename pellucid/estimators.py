@@ -28,7 +28,7 @@ from pellucid.tasks.regression.objective import regression
 from pellucid.train.objective import Objective
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import schedule
-from pellucid.train.seed import seed_everything
+from pellucid.train.seed import borrowed_generators, seed_everything
 from pellucid.train.trainer import Trainer
 
 PREDICT_BATCH = 4096
@@ -67,19 +67,29 @@ class _Network(BaseEstimator):
         builder = self._builder()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.scaler_ = StandardScaler().fit(X)
-        generator_state = torch.get_rng_state()
+        with borrowed_generators():
+            self.network_ = self._trained_network(builder, X, targets, num_outputs, objective, seed)
+        self.n_iter_ = self.epochs
+
+    def _trained_network(
+        self,
+        builder: Builder,
+        X: np.ndarray,
+        targets: Tensor,
+        num_outputs: int,
+        objective: Objective,
+        seed: int,
+    ) -> nn.Module:
         seed_everything(seed)
-        self.network_ = builder(self._shape(X.shape[1]), num_outputs, **(self.options or {}))
+        network = builder(self._shape(X.shape[1]), num_outputs, **(self.options or {}))
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", execution="eager"
         )
         batches = Batches(MemoryRows(self._inputs(X), targets), self.batch_size, seed=seed, shuffle=True)
         make = partial(optimizer, "adamw", lr=self.lr, weight_decay=self.weight_decay)
         rise_and_fall = schedule("one_cycle", total_steps=len(batches) * self.epochs)
-        Trainer(self.network_, objective, make, config, schedule=rise_and_fall).fit(batches)
-        self.network_.eval()
-        torch.set_rng_state(generator_state)
-        self.n_iter_ = self.epochs
+        Trainer(network, objective, make, config, schedule=rise_and_fall).fit(batches)
+        return network.eval()
 
     def _builder(self) -> Builder:
         if ":" not in self.model and self.model not in BUILDERS:

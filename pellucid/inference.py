@@ -42,10 +42,12 @@ from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.supervised import Prediction
 from pellucid.tasks.task import Answer
+from pellucid.train.seed import borrowed_generators
 
 __all__ = ["Prediction", "evaluate", "input_path", "predict"]
 
 
+@borrowed_generators()
 def evaluate(
     run: Run,
     split: Any = "test",
@@ -189,6 +191,7 @@ def _joined(data: Any, *, targets: bool = True) -> Any:
     return joined if targets else joined[0]
 
 
+@borrowed_generators()
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
     """Predict for new inputs with a run's model.
 

@@ -41,10 +41,11 @@ from pellucid.train.device import choose_device
 from pellucid.train.execution import execution_mode
 from pellucid.train.lr_find import LrSuggestion, lr_find
 from pellucid.train.objective import Objective
-from pellucid.train.seed import seed_everything
+from pellucid.train.seed import borrowed_generators, seed_everything
 from pellucid.train.trainer import Trainer
 
 
+@borrowed_generators()
 def train(
     config: Config,
     *,
@@ -330,6 +331,7 @@ def outcome(run: Run) -> Iterator[None]:
         raise
 
 
+@borrowed_generators()
 def find_lr(
     config: Config,
     runs: str | Path = "runs",
