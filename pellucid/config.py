@@ -112,6 +112,9 @@ class DataConfig(Section):
     normalize: bool = Field(
         default=True, description="scale inputs to zero mean and unit variance, fitted on the training split"
     )
+    encoding: str | None = Field(
+        default=None, description="encoding of text files, e.g. gb18030; None: as their bytes tell"
+    )
     skip_bad: bool = Field(default=False, description="skip and list unreadable rows and files")
     memory: float = Field(
         default=0.25, gt=0, le=1, description="maximum share of memory for the data; larger data is streamed"

@@ -140,11 +140,28 @@ def config_of(
     if Path(source).suffix in (".yaml", ".yml"):
         return read(source), None
     from pellucid.data.inspect import suggest_config
-    from pellucid.data.sources.open_source import open_data
 
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
-    dataset = open_data(asked.data)
-    return suggest_config(dataset, asked.data), dataset
+    task = asked.objective.name if _sets("objective.name", settings) else None
+    dataset = _opened(asked, task)
+    return suggest_config(dataset, asked.data, task), dataset
+
+
+def _sets(key: str, settings: list[str] | None) -> bool:
+    return any(setting.partition("=")[0].strip() == key for setting in settings or [])
+
+
+def _opened(config: Config, task: str | None) -> Dataset:
+    """Open the data of a config as a task reads it; None: as its content suggests."""
+    from pellucid.data.sources.open_source import make_splits, open_data, open_source
+    from pellucid.data.suggest import is_text
+    from pellucid.tasks import get_task
+
+    if task is not None:
+        read = get_task(task)
+        return open_data(config.data, labelled=read.labelled, form=read.form)
+    dataset = open_source(config.data)
+    return make_splits(dataset, config.data, labelled=not is_text(dataset))
 
 
 def _train(

@@ -184,7 +184,7 @@ def _inputs(
             else:
                 reading = schema.read_column(name, column, options.columns.get(name), raw.folder)
             names = kinds.find(reading.kind).categories(reading.values) if reading.kind else ()
-        useless = schema.nothing_to_learn(name, reading)
+        useless = None if raw.documents else schema.nothing_to_learn(name, reading)
         if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
             notes.append(f"left out {name!r}: {useless}")
             continue

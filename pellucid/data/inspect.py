@@ -141,17 +141,18 @@ def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspe
     )
 
 
-def suggest_config(dataset: Dataset, data: DataConfig | None = None) -> Config:
+def suggest_config(dataset: Dataset, data: DataConfig | None = None, task: str | None = None) -> Config:
     """Return a config that trains on a dataset as it is.
 
     Args:
         dataset: with its splits made.
         data: how it was opened; None: by the name of its source.
+        task: what to learn; None: what its target suggests.
     """
     data = data or DataConfig.model_validate({"source": dataset.source.name})
     image = next((column.name for column in dataset.inputs if column.kind == "image"), None)
     size = next(iter(images.shapes(dataset.splits["train"][image], 200).sizes)) if image else None
-    return suggest(dataset, data, size)
+    return suggest(dataset, data, size, task)
 
 
 def describe(found: Inspection) -> list[str]:

@@ -15,7 +15,7 @@ from pellucid.data import images, kinds, schema
 from pellucid.data.dataset import Column
 from pellucid.data.kinds.kind import Kind
 from pellucid.data.kinds.tensor import batched
-from pellucid.data.sources import arrays, tables, textfiles
+from pellucid.data.sources import arrays, jsonlines, tables, textfiles
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 
@@ -96,8 +96,9 @@ def _from_path(path: Path, columns: Sequence[Column], input_shape: tuple[int, ..
         raise DataNotFoundError(f"There is no file or folder {path} to predict.")
     if path.is_file() and path.suffix.lower() == ".npy":
         return _from_array(arrays.numbers(_load(path), path.name), columns, input_shape)
-    if path.is_file() and tables.is_table_file(path):
-        raw = tables.raw_tables(path)
+    if path.is_file() and (tables.is_table_file(path) or jsonlines.is_json_lines(path)):
+        lines = jsonlines.is_json_lines(path)
+        raw = jsonlines.read_json_lines(path) if lines else tables.raw_tables(path)
         return _typed(raw.splits["train"], columns, path.parent, path.name)
     only = _only_kind(columns)
     values = only.from_path(path) if only is not None and only.from_path is not None else None

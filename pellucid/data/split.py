@@ -17,6 +17,8 @@ from pellucid.data.targets.classes import class_codes
 from pellucid.errors import BadDataError
 
 SMALLEST = 3
+FEW = 10
+"""Fewer documents than this are each split by position, not among the splits."""
 
 
 def split(
@@ -54,8 +56,8 @@ def split(
                 f"{' and '.join(wanted)} would take {sum(wanted.values()):.0%} of the rows: expected less.",
                 remedy="--set data.validation=0.1 --set data.test=0.1",
             )
-        document = is_document(dataset)
-        parts, notes = _by_position(dataset, wanted) if document else _take(dataset, wanted, seed)
+        cut = is_document(dataset) or _few_documents(dataset)
+        parts, notes = _by_position(dataset, wanted) if cut else _take(dataset, wanted, seed)
         made |= parts
     if UNLABELED in made:
         made[UNLABELED], said = drop_leaks(dataset, made)
@@ -86,24 +88,36 @@ def is_document(dataset: Dataset) -> bool:
     return kinds == ["text"] and len(dataset.splits["train"]) == 1
 
 
+def _few_documents(dataset: Dataset) -> bool:
+    """Return whether a dataset is so few different texts that each is split by position."""
+    texts = dataset.source.kind == "text" and [column.kind for column in dataset.columns] == ["text"]
+    return texts and len(np.unique(hashing.rows(dataset.splits["train"], [dataset.columns[0].name]))) < FEW
+
+
 def _by_position(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, pa.Table], list[str]]:
-    """Split one document: train first, then validation, then test, since later text must not be known."""
+    """Split documents: train first, then validation, then test, since later text must not be known."""
     name = dataset.columns[0].name
-    text, end, parts = dataset.splits["train"][name][0].as_py(), 1.0, {}
+    texts, end, parts = dataset.splits["train"][name].to_pylist(), 1.0, {}
     for split, share in wanted.items():
         start = end - share
-        parts[split] = text[round(start * len(text)) : round(end * len(text))]
+        parts[split] = [text[round(start * len(text)) : round(end * len(text))] for text in texts]
         end = start
-    sizes = [f"{split} ({len(part):,} characters)" for split, part in parts.items()]
-    note = f"{' and '.join(reversed(sizes))} taken from the end of the document; train is its beginning"
-    parts["train"] = text[: round(end * len(text))]
-    if not all(part.strip() for part in parts.values()):
-        raise BadDataError(f"{dataset.name} is too short to be split: {len(text):,} characters.")
-    return {split: _document(name, part) for split, part in parts.items()}, [note]
+    sizes = [f"{split} ({sum(map(len, part)):,} characters)" for split, part in parts.items()]
+    of = (
+        "the document; train is its beginning"
+        if len(texts) == 1
+        else "each document; train is the beginnings"
+    )
+    note = f"{' and '.join(reversed(sizes))} taken from the end of {of}"
+    parts["train"] = [text[: round(end * len(text))] for text in texts]
+    parts = {split: [text for text in part if text.strip()] for split, part in parts.items()}
+    if not all(parts.values()):
+        raise BadDataError(f"{dataset.name} is too short to be split: {sum(map(len, texts)):,} characters.")
+    return {split: _documents(name, part) for split, part in parts.items()}, [note]
 
 
-def _document(name: str, text: str) -> pa.Table:
-    return pa.table({name: pa.array([text], pa.large_string())})
+def _documents(name: str, texts: list[str]) -> pa.Table:
+    return pa.table({name: pa.array(texts, pa.large_string())})
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -143,7 +157,7 @@ def subset(dataset: Dataset, fraction: float, seed: int = 0) -> Dataset:
     for name, table in dataset.splits.items():
         if is_document(dataset) and len(table) == 1:
             text = table.column(0)[0].as_py()
-            kept[name] = _document(table.column_names[0], text[: max(1, round(fraction * len(text)))])
+            kept[name] = _documents(table.column_names[0], [text[: max(1, round(fraction * len(text)))]])
             continue
         strata, _ = _strata(dataset, table)
         order = _shuffled(strata, np.random.default_rng([seed, len(table)]))

@@ -8,7 +8,6 @@ from typing import Any
 from pellucid.config import Augment, Config, DataConfig
 from pellucid.data import inputs
 from pellucid.data.dataset import Dataset
-from pellucid.data.split import is_document
 
 LARGEST_SIDE = 64
 """Larger images are resized to this many pixels a side."""
@@ -16,16 +15,19 @@ LARGEST_SIDE = 64
 _MOST_STEPS = 20_000
 
 
-def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | None) -> Config:
+def suggest(
+    dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | None, task: str | None = None
+) -> Config:
     """Choose a model and its training by the kind and number of rows.
 
     Args:
         dataset: with its splits made.
         data: how it was opened; only changed for images.
         image_size: the most common (width, height), for images.
+        task: what to learn; None: what its target suggests.
     """
-    if dataset.task == "translation" or is_document(dataset):
-        return _text(dataset, data)
+    if dataset.task == "translation" or is_text(dataset):
+        return _text(dataset, data, task)
     if dataset.target is None and image_size is not None:
         return _images(dataset, data, image_size)
     rows = len(dataset.splits["train"])
@@ -48,9 +50,19 @@ def suggest(dataset: Dataset, data: DataConfig, image_size: tuple[int, int] | No
     )
 
 
-def _text(dataset: Dataset, data: DataConfig) -> Config:
-    """Suggest a translation model for pairs of texts, or a language model of characters for one document."""
+def is_text(dataset: Dataset) -> bool:
+    """Return whether a dataset is texts without a target."""
+    return dataset.target is None and [column.kind for column in dataset.columns] == ["text"]
+
+
+TEXT_MODELS = {"masked_language_model": "bert", "span_denoising": "seq2seq", "seq2seq": "seq2seq"}
+"""The model of a task on texts, where that is not a GPT."""
+
+
+def _text(dataset: Dataset, data: DataConfig, task: str | None) -> Config:
+    """Suggest a translation model for pairs of texts, or a language model of characters."""
     pairs = dataset.task == "translation"
+    task = task or ("seq2seq" if pairs else "language_model")
     columns = {**data.columns, dataset.target: "text"} if pairs else data.columns
     text = (
         {"tokenizer": "bpe", "vocab_size": 8000, "max_seq_len": 64} if pairs else {"tokenizer": "characters"}
@@ -66,11 +78,8 @@ def _text(dataset: Dataset, data: DataConfig) -> Config:
                 "columns": columns,
                 "text": {**data.text.model_dump(), "lowercase": False, **text},
             },
-            "model": {"name": "seq2seq" if pairs else "gpt", "size": "small"},
-            "objective": {
-                "name": "seq2seq" if pairs else "language_model",
-                "label_smoothing": 0.1 if pairs else 0.0,
-            },
+            "model": {"name": TEXT_MODELS.get(task, "gpt"), "size": "small"},
+            "objective": {"name": task, "label_smoothing": 0.1 if pairs else 0.0},
             "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.01},
             "schedule": {"name": "one_cycle"},
             "train": {"epochs": 15 if pairs else 10, "batch_size": 64, "clip_grad_norm": 1.0},

@@ -58,7 +58,7 @@ def prepare(
     if tokens and fitted is None:
         config = _with_tokens(config, runs)
     if dataset is None:
-        dataset = open_source(config.data, labelled=task.labelled)
+        dataset = open_source(config.data, labelled=task.labelled, form=task.form)
     column = weights if isinstance(weights, str) else config.data.sample_weight
     if weights is not None and not isinstance(weights, str):
         dataset, column = with_weights(dataset, weights), COLUMN

@@ -16,6 +16,7 @@ from pellucid.config import Config
 from pellucid.data.batches import Batches
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.sources.open_source import Form
 from pellucid.errors import ModelError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
@@ -40,12 +41,14 @@ class Task:
     Attributes:
         spec: what the task says about itself.
         labelled: whether every row needs a target.
+        form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
         ordered: whether rows are a time series, so that the task must split them itself.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
     """
 
     spec: ClassVar[TaskSpec]
     labelled: ClassVar[bool] = True
+    form: ClassVar[Form] = "rows"
     ordered: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
 

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from pellucid.data import images, split
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.sources import arrays as in_memory
-from pellucid.data.sources import folder, hub, tables, textfiles
+from pellucid.data.sources import folder, hub, jsonlines, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
 from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError, similar_file
 
@@ -47,6 +47,10 @@ STAND_IN = (
 )
 
 
+Form = Literal["rows", "texts", "series"]
+"""What a task makes of a source: rows of a table or images; whole texts; rows in the order of time."""
+
+
 def load(name: str, *, subset: str | None = None) -> Dataset:
     """Load a dataset by name.
 
@@ -67,29 +71,32 @@ def load(name: str, *, subset: str | None = None) -> Dataset:
     return _load(name, subset, DataOptions())
 
 
-def open_data(config: DataConfig, *, labelled: bool = True) -> Dataset:
+def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
     """Open what a config describes, and give it train, validation and test splits.
 
     Args:
         config: what to open.
         labelled: whether there must be a target. Without one, text files are documents rather than tables,
             images need no class folders, and rows without targets are kept.
+        form: what the task makes of it.
 
     Raises:
         DataNotFoundError: there is no such file, folder or dataset.
         BadDataError: a cell does not fit; names file, row and column.
         UnknownNameError: a short name, subset or column is not there.
     """
-    dataset = make_splits(open_source(config, labelled=labelled), config, labelled=labelled)
+    dataset = make_splits(open_source(config, labelled=labelled, form=form), config, labelled=labelled)
     return replace(dataset, rows_of=_row_settings(config, labelled))
 
 
-def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
+def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
     """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
     options = DataOptions(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
     path = Path(config.source).expanduser()
     if path.exists():
-        return _read_path(path, options)
+        if form == "texts" and _is_text(path):
+            return _read_texts(path, config)
+        return _read_path(path, options, config)
     if _is_path(config.source):
         raise DataNotFoundError(
             f"There is no file or folder {config.source} (looked in {Path.cwd()}).{similar_file(path)}",
@@ -100,7 +107,7 @@ def open_source(config: DataConfig, *, labelled: bool = True) -> Dataset:
 
 ROW_SETTINGS = frozenset(
     [
-        *("source", "subset", "target", "inputs", "columns", "skip_bad"),
+        *("source", "subset", "target", "inputs", "columns", "encoding", "skip_bad"),
         *("fraction", "validation", "test", "split_seed", "training_rows", "stack"),
     ]
 )
@@ -222,13 +229,34 @@ def _is_path(source: str) -> bool:
     )
 
 
-def _read_path(path: Path, options: DataOptions) -> Dataset:
+def _is_text(path: Path) -> bool:
+    """Return whether a task on texts reads a path as texts: a folder without tables, or a file of text."""
+    if path.is_dir():
+        return not _holds_tables(path)
+    others = tables.is_table_file(path) or path.suffix in (".npy", ".npz") or images.is_image_file(path)
+    return textfiles.is_text(path) or jsonlines.is_json_lines(path) or not others
+
+
+def _read_texts(path: Path, config: DataConfig) -> Dataset:
+    """Read whole texts; `data.inputs` names the field of JSON lines that holds them."""
+    field = config.inputs[0] if config.inputs else None
+    return build_dataset(
+        textfiles.read_texts(path, encoding=config.encoding, field=field), DataOptions(labelled=False)
+    )
+
+
+def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
     """Read a file or folder by its content."""
-    if not options.labelled and textfiles.holds_texts(path):
-        return build_dataset(textfiles.read_texts(path), options)
+    prose = path.is_file() and textfiles.is_text(path) and textfiles.is_prose(path)
+    if (prose or not options.labelled or path.is_dir()) and textfiles.holds_texts(path):
+        return _read_texts(path, config)
+    if jsonlines.is_json_lines(path) and path.is_file():
+        return build_dataset(jsonlines.read_json_lines(path, encoding=config.encoding), options)
     if path.is_dir():
         if _holds_tables(path):
             return tables.read_tables(path, options)
+        if not folder.holds_images(path) and textfiles.has_texts(path):
+            return _read_texts(path, config)
         read = folder.read_folder(path, skip_bad=options.skip_bad, labelled=options.labelled)
         return _with_options(read, options)
     if tables.is_table_file(path):
@@ -238,7 +266,9 @@ def _read_path(path: Path, options: DataOptions) -> Dataset:
     if images.is_image_file(path):
         raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
     raise BadDataError(
-        f"{path} is of no known kind: expected a folder of images, .csv, .tsv, .parquet, .npy or .npz."
+        f"{path} is of no known kind: expected a folder of images, .csv, .tsv, .parquet, .jsonl, .npy, .npz, "
+        "or text (.txt, .md, source code).",
+        remedy="a language model reads any text: --set objective.name=language_model",
     )
 
 

@@ -37,6 +37,7 @@ class TextTask(Task):
 
     labelled = False
     takes_loss = False
+    form = "texts"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

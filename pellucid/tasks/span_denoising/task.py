@@ -54,6 +54,7 @@ class SpanDenoising(Task):
     spec = SPEC
     takes_loss = False
     labelled: ClassVar[bool] = False
+    form = "texts"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

@@ -1,0 +1,132 @@
+"""JSON lines: an object in every line, or a file that is one list of objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pellucid.data.build_dataset import RawTables
+from pellucid.data.dataset import Source
+from pellucid.data.sources.raw_files import content, suffix_of
+from pellucid.data.text.decoding import decode
+from pellucid.errors import BadDataError, UnknownNameError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+TEXT_FIELDS = ("text", "content", "body", "document", "article", "story", "code", "sentence", "completion")
+"""Usual names of the field that holds the text."""
+
+
+def is_json_lines(path: Path) -> bool:
+    """Return whether this module reads files with this name."""
+    return suffix_of(path) in SUFFIXES
+
+
+def read_json_lines(path: Path, *, encoding: str | None = None) -> RawTables:
+    """Read a file as a table with a column for every field that holds text, numbers or lists of them.
+
+    Raises:
+        BadDataError: a line is no object; names it.
+    """
+    records, notes = _records(path, encoding)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns: dict[str, pa.Array] = {}
+    for name in names:
+        made = _column([record.get(name) for record in records])
+        if made is None:
+            notes.append(f"left out {name!r}: it holds objects, or values of several types")
+        else:
+            columns[name] = made
+    if not columns:
+        raise BadDataError(f"{path} has no field of texts or numbers: received {', '.join(names) or 'none'}.")
+    name = path.name.split(".")[0] or path.name
+    table = pa.table(columns)
+    return RawTables(
+        name,
+        {"train": table},
+        Source(str(path), "json"),
+        locate={"train": lambda rows: [f"{path.name} record {row + 1:,}" for row in rows]},
+        folder=path.parent,
+        notes=tuple(notes),
+    )
+
+
+def texts(path: Path, field: str | None = None, encoding: str | None = None) -> tuple[list[str], list[str]]:
+    """Return the text of every record, and notes on where it was found.
+
+    Raises:
+        UnknownNameError: there is no such field.
+        BadDataError: no field holds text.
+    """
+    records, notes = _records(path, encoding)
+    if field is None:
+        field = _text_field(path, records)
+        notes.append(f"text from the field {field!r} of {path.name}; another: --set data.inputs=[NAME]")
+    elif not any(field in record for record in records):
+        raise UnknownNameError(f"field in {path.name}", field, records[0])
+    found = [record[field] for record in records if isinstance(record.get(field), str)]
+    if not found:
+        raise BadDataError(f"{path}: no record has a text in the field {field!r}.")
+    if len(found) < len(records):
+        notes.append(f"{len(records) - len(found):,} records of {path.name} have no text and were left out")
+    return found, notes
+
+
+def _text_field(path: Path, records: Sequence[dict[str, Any]]) -> str:
+    """The field with a usual name, else the one with the most text."""
+    lengths: dict[str, int] = {}
+    for record in records[:1000]:
+        for name, value in record.items():
+            if isinstance(value, str):
+                lengths[name] = lengths.get(name, 0) + len(value)
+    if not lengths:
+        raise BadDataError(
+            f"{path} has no field that holds text: received {', '.join(records[0]) or 'none'}.",
+            remedy='lines such as {"text": "..."}',
+        )
+    usual = [name for name in TEXT_FIELDS if name in lengths]
+    return usual[0] if usual else max(lengths, key=lambda name: lengths[name])
+
+
+def _records(path: Path, encoding: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    text, notes = decode(content(path), path.name, encoding)
+    if text.lstrip().startswith("["):
+        found = _parsed(path, text, 1)
+        lines = list(enumerate(found, 1)) if isinstance(found, list) else []
+    else:
+        lines = [(n, _parsed(path, line, n)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    for number, record in lines:
+        if not isinstance(record, dict):
+            raise BadDataError(
+                f"{path.name} line {number:,}: expected an object, received {json.dumps(record)[:60]}.",
+                remedy='lines such as {"text": "..."}',
+            )
+    if not lines:
+        raise BadDataError(f"{path} is empty: expected an object in every line.")
+    return [record for _, record in lines], notes
+
+
+def _parsed(path: Path, text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadDataError(
+            f"{path.name} line {line:,} is no JSON: {error}.",
+            remedy="one whole object in every line, or one list of objects",
+        ) from None
+
+
+def _column(values: Sequence[Any]) -> pa.Array | None:
+    """Make a column; None for objects and mixed types."""
+    present = [value for value in values if value is not None]
+    if any(isinstance(value, dict) for value in present):
+        return None
+    if any(isinstance(value, str) for value in present) and not any(isinstance(v, list) for v in present):
+        return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values])
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None
