@@ -32,7 +32,7 @@ from pellucid.train.callbacks import (
 from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.checkpoint import Checkpointer
 from pellucid.train.objective import Objective
-from pellucid.train.progress import ProgressBar
+from pellucid.train.progress import PlainUpdates, ProgressBar
 from pellucid.train.trackers import tracker
 from pellucid.train.trainer import Trainer
 
@@ -188,7 +188,7 @@ def make_callbacks(
         callbacks.append(
             EarlyStopping(stopping.monitor, stopping.mode or same, stopping.patience, stopping.min_delta)
         )
-    callbacks += [Recorder(run), ProgressBar(console, per_epoch), SignalHandler()]
+    callbacks += [Recorder(run), ProgressBar(console, per_epoch), PlainUpdates(run, console), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
     return [
         *callbacks,

@@ -29,8 +29,10 @@ from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
+from pellucid.train.autotune import check_mode
 from pellucid.train.callback_states import check_keys
-from pellucid.train.execution import execution_mode
+from pellucid.train.device import choose_device
+from pellucid.train.execution import ExecutionMode, execution_mode
 from pellucid.train.objective import Objective
 from pellucid.train.seed import seed_everything
 
@@ -123,8 +125,10 @@ def set_up(
 def _check_settings(
     config: Config, objective: Objective, model: nn.Module, prepared: Any, supplied: Supplied
 ) -> None:
-    """Refuse an optimizer, schedule, execution mode or callback that does not exist, before a run exists."""
-    execution_mode(config.train.execution)
+    """Refuse an optimizer, schedule, execution mode or callback that cannot be used, before a run exists."""
+    if execution_mode(config.train.execution) != ExecutionMode():
+        batch, loss = next(iter(prepared.training_batches())), objective.phases[0].loss
+        check_mode(config.train.execution, model, batch, loss, choose_device(config.train.device)[0])
     if supplied.optimizer is None:
         makers = make_optimizers(config, objective, model)
         for phase in objective.phases:

@@ -250,9 +250,6 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
                 outcome.write(run.path, split)
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
-    for name, update in trainer.updates.items():
-        if reason := getattr(update, "refused", ""):
-            run.note(f"The update of the phase {name} is not compiled, but run in eager mode: {reason}")
     run.update(
         status="finished",
         ended=now(),

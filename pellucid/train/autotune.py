@@ -28,7 +28,7 @@ from pellucid.batch import signature
 from pellucid.errors import ModelError, PellucidError, UnknownNameError
 from pellucid.record import files
 from pellucid.train.compiled import CompiledUpdate, make_update
-from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, StepLoss
+from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, StepLoss, execution_mode
 from pellucid.train.malloc import keeping_memory
 from pellucid.train.objective import Phase
 from pellucid.train.trainer import MakeOptimizer
@@ -98,7 +98,6 @@ def autotune(
     if wanted != "auto":
         if wanted not in EXECUTION_MODES:
             raise UnknownNameError("execution mode", wanted, ["auto", *EXECUTION_MODES])
-        _require(EXECUTION_MODES[wanted], model, batch, loss, device)
         return Tuned(
             Choice(wanted, "asked for"), Choice(every, "the number of threads torch uses by default")
         )
@@ -183,9 +182,18 @@ def _attempt(
         return lines[0][:160]
 
 
-def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device) -> None:
-    """Refuse a requested mode that cannot run here; compiling reports its own failures."""
-    if mode == ExecutionMode() or mode.compiled:
+def check_mode(name: str, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device) -> None:
+    """Refuse a mode that cannot run this model on this machine.
+
+    Of a compiled mode, the precision and the layout are tried: an update that cannot be compiled is computed
+    as written.
+
+    Raises:
+        UnknownNameError: there is no mode of this name.
+        ModelError: it cannot run.
+    """
+    mode = replace(execution_mode(name), compiled=False)
+    if mode == ExecutionMode():
         return
     state = torch.get_rng_state()
     try:
@@ -194,7 +202,7 @@ def _require(mode: ExecutionMode, model: nn.Module, batch: Any, loss: StepLoss, 
         torch.set_rng_state(state)
     if isinstance(found, str):
         raise ModelError(
-            f"train.execution={mode.name} cannot run this model on this machine: {found}",
+            f"train.execution={name} cannot run this model on this machine: {found}",
             remedy="--set train.execution=auto",
         )
 

@@ -1,4 +1,4 @@
-"""Progress on the terminal: one bar, and one table row per epoch; plain lines elsewhere."""
+"""What is printed during training: one bar, and one table row per epoch; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pellucid.record import Run
 from pellucid.train.callbacks import Callback
 
 if TYPE_CHECKING:
     from pellucid.train.trainer import Trainer
 
 COLUMNS = ("train/loss", "val/loss", "val/accuracy", "val/mae")
+
+
+class PlainUpdates(Callback):
+    """Print and record, as soon as it happens, that an update cannot be compiled, and the reason."""
+
+    needs = frozenset()
+
+    def __init__(self, run: Run, console: Console):
+        self.run, self.console = run, console
+        self._told: set[str] = set()
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        for name, update in trainer.updates.items():
+            reason = getattr(update, "refused", "")
+            if reason and name not in self._told:
+                self._told.add(name)
+                message = f"The update of the phase {name} is not compiled: {reason}"
+                self.run.note(message)
+                self.console.print(message, style="dim", markup=False, highlight=False)
 
 
 class ProgressBar(Callback):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import pellucid
 from pellucid.config import TrainConfig
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.models import BUILDERS
 from pellucid.tasks.classification.objective import classification
 from pellucid.train import autotune as tuning
-from pellucid.train.autotune import autotune
+from pellucid.train.autotune import autotune, check_mode
 from pellucid.train.compiled import CompiledUpdate, Programs, make_update
-from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, Loss
+from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, StepLoss
 from pellucid.train.objective import Phase
 from pellucid.train.trainer import Trainer
 from tests.train.conftest import compiles
@@ -38,7 +40,7 @@ def cross_entropy(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) ->
 
 
 def backward_of(
-    mode: ExecutionMode, model: nn.Module, loss: Loss = cross_entropy
+    mode: ExecutionMode, model: nn.Module, loss: StepLoss = cross_entropy
 ) -> Callable[..., torch.Tensor]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     return make_update(model, Phase("train", loss), optimizer, mode, CPU).backward
@@ -290,7 +292,47 @@ def test_modes_that_cannot_run_here_are_left_out_with_the_reason(in_training: bo
     assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
 
 
+@pytest.mark.parametrize("name", ["bf16", "bf16_compiled"])
 @pytest.mark.parametrize("in_training", [True, False])
-def test_a_requested_mode_that_cannot_run_is_refused(in_training: bool) -> None:
-    with pytest.raises(ModelError, match=r"train.execution=bf16 cannot run this model.*LSTM"):
-        autotune("bf16", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)
+def test_a_requested_mode_that_cannot_run_is_refused(in_training: bool, name: str) -> None:
+    with pytest.raises(ModelError, match=rf"train.execution={name} cannot run this model.*LSTM"):
+        check_mode(name, NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)
+
+
+@pytest.mark.parametrize("name", ["channels_last", "channels_last_compiled"])
+def test_a_refused_mode_leaves_no_run_behind(tmp_path: Path, name: str) -> None:
+    videos = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(), nn.Linear(16, 3))
+    batches = [(torch.rand(4, 1, 4, 4, 4), torch.tensor([0, 1, 2, 0]))]
+    with pytest.raises(ModelError, match=f"train.execution={name} cannot run this model"):
+        pellucid.fit(videos, batches, loss=F.cross_entropy, runs=tmp_path, execution=name, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Counted(nn.Linear):
+    """A model that changes a number in every step, and so cannot be compiled."""
+
+    seen = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += 1
+        return super().forward(x)
+
+
+def test_an_update_that_is_not_compiled_is_recorded_even_if_the_run_is_interrupted(tmp_path: Path) -> None:
+    class Interrupt(pellucid.Callback):
+        needs = frozenset()
+
+        def on_step_end(self, trainer: Any) -> None:
+            trainer.interrupt("by the test")
+
+    run = pellucid.fit(
+        Counted(6, 3),
+        [(torch.rand(4, 6), torch.tensor([0, 1, 2, 0]))] * 2,
+        loss=F.cross_entropy,
+        runs=tmp_path,
+        execution="compiled",
+        callbacks=[Interrupt()],
+        progress=False,
+    )
+    assert run.status == "interrupted"
+    assert "a step changes model.seen" in " ".join(run.facts["notes"])
