@@ -61,7 +61,7 @@ def _on_sigterm() -> signal.Handlers | Callable[..., object] | int | None:
 def leave(
     run: Run | None, name: str, console: Console, as_json: bool, *, terminated: bool = False
 ) -> NoReturn:
-    """Print how to go on with an interrupted run, and exit with the code of the signal.
+    """Print how to resume an interrupted run, and exit with the code of the signal.
 
     Args:
         run: the last run that has begun; None if none has.
