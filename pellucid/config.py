@@ -231,7 +231,7 @@ class ScheduleConfig(Section):
 class StoppingConfig(Section):
     """Early stopping: end training when `monitor` has not improved for `patience` epochs."""
 
-    monitor: str = "val/loss"
+    monitor: str | None = Field(default=None, description="None: train.monitor, else val/loss")
     mode: Literal["min", "max"] | None = Field(
         default=None,
         description="whether lower (min) or higher (max) is better; None: as for train.monitor if it is the "

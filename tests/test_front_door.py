@@ -140,7 +140,7 @@ def test_a_users_objective_gets_a_run_folder_and_a_report(fit: Any) -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["sgd", torch.optim.SGD, lambda parameters: torch.optim.RMSprop(parameters, lr=0.01)],
+    ["sgd", torch.optim.SGD, lambda parameters: torch.optim.RMSprop(parameters, lr=0.1)],
     ids=["name", "class", "factory"],
 )
 def test_an_optimizer_is_a_name_a_class_or_a_factory(fit: Any, optimizer: Any) -> None:

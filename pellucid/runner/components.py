@@ -184,10 +184,9 @@ def make_callbacks(
     callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *extra, monitor]
     stopping = config.train.early_stopping
     if stopping is not None:
-        same = mode if stopping.monitor == metric else direction(stopping.monitor)
-        callbacks.append(
-            EarlyStopping(stopping.monitor, stopping.mode or same, stopping.patience, stopping.min_delta)
-        )
+        watched = stopped_by(config)
+        same = mode if watched == metric else direction(watched)
+        callbacks.append(EarlyStopping(watched, stopping.mode or same, stopping.patience, stopping.min_delta))
     callbacks += [Recorder(run), ProgressBar(console, per_epoch), PlainUpdates(run, console), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
     return [
@@ -202,6 +201,12 @@ def monitored(config: Config, objective: Objective) -> tuple[str, Any]:
     if given in (None, objective.monitor):
         return objective.monitor, mode or objective.mode
     return given, mode or direction(given)
+
+
+def stopped_by(config: Config) -> str:
+    """Return the metric that early stopping watches."""
+    stopping = config.train.early_stopping
+    return (stopping and stopping.monitor) or config.train.monitor or "val/loss"
 
 
 def direction(metric: str) -> Any:

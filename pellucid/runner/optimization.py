@@ -82,11 +82,12 @@ def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied
         ConfigError: the schedule needs the number of updates, and it is unknown.
     """
     section = config.schedule
+    own = supplied.optimizer if isinstance(supplied.optimizer, Optimizer) else None
     if supplied.schedule is not None:
-        return make_schedule_of(supplied.schedule, config, steps, per_epoch, _first_lr(config, supplied))
+        return make_schedule_of(supplied.schedule, config, steps, per_epoch, own)
     if is_reference(section.name):
         schedule = import_object("schedule.name", section.name)
-        return make_schedule_of(schedule, config, steps, per_epoch, _first_lr(config, supplied))
+        return make_schedule_of(schedule, config, steps, per_epoch, own)
     if not steps and section.name in ("cosine", "one_cycle"):
         raise ConfigError(
             f"The schedule {section.name} needs the number of updates, and these batches have no length.",
@@ -111,11 +112,6 @@ def schedule_options(config: Config) -> dict[str, Any]:
     section = config.schedule
     types = find_entry("schedule", section.name, schedules.SCHEDULES).types
     return check_options(f"the schedule {section.name}", section.options, types, "schedule.options")
-
-
-def _first_lr(config: Config, supplied: Supplied) -> float:
-    optimizer = supplied.optimizer
-    return optimizer.param_groups[0]["lr"] if isinstance(optimizer, Optimizer) else config.optimizer.lr
 
 
 def updates(config: Config, batches: Any) -> tuple[int, int]:

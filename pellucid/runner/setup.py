@@ -12,7 +12,7 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError
-from pellucid.runner.components import PRETRAINED, make_model
+from pellucid.runner.components import PRETRAINED, make_model, stopped_by
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
@@ -129,6 +129,7 @@ def _check_settings(
     if execution_mode(config.train.execution) != ExecutionMode():
         batch, loss = next(iter(prepared.training_batches())), objective.phases[0].loss
         check_mode(config.train.execution, model, batch, loss, choose_device(config.train.device)[0])
+    _check_watched(config, prepared)
     if supplied.optimizer is None:
         makers = make_optimizers(config, objective, model)
         for phase in objective.phases:
@@ -136,6 +137,21 @@ def _check_settings(
     per_epoch, steps = updates(config, prepared.training_batches())
     make_schedule(config, steps, per_epoch, supplied)
     check_keys(make_own_callbacks(config, supplied))
+
+
+def _check_watched(config: Config, prepared: Any) -> None:
+    """Refuse early stopping and a schedule that watch the validation split, where there is none."""
+    if prepared.validation is not None:
+        return
+    stops = config.train.early_stopping is not None and stopped_by(config).startswith("val/")
+    plateau = config.schedule.name == "plateau"
+    if stops or plateau:
+        what, metric = ("train.early_stopping", stopped_by(config)) if stops else ("plateau", "val/loss")
+        raise ConfigError(
+            f"{what} watches {metric}, and there are no validation data.",
+            remedy="validation=..., or data.validation for a dataset"
+            + ("; or --set train.early_stopping.monitor=train/loss" if stops else ""),
+        )
 
 
 def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.metrics import as_metrics
 from pellucid.train.objective import Objective, measured_by_loss, with_loss
-from pellucid.train.schedules import Factor, torch_schedule
+from pellucid.train.schedules import Factor
+from pellucid.train.torch_schedules import stand_in, torch_schedule
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
             )
         compare = as_loss(loss, config.objective.loss_options)
         objective = with_loss(objective, compare)
-        if supplied.data is not None and not _is_cross_entropy(loss):
+        classes = objective.name == "classification" and _is_cross_entropy(loss)
+        if supplied.data is not None and not classes:
             objective = measured_by_loss(objective, compare)
     named = [import_object("objective.metrics", name) for name in config.objective.metrics]
     metrics = (*as_metrics(named), *as_metrics(supplied.metrics))
@@ -264,6 +266,7 @@ def make_optimizer_of(optimizer: Any, config: Config) -> Callable[..., Optimizer
                 f"lr={config.optimizer.lr:g} and an optimizer with lr={lr_of(optimizer):g} were passed.",
                 remedy="set the learning rate in the optimizer, or pass its class and lr=",
             )
+        _refuse_ignored(config, {"lr"}, optimizer)
         return lambda parameters: _check_parameters(optimizer, parameters)
     if not callable(optimizer):
         raise UsageError(
@@ -287,9 +290,22 @@ def make_optimizer_of(optimizer: Any, config: Config) -> Callable[..., Optimizer
             raise UsageError(
                 f"optimizer= expects a function that returns an optimizer, received {type(made)}."
             )
+        _refuse_ignored(config, known, made)
         return made
 
     return make
+
+
+def _refuse_ignored(config: Config, known: set[str], optimizer: Optimizer) -> None:
+    """Refuse a learning rate or weight decay that was passed next to an optimizer that does not take it."""
+    usual = type(config.optimizer)()
+    for name in ("lr", "weight_decay"):
+        value, own = getattr(config.optimizer, name), optimizer.param_groups[0].get(name)
+        if name not in known and value not in (getattr(usual, name), own):
+            raise UsageError(
+                f"{name}={value:g} was passed, and so was an optimizer that does not take it.",
+                remedy=f"set {name} where the optimizer is made, or pass the class of the optimizer",
+            )
 
 
 def lr_of(optimizer: Any) -> float | None:
@@ -323,24 +339,30 @@ def _check_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) 
     return optimizer
 
 
-def make_schedule_of(schedule: Any, config: Config, steps: int, per_epoch: int, lr: float) -> Factor:
-    """Return step -> factor from a function or a PyTorch scheduler; see `schedules.torch_schedule`."""
+def make_schedule_of(
+    schedule: Any, config: Config, steps: int, per_epoch: int, optimizer: Optimizer | None = None
+) -> Factor:
+    """Return step -> factor from a function or a PyTorch scheduler; see `torch_schedules.torch_schedule`.
+
+    `optimizer` is the one that learns, where the caller passed it.
+    """
+    lr = float(optimizer.param_groups[0]["lr"]) if optimizer else config.optimizer.lr
     if not isinstance(schedule, LRScheduler) and not callable(schedule):
         raise UsageError(
             "schedule= expects a name, a function step -> factor or a PyTorch scheduler, received "
             f"{schedule!r:.80}."
         )
-    if isinstance(schedule, LRScheduler) or _makes_scheduler(schedule, lr):
-        return torch_schedule(schedule, lr, steps, per_epoch, config.schedule.options)
+    if isinstance(schedule, LRScheduler) or _makes_scheduler(schedule, stand_in(optimizer, lr)):
+        return torch_schedule(schedule, lr, steps, per_epoch, config.schedule.options, optimizer)
     return cast(Factor, schedule)
 
 
-def _makes_scheduler(function: Callable[..., Any], lr: float) -> bool:
+def _makes_scheduler(function: Callable[..., Any], optimizer: Optimizer) -> bool:
     """Whether a callable makes a scheduler of an optimizer, rather than a factor of a step."""
     if isinstance(function, type):
         return issubclass(function, LRScheduler)
     try:
-        made = function(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9))
+        made = function(optimizer)
     except Exception:
         return "optimizer" in _parameters(function)
     return isinstance(made, LRScheduler)

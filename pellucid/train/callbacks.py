@@ -172,14 +172,19 @@ class NonFiniteGuard(Callback):
             caught = NonFinite(trainer.loss.item(), trainer.step, where, what)
             for finding in examine(Facts(caught=caught, setting=setting_of(self.run))).findings:
                 self.run.find(finding)
-        trainer.fail(f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}")
+        reason = f"the loss became {trainer.loss.item()} at step {trainer.step + 1}: {what}"
+        if where in ("inputs", "targets"):
+            trainer.fail(reason, "fill in or remove these values; torch.isfinite finds them")
+        else:
+            trainer.fail(reason)
 
 
 def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, Any], Any]) -> tuple[str, str]:
     """Return (module name, sentence) for the first non-finite output in `run(model, batch)`."""
-    for inputs in tensors(as_batch(batch).inputs):
-        if inputs.is_floating_point() and not inputs.isfinite().all():
-            return "inputs", f"{int((~inputs.isfinite()).sum())} values of the batch's inputs are not finite"
+    for part in ("inputs", "targets"):
+        for values in tensors(getattr(as_batch(batch), part)):
+            if values.is_floating_point() and not values.isfinite().all():
+                return part, f"{int((~values.isfinite()).sum())} values of the batch's {part} are not finite"
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return name, f"the weights of {name} are not finite"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pellucid.batch import as_batch, num_rows
 from pellucid.errors import ConfigError
+from pellucid.train.own_loss import broadcasts, refuse_broadcast
 
 Measures = dict[str, tuple[Tensor, float]]
 """Sums and counts by name, kept on the device: the mean over batches is sum / count."""
@@ -81,7 +82,10 @@ class FunctionMetric:
         self.measured = []
 
     def update(self, outputs: Any, batch: Any) -> None:
-        value = self.function(outputs, as_batch(batch).targets)
+        targets = as_batch(batch).targets
+        if not self.measured and broadcasts(outputs, targets):
+            refuse_broadcast(f"The metric {self.name!r}", self.function, outputs, targets)
+        value = self.function(outputs, targets)
         if not isinstance(value, Tensor):
             try:
                 value = torch.tensor(float(value))

@@ -14,16 +14,17 @@ import contextlib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.batch import WEIGHTS, as_batch, call_model, num_rows
 from pellucid.errors import ConfigError
+from pellucid.train.explain import explain, is_explained
 from pellucid.train.metrics import Measures, Metric, means
+from pellucid.train.own_loss import checked, row_losses
 
 __all__ = ["Measures", "Objective", "Phase", "all_parameters", "means", "supervised", "with_loss"]
 
@@ -138,7 +139,12 @@ class Objective:
         def measured() -> Iterator[Measures]:
             for batch in batches:
                 with computing():
-                    yield self.measure_batch(model, batch)
+                    try:
+                        yield self.measure_batch(model, batch)
+                    except Exception as error:
+                        if not is_explained(error):
+                            raise
+                        raise explain(error, model, batch, self.forward, "The loss or a metric") from error
 
         for metric in self.metrics:
             metric.reset()
@@ -225,50 +231,14 @@ def measured_by_loss(objective: Objective, loss: Callable[[Any, Any], Tensor]) -
     return replace(own, metrics=objective.metrics)
 
 
-def checked(loss: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return a loss of the user's own that refuses values nothing can be learned from.
-
-    PyTorch's own losses get a column (B, 1) as (B,) where the targets are (B,), which they would broadcast.
-
-    Raises (when called):
-        ConfigError: it returns no tensor, more than one value, or a value without a gradient.
-    """
-    of_torch = isinstance(loss, nn.modules.loss._Loss) or getattr(loss, "__module__", "") == F.__name__
-
-    @wraps(loss)
-    def call(outputs: Any, targets: Any, **options: Any) -> Tensor:
-        if of_torch and _is_column(outputs) and isinstance(targets, Tensor) and targets.ndim == 1:
-            outputs, targets = outputs.squeeze(1), targets.to(outputs.dtype)
-        value = loss(outputs, targets, **options)
-        if options.get("reduction") == "none":
-            return value
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            shown = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ConfigError(
-                f"loss= must return one number as a tensor, received {shown}.",
-                remedy="the mean over the rows: `.mean()`; the sum of the parts, where there are several",
-            )
-        if torch.is_grad_enabled() and not value.requires_grad:
-            raise ConfigError(
-                "loss= returned a number without a gradient, so nothing can be learned from it.",
-                remedy="compute it from the outputs with tensors, without .item(), .detach() or NumPy",
-            )
-        return value if value.ndim == 0 else value.reshape(())
-
-    return call
-
-
-def _is_column(outputs: Any) -> bool:
-    return isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] == 1
-
-
 def weighted(loss: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
     """Return (outputs, batch) -> scalar of a loss (outputs, targets) -> scalar.
 
     Where a batch has weights (B,), the result is the mean of weight times the loss of each row: asked for
     with `reduction="none"` where the loss knows that, and computed row by row where it does not.
     """
-    by_row = (_accepts_reduction(loss) and partial(loss, reduction="none")) or each_row(loss)
+    none = _accepts_reduction(loss) and partial(loss, reduction="none")
+    by_row = none or row_losses(loss) or each_row(inspect.unwrap(loss))
 
     def compare(outputs: Any, batch: Any) -> Tensor:
         if type(batch) is tuple and len(batch) == 2:

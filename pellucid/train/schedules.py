@@ -8,14 +8,11 @@ on a metric: `ReduceOnPlateau` takes the metric and returns the factor.
 
 from __future__ import annotations
 
-import copy
 import math
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pellucid.errors import ConfigError
 from pellucid.train.catalogue import (
     Count,
     HasOptions,
@@ -260,74 +257,3 @@ def schedule(
     options = check_options(f"the schedule {name}", options, entry.types)
     factor = entry.build(max(total_steps - warmup_steps, 1), steps_per_epoch, **options)
     return warmup(factor, warmup_steps) if warmup_steps else factor
-
-
-# ---- schedulers of PyTorch ---------------------------------------------------------------------
-
-PER_STEP = ("OneCycleLR", "CyclicLR")
-"""Schedulers whose documentation steps them after every batch; all others are stepped after every epoch."""
-
-
-def torch_schedule(
-    given: Any, lr: float, total_steps: int, steps_per_epoch: int, options: Mapping[str, Any]
-) -> Factor:
-    """Return the factor that a PyTorch scheduler would use, as a function of the step.
-
-    The scheduler is run in advance on a copy, so that the factor only depends on the step and a resumed run
-    needs nothing else. Momentum, which some schedulers change as well, does not change.
-
-    Args:
-        given: a class, a function (optimizer) -> scheduler, or a scheduler.
-        lr: initial learning rate of the optimizer.
-        total_steps: updates of the whole training run.
-        steps_per_epoch: updates per epoch.
-        options: options of the class.
-
-    Raises:
-        ConfigError: the scheduler depends on a metric, or has other options.
-    """
-    import torch  # here, so that the catalogue of schedules is read without torch
-
-    if "ReduceLROnPlateau" in (getattr(given, "__name__", ""), type(given).__name__):
-        raise ConfigError("ReduceLROnPlateau follows a metric and is built in.", remedy='schedule="plateau"')
-    if isinstance(given, torch.optim.lr_scheduler.LRScheduler):
-        for group in given.optimizer.param_groups:  # a scheduler begins anew in every training run
-            group["lr"] = group.get("initial_lr", group["lr"])
-        lr = given.optimizer.param_groups[0]["lr"]
-        weights = [weight for group in given.optimizer.param_groups for weight in group["params"]]
-        scheduler = copy.deepcopy(given, {id(weight): weight for weight in weights})
-    else:
-        stand_in = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
-        name = getattr(given, "__name__", "")
-        needed = {"max_lr": lr, "total_steps": max(total_steps, 1)} if name == "OneCycleLR" else {}
-        try:
-            scheduler = given(stand_in, **{**needed, **options})
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"schedule {name}: {error}") from None
-    per_step = type(scheduler).__name__ in PER_STEP
-    length = getattr(scheduler, "total_steps", total_steps) if per_step else total_steps
-    if length < total_steps:
-        raise ConfigError(
-            f"{type(scheduler).__name__} was made for {length:,} updates: expected {total_steps:,}, as many "
-            "as this training run has.",
-            remedy=f"total_steps={total_steps}, or the class {type(scheduler).__name__} itself",
-        )
-    return _run_ahead(scheduler, lr, 1 if per_step else max(steps_per_epoch, 1))
-
-
-def _run_ahead(scheduler: Any, lr: float, interval: int) -> Factor:
-    """Return the learning rates of a scheduler by step, computed as far as needed."""
-    rates = [scheduler.get_last_lr()[0]]
-
-    def factor(step: int) -> float:
-        while len(rates) <= step // interval:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "the optimizer has not stepped"
-                try:
-                    scheduler.step()
-                except ValueError:  # beyond its last step
-                    return rates[-1] / lr
-            rates.append(scheduler.get_last_lr()[0])
-        return rates[step // interval] / lr
-
-    return factor

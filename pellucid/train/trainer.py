@@ -104,17 +104,17 @@ class Trainer:
             event: [c for c in callbacks if getattr(type(c), event) is not getattr(Callback, event)]
             for event in EVENTS
         }
+        self.schedule = schedule or constant()
         self.updates = {phase.name: self._make_update(phase, make_optimizer) for phase in objective.phases}
         self.optimizers = {name: update.optimizer for name, update in self.updates.items()}
         self.rates = {name: LearningRates(optimizer) for name, optimizer in self.optimizers.items()}
-        self.schedule = schedule or constant()
         self.lr_scale = 1.0  # what `reduce on plateau` multiplies
         self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
         self.step = self.epoch = self.position = 0
         self.measures: dict[str, float] = {}
         self.loss: Tensor = torch.zeros(())
         self.batch: Any = None
-        self.stop_reason, self.interrupted, self.failed = "", False, False
+        self.stop_reason, self.interrupted, self.failed, self._remedy = "", False, False, ""
         self._stopped = ""  # the reason of `stop`, which an interruption does not undo
         self.between_steps = True
         self._losses: list[tuple[str, int, Tensor, float]] = []
@@ -133,7 +133,8 @@ class Trainer:
             accept=self._accept,
             freeze_rest=len(self.objective.phases) > 1,
         )
-        update.gradients_needed = any("gradients" in c.needs for c in self._listeners["on_backward_end"])
+        looked_at = any("gradients" in c.needs for c in self._listeners["on_backward_end"])
+        update.gradients_needed = looked_at or getattr(self.schedule, "changes_momentum", False)
         return update
 
     @property
@@ -174,7 +175,7 @@ class Trainer:
         finally:
             self._emit("on_train_end")
         if self.failed:
-            raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy="a smaller optimizer.lr")
+            raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy=self._remedy)
 
     def _fit(
         self,
@@ -219,7 +220,7 @@ class Trainer:
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):
-                    lr = self.rates[phase.name].set(float(self.schedule(self.step)) * self.lr_scale)
+                    lr = self.rates[phase.name].follow(self.schedule, self.step, self.lr_scale)
                     loss = self.updates[phase.name](group)
                     if self.failed:
                         return
@@ -295,9 +296,9 @@ class Trainer:
         self.interrupted = True
         self.stop_reason = self.stop_reason if self.failed else reason
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, remedy: str = "a smaller optimizer.lr") -> None:
         """End training before the current update: it would destroy the weights."""
-        self.failed = True
+        self.failed, self._remedy = True, remedy
         self.stop_reason = reason
 
     def flush_losses(self) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.train.execution import ExecutionMode
-from pellucid.train.objective import Phase
+from pellucid.train.explain import explain, is_explained
+from pellucid.train.objective import Phase, forward_inputs
 
 
 class Update:
@@ -27,7 +28,8 @@ class Update:
         freeze_rest: whether the model has parameters of other phases, which must not collect gradients.
 
     Attributes:
-        gradients_needed: whether a callback looks at the gradients, so that they must be there.
+        gradients_needed: whether a callback looks at the gradients, or a schedule changes the momentum, so
+            that the step is not a part of a program.
     """
 
     gradients_needed = False
@@ -50,15 +52,14 @@ class Update:
         self.parameters = list(phase.parameters(model))
 
     def __call__(self, batches: Sequence[Any]) -> Tensor:
-        """Move the weights by the mean gradient over the batches; return the last loss, detached.
+        """Move the weights by the mean gradient over the batches; return the mean loss, detached.
 
         With `gradient_accumulation_steps` every batch has the same weight, also one with fewer rows.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        loss = torch.zeros(())
         with self.rest_frozen():
-            for batch in batches:
-                loss = self.backward(batch, len(batches))
+            losses = [self.backward(batch, len(batches)) for batch in batches]
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
         if self.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm)
         if self.accept(loss):
@@ -68,9 +69,22 @@ class Update:
     def backward(self, batch: Any, count: int) -> Tensor:
         """Add 1 / count of the gradient of a batch's loss to `.grad`; return the loss, detached."""
         with self.mode.computing(self.device):
-            loss = self.phase.loss(self.model, batch)
+            loss = self.loss_of(batch)
         (loss / count if count > 1 else loss).backward()
         return loss.detach()
+
+    def loss_of(self, batch: Any) -> Tensor:
+        """Return the loss of a batch.
+
+        Raises:
+            ModelError: the model or the loss fails on the batch; says what to try.
+        """
+        try:
+            return self.phase.loss(self.model, batch)
+        except Exception as error:
+            if not is_explained(error):
+                raise
+            raise explain(error, self.model, batch, forward_inputs) from error
 
     def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
         """Keep the parameters of other phases from collecting gradients."""

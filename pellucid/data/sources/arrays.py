@@ -40,7 +40,8 @@ def arrays(
     Args:
         X: numbers of shape (N, F), images or other arrays of shape (N, H, W) or (N, C, H, W), or a data
             frame of N rows (pandas, polars, Arrow).
-        y: (N,) classes or numbers, or (N, K) several of them; for a data frame also the name of a column.
+        y: (N,) or (N, 1) classes or numbers, or (N, K) several of them; for a data frame also the name of a
+            column.
         validation: (X, y) for validation during training; None: taken from the rows of X when it is split.
         test: (X, y) for the final evaluation; None: taken from the rows of X too.
         names: of the F features.
@@ -56,6 +57,8 @@ def arrays(
     for split, given in (("validation", validation), ("test", test)):
         if given is not None:
             parts[split] = _part(split, given, y)
+    for split, part in parts.items():
+        _same_order(part.X, part.y, split)
     if frame(X) is not None:
         return _from_frames(parts, task)
     return _from_arrays(parts, names, task)
@@ -191,6 +194,8 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
         given = given.detach().cpu().numpy()
     try:
         values = np.asarray(given) if not hasattr(given, "array") else given
+        if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
+            values = values[:, 0]
         if getattr(values, "ndim", 1) > 1:
             return tensor(numbers(values, "y"))
         return pa.array(values, from_pandas=True)
@@ -295,3 +300,16 @@ def _part(split: str, given: Any, y: Any) -> _Part:
 def _same_length(rows: int, labels: int, split: str) -> None:
     if rows != labels:
         raise BadDataError(f"X has {rows:,} rows and y {labels:,} in {split}: expected equal numbers.")
+
+
+def _same_order(X: Any, y: Any, split: str) -> None:
+    """Refuse pandas objects whose index names the same rows in another order: rows are paired by position."""
+    if not all(type(part).__module__.partition(".")[0] == "pandas" for part in (X, y)):
+        return
+    same = len(X) == len(y) and X.index.is_unique and y.index.is_unique
+    if same and not X.index.equals(y.index) and not len(X.index.symmetric_difference(y.index)):
+        raise BadDataError(
+            f"The index of y names the rows of X in another order in {split}: row 1 of X is {X.index[0]!r}, "
+            f"of y {y.index[0]!r}.",
+            remedy="y.loc[X.index]; or y.set_axis(X.index), where the rows are in the same order already",
+        )

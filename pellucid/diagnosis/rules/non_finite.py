@@ -10,6 +10,7 @@ from pellucid.diagnosis.wording import figure
 from pellucid.record import Finding
 
 INPUTS = "inputs"
+TARGETS = "targets"
 LOSS = "loss"
 """Places of a loss that was caught which are not modules or parameters."""
 
@@ -34,7 +35,7 @@ def _finding(facts: Facts, seen: str, step: int, where: str = "") -> Finding:
     smaller = {"train.clip_grad_norm": 1.0, **facts.setting.lower_lr}
     means, remedy = _cause(where, facts.setting.own_loss)
     return Finding(
-        "non-finite", "error", seen, means, remedy, {} if where == INPUTS else smaller, where, step
+        "non-finite", "error", seen, means, remedy, {} if where in (INPUTS, TARGETS) else smaller, where, step
     )
 
 
@@ -42,6 +43,8 @@ def _cause(where: str, own_loss: str) -> tuple[str, str]:
     """Return what it means and what to try, by the first place that is not finite; "" if not known."""
     if where == INPUTS:
         return "The inputs themselves are not finite, so no setting of the training helps.", DATA
+    if where == TARGETS:
+        return "The targets themselves are not finite, so no setting of the training helps.", DATA
     if where not in (LOSS, ""):
         return "The inputs are finite: the weights overflowed.", SMALLER
     formula = "check it for a division by zero and for the logarithm or the root of zero"

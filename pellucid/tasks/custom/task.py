@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sysconfig
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import Arguments, as_batch, call_model, describe, map_tensors, tensors
+from pellucid.batch import as_batch, call_model, describe, map_tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.data.batches import rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError, UsageError
+from pellucid.errors import ConfigError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
@@ -30,6 +26,7 @@ from pellucid.tasks.options import read_loss_options
 from pellucid.tasks.prepared import Prepared, PreparedData
 from pellucid.tasks.regression.objective import regression
 from pellucid.tasks.task import Answer, Task, answer
+from pellucid.train.explain import explain
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Objective, read_logits, supervised
 
@@ -187,67 +184,10 @@ def _num_inputs(trained: Trained) -> int | None:
 def _check_phase(model: nn.Module, objective: Objective, batch: Any) -> None:
     try:
         objective.phases[0].loss(model, batch)
-        return
     except PellucidError:
         raise
-    except Exception as failed:
-        error = failed
-    try:
-        outputs = objective.forward(model, batch)
-    except Exception as failed:
-        if str(failed) == str(error):
-            raise ModelError(
-                f"The model cannot take a batch {describe(batch)}: {_told(error)}",
-                remedy=_double(model, as_batch(batch).inputs, "inputs")
-                or _too_many_inputs(batch)
-                or "batches are (inputs, targets) or dicts; the model is called as model(inputs), or with "
-                "the entries of a dict by name",
-            ) from error
-        raise ModelError(
-            f"The loss of {objective.phases[0].name!r} fails on a batch {describe(batch)}: {_told(error)}",
-            remedy="it is called as loss(model, batch)",
-        ) from error
-    targets = as_batch(batch).targets
-    raise ModelError(
-        f"The loss fails on outputs {describe(outputs)} and targets {describe(targets)} of a batch "
-        f"{describe(batch)}: {_told(error)}",
-        remedy=_double(model, targets, "targets")
-        or "the loss is called as loss(outputs, targets), and that of a phase as loss(model, batch)",
-    ) from error
-
-
-def _told(error: BaseException) -> str:
-    """Return type, message and place of an error: the last line that is not in a library."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _in_library(frame.filename)]
-    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def _in_library(file: str) -> bool:
-    return file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file
-
-
-_LIBRARIES = (f"{Path(__file__).parents[2]}{os.sep}", f"{sysconfig.get_paths()['stdlib']}{os.sep}", "<frozen")
-
-
-def _double(model: nn.Module, part: Any, name: str) -> str | None:
-    """Return a remedy where float64 meets a model of another dtype."""
-    kinds = {parameter.dtype for parameter in model.parameters()}
-    if torch.float64 in kinds or all(tensor.dtype != torch.float64 for tensor in tensors(part)):
-        return None
-    return f"the {name} are float64 and the model is not: convert them with .float()"
-
-
-def _too_many_inputs(batch: Any) -> str | None:
-    """Return a remedy where several entries of a tuple were passed to the model."""
-    if not isinstance(batch, (tuple, list)) or not isinstance(as_batch(batch).inputs, Arguments):
-        return None
-    inputs = len(as_batch(batch).inputs)
-    return (
-        f"the model was called with {inputs} inputs: of a batch of {inputs + 1}, only the last entry is the "
-        "target. Where it is otherwise, say how many of the first entries are inputs: fit(..., inputs=1)"
-    )
+    except Exception as error:
+        raise explain(error, model, batch, objective.forward) from error
 
 
 def _no_loss(targets: Any) -> Any:
