@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
 
 import typer
 
@@ -40,6 +43,30 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _close_output()
+    except Exception as error:
+        print(_fault(error), file=sys.stderr)
+        sys.exit(PellucidError.exit_code)
+
+
+def _close_output() -> None:
+    """End quietly where the reader of the output has ended, as with `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _fault(error: Exception) -> str:
+    """Write the traceback of an unforeseen error to a file, and say where it is."""
+    words = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    try:
+        handle, name = tempfile.mkstemp(prefix="pellucid-", suffix=".txt", text=True)
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{sys.argv}\n\n")
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f"This is a fault of Pellucid: {words}\nTry: pellucid doctor"
+    return f"This is a fault of Pellucid: {words}\nTry: pellucid doctor; please report it with {name}"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pellucid.cli import common
+from pellucid.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +28,10 @@ def ls(runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
     """List all runs, oldest first."""
     from pellucid.record.run import list_runs
 
-    found = list_runs(runs)
+    damaged: list[str] = []
+    found = list_runs(runs, damaged)
+    for problem in damaged:
+        print(f"left out: {problem}", file=sys.stderr)
     if as_json:
         common.print_json([common.result(run) for run in found])
         return
@@ -85,11 +91,21 @@ def compare(
 
 
 @app.command()
-def rm(run: Reference, runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
+def rm(
+    run: Reference,
+    prefix: Annotated[bool, typer.Option("--prefix", help="RUN is the start of an id.")] = False,
+    runs: common.Runs = common.RUNS,
+    as_json: common.Json = False,
+) -> None:
     """Move a run to the trash, from where `restore` brings it back."""
     from pellucid.record.run import find_run, trash
 
     found = find_run(runs, run)
+    if found.id.startswith(run) and found.id != run and not prefix:
+        raise UsageError(
+            f"{run!r} is only the start of {found.id}.",
+            remedy=f"the whole id, or: pellucid runs rm --prefix {shlex.quote(run)}",
+        )
     place = trash(found)
     if as_json:
         common.print_json({"run": found.id, "trash": str(place)})
@@ -122,6 +138,7 @@ def query(
     sql: Annotated[
         str, typer.Argument(help="A SELECT over metrics, events, findings, spans, artifacts.", metavar="SQL")
     ],
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of rows.", metavar="N")] = 10_000,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -131,7 +148,10 @@ def query(
     """
     from pellucid.record.run import find_run
 
-    columns, rows = find_run(runs, run).store.query(sql)
+    columns, rows = find_run(runs, run).store.query(sql, limit + 1)
+    if len(rows) > limit:
+        print(f"Only the first {limit:,} rows; --limit {10 * limit} prints more.", file=sys.stderr)
+        rows = rows[:limit]
     if as_json:
         common.print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return

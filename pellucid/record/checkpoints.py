@@ -9,6 +9,7 @@ temporary name, flushed and renamed, so a crash leaves either the complete folde
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,8 +75,9 @@ class Checkpoints:
         pointer = self.folder / name
         if not pointer.is_file():
             return None
-        folder = self.folder / pointer.read_text(encoding="utf-8", errors="replace").strip()
-        return folder if folder.is_dir() and folder.parent == self.folder else None
+        name = files.read_text(pointer).strip()
+        folder = self.folder / name
+        return folder if re.fullmatch(r"step-\d{8,20}", name) and folder.is_dir() else None
 
     def at(self, step: int) -> Path | None:
         """Return the checkpoint of a step, or None if there is none."""
@@ -130,12 +132,12 @@ def read_state(folder: Path) -> dict[str, Any]:
         RunError: a file is missing, truncated or altered; names it.
     """
     try:
-        sealed = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        sealed = files.read_json(folder / STATE)
         body, digests = sealed["body"], dict(sealed["sha256"])
         if files.hashlib.sha256(body.encode()).hexdigest() != digests.pop(STATE):
             raise ValueError("altered")
         state = dict(json.loads(body)["state"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, RunError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{folder / STATE} is missing, truncated or altered.") from None
     for name, digest in digests.items():
         path = folder / name

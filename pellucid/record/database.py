@@ -11,9 +11,11 @@ import contextlib
 import errno
 import shutil
 import sqlite3
+import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,20 +103,38 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         raise RunError(f"{path} is not a readable database: {error}.") from None
 
 
-def read(path: Path, sql: str, values: tuple[Any, ...] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+class Limits(NamedTuple):
+    """What a statement of a user may take.
+
+    Attributes:
+        rows: number of rows that are returned; further ones are not computed.
+        seconds: time after which it is stopped.
+        bytes: size of a single value.
+    """
+
+    rows: int
+    seconds: float = 30.0
+    bytes: int = 2**24
+
+
+Found = tuple[list[str], list[tuple[Any, ...]]]
+"""Column names and rows."""
+
+
+def read(path: Path, sql: str, values: tuple[Any, ...] = (), limits: Limits | None = None) -> Found:
     """Run one statement that reads the newest version of the tables; they are empty if there is no file yet.
 
-    Returns:
-        the column names and the rows.
-
     Raises:
-        RunError: the database was written by a newer Pellucid.
+        RunError: the database was written by a newer Pellucid, or the path is not an ordinary file.
+        TimeoutError: the statement took longer than `limits` allow.
+        KeyboardInterrupt: Ctrl-C was pressed meanwhile.
         sqlite3.Error: it is not a database, or the statement is wrong or would write.
     """
+    rows = partial(_rows, sql=sql, values=values, limits=limits)
     for _ in range(ATTEMPTS):
         before = _state(path)
         try:
-            found = _read(path, sql, values, before)
+            found = _read(path, rows, before)
         except sqlite3.DatabaseError as error:
             if _state(path) == before and getattr(error, "sqlite_errorcode", None) not in PASSING:
                 raise
@@ -123,7 +143,7 @@ def read(path: Path, sql: str, values: tuple[Any, ...] = ()) -> tuple[list[str],
                 return found
         time.sleep(0.001)
     with tempfile.TemporaryDirectory() as folder:
-        return _read_connected(_connect(_copy(path, Path(folder)), "mode=rw"), path, sql, values)
+        return _read_connected(_connect(_copy(path, Path(folder)), "mode=rw"), path, rows)
 
 
 def close(connection: sqlite3.Connection) -> None:
@@ -191,11 +211,16 @@ class _State(NamedTuple):
     log: bool
 
 
+Rows = Callable[[sqlite3.Connection], Found]
+
+
 def _state(path: Path) -> _State:
     try:
         found = path.stat()
     except FileNotFoundError:
         return _State(-1, 0, False)
+    if not stat.S_ISREG(found.st_mode):
+        raise RunError(f"{path} is not an ordinary file.")
     return _State(found.st_size, found.st_mtime_ns, _log(path).exists())
 
 
@@ -203,9 +228,7 @@ def _log(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def _read(
-    path: Path, sql: str, values: tuple[Any, ...], state: _State
-) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _read(path: Path, rows: Rows, state: _State) -> Found:
     """Read in the way that leaves the folder as it is.
 
     A write-ahead log means that a writer is at work or was killed: SQLite then reads both files. Without a
@@ -215,27 +238,46 @@ def _read(
         connection = sqlite3.connect(":memory:")
     else:
         connection = _connect(path, "mode=ro" if state.log else "mode=ro&immutable=1")
-    return _read_connected(connection, path, sql, values)
+    return _read_connected(connection, path, rows)
 
 
-def _read_connected(
-    connection: sqlite3.Connection, path: Path, sql: str, values: tuple[Any, ...]
-) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _read_connected(connection: sqlite3.Connection, path: Path, rows: Rows) -> Found:
     with contextlib.closing(connection):
         if _version(connection, path) == VERSION:
-            return _rows(connection, sql, values)
+            return rows(connection)
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:
             connection.backup(copy)
             migrate(copy, path)
-            return _rows(copy, sql, values)
+            return rows(copy)
 
 
 def _rows(
-    connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]
-) -> tuple[list[str], list[tuple[Any, ...]]]:
+    connection: sqlite3.Connection, *, sql: str, values: tuple[Any, ...], limits: Limits | None
+) -> Found:
     connection.execute("PRAGMA query_only = ON")
-    cursor = connection.execute(sql, values)
-    return [column[0] for column in cursor.description or ()], cursor.fetchall()
+    with _limited(connection, limits):
+        cursor = connection.execute(sql, values)
+        rows = cursor.fetchall() if limits is None else cursor.fetchmany(limits.rows)
+        return [column[0] for column in cursor.description or ()], rows
+
+
+@contextlib.contextmanager
+def _limited(connection: sqlite3.Connection, limits: Limits | None) -> Iterator[None]:
+    """Stop a statement at its limits, or with Ctrl-C, which SQLite would otherwise keep waiting."""
+    if limits is None:
+        yield
+        return
+    deadline = time.monotonic() + limits.seconds
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.bytes)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it took longer than {limits.seconds:g} s") from None
+        raise KeyboardInterrupt from None  # raised in the handler, where SQLite takes it for "stop"
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:

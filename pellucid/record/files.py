@@ -7,12 +7,17 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import StorageError
+import psutil
+
+from pellucid.errors import RunError, StorageError
 
 
 def cache_folder() -> Path:
@@ -70,6 +75,17 @@ def write(path: Path, data: bytes | str, remedy: str = ELSEWHERE) -> None:
         sync_folder(path.parent)
 
 
+def sweep(folder: Path) -> None:
+    """Remove the partial files that killed processes left in a run folder."""
+    for path in [*folder.rglob(".*.*"), *folder.parent.glob(".partial-*")]:
+        owner = re.fullmatch(r"\..+[.-](\d+)", path.name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
 ATTEMPTS = 1 if os.name == "posix" else 200
 """How often to try what readers can refuse: Windows neither replaces nor removes a file that is open."""
 
@@ -84,6 +100,43 @@ def patiently(change: Callable[..., object], *args: Any, **options: Any) -> None
             if attempt == ATTEMPTS:
                 raise
             time.sleep(0.01)
+
+
+LARGEST = 256 * 2**20
+"""Bytes of the largest text file of a run that is read; those that are written are far smaller."""
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of a run folder, which may be damaged or something else by now.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunError: it is no ordinary file, larger than `LARGEST`, cannot be read, or is not UTF-8.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise RunError(f"{path} is not an ordinary file.")
+        if found.st_size > LARGEST:
+            raise RunError(f"{path} has {found.st_size:,} bytes: expected at most {LARGEST:,}.")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run folder; see `read_text`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunError: it cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is not valid JSON: {error}.") from None
 
 
 def write_json(path: Path, value: Any) -> None:

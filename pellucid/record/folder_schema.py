@@ -5,9 +5,11 @@ docs/run-folder.md is written from this and from `database.TABLES`, and a test c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pellucid.record.run import SCHEMA
+SCHEMA = 2
+"""Version of run.json. Version 0.1 of Pellucid wrote version 1, without a number."""
 
 FILES = {
     "run.json": "what was trained, how and with what result; its JSON schema is below",
@@ -161,3 +163,65 @@ FACTS: dict[str, Any] = {
     },
 }
 """The JSON schema of run.json. Further entries are allowed: readers ignore what they do not know."""
+
+
+# ---- checking --------------------------------------------------------------------------------------
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+    "null": (type(None),),
+}
+
+
+def mismatch(value: Any, schema: Mapping[str, Any] = FACTS, name: str = "") -> str | None:
+    """Return the first entry that does not fit a schema, with what was expected; None if all fit.
+
+    Only what schemas in this file use is checked: types, constants, and the entries of objects and arrays.
+    """
+    if not _fits(value, schema):
+        return f"{name or 'the file'} is {_preview(value)}: expected {_expected(schema)}"
+    inner: list[tuple[Any, Mapping[str, Any], str]] = []
+    if isinstance(value, dict):
+        missing = [key for key in schema.get("required", ()) if key not in value]
+        if missing:
+            return f"{f'{name}.' if name else ''}{missing[0]} is missing"
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        inner = [(entry, known.get(key, others), f"{name}.{key}".strip(".")) for key, entry in value.items()]
+    elif isinstance(value, list):
+        inner = [(entry, schema.get("items", {}), f"{name}[{place}]") for place, entry in enumerate(value)]
+    found = (mismatch(*part) for part in inner if part[1])
+    return next((problem for problem in found if problem), None)
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    if "const" in schema:
+        return value == schema["const"]
+    if "enum" in schema:
+        return value in schema["enum"]
+    if "type" not in schema:
+        return True
+    allowed = tuple(kind for name in _names(schema) for kind in TYPES[name])
+    return isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool))
+
+
+def _names(schema: Mapping[str, Any]) -> list[str]:
+    names = schema["type"]
+    return [names] if isinstance(names, str) else names
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    if "const" in schema:
+        return repr(schema["const"])
+    return " or ".join(map(repr, schema["enum"])) if "enum" in schema else " or ".join(_names(schema))
+
+
+def _preview(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "an array"
+    words = repr(value)
+    return words if len(words) <= 60 else f"{words[:60]}..."

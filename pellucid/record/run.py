@@ -28,12 +28,10 @@ from pellucid.errors import RunError, StorageError, UnknownNameError, UsageError
 from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
+from pellucid.record.schema import SCHEMA, mismatch
 from pellucid.record.span import Span
 from pellucid.record.spec import UNKNOWN, TaskSpec, find_spec, task_for
 from pellucid.record.store import Artifact, Store
-
-SCHEMA = 2
-"""Version of run.json. Version 0.1 of Pellucid wrote version 1, without a number."""
 
 ARTIFACTS = {"image": "png", "json": "json", "table": "parquet", "tensors": "safetensors", "text": "txt"}
 """Kinds of artifacts, and the ending of their files."""
@@ -253,32 +251,44 @@ class Run:
 def _read_facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS
     try:
-        facts = dict(json.loads(path.read_text(encoding="utf-8")))
+        facts = files.read_json(path)
     except FileNotFoundError:
         raise RunError(
             f"{folder} is not a run folder: it has no {FACTS}.",
             remedy="`pellucid runs ls --runs DIR` lists the runs of a folder",
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path} cannot be read: {error}.") from None
-    if facts.get("schema", 1) > SCHEMA:
+    if not isinstance(facts, dict):
+        raise RunError(f"{path} is damaged: expected an object, received {type(facts).__name__}.")
+    version = facts.get("schema", 1)
+    if isinstance(version, int) and version > SCHEMA:
         raise RunError(
-            f"{path} has schema {facts['schema']}; this Pellucid reads schemas up to {SCHEMA}.",
+            f"{path} has schema {version}; this Pellucid reads schemas up to {SCHEMA}.",
             remedy="pip install --upgrade pellucid",
         )
+    current = {"kind": "study" if "parts" in facts else "run", **facts}
+    if problem := mismatch(current | ({"schema": SCHEMA} if version == 1 else {})):
+        raise RunError(f"{path} is damaged: {problem}.")
     return facts
 
 
 # ---- the folder of runs --------------------------------------------------------------------------
 
 
-def list_runs(root: str | Path) -> list[Run]:
-    """Return every run in `root`, oldest first; skip folders that are not runs."""
+def list_runs(root: str | Path, damaged: list[str] | None = None) -> list[Run]:
+    """Return every run in `root`, oldest first; skip folders that are not runs.
+
+    Args:
+        root: the folder of runs.
+        damaged: receives, for each run that cannot be read, which file and why.
+    """
     found = []
     for facts in sorted(Path(root).glob(f"*/{FACTS}")):
         if not facts.parent.name.startswith("."):
-            with contextlib.suppress(RunError):
+            try:
                 found.append(Run(facts.parent))
+            except RunError as error:
+                if damaged is not None:
+                    damaged.append(error.message)
     return found
 
 
@@ -290,7 +300,11 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
         reference: what the user typed.
         name: for "last", only runs of this name.
     """
-    if (Path(reference) / FACTS).is_file():
+    if not reference.strip():
+        raise UsageError(
+            "The name of the run is empty.", remedy="an id, the start of one, a folder, or 'last'"
+        )
+    if _is_run(Path(reference)):
         return Run(reference)
     runs = list_runs(root)
     if reference == "last":
@@ -307,7 +321,16 @@ def find_run(root: str | Path, reference: str, name: str | None = None) -> Run:
         return matches[0]
     if matches:
         raise RunError(f"{reference!r} could be any of: {', '.join(run.id for run in matches)}.")
+    if _is_run(Path(root, reference)):
+        return Run(Path(root, reference))  # raises what is wrong with it
     raise UnknownNameError(f"run in {root}", reference, [*(run.id for run in runs), "last"] if runs else [])
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return (folder / FACTS).exists()
+    except OSError:  # too long a name
+        return False
 
 
 def now() -> str:

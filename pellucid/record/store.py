@@ -6,11 +6,12 @@ connection of the writer while there is one, else through one of its own that wr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ class Store:
     def series(self, key: str) -> list[tuple[int, float]]:
         """Return [(step, value)] of one metric, by step; SQLite stores a NaN as NULL."""
         rows = self._read("SELECT step, value FROM metrics WHERE key = ? ORDER BY step", (key,))
-        return [(step, math.nan if value is None else value) for step, value in rows]
+        with self._expecting_numbers():
+            return [(int(step), math.nan if value is None else float(value)) for step, value in rows]
 
     def keys(self) -> list[str]:
         """Return the names of all metrics."""
@@ -116,10 +118,13 @@ class Store:
             "SELECT step, rule, level, place, seen, means, remedy, patch, confidence FROM findings "
             "ORDER BY rowid"
         )
-        return [
-            Finding(rule, level, seen, means, remedy, json.loads(patch), place, step, confidence)
-            for step, rule, level, place, seen, means, remedy, patch, confidence in rows
-        ]
+        with self._expecting_numbers():
+            return [
+                Finding(
+                    rule, level, seen, means, remedy, json.loads(patch), place, int(step), float(confidence)
+                )
+                for step, rule, level, place, seen, means, remedy, patch, confidence in rows
+            ]
 
     def events(self) -> list[tuple[int, str, str, float]]:
         """Return [(step, kind, message, Unix time)] in the order they happened."""
@@ -128,23 +133,36 @@ class Store:
     def spans(self) -> list[Span]:
         """Return all spans by their start."""
         rows = self._read("SELECT name, start, seconds, step FROM spans ORDER BY start")
-        return [Span(*row) for row in rows]
+        with self._expecting_numbers():
+            return [
+                Span(name, float(start), float(seconds), int(step)) for name, start, seconds, step in rows
+            ]
 
     def artifacts(self, name: str | None = None) -> list[Artifact]:
         """Return the artifacts, by step; only those of one name, if it is given."""
         rows = self._read("SELECT step, name, kind, path FROM artifacts ORDER BY step, name")
         return [Artifact(*row) for row in rows if name in (None, row[1])]
 
-    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def query(self, sql: str, rows: int = 1_000_000, seconds: float = 30.0) -> database.Found:
         """Run one read-only statement; return (column names, rows).
 
+        Args:
+            sql: one SELECT.
+            rows: largest number of rows to return.
+            seconds: time after which the statement is stopped.
+
         Raises:
-            UsageError: the statement is not valid, or would change the run.
+            UsageError: the statement is not valid, would change the run, or takes too long.
         """
         self.flush()
         try:
-            return database.read(self.path, sql)
-        except (sqlite3.Error, sqlite3.Warning) as error:  # a warning: two statements
+            return database.read(self.path, sql, limits=database.Limits(rows, seconds))
+        except (
+            sqlite3.Error,
+            sqlite3.Warning,
+            TimeoutError,
+            MemoryError,
+        ) as error:  # a warning: two statements
             raise UsageError(
                 f"The query failed: {error}.",
                 remedy=f"one SELECT over the tables {', '.join(database.TABLES)}",
@@ -158,6 +176,14 @@ class Store:
             return database.read(self.path, sql, values)[1]
         except sqlite3.DatabaseError as error:
             raise RunError(f"{self.path} cannot be read: {error}.") from None
+
+    @contextlib.contextmanager
+    def _expecting_numbers(self) -> Iterator[None]:
+        """Refuse a damaged row: SQLite stores any type in any column."""
+        try:
+            yield
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RunError(f"{self.path} is damaged: {error}.") from None
 
     def _writing(self) -> sqlite3.Connection:
         if self._connection is None:

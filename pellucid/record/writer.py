@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import platform
 import shlex
@@ -80,6 +79,7 @@ def hold(folder: Path) -> Iterator[None]:
         with files.storage(folder, f"`chmod -R u+w {shlex.quote(str(folder))}`, if the run is yours"):
             raise error
     with held:
+        files.sweep(folder)
         sign(folder)
         try:
             yield
@@ -104,9 +104,10 @@ def is_elsewhere(folder: Path) -> bool:
 def _signed(folder: Path) -> Writer | None:
     """Return the process that `.writer` names; None if there is no such file or it is damaged."""
     try:
-        return Writer(**json.loads((folder / WRITER).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        signed = Writer(**files.read_json(folder / WRITER))
+    except (OSError, RunError, TypeError):
         return None
+    return signed if type(signed.pid) is int and 0 < signed.pid < 2**31 else None
 
 
 def _locked(folder: Path) -> bool:

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pellucid.record import Run
+from pellucid.errors import RunError
+from pellucid.record import Run, files
 
 FOLDER = "evaluation"
 
@@ -78,7 +78,7 @@ def _of_summary(run: Run, found: Evaluation, target: str) -> list[dict[str, Any]
 def _read(path: Path) -> dict[str, Any] | None:
     """The facts in a file; None where it is missing or damaged."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        facts = files.read_json(path)
+    except (OSError, RunError):
         return None
     return facts if isinstance(facts, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from pellucid.record import Run
+from pellucid.errors import RunError
+from pellucid.record import Run, files
 from pellucid.report import pictures, words
 
 MAX_TILES = 64  # units whose weights are drawn
@@ -150,8 +150,8 @@ def _features(run: Run, size: int) -> list[str]:
 
 def _recorded_features(path: Path) -> list[str]:
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        state = files.read_json(path)
+    except (OSError, RunError):
         return []
     names = state.get("features") if isinstance(state, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []

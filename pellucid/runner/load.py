@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ModelError, RunError, UnknownNameError
 from pellucid.evaluation import Trained
-from pellucid.record import Run
+from pellucid.record import Run, files
 from pellucid.record.run import find_run, list_runs
 from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model
 from pellucid.runner.supplied import without_own_loss
@@ -66,9 +65,9 @@ def load_preprocess(run: Run) -> Preprocess:
     """Load the preprocessing that a run fitted on its training split."""
     path = run.path / "preprocess.json"
     try:
-        return Preprocess.from_state(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path} cannot be read: {error}.", remedy="train again") from None
+        return Preprocess.from_state(files.read_json(path))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing.", remedy="train again") from None
 
 
 def load_needed(config: Config, runs: str | Path) -> dict[str, Trained]:

@@ -22,7 +22,7 @@ from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, StorageError, TrainingError
 from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
-from pellucid.record.run import find_run, now
+from pellucid.record.run import REPORT, find_run, now
 from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
@@ -116,6 +116,8 @@ def train(
     with run.writing(), outcome(run):
         if run.facts["status"] == "finished":
             _tell(console, f"Run {run.id} is already finished; it is returned as it is, nothing was trained.")
+            if not (run.path / REPORT).exists():  # its process was killed before it was written
+                _conclude(run)
             return run
         run.update(status="running")
         _print_header(run, config, prepared, console)
@@ -259,14 +261,14 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         target_met=target_met(config, prepared, metrics),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
+    _conclude(run)
+
+
+def _conclude(run: Run) -> None:
+    """Store the findings and write the report; what goes wrong there must not undo a finished run."""
     for finding in diagnose(run):
         run.find(finding)
     run.store.flush()
-    _write_report(run)
-
-
-def _write_report(run: Run) -> None:
-    """Write the report; what goes wrong there must not undo a finished training run."""
     try:
         report.write(run.path)
     except StorageError:

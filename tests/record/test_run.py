@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_a_run_is_skipped(runs):
     (runs / "broken").mkdir()
     (runs / "broken" / "run.json").write_text("{half")
     assert [found.id for found in list_runs(runs)] == [run.id]
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="not valid JSON"):
         Run(runs / "broken")
 
 

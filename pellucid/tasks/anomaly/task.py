@@ -10,7 +10,6 @@ Shapes: N images (N, C, H, W) with pixels in 0..1, scores (N,).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +24,10 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.one_class import of_class
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.classes import class_codes
-from pellucid.errors import BadDataError, ConfigError
+from pellucid.errors import BadDataError, ConfigError, RunError
 from pellucid.evaluation import EVALUATION, Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
-from pellucid.record import Run
+from pellucid.record import Run, files
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import reconstruction_score, threshold
@@ -260,7 +259,13 @@ def _kept_limit(trained: Trained) -> float | None:
     for split in EVALUATED:
         path = trained.folder / EVALUATION / f"{split}.json"
         if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))["limit"]
+            try:
+                return float(files.read_json(path)["limit"])
+            except (KeyError, TypeError, ValueError):
+                raise RunError(
+                    f"{path} is damaged: it has no limit.",
+                    remedy="`pellucid evaluate RUN`, which writes it again",
+                ) from None
     return None
 
 

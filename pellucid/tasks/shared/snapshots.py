@@ -7,14 +7,15 @@ in that file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from pellucid.errors import RunError
 from pellucid.evaluation import EVALUATION, SAMPLES
 from pellucid.record import Run, files
 from pellucid.train.callbacks import Callback
@@ -135,7 +136,14 @@ def save_blocks(run: Run, title: str, blocks: list[dict[str, Any]]) -> None:
         blocks: replace those it saved before.
     """
     path = run.path / EVALUATION / f"{TRAINING}.json"
-    saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    parts = {**saved.get("parts", {}), title: blocks}
+    parts = {**_saved(path), title: blocks}
     every = [block for part in parts.values() for block in part]
     files.write_json(path, {"split": TRAINING, "metrics": {}, "blocks": every, "parts": parts})
+
+
+def _saved(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the blocks saved so far by callback; none if the file is missing or damaged."""
+    try:
+        return dict(files.read_json(path)["parts"])
+    except (OSError, RunError, KeyError, TypeError, ValueError):
+        return {}

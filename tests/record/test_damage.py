@@ -1,0 +1,185 @@
+"""What is on disk is not trusted: a damaged run says which file is wrong with what, and spoils no other."""
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pellucid
+from pellucid import report
+from pellucid.errors import PellucidError, RunError, UsageError
+from pellucid.record import Run, files
+from pellucid.record.run import find_run, list_runs
+
+DEEP = "[" * 200_000
+CONTENTS = {
+    "empty": b"",
+    "zeros": bytes(100),
+    "half": b'{"id": "x", "metr',
+    "deep": DEEP.encode(),
+    "list": b"[]",
+    "number": b"7",
+    "null": b"null",
+    "latin": b'{"id": "\xe9"}',
+    "strings": b'{"columns": "x", "blocks": "y", "metrics": "z", "summary": 3, "limit": []}',
+}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    data = pellucid.arrays(x, (x[:, 0] > 0).astype(int))
+    return pellucid.fit("mlp", data, epochs=1, runs=folder, progress=False).path
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "runs" / "a")
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_damaged_run_is_named_and_the_others_are_listed(run, content, capsys):
+    other = shutil.copytree(run, run.with_name("b"))
+    (run / "run.json").write_bytes(CONTENTS[content])
+    damaged = []
+    assert [found.id for found in list_runs(run.parent, damaged)] == ["b"]
+    assert len(damaged) == 1
+    assert str(run / "run.json") in damaged[0]
+    assert find_run(run.parent, "last").path == other
+    with pytest.raises(RunError, match=r"run\.json"):
+        find_run(run.parent, "a")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"seconds": [1]}, "seconds is an array: expected object"),
+        ({"status": "done"}, "status is 'done': expected 'running' or"),
+        ({"choices": [{"what": "device"}]}, r"choices\[0\]\.value is missing"),
+        ({"metrics": {"test/accuracy": "high"}}, "metrics.test/accuracy is 'high': expected number or null"),
+        ({"notes": [1]}, r"notes\[0\] is 1: expected string"),
+        ({"seed": True}, "seed is True: expected integer"),
+        ({"name": {"a": 1}}, "name is an object: expected string"),
+        ({"schema": "two"}, "schema is 'two': expected 2"),
+    ],
+)
+def test_an_entry_of_another_type_is_named(run, values, words):
+    change(run / "run.json", **values)
+    with pytest.raises(RunError, match=words):
+        Run(run)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+@pytest.mark.parametrize("name", ["run.json", "run.sqlite", "preprocess.json"])
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(run, name):
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(RunError, match=f"{name} is not an ordinary file"):
+        read_all(run)
+
+
+def read_all(run):
+    table = run.parent / "one.csv"
+    table.write_text("x0,x1\n1,2\n")
+    find_run(run.parent, "a").store.keys()
+    pellucid.Run(run).predict(str(table))
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize(
+    "name", ["preprocess.json", "evaluation/test.json", "config.yaml", "run.sqlite", "checkpoints/best"]
+)
+def test_damage_elsewhere_ends_in_an_error_or_not_at_all(run, name, content):
+    table = run.parent / "one.csv"
+    table.write_text("x0,x1\n1,2\n")
+    (run / name).write_bytes(CONTENTS[content])
+    for use in (
+        lambda: json.dumps(report.view(Run(run))),
+        lambda: report.write(run),
+        lambda: pellucid.Run(run).predict(str(table)),
+        lambda: find_run(run.parent, "a").store.findings(),
+    ):
+        with contextlib.suppress(PellucidError):
+            use()
+
+
+def test_text_where_numbers_stand_is_refused_by_file(run):
+    connection = sqlite3.connect(run / "run.sqlite")
+    connection.execute("UPDATE metrics SET value = 'high'")
+    connection.commit()
+    connection.close()
+    store = Run(run).store
+    with pytest.raises(RunError, match=r"run\.sqlite is damaged: could not convert string to float: 'high'"):
+        store.series(store.keys()[0])
+
+
+def test_missing_tables_are_named(run):
+    connection = sqlite3.connect(run / "run.sqlite")
+    connection.execute("DROP TABLE findings")
+    connection.close()
+    with pytest.raises(RunError, match=r"run\.sqlite cannot be read: no such table: findings"):
+        Run(run).store.findings()
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_refused(run, name):
+    with pytest.raises(UsageError, match="empty"):
+        find_run(run.parent, name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "../../../etc", "\udce9"])
+def test_strange_names_are_unknown(run, name):
+    with pytest.raises(PellucidError):
+        find_run(run.parent, name)
+
+
+def test_partial_files_of_killed_writers_are_removed_by_the_next(run):
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    gone, mine = run / "evaluation" / f".test.json.{int(dead.stdout)}", run / f".run.json.{os.getpid()}"
+    gone.write_text("{")
+    mine.write_text("{")
+    with Run(run).writing():
+        pass
+    assert not gone.exists()
+    assert mine.exists()
+
+
+def test_a_run_killed_before_its_report_gets_it_when_resumed(run):
+    (run / "report.html").unlink()
+    connection = sqlite3.connect(run / "run.sqlite")
+    connection.execute("DELETE FROM findings")
+    connection.commit()
+    connection.close()
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    data = pellucid.arrays(x, (x[:, 0] > 0).astype(int))
+    again = pellucid.fit("mlp", data, epochs=1, runs=run.parent, progress=False, resume="a")
+    assert (again.path / "report.html").exists()
+    assert again.findings
+
+
+def test_a_query_is_bounded_in_rows_and_time(run):
+    store, endless = Run(run).store, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+    assert len(store.query(endless + "i FROM n", rows=7)[1]) == 7
+    with pytest.raises(UsageError, match=r"longer than 0\.1 s"):
+        store.query(endless + "max(i) FROM n", seconds=0.1)
+    with pytest.raises(UsageError, match="too big"):
+        store.query("SELECT zeroblob(1000000000)")
+
+
+def test_a_file_larger_than_any_we_write_is_not_read(run, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 10)
+    with pytest.raises(RunError, match="expected at most 10"):
+        Run(run)
