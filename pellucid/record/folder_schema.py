@@ -97,7 +97,7 @@ FACTS: dict[str, Any] = {
             "the data",
             required=False,
             name=_text("name"),
-            task=_text("what it is for"),
+            task=_or_null(_text("what it is for, e.g. classification; null without a target")),
             target=_or_null(_text("the column to predict")),
             classes=_list({"type": "string"}, "names of the classes"),
             input_shape=_list({"type": "integer"}, "shape of one input"),
