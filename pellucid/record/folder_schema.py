@@ -182,13 +182,15 @@ def mismatch(value: Any, schema: Mapping[str, Any] = FACTS, name: str = "") -> s
     """Return the first entry that does not fit a schema, with what was expected; None if all fit.
 
     Only what schemas in this file use is checked: types, constants, and the entries of objects and arrays.
+    The facts and the items of arrays must be complete; objects in them may be from an older version.
     """
     if not _fits(value, schema):
         return f"{name or 'the file'} is {_preview(value)}: expected {_expected(schema)}"
     inner: list[tuple[Any, Mapping[str, Any], str]] = []
     if isinstance(value, dict):
+        complete = not name or name.endswith("]")
         missing = [key for key in schema.get("required", ()) if key not in value]
-        if missing:
+        if missing and complete:
             return f"{f'{name}.' if name else ''}{missing[0]} is missing"
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         inner = [(entry, known.get(key, others), f"{name}.{key}".strip(".")) for key, entry in value.items()]

@@ -28,7 +28,7 @@ from pellucid.errors import RunError, StorageError, UnknownNameError, UsageError
 from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
-from pellucid.record.schema import SCHEMA, mismatch
+from pellucid.record.folder_schema import SCHEMA, mismatch
 from pellucid.record.span import Span
 from pellucid.record.spec import UNKNOWN, TaskSpec, find_spec, task_for
 from pellucid.record.store import Artifact, Store
