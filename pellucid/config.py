@@ -13,65 +13,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from pellucid.config_sections import Augment, Section, SeriesConfig, TextConfig
 from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
 
 ColumnKind = str
 """The name of a column kind, a file in `pellucid/data/kinds`; checked when the data is opened."""
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, and values are checked when they change."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
-
-
-class Augment(Section):
-    """Random changes to training images, different in every batch; 0 is off."""
-
-    shift: float = Field(default=0, ge=0, le=1, description="maximum shift, as a share of the image side")
-    rotate: float = Field(default=0, ge=0, le=180, description="maximum rotation, in degrees")
-    scale: float = Field(default=0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
-    flip: bool = Field(default=False, description="mirror half of the images horizontally")
-    crop: int = Field(default=0, ge=0, description="pad by this many pixels, then crop at random")
-    erase: float = Field(default=0, ge=0, le=1, description="probability of erasing a random rectangle")
-    mixup: float = Field(default=0, ge=0, description="a of Beta(a, a) for mixing two images and labels")
-    cutmix: float = Field(default=0, ge=0, description="a of Beta(a, a) for pasting a patch of an image")
-
-
-class TextConfig(Section):
-    """How to split texts into tokens; the vocabulary is learned from the training split only."""
-
-    tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
-        default=None, description="None: words for sequence models, word counts for all others"
-    )
-    vocab_size: int = Field(default=20_000, ge=10, description="maximum number of tokens in the vocabulary")
-    max_seq_len: int = Field(default=256, ge=2, description="maximum tokens per text; the rest is cut")
-    truncation: Literal["end", "start", "middle"] = Field(
-        default="end", description="which part of a long text to cut"
-    )
-    lowercase: bool = True
-    mask_prob: float = Field(
-        default=0.15, gt=0, lt=1, description="share of the tokens to mask for a masked language model"
-    )
-    pretrained: str | None = Field(
-        default=None, description="use the tokenizer of this pretrained model or run instead of learning one"
-    )
-
-
-class SeriesConfig(Section):
-    """How to cut a time series into windows for forecasting."""
-
-    window: int = Field(default=96, ge=1, description="number of past rows that a forecast is based on")
-    horizon: int = Field(default=96, ge=1, description="number of future rows to forecast")
-    time: str | None = Field(default=None, description="the time column; None: the only date column")
-    rows: list[int] | None = Field(
-        default=None, description="training, validation and test rows, from the start; None: by share"
-    )
 
 
 class DataConfig(Section):
@@ -104,6 +55,11 @@ class DataConfig(Section):
     )
     training_rows: int | None = Field(
         default=None, ge=1, description="training rows to use, before `fraction`; other splits stay whole"
+    )
+    class_from: str | None = Field(
+        default=None,
+        description="where the class of an image is: None: its folder; name: its file name, without the "
+        "number; or a regular expression with one group, e.g. '_([a-z]+)[.]'",
     )
     image_size: int | None = Field(default=None, ge=1, description="resize images to this side length")
     stack: Literal[3] | None = Field(
@@ -212,8 +168,8 @@ class OptimizerConfig(Section):
     weight_decay: float = Field(
         default=0, ge=0, description="decoupled weight decay, only of weights, not of biases and norms"
     )
-    options: dict[str, Any] = {}
-    phases: dict[str, PhaseOptimizer] = {}
+    options: dict[str, Any] = Field(default={})
+    phases: dict[str, PhaseOptimizer] = Field(default={})
 
 
 class ScheduleConfig(Section):
@@ -272,7 +228,7 @@ class TrainConfig(Section):
     restore_best: bool = Field(default=True, description="finish with the best weights instead of the last")
     checkpoint_seconds: float = Field(default=30, gt=0, description="maximum time between checkpoints")
     keep: int = Field(default=2, ge=1, description="number of checkpoints to keep in addition to the best")
-    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default=[])
     callbacks: list[str] = Field(
         default=[],
         description="additional callbacks, each as package.module:Class, created without arguments",

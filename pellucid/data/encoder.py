@@ -118,6 +118,10 @@ class Inputs(ABC):
         """
         raise ModelError("This model does not read images.")
 
+    def plain_source(self, source: Any) -> Any:
+        """Bring objects given to `predict` to a form that arrays and images of the training data have."""
+        return source
+
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
         """Return what the model will not see of the splits, one line each."""
         return []

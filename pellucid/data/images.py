@@ -21,6 +21,7 @@ import pyarrow as pa
 import xxhash
 from PIL import Image, ImageOps
 
+from pellucid.data.sources.raw_files import is_printable, printable
 from pellucid.errors import BadDataError
 
 SUFFIXES = frozenset(
@@ -77,10 +78,15 @@ def spread(work: Callable[[T], R], items: Iterable[T], workers: int | None = Non
 
 
 def from_files(paths: Sequence[str], digests: Sequence[str]) -> pa.Array:
-    """Make an image column that points to files."""
-    empty = pa.nulls(len(paths), pa.binary())
+    """Make an image column that points to files; a file whose name is not valid UTF-8 is held in memory."""
+    kept = [None if is_printable(path) else Path(path).read_bytes() for path in paths]
     return pa.StructArray.from_arrays(
-        [empty, pa.array(paths, pa.string()), pa.array(digests, pa.string())], fields=list(FILES)
+        [
+            pa.array(kept, pa.binary()),
+            pa.array(map(printable, paths), pa.string()),
+            pa.array(digests, pa.string()),
+        ],
+        fields=list(FILES),
     )
 
 
@@ -118,8 +124,6 @@ def fault(data: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            if image.mode == "F":
-                return "its pixels are floats, expected 8 or 16 bits"
     except Image.UnidentifiedImageError:
         return f"it is not an image (its first bytes are {data[:8]!r})"
     except Exception as error:  # PIL's format parsers raise many types of errors
@@ -206,7 +210,9 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 # ---- decoding ------------------------------------------------------------------------------------
 
 
-def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.ndarray) -> None:
+def decode(
+    column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.ndarray, levels: Levels | None = None
+) -> None:
     """Decode a column into `out`, (N, C, H, W) uint8, on all cores.
 
     Args:
@@ -214,6 +220,7 @@ def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.nd
         size: (width, height) that every image is resized to.
         mode: "L" or "RGB".
         out: filled in place, block by block, so it may be a file in memory.
+        levels: of images with more than 8 bits, black and white; None: 0 and 65,535.
 
     Raises:
         BadDataError: naming the image that cannot be decoded.
@@ -222,7 +229,7 @@ def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.nd
     def block(start: int) -> None:
         for offset, row in enumerate(column.slice(start, BLOCK).to_pylist()):
             try:
-                out[start + offset] = _pixels(row or {}, size, mode)
+                out[start + offset] = _pixels(row or {}, size, mode, levels)
             except Exception as error:  # as in `fault`
                 raise _undecodable(row, start + offset, error) from None
 
@@ -232,25 +239,29 @@ def decode(column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.nd
     spread(block, range(0, len(column), BLOCK), workers=1 if small else None)
 
 
-def _pixels(row: dict, size: tuple[int, int], mode: str) -> np.ndarray:
+def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None) -> np.ndarray:
     with open_row(row) as image:
         if image.format == "JPEG" and image.size != size:
             image.draft(
                 mode, (size[0] * 2, size[1] * 2)
             )  # decodes large photographs at a fraction of the cost
         if image.mode != mode or image.size != size or has_alpha(image) or _turned(image):
-            image = convert(image, mode)
+            image = convert(image, mode, levels)
             if image.size != size:
                 image = image.resize(size, Image.Resampling.BILINEAR)
         array = np.asarray(image)  # (H, W) or (H, W, 3)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)  # (C, H, W)
 
 
-def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Rotate upright, put transparency on white, reduce 16 bits to 8, and change the mode."""
+def convert(image: Image.Image, mode: str, levels: Levels | None = None) -> Image.Image:
+    """Rotate upright, put transparency on white, reduce 16 bits and floats to 8 bits, and change the mode."""
     if _turned(image):
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
+    if is_deep(image) and levels is not None:
+        image = Image.fromarray(to_bytes(np.asarray(image), levels))
+    elif image.mode == "F":
+        image = visible(image)
+    elif image.mode.startswith("I"):
         array = np.asarray(image).astype(np.int64)
         deep = image.mode.startswith("I;16") or array.max(initial=0) > 255
         array = array // 257 if deep else array
@@ -260,6 +271,73 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert(mode)
+
+
+# ---- more than 8 bits ----------------------------------------------------------------------------
+
+Levels = tuple[float, float]
+"""The values that become black and white, 0 and 255."""
+
+OUTLIERS = 0.05
+"""Percent of the pixels of an image, at each end, that do not count for its range: dead and hot pixels."""
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Return whether pixels have more than 8 bits: integers of 16 or 32 bits, or floats."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def measure_levels(column: pa.ChunkedArray, sample: int = 2000) -> Levels | None:
+    """Return the range of the pixels of up to `sample` deep images, evenly spaced; None if there is none.
+
+    Deep images whose values fit into 8 bits, among others of 8 bits, keep their values.
+
+    Raises:
+        BadDataError: naming the image that cannot be read.
+    """
+    chosen = np.unique(np.linspace(0, len(column) - 1, min(sample, len(column))).astype(np.int64))
+    rows, shallow = column.take(pa.array(chosen)).to_pylist(), False
+    ends: list[tuple[float, float]] = []
+    for index, row in zip(chosen, rows, strict=True):
+        try:
+            with open_row(row or {}) as image:
+                deep = is_deep(image)
+                shallow = shallow or not deep
+                if deep:
+                    ends += range_of(np.asarray(image))
+        except Exception as error:  # as in `fault`
+            raise _undecodable(row, int(index), error) from None
+    if not ends:
+        return None
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    if shallow and low >= 0 and high <= 255:
+        return 0.0, 255.0
+    return (low, high) if high > low else None
+
+
+def range_of(pixels: np.ndarray) -> list[Levels]:
+    """Return the smallest and largest value without outliers; [] if no value is finite."""
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    if not finite.size:
+        return []
+    low, high = np.percentile(finite, (OUTLIERS, 100 - OUTLIERS))
+    return [(float(low), float(high))]
+
+
+def to_bytes(pixels: np.ndarray, levels: Levels) -> np.ndarray:
+    """Scale values between two levels to 0 to 255; what is outside is clipped, and NaN is 0."""
+    low, high = levels
+    scaled = (pixels.astype(np.float64) - low) * (255 / (high - low))
+    return np.rint(np.nan_to_num(scaled, nan=0.0, posinf=255, neginf=0).clip(0, 255)).astype(np.uint8)
+
+
+def visible(image: Image.Image) -> Image.Image:
+    """Return a deep image with its own range from black to white, to be looked at; others as they are."""
+    if not is_deep(image):
+        return image
+    pixels = np.asarray(image)
+    low, high = next(iter(range_of(pixels)), (0.0, 1.0))
+    return Image.fromarray(to_bytes(pixels, (low, high if high > low else low + 1)))
 
 
 def _undecodable(row: dict | None, index: int, error: Exception) -> BadDataError:

@@ -47,7 +47,8 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
         raise ModelError(f"Column {column.name!r}: expected {column.kind}, received {found}.")
     if isinstance(found, pa.FixedShapeTensorType) and len(input_shape) > 1:
         received = tuple(found.shape)
-        if received not in (input_shape, input_shape[1:] if input_shape[0] == 1 else input_shape):
+        fits = {input_shape, input_shape[1:] if input_shape[0] == 1 else input_shape}
+        if received not in fits and received != (*input_shape[1:], input_shape[0]):
             raise ModelError(
                 f"Column {column.name!r}: expected arrays of shape {input_shape}, received {received}."
             )

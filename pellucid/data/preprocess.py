@@ -178,6 +178,7 @@ class Preprocess:
             ModelError: it has another shape, type or other columns than the training data.
             BadDataError: a cell cannot be read; names file, row and column.
         """
+        source = self.encoded.plain_source(source)
         return prediction_input.table_from(source, self.columns, self.input_shape)
 
     def _check(self, table: pa.Table) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def tensor(array: np.ndarray) -> pa.ChunkedArray:
     """Make a tensor column from an array (N, ...); uint8 stays, everything else becomes float32."""
     kept = array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
-    rows = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(kept))
+    plain = np.ascontiguousarray(kept).reshape(-1).reshape(kept.shape)  # strides of axes of 1 may be odd
+    rows = pa.FixedShapeTensorArray.from_numpy_ndarray(plain)
     return pa.chunked_array([rows])
 
 

@@ -218,7 +218,7 @@ def test_arrays_are_scaled_by_all_their_chunks():
     column, whole = Column("x", "tensor"), pa.table({"x": tensor_column.tensor(values)})
     parts = pa.concat_tables([whole.slice(0, 10), whole.slice(10, 2000), whole.slice(2010)])
     for table in (whole, parts):
-        scaled = TensorInputs.fit(column, table, FitOptions()).apply(table)
+        scaled = TensorInputs.fit(column, table, FitOptions())[0].apply(table)
         np.testing.assert_allclose(scaled[:, :2].mean(0), 0, atol=1e-4)
         np.testing.assert_allclose(scaled[:, :2].std(0), 1, atol=1e-4)
         np.testing.assert_allclose(scaled[:, 2], 0, atol=1e-4)

@@ -136,7 +136,7 @@ def test_a_kind_that_does_not_exist_is_named_with_the_nearest(write):
 
 def test_every_kind_in_a_file_is_registered():
     assert [kind.name for kind in kinds.all_kinds()] == [
-        *("number", "image", "date", "boolean", "text", "category", "tensor")
+        *("image", "number", "date", "boolean", "text", "category", "tensor")
     ]
     assert [target.name for target in targets.all_targets()] == ["tokens", "labels", "classes", "numbers"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,20 +16,34 @@ from PIL import Image
 from pellucid.data import cache, hashing, images
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs, with_tuples
+from pellucid.data.image_index import ImageIndex, names_images
 from pellucid.data.kinds.kind import LISTED, Cells, Description, Kind, Reading, WholeInput, all_bad
 from pellucid.data.scaling import BLOCK, channel_scale
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 KEPT_ROWS = 2000
 """Decoded images of at least this many rows are cached on disk; fewer are decoded when needed."""
+SAMPLED = 200
+"""Images that are looked at to warn of empty ones, where all of them need not be decoded."""
+
+
+NAME = re.compile(r"(^|[^a-z])(ids?|image|img|file|filename|name|path)($|[^a-z])", re.IGNORECASE)
+"""Names of columns whose numbers may be the names of images."""
 
 
 def infer(cells: Cells) -> Reading | None:
     if not cells.is_text:
         return read(cells) if _holds_images(cells.raw) else None
-    if cells.folder is None or not _are_paths(cells.sample.slice(0, 20).to_pylist(), cells.folder):
+    first = cells.sample.slice(0, 20).to_pylist()
+    if cells.folder is None or (all(map(_is_number, first)) and not NAME.search(cells.name)):
+        return None
+    if not names_images(first, cells.folder):
         return None
     return replace(read(cells), reason="paths of image files")
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).lstrip("+-").isdecimal()
 
 
 def read(cells: Cells) -> Reading:
@@ -42,7 +57,8 @@ def read(cells: Cells) -> Reading:
 
 
 def _read_paths(raw: pa.ChunkedArray, folder: Path) -> Reading:
-    paths = [str(folder / text) if text else "" for text in raw.to_pylist()]
+    index, texts = ImageIndex(folder), raw.to_pylist()
+    paths = [str(index.find(text) or folder / text) if text else "" for text in texts]
     checked = images.spread(lambda path: images.check_file(path) if path else ("", "it is missing"), paths)
     why = {index: fault for index, (_, fault) in enumerate(checked) if fault}
     values = pa.chunked_array([images.from_files(paths, [digest for digest, _ in checked])], images.FILES)
@@ -59,10 +75,6 @@ def _as_structs(raw: pa.ChunkedArray) -> pa.ChunkedArray:
         for chunk in raw.chunks
     ]
     return pa.chunked_array(chunks, field)
-
-
-def _are_paths(texts: list[str], folder: Path) -> bool:
-    return all(map(images.is_image_file, texts)) and any((folder / text).is_file() for text in texts)
 
 
 def _holds_images(raw: pa.ChunkedArray) -> bool:
@@ -102,6 +114,8 @@ class ImageInputs(Inputs):
         mode: "L" (gray) or "RGB".
         mean: of each channel, of pixels in [0, 1].
         std: of each channel.
+        levels: the values of images with more than 8 bits that become black and white, measured on the
+            training images; None: there are none, or the run is older.
     """
 
     stored_as = "image"
@@ -111,6 +125,7 @@ class ImageInputs(Inputs):
     mode: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    levels: images.Levels | None = None
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[ImageInputs, list[str]]:
@@ -120,11 +135,18 @@ class ImageInputs(Inputs):
         size = (side, side) if side else next(iter(seen.sizes))
         mode = "RGB" if seen.colored else "L"
         channels = len(mode)
-        made = cls(column.name, size, mode, (0.0,) * channels, (1.0,) * channels)
+        deep = any(name == "F" or name.startswith("I") for name in seen.modes)
+        levels = images.measure_levels(table[column.name]) if deep else None
+        made = cls(column.name, size, mode, (0.0,) * channels, (1.0,) * channels, levels)
+        notes = _notes(seen, size, mode, len(table), levels)
         if options.normalize:
-            mean, std = channel_scale([made.pixels(table)], 255.0)
-            made = cls(column.name, size, mode, mean, std)
-        return made, _notes(seen, size, mode, len(table))
+            pixels = made.pixels(table)
+            mean, std = channel_scale([pixels], 255.0)
+            made = replace(made, mean=mean, std=std)
+            notes += _constant(pixels)
+        else:
+            notes += _constant(made.pixels(table.slice(0, SAMPLED)))
+        return made, notes
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -135,12 +157,26 @@ class ImageInputs(Inputs):
         column, shape = table[self.name], (len(table), *self.shape)
         if len(table) < KEPT_ROWS:
             decoded = np.zeros(shape, np.uint8)
-            images.decode(column, self.size, self.mode, decoded)
+            images.decode(column, self.size, self.mode, decoded, self.levels)
             return decoded
         key = (
             f"images 1 {xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())} {self.size} {self.mode}"
+        ) + (f" {self.levels}" if self.levels else "")
+        return cache.array(
+            key, shape, lambda out: images.decode(column, self.size, self.mode, out, self.levels)
         )
-        return cache.array(key, shape, lambda out: images.decode(column, self.size, self.mode, out))
+
+    def plain_source(self, source: Any) -> Any:
+        """Scale pixels with more than 8 bits, given to `predict`, as those of the training images."""
+        if self.levels is None:
+            return source
+        if isinstance(source, Image.Image):
+            source = np.asarray(source) if images.is_deep(source) else source
+        elif hasattr(source, "detach"):
+            source = source.detach().cpu().numpy()
+        if isinstance(source, np.ndarray) and source.dtype.kind in "uif" and source.dtype != np.uint8:
+            return images.to_bytes(source, self.levels)
+        return source
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
         """Bring uint8 pixels (N, C, H, W) to float32 of mean 0 and deviation 1."""
@@ -165,16 +201,33 @@ class ImageInputs(Inputs):
         return cls(**with_tuples(state))
 
 
-def _notes(seen: images.Shapes, size: tuple[int, int], mode: str, rows: int) -> list[str]:
+def _constant(pixels: np.ndarray) -> list[str]:
+    """Return a warning if no image has anything in it."""
+    flat = pixels.reshape(len(pixels), -1)
+    if len(flat) and (flat.max(axis=1) == flat.min(axis=1)).all():
+        same = f"all with the value {flat[0, 0]}" if (flat == flat[0, 0]).all() else "each of one color"
+        return [f"warning: every training image is empty, {same}; a model can learn nothing from them"]
+    return []
+
+
+def _notes(
+    seen: images.Shapes, size: tuple[int, int], mode: str, rows: int, levels: images.Levels | None
+) -> list[str]:
     notes = []
     among = f"of {seen.sampled:,} images" if seen.sampled == rows else f"of {seen.sampled:,} sampled images"
     other = seen.sampled - seen.sizes.get(size, 0)
     if other:
         shown = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:3] if (w, h) != size)
         notes.append(f"{other:,} {among} are not {size[0]} x {size[1]} ({shown}) and are resized to it")
-    converted = seen.sampled - seen.modes.get(mode, 0)
+    if levels is not None:
+        notes.append(
+            f"pixels of more than 8 bits: {levels[0]:g} to {levels[1]:g}, the range of the training images, "
+            "become 0 to 255"
+        )
+    others = {kind: count for kind, count in seen.modes.items() if kind != mode}
+    converted = 0 if levels is not None and mode == "L" else sum(others.values())
     if converted:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in seen.modes.items() if kind != mode)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.items())
         notes.append(
             f"{converted:,} {among} are converted to {'color' if mode == 'RGB' else 'gray'} ({kinds})"
         )
@@ -256,12 +309,12 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
 
 def picture(cell: pa.Scalar) -> Image.Image:
     """Open the image of a cell."""
-    return images.open_row(cell.as_py())
+    return images.visible(images.open_row(cell.as_py()))
 
 
 KIND = Kind(
     name="image",
-    order=20,
+    order=5,
     expected="an image",
     infer=infer,
     read=read,

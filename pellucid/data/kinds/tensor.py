@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from pellucid.data.kinds.kind import Cells, Description, Kind, Reading, WholeInp
 from pellucid.data.scaling import channel_scale, scale
 from pellucid.data.tensor_column import tensor, tensor_values, torch_values
 from pellucid.errors import ModelError
+
+MOST_CHANNELS = 4
+"""Most channels of an image: red, green, blue and transparency."""
 
 
 def infer(cells: Cells) -> Reading | None:
@@ -102,11 +105,14 @@ class TensorEncoder(Encoder):
 class TensorInputs(Inputs):
     """Arrays of one shape: (F,) scaled by feature, (C, H, W) by channel; (H, W) becomes (1, H, W).
 
+    Images whose channels come last, (H, W, C), become (C, H, W).
+
     Attributes:
         name: of the column.
         row_shape: the shape of one row as it is stored.
         mean: of each feature or channel.
         std: of each feature or channel.
+        channels_last: whether rows are stored as (H, W, C).
     """
 
     stored_as = "tensor"
@@ -116,26 +122,39 @@ class TensorInputs(Inputs):
     row_shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channels_last: bool = False
 
     @classmethod
-    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> TensorInputs:
-        """Measure the scale on the training rows."""
+    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[TensorInputs, list[str]]:
+        """Measure the scale on the training rows; a note says if channels are moved to the front."""
         values = table[column.name]
-        made = cls(column.name, tuple(values.type.shape), (0.0,), (1.0,))
+        shape = tuple(values.type.shape)
+        last = has_channels_last(shape)
+        notes = [f"{column.name}: rows of shape {shape} are images with channels last"] if last else []
+        made = cls(column.name, shape, (0.0,), (1.0,), last)
         if not options.normalize:
-            return made
-        parts = (tensor_values(pa.chunked_array([part])).reshape(-1, *made.shape) for part in values.chunks)
-        return cls(column.name, made.row_shape, *channel_scale(parts, 1.0))
+            return made, notes
+        parts = (made.arranged(torch_values(part)).numpy() for part in values.chunks)
+        mean, std = channel_scale(parts, 1.0)
+        return replace(made, mean=mean, std=std), notes
 
     @property
     def shape(self) -> tuple[int, ...]:
+        if self.channels_last:
+            return (self.row_shape[2], *self.row_shape[:2])
         return (1, *self.row_shape) if len(self.row_shape) == 2 else self.row_shape
+
+    def arranged(self, values: torch.Tensor) -> torch.Tensor:
+        """Bring rows as they are stored to (N, *shape)."""
+        if self.channels_last and tuple(values.shape[1:]) != self.shape:
+            return values.permute(0, 3, 1, 2)
+        return values.reshape(-1, *self.shape)
 
     def apply(self, table: pa.Table) -> np.ndarray:
         made = torch.empty(len(table), *self.shape)
         (mean, std), start = self._scale, 0
         for chunk in table[self.name].chunks:
-            values = torch_values(chunk).view(-1, *self.shape).to(torch.float32)
+            values = self.arranged(torch_values(chunk)).to(torch.float32)
             torch.sub(values, mean, out=made[start : start + len(chunk)]).div_(std)
             start += len(chunk)
         return made.numpy()
@@ -154,6 +173,11 @@ class TensorInputs(Inputs):
         return cls(**with_tuples(state))
 
 
+def has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Return whether rows of a shape are images (H, W, C) of 1 to 4 channels, not (C, H, W)."""
+    return len(shape) == 3 and shape[2] <= MOST_CHANNELS < min(shape[:2])
+
+
 def from_array(array: np.ndarray, input_shape: tuple[int, ...]) -> pa.ChunkedArray:
     """Make a column from one array of the input shape, or from several."""
     return tensor(batched(array, input_shape))
@@ -165,6 +189,9 @@ def batched(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ModelError: it has another shape.
     """
+    last = (*shape[1:], shape[0])
+    if has_channels_last(last) and array.shape[-3:] == last and array.shape[-3:] != shape:
+        return np.moveaxis(array.reshape(-1, *last), -1, 1)
     shapes = {shape, shape[1:]} if len(shape) == 3 and shape[0] == 1 else {shape}
     for one in shapes:
         if array.shape == one:
@@ -185,7 +212,7 @@ KIND = Kind(
     describe=describe,
     picture=picture,
     whole=WholeInput(
-        fit=lambda column, table, options: (TensorInputs.fit(column, table, options), []),
+        fit=TensorInputs.fit,
         restore=TensorInputs.from_state,
         leads=lambda kind, only: only or len(kind.shape) > 1,
     ),

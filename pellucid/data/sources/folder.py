@@ -5,25 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from pellucid.data import cache, images
 from pellucid.data.dataset import SPLITS, Column, Dataset, Source
-from pellucid.data.sources.tables import SPLIT_NAMES
+from pellucid.data.sources.image_layout import ImageFile, find_layout
+from pellucid.data.sources.raw_files import printable
 from pellucid.errors import BadDataError, DataNotFoundError
 
 SHOWN = 5
 LISTED = 100
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    split: str
-    label: str  # "" for an image in no class folder
 
 
 def image_folder(path: str | os.PathLike) -> Dataset:
@@ -47,17 +40,21 @@ def holds_images(folder: Path) -> bool:
     return any(images.is_image_file(file) for file in folder.rglob("*"))
 
 
-def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) -> Dataset:
+def read_folder(
+    folder: Path, *, skip_bad: bool = False, labelled: bool = True, class_from: str | None = None
+) -> Dataset:
     """Read a folder of images; every file is decoded once, so that broken ones are found early.
 
     Args:
         folder: as for `image_folder`.
         skip_bad: leave out files that cannot be decoded, and folders without images.
         labelled: whether there must be classes; otherwise images may be in a single folder.
+        class_from: see `data.class_from`.
     """
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder}.")
-    found, odd, empty = _walk(folder, loose=not labelled)
+    layout = find_layout(folder, loose=not labelled, class_from=class_from)
+    found, odd, empty = layout.files, layout.others, layout.empty
     if not found:
         raise BadDataError(
             f"{folder} holds no images: expected {folder.name}/CLASS/IMAGE.png.",
@@ -74,105 +71,42 @@ def read_folder(folder: Path, *, skip_bad: bool = False, labelled: bool = True) 
     if labelled and len(classes) < 2:
         raise BadDataError(
             f"{folder} has a single class, {classes[0]!r}: expected at least 2 subfolders with images.",
-            remedy="put the images of each class into a folder of its own",
+            remedy="put the images of each class into a folder of its own, or name a table of their classes",
         )
     if labelled:
         _same_classes(folder, good)
     classes = classes if "" not in classes else []
-    notes = [f"{sum(odd.values()):,} files are not images and were ignored ({_tally(odd)})"] if odd else []
-    label = Column("label", "category", tuple(classes), "the folder of each image")
+    notes = [*layout.notes]
+    notes += [f"{sum(odd.values()):,} files are not images and were ignored ({_tally(odd)})"] if odd else []
+    label = Column(
+        "label",
+        "category",
+        tuple(classes),
+        "the folder of each image" if class_from is None else "in the file name",
+    )
     return Dataset(
-        name=folder.resolve().name,
+        name=printable(folder.resolve().name),
         splits=_tables(good, digests, classes),
         columns=(Column("image", "image", reason="image files"), *([label] if classes else [])),
         target="label" if classes else None,
         task="classification" if classes else None,
-        source=Source(str(folder), "folder"),
+        source=Source(printable(folder), "folder"),
         skipped=tuple(skipped),
         notes=tuple(notes),
     )
-
-
-# ---- finding -------------------------------------------------------------------------------------
-
-
-def _walk(folder: Path, *, loose: bool) -> tuple[list[_File], Counter[str], list[str]]:
-    """Find the images, how many other files there are by suffix, and the class folders without images.
-
-    Args:
-        folder: to look in.
-        loose: allow images in no class folder.
-    """
-    splits = {name: SPLIT_NAMES[name.lower()] for name in _subfolders(folder) if name.lower() in SPLIT_NAMES}
-    tops = (
-        {folder / name: split for name, split in splits.items()}
-        if "train" in splits.values()
-        else {folder: "train"}
-    )
-    found: list[_File] = []
-    odd: Counter[str] = Counter()
-    empty: list[str] = []
-    for top, split in tops.items():
-        for label in _subfolders(top):
-            inside = _class_images(top / label, odd)
-            found += [_File(path, split, label) for path in inside]
-            if not inside:
-                empty.append(str((top / label).relative_to(folder)))
-        flat = sorted((name for name in _files(top) if images.is_image_file(name)), key=images.natural)
-        if loose:
-            found += [_File(top / name, split, "") for name in flat]
-        elif flat:
-            raise BadDataError(
-                f"{top / flat[0]} and {len(flat) - 1:,} other images are not in a class folder.",
-                remedy=f"move them to {top}/CLASS/",
-            )
-    return found, odd, empty
-
-
-def _class_images(folder: Path, odd: Counter[str]) -> list[Path]:
-    deeper = [name for name in _subfolders(folder) if _anything_below(folder / name)]
-    if deeper:
-        raise BadDataError(
-            f"{folder / deeper[0]} is a folder inside the class folder {folder.name!r}: expected images.",
-            remedy="move its images one level up, or give the folder above its own class",
-        )
-    inside = []
-    for name in sorted(_files(folder), key=images.natural):
-        if images.is_image_file(name):
-            inside.append(folder / name)
-        else:
-            odd[Path(name).suffix.lower() or name] += 1
-    return inside
-
-
-def _anything_below(folder: Path) -> bool:
-    """Return whether a folder contains anything but hidden files."""
-    return any(_files(folder)) or any(_anything_below(folder / name) for name in _subfolders(folder))
-
-
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted((e.name for e in entries if e.is_dir() and not _hidden(e.name)), key=images.natural)
-
-
-def _files(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [e.name for e in entries if e.is_file() and not _hidden(e.name)]
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 # ---- checking ------------------------------------------------------------------------------------
 
 
 def _checked(
-    folder: Path, files: Sequence[_File], skip_bad: bool
-) -> tuple[list[_File], list[str], list[str]]:
+    folder: Path, files: Sequence[ImageFile], skip_bad: bool
+) -> tuple[list[ImageFile], list[str], list[str]]:
     """Decode every image; return the good ones, their digests, and a line for each bad one."""
     results = _verify(folder, [file.path for file in files])
-    bad = [f"{file.path}: {fault}" for file, (_, fault) in zip(files, results, strict=True) if fault]
+    bad = [
+        f"{printable(file.path)}: {fault}" for file, (_, fault) in zip(files, results, strict=True) if fault
+    ]
     if bad and not skip_bad:
         more = [f"... and {len(bad) - SHOWN:,} more"] if len(bad) > SHOWN else []
         raise BadDataError(
@@ -190,7 +124,7 @@ def _checked(
 
 def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]:
     """Check files, except those that were good before and have the same size and time."""
-    key = f"verified {folder.resolve()}"
+    key = f"verified {printable(folder.resolve())}"
     before = cache.notes(key)
     stamps = {}
     for path in paths:
@@ -215,7 +149,7 @@ def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]
     return results
 
 
-def _same_classes(folder: Path, files: Sequence[_File]) -> None:
+def _same_classes(folder: Path, files: Sequence[ImageFile]) -> None:
     """Raise for classes that have no training image."""
     seen = {file.label for file in files if file.split == "train"}
     for split in SPLITS[1:]:
@@ -228,7 +162,9 @@ def _same_classes(folder: Path, files: Sequence[_File]) -> None:
             )
 
 
-def _tables(files: Sequence[_File], digests: Sequence[str], classes: Sequence[str]) -> dict[str, pa.Table]:
+def _tables(
+    files: Sequence[ImageFile], digests: Sequence[str], classes: Sequence[str]
+) -> dict[str, pa.Table]:
     index = {label: code for code, label in enumerate(classes)}
     tables = {}
     for split in SPLITS:

@@ -15,10 +15,18 @@ from pellucid.config import DataConfig
 from pellucid.data import images, split
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
+from pellucid.data.image_index import names_images
 from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, jsonlines, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
-from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, UsageError, similar_file
+from pellucid.errors import (
+    BadDataError,
+    DataError,
+    DataNotFoundError,
+    UnknownNameError,
+    UsageError,
+    similar_file,
+)
 
 ALIASES = {
     "digits": "ylecun/mnist",
@@ -107,7 +115,7 @@ def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows
 
 ROW_SETTINGS = frozenset(
     [
-        *("source", "subset", "target", "inputs", "columns", "encoding", "skip_bad"),
+        *("source", "subset", "target", "inputs", "columns", "encoding", "class_from", "skip_bad"),
         *("fraction", "validation", "test", "split_seed", "training_rows", "stack"),
     ]
 )
@@ -257,7 +265,11 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
             return tables.read_tables(path, options)
         if not folder.holds_images(path) and textfiles.has_texts(path):
             return _read_texts(path, config)
-        read = folder.read_folder(path, skip_bad=options.skip_bad, labelled=options.labelled)
+        if options.labelled and config.class_from is None and (table := _table_of_images(path)):
+            return tables.read_tables(table, options)
+        read = folder.read_folder(
+            path, skip_bad=options.skip_bad, labelled=options.labelled, class_from=config.class_from
+        )
         return _with_options(read, options)
     if tables.is_table_file(path):
         return tables.read_tables(path, options)
@@ -269,6 +281,36 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
         f"{path} is of no known kind: expected a folder of images, .csv, .tsv, .parquet, .jsonl, .npy, .npz, "
         "or text (.txt, .md, source code).",
         remedy="a language model reads any text: --set objective.name=language_model",
+    )
+
+
+def _table_of_images(path: Path) -> Path | None:
+    """Return the table in a folder of images that names them; None if there is none.
+
+    Raises:
+        BadDataError: there are several.
+    """
+    files = sorted(file for file in path.glob("*") if file.is_file() and tables.is_table_file(file))
+    found = [file for file in files if _names_images(file)]
+    usual = [file for file in found if re.search("train|label", file.stem.lower())]
+    if len(found) > 1 and len(usual) != 1:
+        raise BadDataError(
+            f"{path} holds {len(found)} tables that name its images: {', '.join(f.name for f in found)}.",
+            remedy=f"name the one to use: {found[0]}",
+        )
+    return (usual or found)[0] if found else None
+
+
+def _names_images(file: Path) -> bool:
+    """Return whether a column of a table names images next to it, and another may hold their classes."""
+    try:
+        table = next(iter(tables.raw_tables(file, skip_bad=True).splits.values()))
+    except DataError:
+        return False
+    columns = [table[name].slice(0, 20) for name in table.column_names]
+    texts = [column.to_pylist() for column in columns if pa.types.is_string(column.type)]
+    return len(columns) > 1 and any(
+        names_images([cell for cell in cells if cell], file.parent) for cells in texts
     )
 
 

@@ -93,7 +93,7 @@ def read_texts(path: Path, *, encoding: str | None = None, field: str | None = N
     Files of JSON lines hold a text in every line.
 
     Args:
-        path: a file, whatever its name, or a folder, in which files that are not text are passed over.
+        path: a file, whatever its name, or a folder, in which files that are not text are skipped.
         encoding: of the files; None: as their bytes tell.
         field: of JSON lines that holds the text; None: a usual name.
 
