@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pellucid.nn import ACTIVATIONS
+from pellucid.train.catalogue import HasOptions, in_words
 from pellucid.train.losses import LOSSES
 from pellucid.train.optimizers import OPTIMIZERS
 from pellucid.train.schedules import SCHEDULES
@@ -29,8 +30,10 @@ def formula(latex: str) -> str:
     return f"${latex.replace('|', chr(92) + 'vert ')}$"
 
 
-def options(values: dict[str, object]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in values.items())
+def options(entry: HasOptions) -> str:
+    """The options of an entry with their defaults and which values they take."""
+    words = {name: in_words(kind) for name, kind in entry.types.items()}
+    return "; ".join(f"`{name}={value}`: {words[name]}" for name, value in entry.options.items())
 
 
 def render() -> str:
@@ -47,20 +50,21 @@ def render() -> str:
         for a in ACTIVATIONS.values()
     )
     losses = (
-        (f"`{e.name}`", formula(e.formula), ", ".join(e.tasks), options(e.options), e.source, e.note)
+        (f"`{e.name}`", formula(e.formula), ", ".join(e.tasks), options(e), e.source, e.note)
         for e in LOSSES.values()
     )
     optimizers = (
-        (f"`{o.name}`", formula(o.formula), f"{o.lr:g}", options(o.options), o.source, o.note)
+        (f"`{o.name}`", formula(o.formula), f"{o.lr:g}", options(o), o.source, o.note)
         for o in OPTIMIZERS.values()
     )
     schedules = (
-        (f"`{s.name}`", formula(s.formula), options(s.options), s.source, s.note) for s in SCHEDULES.values()
+        (f"`{s.name}`", formula(s.formula), options(s), s.source, s.note) for s in SCHEDULES.values()
     )
     lines = [
         "# Catalogues",
         "",
-        "Written from the code by `python docs/catalogues.py`; names are those of configs.",
+        "Written from the code by `python docs/catalogues.py`; names are those of configs. Options are set",
+        "as `objective.loss_options`, `optimizer.options` and `schedule.options`.",
         "",
     ]
     lines += ["## Activations", ""]

@@ -80,8 +80,10 @@ class Run(record.Run):
             inputs: an array, a table, images, a CSV, Parquet or .npy file, or a text; or a `DataLoader` or
                 dataset of PyTorch, whose batches are predicted in their order and joined (a loader that
                 shuffles gives them shuffled). A run that learned from batches also takes a list of batches.
-            options: `model=` is a module of the form that was trained, where that was the caller's own. A run
-                that learned from batches takes `output=`, the key or index of another output of the model.
+            options: `output=` is a file to write the predictions to, .csv, .jsonl or .parquet. `model=` is a
+                module of the form that was trained, where that was the caller's own. A run
+                that learned from batches also takes `output=` as the key or index of another output of the
+                model.
                 Tasks have options of their own.
         """
         model = options.pop("model", None) or self.model

@@ -392,4 +392,6 @@ def _expected(item: ErrorDetails) -> str:
     if item["type"] in BOUNDS:
         limit, phrase = BOUNDS[item["type"]]
         return f"expected {phrase.format(item.get('ctx', {}).get(limit))}"
+    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "expected names and values, {name: value}"
     return item["msg"].removeprefix("Value error, ").rstrip(".").replace("Input should be", "expected")

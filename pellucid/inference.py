@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from pellucid import prediction_file
 from pellucid.batch import as_batch
 from pellucid.config import Config
 from pellucid.config_text import is_reference
@@ -200,15 +201,27 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
         inputs: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a table or a text;
             a `DataLoader` or a dataset of PyTorch, whose batches may hold targets too.
         model: see `load_trained`.
-        options: options of the task, e.g. the length of a generated text.
+        options: options of the task, e.g. the length of a generated text; and `output`, a file to write the
+            predictions to, as CSV, JSON lines (.jsonl) or Parquet by its ending. Where the task takes a key
+            or an index of what the model returns as `output`, a name without such an ending is that key.
 
     Raises:
+        UsageError, StorageError: the file to write has another ending, or its folder does not exist.
         ModelError, BadDataError: the inputs do not have the form of the training data.
     """
+    task = get_task(str(run.facts.get("task") or "classification"))
+    path = None
+    if isinstance(output := options.get("output"), (str, Path)) and (
+        not task.returns_several or Path(output).suffix.lower() in prediction_file.ENDINGS
+    ):
+        path = prediction_file.check_path(options.pop("output"))
     trained = load_trained(run, model)
     if trained.preprocess is not None and isinstance(inputs, (DataLoader, TorchDataset)):
         inputs = _joined(inputs, targets=False)
-    return get_task(trained.task).predict(trained, inputs, **options)
+    answer = get_task(trained.task).predict(trained, inputs, **options)
+    if path is not None:
+        prediction_file.write(path, answer.rows())
+    return answer
 
 
 def input_path(text: str, run: Run) -> Path:

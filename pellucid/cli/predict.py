@@ -27,6 +27,10 @@ def predict(
             metavar="KEY=VALUE",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="File to write to: .csv, .jsonl or .parquet.", metavar="FILE"),
+    ] = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -34,19 +38,27 @@ def predict(
     import time
 
     load_arrow()
-    from pellucid import inference
+    from pellucid import inference, prediction_file
     from pellucid.config_text import parse_override
     from pellucid.record.run import find_run
 
     start = time.perf_counter()
     found = find_run(runs, run)
     inputs = source if is_text(source) else inference.input_path(source, found)
-    rows = inference.predict(found, inputs, **dict(map(parse_override, settings or []))).rows()
+    options = dict(map(parse_override, settings or []))
+    if output is not None:
+        options["output"] = prediction_file.check_path(output)
+    rows = inference.predict(found, inputs, **options).rows()
     if as_json:
         seconds = {"total": time.perf_counter() - start}
-        common.print_json({"run": str(found.path), "input": source, "predictions": rows, "seconds": seconds})
+        written_to = {} if output is None else {"output": str(output)}
+        answer = {"run": str(found.path), "input": source, "predictions": rows, "seconds": seconds}
+        common.print_json(answer | written_to)
         return
     console = common.console()
+    if output is not None:
+        console.print(f"Wrote {len(rows):,} predictions to {output}")
+        return
     for number, row in enumerate(rows, 1):
         console.print(line(number, row))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.pretrained import input_type, pretrained, rebuild
 from pellucid.record import Run, measures
+from pellucid.record.spec import UNKNOWN, TaskSpec, find_spec
 from pellucid.runner.optimization import make_optimizers, make_schedule, schedule_options
 from pellucid.runner.supplied import NOTHING, Supplied, argument_names
 from pellucid.tasks import get_task
@@ -31,6 +33,7 @@ from pellucid.train.callbacks import (
 )
 from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.metrics import directions
 from pellucid.train.objective import Objective
 from pellucid.train.progress import PlainUpdates, ProgressBar
 from pellucid.train.trackers import tracker
@@ -179,13 +182,14 @@ def make_callbacks(
             metrics they compute.
         validated: whether there is a held-out split; if not, the training loss determines the best epoch.
     """
-    metric, mode = monitored(config, objective) if validated else ("train/loss", "min")
+    spec = spec_of(config, objective)
+    metric, mode = monitored(config, objective, spec) if validated else ("train/loss", "min")
     monitor = Monitor(metric, mode)
     callbacks: list[Callback] = [NonFiniteGuard(run), Memory(), *extra, monitor]
     stopping = config.train.early_stopping
     if stopping is not None:
         watched = stopped_by(config)
-        same = mode if watched == metric else direction(watched)
+        same = mode if watched == metric else direction(watched, spec)
         callbacks.append(EarlyStopping(watched, stopping.mode or same, stopping.patience, stopping.min_delta))
     callbacks += [Recorder(run), ProgressBar(console, per_epoch), PlainUpdates(run, console), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
@@ -195,12 +199,12 @@ def make_callbacks(
     ]
 
 
-def monitored(config: Config, objective: Objective) -> tuple[str, Any]:
+def monitored(config: Config, objective: Objective, spec: TaskSpec = UNKNOWN) -> tuple[str, Any]:
     """Return (metric, mode), which determine the best epoch."""
     given, mode = config.train.monitor, config.train.monitor_mode
     if given in (None, objective.monitor):
         return objective.monitor, mode or objective.mode
-    return given, mode or direction(given)
+    return given, mode or direction(given, spec)
 
 
 def stopped_by(config: Config) -> str:
@@ -209,6 +213,17 @@ def stopped_by(config: Config) -> str:
     return (stopping and stopping.monitor) or config.train.monitor or "val/loss"
 
 
-def direction(metric: str) -> Any:
-    """Return "min" for losses and errors, "max" for scores, by the name of the metric."""
-    return "min" if measures.lower_is_better(metric) else "max"
+def direction(metric: str, spec: TaskSpec) -> Any:
+    """Return "min" if lower is better, else "max": as the spec states, or by the name of the metric."""
+    return "min" if measures.lower_is_better(metric, spec) else "max"
+
+
+def spec_of(config: Config, objective: Objective) -> TaskSpec:
+    """Return the spec of a config's task, with the directions that metrics of the user's own state."""
+    spec = find_spec(config.objective.name)
+    own = {
+        name: replace(measures.measure(name, spec), lower=not higher)
+        for name, higher in directions(objective.metrics).items()
+        if name not in spec.measures
+    }
+    return replace(spec, measures={**spec.measures, **own}) if own else spec

@@ -8,17 +8,23 @@ from typing import Any
 from torch import nn
 
 from pellucid.config import Config, Goal, Published
-from pellucid.record.spec import find_spec
-from pellucid.runner.components import OWN_MODEL, direction
+from pellucid.record.measures import lower_is_better
+from pellucid.record.spec import TaskSpec
+from pellucid.runner.components import OWN_MODEL, spec_of
 from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks.prepared import PreparedData
+from pellucid.train.objective import Objective
 
 
 def run_facts(
-    config: Config, prepared: PreparedData, model: nn.Module, supplied: Supplied = NOTHING
+    config: Config,
+    prepared: PreparedData,
+    model: nn.Module,
+    objective: Objective,
+    supplied: Supplied = NOTHING,
 ) -> dict[str, Any]:
     """Return everything that is known before the first step."""
-    spec = find_spec(config.objective.name)
+    spec = spec_of(config, objective)
     own, published = config.model.name == OWN_MODEL, config.published
     return {
         "summary": config.summary,
@@ -49,18 +55,26 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
     return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "layers": layers}
 
 
-def target_met(config: Config, prepared: PreparedData, metrics: Mapping[str, float]) -> bool | None:
+def target_met(
+    config: Config, prepared: PreparedData, metrics: Mapping[str, float], spec: TaskSpec
+) -> bool | None:
     """Return whether the target score was reached; None if there is none, or it applies to other data."""
     target = config.target
     if target is None or target.metric not in metrics or not applies(target, prepared):
         return None
-    return reached(target, metrics)
+    return reached(target, metrics, spec)
 
 
-def reached(target: Goal, metrics: Mapping[str, float]) -> bool:
-    """Return whether the metrics reach a target; they must contain its metric."""
+def reached(target: Goal, metrics: Mapping[str, float], spec: TaskSpec) -> bool:
+    """Return whether the metrics reach a target; they must contain its metric.
+
+    Args:
+        target: the score to reach.
+        metrics: final numbers by key.
+        spec: the spec of the run, which says whether lower is better.
+    """
     value = metrics[target.metric]
-    return value <= target.value if direction(target.metric) == "min" else value >= target.value
+    return value <= target.value if lower_is_better(target.metric, spec) else value >= target.value
 
 
 def applies(score: Goal | Published, prepared: PreparedData) -> bool:

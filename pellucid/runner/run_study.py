@@ -142,7 +142,7 @@ def _record(run: Run, label: str, facts: dict[str, Any]) -> None:
 
 def _finish(run: Run, study: Study, parts: list[Run]) -> None:
     """Summarize the parts: mean, spread, whether the target is met, and the means of common baselines."""
-    metric, mode = study.metric, direction(study.metric)
+    metric, mode = study.metric, direction(study.metric, parts[0].spec)
     values = {label: part["value"] for label, part in run.facts["parts"].items()}
     numbers = np.array(list(values.values()))
     metrics = {metric: float(numbers.mean())}
@@ -160,7 +160,11 @@ def _finish(run: Run, study: Study, parts: list[Run]) -> None:
         best={"metric": metric, "mode": mode, "part": best, "value": values[best]},
         baselines=_baselines(parts, metric),
         published=published.model_dump() if published is not None and applicable else None,
-        target_met=reached(target, metrics) if target is not None and _applies(target, parts) else None,
+        target_met=(
+            reached(target, metrics, parts[0].spec)
+            if target is not None and _applies(target, parts)
+            else None
+        ),
         seconds={key: sum(part.facts["seconds"][key] for part in parts) for key in ("training", "total")},
     )
 

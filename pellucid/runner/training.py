@@ -98,7 +98,10 @@ def train(
     prepared = setup.prepared.with_needed(needed)
     if run is None:
         run = Run.create(
-            runs, config.name, config.to_yaml(), **run_facts(config, prepared, setup.model, supplied)
+            runs,
+            config.name,
+            config.to_yaml(),
+            **run_facts(config, prepared, setup.model, setup.objective, supplied),
         )
         for note in setup.notes:
             run.note(note)
@@ -258,7 +261,7 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         stop_reason=trainer.stop_reason,
         metrics=metrics,
         best={**(monitor.best or {}), "metric": monitor.metric, "mode": monitor.mode},
-        target_met=target_met(config, prepared, metrics),
+        target_met=target_met(config, prepared, metrics, run.spec),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
     _conclude(run)

@@ -43,6 +43,7 @@ class Task:
         labelled: whether every row needs a target.
         form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
         ordered: whether rows are a time series, so that the task must split them itself.
+        returns_several: whether `predict` takes `output=`, a key or index of what the model returns.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
     """
 
@@ -50,6 +51,7 @@ class Task:
     labelled: ClassVar[bool] = True
     form: ClassVar[Form] = "rows"
     ordered: ClassVar[bool] = False
+    returns_several: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
 
     @property

@@ -186,6 +186,25 @@ def as_metrics(metrics: Any) -> tuple[Metric, ...]:
     return made
 
 
+def directions(metrics: Iterable[Any]) -> dict[str, bool]:
+    """Return whether higher is better, by the name of each metric that states it as `higher_is_better`."""
+    named: dict[str, Any] = {
+        metric.name: metric.metric if isinstance(metric, TorchMetric) else metric.function
+        for metric in metrics
+        if isinstance(metric, (TorchMetric, FunctionMetric))
+    }
+    named |= {
+        metric_name(metric): metric
+        for metric in metrics
+        if not isinstance(metric, (TorchMetric, FunctionMetric))
+    }
+    for given in list(named.values()):  # a collection of torchmetrics
+        if hasattr(given, "items"):
+            named |= dict(given.items())
+    found = {name: getattr(given, "higher_is_better", None) for name, given in named.items()}
+    return {name: higher for name, higher in found.items() if isinstance(higher, bool)}
+
+
 def _renamed(metric: Metric, name: str) -> Metric:
     if isinstance(metric, (FunctionMetric, TorchMetric)):
         metric.name = name

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from pellucid.errors import ConfigError
 from pellucid.train.adamw import FusedAdamW
-from pellucid.train.catalogue import check_options, find_entry, options_of, types_of
+from pellucid.train.catalogue import HasOptions, check_options, find_entry, options_of, types_of
 from pellucid.train.layer_groups import stages
 
 Groups = list[dict[str, Any]]
@@ -30,7 +30,7 @@ FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
 
 
 @dataclass(frozen=True)
-class OptimizerSpec:
+class OptimizerSpec(HasOptions):
     """An entry of the optimizer catalogue.
 
     Attributes:

@@ -68,6 +68,7 @@ class Custom(Task):
     """An objective of the user's own; without one, what follows from the targets."""
 
     spec = SPEC
+    returns_several = True
     labelled = False
 
     def prepare(
