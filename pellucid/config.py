@@ -335,7 +335,7 @@ class Config(Document):
             here = values
             for section in sections:
                 inner = here.get(section) if isinstance(here, dict) else None
-                if inner is None and section in here:
+                if inner is None and (section in here or here is values["optimizer"]["phases"]):
                     inner = here[section] = {}
                 if not isinstance(inner, dict):
                     raise ConfigError(_unknown(key, origin), remedy=SETTINGS)

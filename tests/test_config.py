@@ -110,6 +110,11 @@ def test_a_patch_of_an_unknown_key_suggests(tmp_path):
         Config().patch({"nothing.at.all": 1})
 
 
+def test_a_phase_without_settings_is_given_some():
+    changed = Config().patch({"optimizer.phases.discriminator.lr": 1e-4})
+    assert changed.optimizer.phases["discriminator"].lr == 1e-4
+
+
 def test_differences_are_listed_by_key():
     assert Config().differences(Config().patch({"train.seed": 4})) == [("train.seed", 0, 4)]
 

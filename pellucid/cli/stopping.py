@@ -1,4 +1,4 @@
-"""What a command prints when Ctrl-C or SIGTERM stops its training: the run, and the commands that resume it."""
+"""What a command prints when Ctrl-C or SIGTERM stops its training: the run, and how to resume it."""
 
 from __future__ import annotations
 
