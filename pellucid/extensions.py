@@ -30,7 +30,7 @@ def import_module(name: str) -> ModuleType:
         sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{name} cannot be imported: {explain(error)}.", remedy=_remedy(error)) from error
 
 
@@ -64,7 +64,7 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _remedy(error: Exception) -> str | None:
+def _remedy(error: BaseException) -> str | None:
     missing = isinstance(error, ModuleNotFoundError)
     return "install its package, or put its folder on PYTHONPATH" if missing else None
 
@@ -77,7 +77,7 @@ def load_installed(group: str, use: Callable[[EntryPoint], object]) -> None:
     for point in _installed(tuple(sys.path)).select(group=group):
         try:
             use(point)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that was named by mistake ends the process
             owner = point.dist.name if point.dist else "an unknown distribution"
             warnings.warn(
                 f"The entry point {point.name!r} ({group}) of {owner} is left out: {explain(error)}.",
@@ -167,8 +167,12 @@ class Registry(Generic[Entry]):
 
         Returns:
             Why there is no such entry; "" if there is one.
+
+        Raises:
+            UsageError: another module took the name, so the entry is not the one that is meant.
         """
         if name in self.entries():
+            self._refuse_namesake(name, module)
             return ""
         if module is None:
             return "it was defined in the main program or a notebook"
@@ -176,10 +180,38 @@ class Registry(Generic[Entry]):
             found = import_module(module)
         except UsageError as error:
             return error.message.rstrip(".")
-        for value in list(vars(found).values()):
-            if self._fits(value) and self._name(value) == name:
-                self._add(value)
+        for value in self._defined_in(found, name):
+            self._add(value)
         return "" if name in self.entries() else f"{module} no longer defines it"
+
+    def _refuse_namesake(self, name: str, module: str | None) -> None:
+        """Refuse an entry that has the name of one in another module; only warn where that one is gone.
+
+        Raises:
+            UsageError: the module defines another entry of this name.
+        """
+        entry = self.entries()[name]
+        home = self._home(entry) or "Pellucid"
+        if module is None or home == module:
+            return
+        try:
+            meant = self._defined_in(import_module(module), name)
+        except UsageError:
+            meant = []
+        if any(value is entry for value in meant):
+            return
+        if meant:
+            raise UsageError(
+                f"The {self.word} {name!r} of {module} is needed, but {home} took its name.",
+                remedy="uninstall one of the two, or give them different names",
+            )
+        warnings.warn(
+            f"The {self.word} {name!r} is taken from {home}; {module}, which defined it, is gone.",
+            stacklevel=2,
+        )
+
+    def _defined_in(self, module: ModuleType, name: str) -> list[Entry]:
+        return [value for value in list(vars(module).values()) if self._fits(value) and self._name(value) == name]
 
     def _add(self, entry: Any) -> Entry:
         name = self._checked(entry)

@@ -393,3 +393,52 @@ def test_a_registered_view_is_drawn(tmp_path):
     finally:
         views.unregister("gauge")
     assert "could not be drawn" in report.render(run)
+
+
+# ---- two of one name, and what is no extension -------------------------------------------------------
+
+
+def test_a_target_whose_name_another_module_took_is_refused(project):
+    state = fitted_target(project)
+    log_numbers = targets.find("log_numbers")
+    targets.unregister("log_numbers")
+    targets.register(type("Other", (log_numbers,), {"__module__": "other"}))
+    with pytest.raises(UsageError, match="'log_numbers' of log_numbers is needed, but other took its name"):
+        Preprocess.from_state(state)
+
+
+def test_a_target_whose_module_is_gone_may_come_from_another_one_with_a_warning(project):
+    state = fitted_target(project)
+    state["modules"]["targets"]["log_numbers"] = "where_it_once_was"
+    with pytest.warns(UserWarning, match="taken from log_numbers; where_it_once_was, which defined it, is gone"):
+        restored = Preprocess.from_state(state)
+    assert restored.target is not None
+
+
+TWO_SPEC = "from pellucid.record.spec import TaskSpec\nSPEC = TaskSpec(name='twice')\n"
+
+
+def test_a_config_names_the_package_of_an_installed_task_so_that_another_of_its_name_is_refused(
+    project, monkeypatch
+):
+    first, second = (f"{package(project, name)}.twice" for name in ("one", "other"))
+    for name in ("one", "other"):
+        package(project / name, "twice", spec=TWO_SPEC)
+    installed(monkeypatch, "pellucid.tasks", twice=first)
+    specs.specs.cache_clear()
+    stored = Config.model_validate({"objective": {"name": "twice"}}).objective.name
+    assert stored == first
+
+    installed(monkeypatch, "pellucid.tasks", twice=second)
+    specs.specs.cache_clear()
+    with pytest.raises(ValueError, match="'twice' of one.twice exists already, in other.twice: rename"):
+        Config.model_validate({"objective": {"name": stored}})
+
+
+def test_an_entry_point_that_ends_the_process_is_left_out(project, monkeypatch):
+    package(project, "a_script", main="import sys\nsys.exit(3)\n", spec="import sys\nsys.exit(3)\n")
+    installed(monkeypatch, "pellucid.views", script="a_script.main:VIEW")
+    with pytest.warns(UserWarning, match="'script' .* is left out: SystemExit: 3"):
+        extensions.load_installed("pellucid.views", lambda point: point.load())
+    with pytest.raises(UsageError, match="SystemExit: 3"):
+        specs.register("a_script")

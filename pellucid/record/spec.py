@@ -201,7 +201,9 @@ def _check_names(package: str, spec: TaskSpec, known: Mapping[str, TaskSpec]) ->
     taken = {name: owner for owner, other in known.items() for name in (other.name, *other.aliases)}
     for name in (spec.name, *spec.aliases):
         if (owner := taken.get(name, package)) != package:
-            raise UsageError(f"The task {name!r} of {package} exists already, in {owner}.")
+            raise UsageError(
+                f"The task {name!r} of {package} exists already, in {owner}: rename or uninstall one of them."
+            )
 
 
 def _read(package: str) -> TaskSpec:
@@ -211,10 +213,11 @@ def _read(package: str) -> TaskSpec:
         if error.name is None or not f"{package}.spec.".startswith(f"{error.name}."):
             raise UsageError(f"{package}.spec cannot be imported: {explain(error)}.") from error
         raise UsageError(
-            f"There is no task in {package!r}: expected an importable package with spec.py and task.py.",
+            f"There is no task in {package!r}: expected a package with spec.py and task.py, in a folder "
+            "on PYTHONPATH or installed.",
             remedy="check the name, and that its parent folder is on PYTHONPATH",
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{package}.spec cannot be imported: {explain(error)}.") from error
     spec = getattr(module, "SPEC", None)
     if not isinstance(spec, TaskSpec):
@@ -279,14 +282,14 @@ def find_spec(name: str) -> TaskSpec:
 
 
 def lasting_name(name: str) -> str:
-    """Return the name by which another process finds a task: its present name, or the package of one that was
-    registered in this process.
+    """Return the name by which another process finds a task: the present name of one of ours, or the package of
+    any other, since two distributions may use one name.
 
     Raises:
         UsageError: there is no such task.
     """
     package = package_of(name)
-    return package if "." in name or package in _registered else specs()[package].name
+    return specs()[package].name if package.startswith(f"{BUILTIN}.") else package
 
 
 def task_names() -> list[str]:

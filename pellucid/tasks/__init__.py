@@ -65,7 +65,7 @@ def _load(package: str) -> Task:
     name = f"{package}.task"
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             raise UsageError(f"{package} has no task.py: expected one with TASK = ...") from None
         raise UsageError(f"{name} cannot be imported: {explain(error)}.") from error
