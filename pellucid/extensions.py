@@ -211,7 +211,9 @@ class Registry(Generic[Entry]):
         )
 
     def _defined_in(self, module: ModuleType, name: str) -> list[Entry]:
-        return [value for value in list(vars(module).values()) if self._fits(value) and self._name(value) == name]
+        return [
+            value for value in list(vars(module).values()) if self._fits(value) and self._name(value) == name
+        ]
 
     def _add(self, entry: Any) -> Entry:
         name = self._checked(entry)

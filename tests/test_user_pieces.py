@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+import torchmetrics
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
-from pellucid.errors import ConfigError, ModelError, PellucidError, ResumeError, UsageError
+from pellucid.errors import ConfigError, DataNotFoundError, ModelError, PellucidError, ResumeError, UsageError
+from pellucid.report.repeat import repeat
 from pellucid.train.callbacks import Callback
+from pellucid.train.metrics import as_metric
 from pellucid.train.trainer import Trainer
 from tests.test_front_door import Interrupts, arrays, network
 
@@ -326,3 +330,42 @@ def test_other_weights_of_rows_are_noticed_on_resume(fit: Any) -> None:
     for other in (weights.flip(0), None):
         with pytest.raises(ResumeError, match="train split was"):
             fit(Plain(), arrays(), sample_weight=other, resume=run.id)
+
+
+# ---- metrics are tried before a run folder exists ----------------------------------------------------
+
+
+def unequal(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).abs()  # (B, 2) and (B,)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_metric_that_fails_is_named_before_anything_is_written(tmp_path, batches):
+    moons = pellucid.toy.moons(200)
+    data: Any = moons
+    if batches:
+        data = [(torch.rand(8, 2), torch.arange(8) % 2) for _ in range(4)]
+    more = {"validation": data, "loss": nn.functional.cross_entropy} if batches else {}
+    with pytest.raises(ConfigError, match="The metric 'unequal' fails on outputs "):
+        pellucid.fit(
+            nn.Linear(2, 2), data, metrics=[unequal], epochs=1, progress=False, runs=tmp_path / "runs", **more
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_binary_metric_of_torchmetrics_reads_the_second_of_two_classes():
+    logits, targets = torch.randn(64, 2, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 2
+    metric = as_metric(torchmetrics.AUROC(task="binary"))
+    metric.update(logits, (logits, targets))
+    expected = roc_auc_score(targets, logits.softmax(1)[:, 1])
+    assert metric.compute()["binary_auroc"] == pytest.approx(expected)
+
+
+def test_a_dataset_made_in_python_is_asked_for_when_its_run_is_opened_again(tmp_path):
+    moons = pellucid.toy.moons(200)
+    run = pellucid.fit("mlp", moons, epochs=1, progress=False, runs=tmp_path)
+    with pytest.raises(DataNotFoundError, match=r"made in Python, by pellucid\.toy\.moons"):
+        pellucid.Run(run.path).evaluate("test")
+    assert "accuracy" in pellucid.Run(run.path, dataset=moons).evaluate("test").metrics
+    assert repeat(run).passed == ("data: pellucid.toy.moons",)
+    assert not repeat(run).shell

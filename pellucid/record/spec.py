@@ -282,14 +282,14 @@ def find_spec(name: str) -> TaskSpec:
 
 
 def lasting_name(name: str) -> str:
-    """Return the name by which another process finds a task: the present name of one of ours, or the package of
-    any other, since two distributions may use one name.
+    """Return the name by which another process finds a task: the present name of one of ours, or the
+    package of any other, since two distributions may use one name.
 
     Raises:
         UsageError: there is no such task.
     """
     package = package_of(name)
-    return specs()[package].name if package.startswith(f"{BUILTIN}.") else package
+    return specs()[package].name if package.startswith(f"{PACKAGE}.") else package
 
 
 def task_names() -> list[str]:

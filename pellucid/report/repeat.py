@@ -14,7 +14,7 @@ from pellucid.record.run import CONFIG
 
 OWN_MODEL = "custom"
 """The `model.name` of a module that the user passed."""
-IN_MEMORY = "arrays"
+IN_MEMORY, TOY = "arrays", "toy"
 """The name and the kind of the source of a dataset that was made of arrays in memory."""
 NAMED = {"loss": ("objective", "loss"), "optimizer": ("optimizer", "name")}
 """Where the config names a passed object that can be imported, as `package.module:attribute`."""
@@ -58,6 +58,8 @@ def passed_in_python(run: Run) -> dict[str, str]:
         found["data"] = f"batches, {source.get('name') or 'from a function'}"
     elif source.get("kind") == source.get("name") == IN_MEMORY:
         found["data"] = "arrays in memory"
+    elif source.get("kind") == TOY:
+        found["data"] = f"pellucid.toy.{source.get('name')}"
     supplied = run.facts.get("supplied") or {}
     for name, part in supplied.items() if isinstance(supplied, Mapping) else ():
         section, key = NAMED.get(name, ("", ""))

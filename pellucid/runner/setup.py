@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from pellucid.batch import map_tensors
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
@@ -26,6 +28,7 @@ from pellucid.runner.supplied import (
 )
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
+from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.tasks.task import Task
 from pellucid.train import checkpoint
@@ -112,6 +115,7 @@ def set_up(
         )
     objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
+    _check_metrics(objective, model, prepared)
     _check_settings(config, objective, model, prepared, supplied)
     notes = _load_initial_weights(model, config, runs) if fresh else ()
     if fresh and isinstance(model, CountsData):
@@ -120,6 +124,25 @@ def set_up(
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
     return Setup(task, prepared, objective, model, notes)
+
+
+def _check_metrics(objective: Objective, model: nn.Module, prepared: Any) -> None:
+    """Try the metrics on the first batch they will see; batches of the user are tried by their task.
+
+    Raises:
+        ConfigError: one of them fails.
+    """
+    if not objective.metrics or not isinstance(prepared, Prepared) or not prepared.has(prepared.validation):
+        return
+    training, state = model.training, torch.get_rng_state()
+    device = next(model.parameters()).device
+    batch = map_tensors(lambda tensor: tensor.to(device), next(iter(prepared.batches(prepared.validation))))
+    try:
+        with torch.no_grad():
+            objective.try_metrics(objective.forward(model.eval(), batch), batch)
+    finally:
+        model.train(training)
+        torch.set_rng_state(state)
 
 
 def _check_settings(

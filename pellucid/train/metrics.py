@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from pellucid.batch import as_batch, num_rows
-from pellucid.errors import ConfigError
+from pellucid.batch import as_batch, describe, num_rows
+from pellucid.errors import ConfigError, PellucidError
+from pellucid.train.explain import told
 from pellucid.train.own_loss import broadcasts, refuse_broadcast
 
 Measures = dict[str, tuple[Tensor, float]]
@@ -125,6 +126,8 @@ class TorchMetric:
         targets = as_batch(batch).targets
         if self.seen == 0 and isinstance(targets, Tensor) and hasattr(self.metric, "to"):
             self.metric.to(targets.device)
+        if _is_binary(self.metric) and _two_classes(outputs, targets):
+            outputs = outputs.float().softmax(1)[:, 1]  # (B, 2) -> (B,), the probability of the second class
         self.metric.update(outputs, targets)
         self.seen += 1
 
@@ -136,12 +139,45 @@ class TorchMetric:
         return {key: number for name, value in named.items() for key, number in _numbers(name, value)}
 
 
+def _is_binary(metric: Any) -> bool:
+    """Whether a metric of torchmetrics, or every one of a collection, compares (B,) with (B,)."""
+    parts = list(metric.values()) if isinstance(metric, Mapping | torch.nn.ModuleDict) else [metric]
+    return bool(parts) and all(type(part).__name__.startswith("Binary") for part in parts)
+
+
+def _two_classes(outputs: Any, targets: Any) -> bool:
+    """Whether outputs are logits of two classes, and targets are their ids."""
+    tensors = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+    return tensors and targets.ndim == 1 and tuple(outputs.shape) == (len(targets), 2)
+
+
 def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
     """Return (name, number), or one for each entry of a vector."""
     values = torch.as_tensor(value).float()
     if values.ndim == 0:
         return [(name, values.item())]
     return [(f"{name}_{index}", number) for index, number in enumerate(values.flatten().tolist())]
+
+
+def update(metric: Metric, outputs: Any, batch: Any) -> None:
+    """Let a metric see a batch.
+
+    Raises:
+        ConfigError: it fails on such outputs and targets; says which metric, and where.
+    """
+    try:
+        metric.update(outputs, batch)
+    except PellucidError:
+        raise
+    except Exception as error:
+        name = getattr(metric, "name", None) or type(metric).__name__
+        targets = as_batch(batch).targets
+        raise ConfigError(
+            f"The metric {name!r} fails on outputs {describe(outputs)} and targets {describe(targets)}: "
+            f"{told(error)}.",
+            remedy="a metric for outputs and targets of these shapes, or a function that converts them "
+            "first: metrics={'name': lambda outputs, targets: ...}",
+        ) from error
 
 
 def as_metric(metric: Any) -> Metric:

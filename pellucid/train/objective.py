@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pellucid.batch import WEIGHTS, as_batch, call_model, num_rows
 from pellucid.errors import ConfigError
 from pellucid.train.explain import explain, is_explained
-from pellucid.train.metrics import Measures, Metric, means
+from pellucid.train.metrics import Measures, Metric, means, update
 from pellucid.train.own_loss import checked, row_losses
 
 __all__ = ["Measures", "Objective", "Phase", "all_parameters", "means", "supervised", "with_loss"]
@@ -119,8 +119,19 @@ class Objective:
             return self.measure(model, batch)
         outputs = self.forward(model, batch)
         for metric in self.metrics:
-            metric.update(outputs, batch)
+            update(metric, outputs, batch)
         return self.score(outputs, batch) if self.score is not None else self.measure(model, batch)
+
+    def try_metrics(self, outputs: Any, batch: Any) -> None:
+        """Let `metrics` see a batch and forget it.
+
+        Raises:
+            ConfigError: one of them fails; says which.
+        """
+        for metric in self.metrics:
+            metric.reset()
+            update(metric, outputs, batch)
+            metric.reset()
 
     def evaluate(
         self,

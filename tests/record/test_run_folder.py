@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
 from sklearn.datasets import load_iris
 
 import pellucid
@@ -51,6 +52,22 @@ def test_a_fresh_run_and_study_fit_the_schema(folder):
         assert set(facts) <= set(folder_schema.FACTS["properties"]), "an entry is not described"
         kinds.append(facts["kind"])
     assert sorted(kinds) == ["run", "run", "study"]
+
+
+def test_a_run_without_a_target_fits_the_schema(tmp_path):
+    batches = [(torch.rand(8, 2), torch.arange(8) % 2)]
+    run = pellucid.fit(
+        torch.nn.Linear(2, 2),
+        batches,
+        validation=batches,
+        loss=torch.nn.functional.cross_entropy,
+        epochs=1,
+        progress=False,
+        runs=tmp_path,
+    )
+    facts = json.loads((run.path / "run.json").read_text())
+    assert facts["dataset"]["task"] is None
+    jsonschema.validate(facts, folder_schema.FACTS, jsonschema.Draft202012Validator)
 
 
 def test_the_schema_refuses_invalid_facts(folder):

@@ -19,6 +19,7 @@ from pellucid.data.image_index import names_images
 from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, jsonlines, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
+from pellucid.data.sources.toy import TOYS
 from pellucid.errors import (
     BadDataError,
     DataError,
@@ -166,11 +167,21 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
     return dataset
 
 
+ARRAYS = "arrays"
+"""What a dataset of arrays is called in the config of a run."""
+
+
 # ---- names ---------------------------------------------------------------------------------------
 
 
 def _load(name: str, subset: str | None, options: DataOptions) -> Dataset:
     identity, subset = ALIASES.get(name, name), subset or SUBSETS.get(name)
+    if name in (ARRAYS, *TOYS):
+        made = "pellucid.arrays" if name == ARRAYS else f"pellucid.toy.{name}"
+        raise DataNotFoundError(
+            f"The data {name!r} is made in Python, by {made}, and cannot be loaded by its name.",
+            remedy="pass it: pellucid.fit(model, data); for an earlier run, pellucid.Run(path, dataset=data)",
+        )
     if "/" not in identity:
         raise UnknownNameError("dataset", name, ALIASES)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", identity):

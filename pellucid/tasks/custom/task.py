@@ -185,6 +185,8 @@ def _num_inputs(trained: Trained) -> int | None:
 def _check_phase(model: nn.Module, objective: Objective, batch: Any) -> None:
     try:
         objective.phases[0].loss(model, batch)
+        if objective.metrics:
+            objective.try_metrics(objective.forward(model, batch), batch)
     except PellucidError:
         raise
     except Exception as error:
