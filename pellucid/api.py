@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from torch import nn
+from torch.optim import Optimizer
 
 from pellucid import diagnosis, inference, record, report, runner
 from pellucid.config import Config
@@ -159,7 +160,7 @@ def fit(
             `update` and `compute`: one, several, or several by name.
         callbacks: `Callback`s, or functions that are called with the trainer after every epoch.
         optimizer: a name, an optimizer class, a function (parameters) -> optimizer, or an optimizer over
-            `model.parameters()`.
+            `model.parameters()`; or one of these for each phase of the objective, by its name.
         schedule: a name, a function step -> factor of the learning rate, or a scheduler of PyTorch (a class,
             a function (optimizer) -> scheduler, an instance); it is stepped after every epoch, `OneCycleLR`
             and `CyclicLR` after every update.
@@ -212,7 +213,8 @@ def fit(
     )
     named = {"loss": loss, "objective": objective, "optimizer": optimizer, "schedule": schedule}
     values = {SHORT[name]: value for name, value in named.items() if isinstance(value, str)}
-    values |= _described(model, data, supplied) | values | _class_weights(class_weight)
+    lr = short.get("lr", (settings or {}).get("optimizer.lr"))
+    values |= _described(model, data, supplied, lr) | values | _class_weights(class_weight)
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     own = model if isinstance(model, nn.Module) else None
     config = Config(name=_name(data)).patch(values)
@@ -269,8 +271,8 @@ def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
     return data, validation, test
 
 
-def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[str, Any]:
-    """What the config says about objects that were passed."""
+def _described(model: nn.Module | str, data: Any, supplied: Supplied, lr: Any) -> dict[str, Any]:
+    """What the config says about objects that were passed; `lr` is the common learning rate, if any."""
     values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
     if isinstance(data, Dataset):
         values |= {"data.source": data.source.name, **_task_of(data)}
@@ -281,11 +283,25 @@ def _described(model: nn.Module | str, data: Any, supplied: Supplied) -> dict[st
     for key, part in (("objective.loss", supplied.loss), ("optimizer.name", supplied.optimizer)):
         if part is not None and (name := runner.reference(part)):
             values[key] = name
-    if (lr := lr_of(supplied.optimizer)) is not None:
-        values["optimizer.lr"] = lr
+    if isinstance(supplied.optimizer, Mapping):
+        return values | _optimizers(supplied.optimizer, lr)
+    if (own := lr_of(supplied.optimizer)) is not None:
+        values["optimizer.lr"] = own
     if isinstance(supplied.sample_weight, str):
         values["data.sample_weight"] = supplied.sample_weight
     return values
+
+
+def _optimizers(given: Mapping[str, Any], lr: Any) -> dict[str, Any]:
+    """What the config says of an optimizer for each phase."""
+    phases: dict[str, dict[str, Any]] = {}
+    for phase, part in given.items():
+        named = part if isinstance(part, str) else runner.reference(part)
+        own = None if isinstance(part, str) else lr_of(part)
+        phases[phase] = {"name": named} if named else {}
+        if own is not None and (lr is None or isinstance(part, Optimizer)):
+            phases[phase]["lr"] = own
+    return {"optimizer.phases": phases}
 
 
 def _task_of(dataset: Dataset) -> dict[str, Any]:

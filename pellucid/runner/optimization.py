@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from pellucid.config import Config
 from pellucid.config_text import is_reference
-from pellucid.errors import ConfigError, UnknownNameError
+from pellucid.errors import ConfigError, UnknownNameError, UsageError
 from pellucid.runner.supplied import NOTHING, Supplied, import_object, make_optimizer_of, make_schedule_of
 from pellucid.tasks.prepared import PreparedData
 from pellucid.train import optimizers, schedules
@@ -42,12 +42,12 @@ def optimizer_of(
         ConfigError: the value of an option is not of its type.
     """
     section = config.optimizer
-    if supplied.optimizer is not None:
-        return make_optimizer_of(supplied.optimizer, config)
-    if is_reference(section.name):
-        return make_optimizer_of(import_object("optimizer.name", section.name), config)
     if phase in section.phases:
         section = section.model_copy(update=section.phases[phase].model_dump(exclude_none=True))
+    if (passed := supplied.optimizer_for(phase)) is not None:
+        return make_optimizer_of(passed, section)
+    if is_reference(section.name):
+        return make_optimizer_of(import_object("optimizer.name", section.name), section)
     types = find_entry("optimizer", section.name, optimizers.OPTIMIZERS).types
     options = check_options(f"the optimizer {section.name}", section.options, types, "optimizer.options")
     shared = {"lr": section.lr, "weight_decay": section.weight_decay}
@@ -60,12 +60,20 @@ def make_optimizers(
     """Return a function parameters -> optimizer for each phase, by its name.
 
     Raises:
-        UnknownNameError: the config has settings for a phase that the objective does not have.
+        UnknownNameError: there are settings or an optimizer for a phase that the objective does not have.
+        UsageError: optimizers were passed by phase, and one is missing.
     """
     phases = [phase.name for phase in objective.phases]
-    for name in config.optimizer.phases:
+    passed = supplied.optimizer if isinstance(supplied.optimizer, Mapping) else {}
+    for name in (*config.optimizer.phases, *passed):
         if name not in phases:
             raise UnknownNameError(f"phase of the objective {config.objective.name!r}", name, phases)
+    if passed and (missing := [name for name in phases if name not in passed]):
+        raise UsageError(
+            f"optimizer= has none for {', '.join(missing)}: expected one for each phase of the objective, "
+            f"{', '.join(phases)}.",
+            remedy=f'optimizer={{..., "{missing[0]}": "{config.optimizer.name}"}}',
+        )
     return {name: optimizer_of(config, name, model, supplied) for name in phases}
 
 
@@ -82,7 +90,9 @@ def make_schedule(config: Config, steps: int, per_epoch: int, supplied: Supplied
         ConfigError: the schedule needs the number of updates, and it is unknown.
     """
     section = config.schedule
-    own = supplied.optimizer if isinstance(supplied.optimizer, Optimizer) else None
+    passed = supplied.optimizer
+    first = next(iter(passed.values()), None) if isinstance(passed, Mapping) else passed
+    own = first if isinstance(first, Optimizer) else None
     if supplied.schedule is not None:
         return make_schedule_of(supplied.schedule, config, steps, per_epoch, own)
     if is_reference(section.name):
@@ -131,8 +141,8 @@ def choose_execution(
     supplied: Supplied = NOTHING,
 ) -> Tuned:
     """Return the execution mode of the config, or the fastest one measured on this model and data."""
-    batches = prepared.training_batches()
-    instance = isinstance(supplied.optimizer, Optimizer)
+    batches, phase = prepared.training_batches(), objective.phases[0].name
+    instance = isinstance(supplied.optimizer_for(phase), Optimizer)
     return autotune(
         config.train.execution,
         model,
@@ -140,5 +150,5 @@ def choose_execution(
         objective.phases[0].loss,
         choose_device(config.train.device)[0],
         steps=updates(config, batches)[1] if prepared.same_shapes else 0,
-        make_optimizer=None if instance else optimizer_of(config, supplied=supplied),
+        make_optimizer=None if instance else optimizer_of(config, phase, supplied=supplied),
     )

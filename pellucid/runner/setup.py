@@ -153,8 +153,8 @@ def _check_settings(
         batch, loss = next(iter(prepared.training_batches())), objective.phases[0].loss
         check_mode(config.train.execution, model, batch, loss, choose_device(config.train.device)[0])
     _check_watched(config, prepared)
+    makers = make_optimizers(config, objective, model, supplied)
     if supplied.optimizer is None:
-        makers = make_optimizers(config, objective, model)
         for phase in objective.phases:
             makers[phase.name](list(phase.parameters(model)))
     per_epoch, steps = updates(config, prepared.training_batches())

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pellucid.batch import map_tensors
-from pellucid.config import Config
+from pellucid.config import Config, OptimizerConfig
 from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError, UsageError
 from pellucid.nn.names import import_attribute
@@ -43,7 +43,8 @@ class Supplied:
         objective: the caller's own objective.
         metrics: one metric, several, or several by name; see `pellucid.train.metrics.as_metric`.
         callbacks: callbacks, or functions that are called with the trainer after every epoch.
-        optimizer: a class, a function (parameters) -> optimizer, or an optimizer over the model's parameters.
+        optimizer: a class, a function (parameters) -> optimizer, or an optimizer over the model's parameters;
+            or one of these, or a name, for each phase of the objective, by its name.
         schedule: a function step -> factor, or a PyTorch scheduler: a class, a function (optimizer) ->
             scheduler, or an instance.
         data: the caller's own batches, with `validation` and `test`; see `pellucid.data.loaders`.
@@ -60,6 +61,11 @@ class Supplied:
     validation: Any = None
     test: Any = None
     sample_weight: Any = None
+
+    def optimizer_for(self, phase: str | None) -> Any:
+        """Return the optimizer that was passed for a phase; None where the config names it."""
+        mine = self.optimizer.get(phase) if isinstance(self.optimizer, Mapping) else self.optimizer
+        return None if isinstance(mine, str) else mine
 
     def held_out(self) -> dict[str, Any]:
         """Return the batches to evaluate on, by split."""
@@ -83,6 +89,10 @@ NOTHING = Supplied()
 
 
 def _described(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping):
+        return ", ".join(f"{name}: {_described(one)}" for name, one in part.items())
     if isinstance(part, Objective):
         return f"Objective {part.name}"
     if isinstance(part, Optimizer):
@@ -254,16 +264,20 @@ def argument_names(loss: Callable[..., Any], skip: int = 0) -> list[str] | None:
 # ---- optimizer and schedule ------------------------------------------------------------------------------
 
 
-def make_optimizer_of(optimizer: Any, config: Config) -> Callable[..., Optimizer]:
+def make_optimizer_of(optimizer: Any, section: OptimizerConfig) -> Callable[..., Optimizer]:
     """Return a function parameters -> optimizer from a class, a function or an instance.
+
+    Args:
+        optimizer: what was passed.
+        section: the learning rate and other settings of the phase it is for.
 
     Raises:
         UsageError: it is none of these.
     """
     if isinstance(optimizer, Optimizer):
-        if config.optimizer.lr != lr_of(optimizer):
+        if section.lr != lr_of(optimizer):
             raise UsageError(
-                f"lr={config.optimizer.lr:g} and an optimizer with lr={lr_of(optimizer):g} were passed.",
+                f"lr={section.lr:g} and an optimizer with lr={lr_of(optimizer):g} were passed.",
                 remedy="set the learning rate in the optimizer, or pass its class and lr=",
             )
         _refuse_ignored(config, {"lr"}, optimizer)
@@ -275,7 +289,7 @@ def make_optimizer_of(optimizer: Any, config: Config) -> Callable[..., Optimizer
         )
     if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.LBFGS):
         raise UsageError("LBFGS needs a closure and is not supported.", remedy="another optimizer, e.g. Adam")
-    section, known = config.optimizer, _parameters(optimizer)
+    known = _parameters(optimizer)
     options = {"lr": section.lr, **({"weight_decay": section.weight_decay} if section.weight_decay else {})}
     taken = {name: value for name, value in options.items() if name in known} | section.options
 
@@ -334,7 +348,8 @@ def _check_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) 
     if not held <= wanted:
         raise UsageError(
             f"The optimizer has {len(held - wanted)} parameters that do not belong to the model.",
-            remedy="build it from model.parameters() of the model to train, or pass the optimizer's class",
+            remedy="build it from model.parameters() of the model to train, or pass the optimizer's class; "
+            'where an objective has several phases, one for each: optimizer={"generator": ..., ...}',
         )
     return optimizer
 
