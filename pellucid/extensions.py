@@ -91,6 +91,58 @@ def _installed(path: tuple[str, ...]) -> EntryPoints:
     return cast(EntryPoints, entry_points())
 
 
+# ---- finding registered entries again ---------------------------------------------------------------
+
+
+def caller() -> str:
+    """Return the name of the module outside of this package that is registering something."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pellucid":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def origin(entry: Any, part: Any, registered_by: str) -> str:
+    """Return where another process finds a registered entry.
+
+    Args:
+        entry: what was registered.
+        part: the entry, or a function of it, whose module may define the entry.
+        registered_by: the module that registered it.
+
+    Returns:
+        `module:NAME`, or the module that registers it; "" if that is the main program or a notebook.
+    """
+    module = getattr(part, "__module__", None) or ""
+    if _outside(module) and module in sys.modules:
+        for name, value in vars(sys.modules[module]).items():
+            if value is entry:
+                return f"{module}:{name}"
+    return registered_by if _outside(registered_by) else ""
+
+
+def recall(where: str | None, register: Callable[[Any], object]) -> str:
+    """Register an entry again that another process registered.
+
+    Args:
+        where: what `origin` returned.
+        register: registers the entry.
+
+    Returns:
+        Why it is not possible; "" if it was done.
+    """
+    if not where:
+        return "it was registered in the main program or a notebook"
+    try:
+        if ":" in where:
+            register(import_object(where))
+        else:
+            import_module(where)
+    except (UsageError, ValueError) as error:
+        return str(getattr(error, "message", error)).rstrip(".")
+    return ""
+
+
 # ---- registries ------------------------------------------------------------------------------------
 
 

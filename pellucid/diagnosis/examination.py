@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from pellucid.diagnosis.facts import MISSING, Facts, Speed, facts_of
 from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules import LEFT_OUT, all_rules, unknown_need
+from pellucid.diagnosis.rules import LEFT_OUT, all_rules, recall_rules, unknown_need
 from pellucid.record import Finding, Run
 
 LEVELS = ("error", "warning", "note")
@@ -61,6 +61,7 @@ def advice(speed: Speed) -> list[Finding]:
 
 def examine_run(run: Run, muted: Collection[str] = (), rules: Sequence[Rule] | None = None) -> Examination:
     """Run all rules on a run; also return the rules that could not run."""
+    recall_rules(run.facts.get("registered", {}).get("rules", {}))
     return examine(facts_of(run), rules, muted={*muted, *(run.facts.get("muted") or ())})
 
 

@@ -19,7 +19,7 @@ from pellucid.models.forecast import (
 )
 from pellucid.models.gan import GAN, dcgan
 from pellucid.models.mlp import MLP, linear, mlp
-from pellucid.models.registry import BUILDERS, discover, find, register
+from pellucid.models.registry import BUILDERS, REGISTERED_BY, discover, find, register
 from pellucid.models.rnn import RNN, gru, lstm, rnn
 from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
@@ -40,6 +40,7 @@ __all__ = [
     "GAN",
     "GPT",
     "MLP",
+    "REGISTERED_BY",
     "RNN",
     "VAE",
     "VQVAE",

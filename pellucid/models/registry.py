@@ -10,6 +10,7 @@ one that reads tokens takes a `vocab_size`.
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import cast
@@ -23,6 +24,9 @@ Builder = Callable[..., nn.Module]
 PACKAGE = __name__.rpartition(".")[0]
 BUILDERS: dict[str, Builder] = {}
 """All builders by name: those of this package, in the order of their files, then the registered ones."""
+
+REGISTERED_BY: dict[str, str] = {}
+"""The module that registered a builder, by the name of the model; for those of others."""
 
 
 def discover() -> None:
@@ -53,6 +57,7 @@ def register(name: str, builder: Builder) -> None:
     if BUILDERS.get(name, builder) is not builder:
         raise ValueError(f"There is already a model named {name!r}. Try another name.")
     BUILDERS[name] = builder
+    REGISTERED_BY[name] = sys._getframe(1).f_globals.get("__name__", "")
 
 
 def find(name: str) -> Builder:

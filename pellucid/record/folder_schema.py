@@ -89,6 +89,11 @@ FACTS: dict[str, Any] = {
             "objects passed in Python that the config cannot hold, in words: loss, optimizer, callbacks ...",
             required=False,
         ),
+        "registered": _object(
+            "where another process finds registered models, views and rules: module:NAME, or the module that "
+            'registers them; "" if that is the main program',
+            required=False,
+        ),
         "seed": {"type": "integer", "description": "seed of weights, order and augmentation"},
         "seconds": _object(
             "durations in seconds", required=False, training=_number("all updates"), total=_number("all work")

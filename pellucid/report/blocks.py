@@ -17,7 +17,7 @@ from pellucid.report import study_blocks
 from pellucid.report.block import Section, Shelf
 from pellucid.report.charts import Chart
 from pellucid.report.split_results import Evaluation, blocks_of, training_blocks
-from pellucid.report.views import VIEWS
+from pellucid.report.views import MISSING, VIEWS
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def _block(facts: Mapping[str, Any], shelf: Shelf) -> Block:
     """
     kind = str(facts["kind"])
     if kind not in VIEWS:
-        raise ValueError(f"blocks of kind {kind!r} are not known; known are {', '.join(VIEWS)}")
+        reason = MISSING.get(str(kind)) or f"known are {', '.join(VIEWS)}"
+        raise ValueError(f"blocks of kind {kind!r} are not known; {reason}")
     view, title = VIEWS[kind], str(facts["title"])
     body = view.prepare(facts, shelf)
     return Block(view.kind, title, str(facts.get("caption") or ""), body, view.half(body), view.section)

@@ -20,6 +20,7 @@ from pellucid.report.plain_values import plain
 from pellucid.report.repeat import repeat
 from pellucid.report.result import Result, result, things
 from pellucid.report.split_results import Evaluation, evaluation
+from pellucid.report.views import recall_views
 from pellucid.report.weights import first_layer
 
 SCHEMA = 1
@@ -37,6 +38,7 @@ def view(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the database of the run cannot be read.
     """
+    recall_views(run.facts.get("registered", {}).get("views", {}))
     found = evaluation(run)
     drawn = blocks(run, found)
     made = [_made(id, title, make) for id, title, make in _sections(run, drawn, found)]

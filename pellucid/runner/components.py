@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,8 @@ from torch import nn
 from pellucid import models
 from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, UnknownNameError
+from pellucid.errors import ConfigError, ModelError, UnknownNameError
+from pellucid.extensions import origin, recall
 from pellucid.pretrained import input_type, pretrained, rebuild
 from pellucid.record import Run, measures
 from pellucid.record.spec import UNKNOWN, TaskSpec, find_spec
@@ -108,6 +110,34 @@ def builder_of(config: Config) -> Callable[..., nn.Module]:
         return models.find(name)
     except (ValueError, ImportError) as error:
         raise ConfigError(f"model.name: {error}") from None
+
+
+def model_origin(config: Config) -> dict[str, str]:
+    """Return where another process finds the model of a config, by its name; {} if it is ours or named by its
+    import path."""
+    name = config.model.name
+    builder, by = models.BUILDERS.get(name), models.REGISTERED_BY.get(name, "")
+    if builder is None or by.partition(".")[0] == "pellucid":
+        return {}
+    return {name: origin(builder, builder, by)}
+
+
+def recall_model(run: Run) -> None:
+    """Register the model of a run again, if another process registered it.
+
+    Raises:
+        ModelError: it is not found; names the module to import.
+    """
+    for name, where in run.facts.get("registered", {}).get("models", {}).items():
+        reason = "" if name in models.BUILDERS else recall(where, partial(models.register, name))
+        if reason or name not in models.BUILDERS:
+            module = where.partition(":")[0] or "the module that registers it"
+            raise ModelError(
+                f"Run {run.id} trained the model {name!r}, which is not registered in this process: "
+                f"{reason or f'{where} no longer registers it'}.",
+                remedy=f"import {module} first, or pass model=; a model named module:attribute needs no "
+                "registration",
+            )
 
 
 def reads_tokens(config: Config) -> bool:

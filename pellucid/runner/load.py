@@ -14,7 +14,7 @@ from pellucid.errors import ModelError, RunError, UnknownNameError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, list_runs
-from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model
+from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model, recall_model
 from pellucid.runner.supplied import without_own_loss
 from pellucid.tasks import get_task
 from pellucid.train import checkpoint
@@ -47,6 +47,7 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
                 f"Run {run.id} trained a module of your own, {run.facts['model']['name']}.",
                 remedy="pellucid.Run(path).predict(inputs, model=YourModule()) in Python",
             )
+        recall_model(run)
         model = make_model(config, preprocess, run.facts["model"].get("architecture"))
     weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
     checkpoint.load_weights(model, weights)

@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from pellucid.config import Config, Goal, Published
+from pellucid.diagnosis.rules import ORIGINS as RULES
 from pellucid.record.measures import lower_is_better
 from pellucid.record.spec import TaskSpec
-from pellucid.runner.components import OWN_MODEL, spec_of
+from pellucid.report.views import ORIGINS as VIEWS
+from pellucid.runner.components import OWN_MODEL, model_origin, spec_of
 from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks.prepared import PreparedData
 from pellucid.train.objective import Objective
@@ -32,6 +34,7 @@ def run_facts(
         "spec": spec.to_dict(),
         "seed": config.train.seed,
         "supplied": supplied.described(),
+        "registered": {"models": model_origin(config), "views": dict(VIEWS), "rules": dict(RULES)},
         "dataset": prepared.facts(),
         "model": {
             "name": type(model).__name__ if own else config.model.name,

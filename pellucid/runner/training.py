@@ -24,7 +24,7 @@ from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
 from pellucid.record.run import REPORT, find_run, now
 from pellucid.runner.check import check_config
-from pellucid.runner.components import make_callbacks, make_trainer
+from pellucid.runner.components import make_callbacks, make_trainer, recall_model
 from pellucid.runner.data import fitted_before
 from pellucid.runner.load import load_needed
 from pellucid.runner.needs import needed_recipes
@@ -79,11 +79,13 @@ def train(
     """
     began = time.perf_counter()
     console = console or Console(quiet=True)
+    run = find_run(runs, resume.reference, config.name) if resume else None
+    if run is not None:
+        recall_model(run)
     check_config(config, supplied, own_model=model is not None)
     stopped = train_needed(config, runs, console, starts=resume is None, begun=begun)
     if stopped is not None:
         return stopped
-    run = find_run(runs, resume.reference, config.name) if resume else None
     fitted = fitted_before(run, config) if run else None
     setup = set_up(
         config,

@@ -10,19 +10,21 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from pellucid.diagnosis.facts import Facts
 from pellucid.diagnosis.rule import Rule
 from pellucid.errors import UsageError
-from pellucid.extensions import explain, load_installed
+from pellucid.extensions import caller, explain, load_installed, origin, recall
 
 LEFT_OUT: dict[str, str] = {}
 """Why rules are left out, by the id of a rule or the name of its file."""
 
 _registered: list[Rule] = []
+ORIGINS: dict[str, str] = {}
+"""Where another process finds the registered rules, by id."""
 
 
 def load() -> tuple[Rule, ...]:
@@ -51,10 +53,19 @@ def register(*rules: Rule) -> None:
         if not any(rule is known for known in _registered):
             check(rule, all_rules())
             _registered.append(rule)
+            ORIGINS[rule.id] = origin(rule, rule.check, caller())
+
+
+def recall_rules(origins: Mapping[str, str]) -> None:
+    """Register the rules again that another process registered; `LEFT_OUT` says why one is not found."""
+    for id, where in origins.items():
+        if not any(rule.id == id for rule in all_rules()) and (reason := recall(where, register)):
+            LEFT_OUT[id] = f"{reason}; import the module that registers it"
 
 
 def unregister(id: str) -> None:
     """Remove a registered rule."""
+    ORIGINS.pop(id, None)
     _registered[:] = [rule for rule in _registered if rule.id != id]
 
 

@@ -15,9 +15,14 @@ from typing import Any
 import jinja2
 
 from pellucid.errors import UsageError
-from pellucid.extensions import load_installed
+from pellucid.extensions import caller, load_installed, origin, recall
 from pellucid.report.block import Section, Shelf, View
 from pellucid.report.plain_values import plain
+
+ORIGINS: dict[str, str] = {}
+"""Where another process finds the registered views, by kind."""
+MISSING: dict[str, str] = {}
+"""Why views that another process registered are not found, by kind."""
 
 
 def load() -> dict[str, View]:
@@ -48,11 +53,20 @@ def register(view: View) -> View:
     guarded = replace(view, prepare=_guarded(view.prepare))
     VIEWS.update(dict.fromkeys((view.kind, *view.aliases), guarded))
     _registered.append(view)
+    ORIGINS[view.kind] = origin(view, view.prepare, caller())
     return view
+
+
+def recall_views(origins: Mapping[str, str]) -> None:
+    """Register the views again that another process registered; `MISSING` says why one is not found."""
+    for kind, where in origins.items():
+        if kind not in VIEWS and (reason := recall(where, register)):
+            MISSING[kind] = f"{reason}; import the module that registers it"
 
 
 def unregister(kind: str) -> None:
     """Remove a registered view, by its kind."""
+    ORIGINS.pop(kind, None)
     for view in [view for view in _registered if view.kind == kind]:
         _registered.remove(view)
         for name in (view.kind, *view.aliases):
