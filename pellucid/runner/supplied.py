@@ -280,7 +280,7 @@ def make_optimizer_of(optimizer: Any, section: OptimizerConfig) -> Callable[...,
                 f"lr={section.lr:g} and an optimizer with lr={lr_of(optimizer):g} were passed.",
                 remedy="set the learning rate in the optimizer, or pass its class and lr=",
             )
-        _refuse_ignored(config, {"lr"}, optimizer)
+        _refuse_ignored(section, {"lr"}, optimizer)
         return lambda parameters: _check_parameters(optimizer, parameters)
     if not callable(optimizer):
         raise UsageError(
@@ -304,17 +304,17 @@ def make_optimizer_of(optimizer: Any, section: OptimizerConfig) -> Callable[...,
             raise UsageError(
                 f"optimizer= expects a function that returns an optimizer, received {type(made)}."
             )
-        _refuse_ignored(config, known, made)
+        _refuse_ignored(section, known, made)
         return made
 
     return make
 
 
-def _refuse_ignored(config: Config, known: set[str], optimizer: Optimizer) -> None:
+def _refuse_ignored(section: OptimizerConfig, known: set[str], optimizer: Optimizer) -> None:
     """Refuse a learning rate or weight decay that was passed next to an optimizer that does not take it."""
-    usual = type(config.optimizer)()
+    usual = OptimizerConfig()
     for name in ("lr", "weight_decay"):
-        value, own = getattr(config.optimizer, name), optimizer.param_groups[0].get(name)
+        value, own = getattr(section, name), optimizer.param_groups[0].get(name)
         if name not in known and value not in (getattr(usual, name), own):
             raise UsageError(
                 f"{name}={value:g} was passed, and so was an optimizer that does not take it.",
