@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from pellucid.config_sections import Augment, Section, SeriesConfig, TextConfig
+from pellucid.config_sections import LARGEST_SEED, Augment, Section, SeriesConfig, TextConfig
 from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
@@ -49,7 +49,9 @@ class DataConfig(Section):
     test: float = Field(
         default=0.1, ge=0, lt=1, description="share of rows, if the data has no split; 0: no test split"
     )
-    split_seed: int = Field(default=0, description="seed of the split, independent of the training seed")
+    split_seed: int = Field(
+        default=0, ge=0, le=LARGEST_SEED, description="seed of the split, independent of the training seed"
+    )
     fraction: float = Field(
         default=1.0, gt=0, le=1, description="share of each split to use, for a quick trial"
     )
@@ -203,7 +205,7 @@ class TrainConfig(Section):
     epochs: int = Field(default=10, ge=1)
     max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimizer updates")
     batch_size: int = Field(default=32, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     execution: str = Field(
         default="auto",

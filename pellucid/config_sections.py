@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+LARGEST = 2**53
+"""The largest whole number of a setting: not every larger one is exact in JSON."""
+LARGEST_SEED = 2**32 - 1
+"""The largest seed of NumPy and scikit-learn."""
 
 
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, and values are checked when they change."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic would convert, and what no file can hold."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and annotation is not bool and not {bool, Any} & set(get_args(annotation)):
+            raise ValueError(f"expected no true or false, received {str(value).lower()}")
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"expected a number of at most {LARGEST}, received {value}")
+        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+            raise ValueError(f"expected text, received {value!r}")
+        return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text can be written: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Augment(Section):
@@ -20,7 +47,7 @@ class Augment(Section):
     rotate: float = Field(default=0, ge=0, le=180, description="maximum rotation, in degrees")
     scale: float = Field(default=0, ge=0, lt=1, description="zoom between 1 - scale and 1 + scale")
     flip: bool = Field(default=False, description="mirror half of the images horizontally")
-    crop: int = Field(default=0, ge=0, description="pad by this many pixels, then crop at random")
+    crop: int = Field(default=0, ge=0, le=4_096, description="pad by this many pixels, then crop at random")
     erase: float = Field(default=0, ge=0, le=1, description="probability of erasing a random rectangle")
     mixup: float = Field(default=0, ge=0, description="a of Beta(a, a) for mixing two images and labels")
     cutmix: float = Field(default=0, ge=0, description="a of Beta(a, a) for pasting a patch of an image")
@@ -32,8 +59,12 @@ class TextConfig(Section):
     tokenizer: Literal["words", "characters", "bpe", "wordpiece"] | None = Field(
         default=None, description="None: words for sequence models, word counts for all others"
     )
-    vocab_size: int = Field(default=20_000, ge=10, description="maximum number of tokens in the vocabulary")
-    max_seq_len: int = Field(default=256, ge=2, description="maximum tokens per text; the rest is cut")
+    vocab_size: int = Field(
+        default=20_000, ge=10, le=10_000_000, description="maximum number of tokens in the vocabulary"
+    )
+    max_seq_len: int = Field(
+        default=256, ge=2, le=1_000_000, description="maximum tokens per text; the rest is cut"
+    )
     truncation: Literal["end", "start", "middle"] = Field(
         default="end", description="which part of a long text to cut"
     )

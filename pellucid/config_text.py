@@ -50,7 +50,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"Cannot read the config {path}: {error.strerror}.{similar_file(path)}") from None
     except UnicodeDecodeError as error:
@@ -63,6 +63,40 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             remedy="`pellucid inspect DATA` writes a config that is ready to train",
         )
     return values
+
+
+LARGEST = 100_000
+"""Values of the largest config; a few lines of aliases of aliases unfold to billions."""
+
+
+def _load(text: str) -> Any:
+    """Read YAML whose aliases unfold to a bounded number of values.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+        ValueError: it is too large, or contains itself.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if (size := _size(node, {})) > LARGEST:
+            raise ValueError(f"its aliases unfold to {size:,} values: expected at most {LARGEST:,}")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values in a node, with each alias counted as what it stands for."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = LARGEST + 1  # counts as too large where it contains itself
+    inner = node.value if isinstance(node, (yaml.SequenceNode, yaml.MappingNode)) else ()
+    parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
+    known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def is_reference(name: str) -> bool:

@@ -33,7 +33,7 @@ def gain(name: str) -> float:
     entry = lookup("activation", name, ACTIVATIONS)
     if not entry.pointwise:
         return 1.0
-    z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
+    z = torch.linspace(-10, 10, 20_001, dtype=torch.float64, device="cpu")
     density = torch.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     return 1 / math.sqrt(torch.trapezoid(entry.function(z) ** 2 * density, z).item())
 

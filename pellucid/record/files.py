@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from safetensors import SafetensorError
 
 from pellucid.errors import RunError, StorageError
 
@@ -41,6 +42,12 @@ def storage(path: Path, remedy: str = ELSEWHERE) -> Iterator[None]:
     """
     try:
         yield
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        with storage(path, remedy):
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(

@@ -363,9 +363,14 @@ def _program(path: str) -> str:
     return "pellucid" if ours else path
 
 
+NAME_BYTES = 100
+"""Length of a name in a path; file systems allow 255 bytes, of which the time and a number take some."""
+
+
 def _plain(name: str) -> str:
     """Return a name that can be part of a path: ylecun/mnist becomes ylecun-mnist."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.").encode(errors="ignore")
+    return plain[:NAME_BYTES].decode(errors="ignore") or "run"
 
 
 def _free(root: Path, name: str) -> Path:

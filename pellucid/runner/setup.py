@@ -17,6 +17,7 @@ from pellucid.errors import ConfigError, ModelError
 from pellucid.runner.components import PRETRAINED, make_model, stopped_by
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
+from pellucid.runner.model_size import check_model_size
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.supplied import (
     NOTHING,
@@ -107,6 +108,7 @@ def set_up(
                 "input and output shape.",
                 remedy="pass a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
             )
+        check_model_size(config, prepared.preprocess)
         model = make_model(config, prepared.preprocess)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(
