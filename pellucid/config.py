@@ -63,7 +63,9 @@ class DataConfig(Section):
         description="where the class of an image is: None: its folder; name: its file name, without the "
         "number; or a regular expression with one group, e.g. '_([a-z]+)[.]'",
     )
-    image_size: int | None = Field(default=None, ge=1, description="resize images to this side length")
+    image_size: int | None = Field(
+        default=None, ge=1, le=16_384, description="resize images to this side length"
+    )
     stack: Literal[3] | None = Field(
         default=None, description="3: stack three random gray images as the channels of one, without labels"
     )
