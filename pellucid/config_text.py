@@ -76,7 +76,7 @@ def _load(text: str) -> Any:
         yaml.YAMLError: it is not YAML.
         ValueError: it is too large, or contains itself.
     """
-    loader = yaml.SafeLoader(text)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -28,9 +28,9 @@ from pellucid.errors import (
 )
 from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
-from pellucid.runner.components import reads_tokens
 from pellucid.runner.data import prepare
 from pellucid.runner.load import load_needed, load_trained
+from pellucid.runner.model_builder import reads_tokens
 from pellucid.runner.supplied import (
     NOTHING,
     Supplied,

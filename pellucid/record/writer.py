@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import filelock
-
 from pellucid.errors import RunError
 from pellucid.record import files
 
@@ -69,6 +67,8 @@ def hold(folder: Path) -> Iterator[None]:
         RunError: another process is writing it.
         StorageError: the folder cannot be written.
     """
+    import filelock  # here, since readers do not need it
+
     try:
         held = filelock.FileLock(folder / LOCK).acquire(timeout=PATIENCE)
     except filelock.Timeout:

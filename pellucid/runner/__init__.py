@@ -12,9 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pellucid.runner.components import OWN_MODEL, make_model, make_trainer
+    from pellucid.runner.components import make_trainer
     from pellucid.runner.data import prepare
     from pellucid.runner.load import finished_runs, load_needed, load_trained
+    from pellucid.runner.model_builder import OWN_MODEL, make_model
     from pellucid.runner.profiling import Profiled, profile
     from pellucid.runner.resume import Resume
     from pellucid.runner.run_study import train_study
@@ -40,7 +41,8 @@ __all__ = [
 ]
 
 _FILES = {
-    "components": ("OWN_MODEL", "make_model", "make_trainer"),
+    "components": ("make_trainer",),
+    "model_builder": ("OWN_MODEL", "make_model"),
     "data": ("prepare",),
     "load": ("finished_runs", "load_needed", "load_trained"),
     "profiling": ("Profiled", "profile"),

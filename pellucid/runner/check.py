@@ -7,7 +7,7 @@ from typing import Any
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError
-from pellucid.runner.components import OWN_MODEL, model_options
+from pellucid.runner.model_builder import OWN_MODEL, model_options
 from pellucid.runner.optimization import make_optimizers, schedule_options
 from pellucid.runner.supplied import (
     NOTHING,

@@ -15,8 +15,8 @@ from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS, run_inputs
 from pellucid.errors import ConfigError
 from pellucid.record import Run
-from pellucid.runner.components import PRETRAINED, reads_tokens
 from pellucid.runner.load import load_preprocess, starting_run
+from pellucid.runner.model_builder import PRETRAINED, reads_tokens
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
 

@@ -14,7 +14,7 @@ from pellucid.errors import ModelError, RunError, UnknownNameError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, list_runs
-from pellucid.runner.components import OWN_MODEL, PRETRAINED, make_model, recall_model
+from pellucid.runner.model_builder import OWN_MODEL, PRETRAINED, make_model, recall_model
 from pellucid.runner.supplied import without_own_loss
 from pellucid.tasks import get_task
 from pellucid.train import checkpoint

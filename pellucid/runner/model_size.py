@@ -12,7 +12,7 @@ import torch
 from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError
-from pellucid.runner.components import PRETRAINED, make_model
+from pellucid.runner.model_builder import PRETRAINED, make_model
 
 SMALL = 10**9
 """Product of the largest three numbers below which a model is small. torch needs a second to prepare for

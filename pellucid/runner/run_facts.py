@@ -12,7 +12,8 @@ from pellucid.diagnosis.rules import ORIGINS as RULES
 from pellucid.record.measures import lower_is_better
 from pellucid.record.spec import TaskSpec
 from pellucid.report.views import ORIGINS as VIEWS
-from pellucid.runner.components import OWN_MODEL, model_origin, spec_of
+from pellucid.runner.components import spec_of
+from pellucid.runner.model_builder import OWN_MODEL, model_origin
 from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks.prepared import PreparedData
 from pellucid.train.objective import Objective

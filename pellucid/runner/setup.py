@@ -14,9 +14,10 @@ from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError
-from pellucid.runner.components import PRETRAINED, make_model, stopped_by
+from pellucid.runner.components import stopped_by
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
+from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_model_size
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.supplied import (

@@ -24,9 +24,10 @@ from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
 from pellucid.record.run import REPORT, find_run, now
 from pellucid.runner.check import check_config
-from pellucid.runner.components import make_callbacks, make_trainer, recall_model
+from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
 from pellucid.runner.load import load_needed
+from pellucid.runner.model_builder import recall_model
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.optimization import choose_execution, optimizer_of, updates
 from pellucid.runner.resume import Resume, check_resume
