@@ -192,6 +192,11 @@ def _joined(data: Any, *, targets: bool = True) -> Any:
     return joined if targets else joined[0]
 
 
+def _returns_several(run: Run) -> bool:
+    """Whether the task of a run takes a key of what the model returns as `output`."""
+    return get_task(Config.read(run.path / "config.yaml").objective.name).returns_several
+
+
 @borrowed_generators()
 def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
     """Predict for new inputs with a run's model.
@@ -209,10 +214,9 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
         UsageError, StorageError: the file to write has another ending, or its folder does not exist.
         ModelError, BadDataError: the inputs do not have the form of the training data.
     """
-    task = get_task(str(run.facts.get("task") or "classification"))
     path = None
     if isinstance(output := options.get("output"), (str, Path)) and (
-        not task.returns_several or Path(output).suffix.lower() in prediction_file.ENDINGS
+        Path(output).suffix.lower() in prediction_file.ENDINGS or not _returns_several(run)
     ):
         path = prediction_file.check_path(options.pop("output"))
     trained = load_trained(run, model)

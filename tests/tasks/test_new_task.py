@@ -65,6 +65,15 @@ def test_a_new_task_evaluates_and_predicts(run: pellucid.Run) -> None:
     assert low < high
 
 
+def test_a_new_task_evaluates_and_predicts_where_nothing_registered_it(run: pellucid.Run) -> None:
+    specs._registered.clear()
+    specs.specs.cache_clear()
+    assert run.predict(np.zeros((1, 2), "f4")).rows()
+    specs._registered.clear()
+    specs.specs.cache_clear()
+    assert "pinball" in run.evaluate("test").metrics
+
+
 def test_a_new_task_has_a_report_worded_by_its_spec(run: pellucid.Run) -> None:
     page = run.report().read_text(encoding="utf-8")
     for words in (
