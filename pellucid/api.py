@@ -255,6 +255,11 @@ def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, Path):
         data = str(data)
     if isinstance(data, tuple) and len(data) == 2:
+        if isinstance(validation, (int, float)):
+            raise UsageError(
+                f"validation= expects (X, y), received {validation!r}.",
+                remedy=f"settings={{'data.validation': {validation!r}}} for a share of the rows",
+            )
         return arrays(*data, validation=validation, test=test), None, None
     if isinstance(data, (Dataset, str)):
         if validation is not None or test is not None:

@@ -493,3 +493,24 @@ def test_training_leaves_the_order_of_a_loader_to_seed_and_epoch(fit: Any) -> No
         run = fit(network(), DataLoader(TENSORS, 32, shuffle=True), seed=3)
         losses.append(run.store.series("train/loss"))
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"validation": 0.2}, "'data.validation': 0.2"),
+        ({"metrics": ["accuracy"]}, "torchmetrics"),
+        ({"callbacks": ["early"]}, r"class MyCallback\(pellucid.Callback\)"),
+    ],
+)
+def test_what_other_libraries_take_is_refused_with_what_to_pass(fit: Any, options: Any, words: str) -> None:
+    with pytest.raises((ConfigError, UsageError), match=words):
+        fit(network(), (X, Y), **options)
+
+
+def test_a_list_of_one_validation_loader_is_that_loader(fit: Any) -> None:
+    held_out = DataLoader(TENSORS, batch_size=32)
+    run = fit(
+        network(), DataLoader(TENSORS, batch_size=32), loss=nn.CrossEntropyLoss(), validation=[held_out]
+    )
+    assert run.metrics["val/accuracy"] > 0

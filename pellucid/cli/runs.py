@@ -172,7 +172,8 @@ def _show_facts(run: Run, console: Console) -> None:
         if name in facts:
             console.print(text(facts[name]))
     for choice in facts["choices"]:
-        console.print(f"{choice['what']:<7} {choice['value']}: {choice['reason']}")
+        what = "execution" if choice["what"] == "path" else choice["what"]  # as version 0.1 called it
+        console.print(f"{what:<7} {choice['value']}: {choice['reason']}")
     for note in facts["notes"]:
         console.print(f"note    {note}")
 

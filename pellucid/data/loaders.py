@@ -41,6 +41,8 @@ def held_out_source(split: str, data: Any) -> Source:
         if len(X) != len(y):
             raise UsageError(f"{split}=(X, y) has {len(X):,} rows in X and {len(y):,} in y.")
         return TensorDataset(X, y)
+    if isinstance(data, (tuple, list)) and len(data) == 1 and isinstance(data[0], (DataLoader, TorchDataset)):
+        return data[0]
     listed = list(data.values()) if isinstance(data, dict) else data
     if isinstance(data, dict) or (
         isinstance(listed, (tuple, list)) and any(isinstance(p, (DataLoader, TorchDataset)) for p in listed)

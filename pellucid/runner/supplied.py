@@ -422,5 +422,7 @@ def _callback(callback: Any) -> Callback:
         return EpochFunction(callback)
     raise UsageError(
         "callbacks= expects instances of pellucid.Callback or functions that take the trainer, "
-        f"received {callback!r:.80}."
+        f"received {callback!r:.80}.",
+        remedy="a class of your own: class MyCallback(pellucid.Callback), with the events of the guide "
+        "docs/guides/add-a-callback.md; early stopping and schedules are settings of train and schedule",
     )

@@ -200,7 +200,9 @@ def as_metric(metric: Any) -> Metric:
         return FunctionMetric(metric)
     raise ConfigError(
         f"metrics= expects functions (outputs, targets) -> number, torchmetrics, or objects with reset, "
-        f"update and compute; received {metric!r:.80}."
+        f"update and compute; received {metric!r:.80}.",
+        remedy="torchmetrics.classification.MulticlassF1Score(num_classes=3), or a function of your own; "
+        "a task measures its usual metrics, such as the accuracy, by itself",
     )
 
 
