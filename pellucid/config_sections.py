@@ -82,7 +82,21 @@ class SeriesConfig(Section):
 
     window: int = Field(default=96, ge=1, description="number of past rows that a forecast is based on")
     horizon: int = Field(default=96, ge=1, description="number of future rows to forecast")
-    time: str | None = Field(default=None, description="the time column; None: the only date column")
+    time: str | None = Field(
+        default=None,
+        description="the time column, of dates or numbers; None: the only date column, or evenly increasing "
+        "numbers with a usual name, such as t",
+    )
+    id: str | None = Field(
+        default=None,
+        description="the column that names the series, where a file holds several; several columns with "
+        "commas between them",
+    )
+    fill: Literal["previous", "linear", "zero"] | None = Field(
+        default=None,
+        description="how to fill missing rows and values: the value before, a line between the values before "
+        "and after (which tells of the future), or 0; None: they are refused",
+    )
     rows: list[int] | None = Field(
         default=None, description="training, validation and test rows, from the start; None: by share"
     )

@@ -159,6 +159,8 @@ def _opened(config: Config, task: str | None) -> Dataset:
 
     if task is not None:
         read = get_task(task)
+        if read.ordered:
+            return open_source(config.data, labelled=False, form=read.form)
         return open_data(config.data, labelled=read.labelled, form=read.form)
     dataset = open_source(config.data)
     return make_splits(dataset, config.data, labelled=not is_text(dataset))

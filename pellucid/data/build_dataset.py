@@ -34,6 +34,8 @@ class DataOptions:
         columns: kinds of columns.
         skip_bad: skip rows that do not fit, instead of raising.
         labelled: whether a target is needed; otherwise an obvious and complete one is kept.
+        targets: whether there can be a target at all.
+        keep: columns that are needed for something else, and stay even if nothing can be learned from them.
         task: classification, multilabel or regression.
     """
 
@@ -43,6 +45,8 @@ class DataOptions:
     skip_bad: bool = False
     task: Task | None = None
     labelled: bool = True
+    targets: bool = True
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
     splits, notes = _same_columns(raw, options)
     table = pa.concat_tables(splits.values(), promote_options="permissive").unify_dictionaries()
     names = table.column_names
-    for asked in (*options.columns, *(options.inputs or ())):
+    for asked in (*options.columns, *(options.inputs or ()), *options.keep):
         if asked not in names:
             raise UnknownNameError(f"column in {raw.name}", asked, names)
     rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, options)
@@ -109,6 +113,8 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
 
 def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple[list[str], str]:
     """Return the columns to predict; [] if there are none and none is needed."""
+    if not options.targets:
+        return [], ""
     declared = [name for name in names if name in raw.classes]
     return choose(names, options.target, declared, needed=options.labelled and not raw.documents)
 
@@ -173,6 +179,7 @@ def _inputs(
     """Read the columns to learn from; return their schema, their values and what was left out."""
     columns, values, notes = [], {}, []
     wished = options.inputs if options.inputs is not None else table.column_names
+    wished = [*wished, *(name for name in options.keep if name not in wished)]
     for name in [name for name in wished if name not in targets]:
         column = table[name]
         if name in raw.classes and not pa.types.is_list(column.type):
@@ -185,6 +192,8 @@ def _inputs(
                 reading = schema.read_column(name, column, options.columns.get(name), raw.folder)
             names = kinds.find(reading.kind).categories(reading.values) if reading.kind else ()
         useless = None if raw.documents else schema.nothing_to_learn(name, reading)
+        if useless and name in options.keep and reading.kind is not None:
+            useless = None
         if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
             notes.append(f"left out {name!r}: {useless}")
             continue

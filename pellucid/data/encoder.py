@@ -106,6 +106,11 @@ class Inputs(ABC):
         """Number of different tokens; None where the input is not tokens."""
         return None
 
+    @property
+    def target_channels(self) -> int | None:
+        """Number of the channels of a series that are to be forecast; None: all."""
+        return None
+
     def rows(self, table: pa.Table) -> Ragged | None:
         """Encode rows that differ in length; None where all examples have one shape."""
         return None

@@ -6,7 +6,7 @@ sample, and the result says so.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from pellucid.data.dataset import Column, Dataset
 from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.split import is_document
 from pellucid.data.suggest import suggest
+from pellucid.data.suggest_series import series_hint
 from pellucid.data.targets.classes import class_codes
 
 SAMPLE = 200_000
@@ -113,7 +114,9 @@ def inspect_data(config: DataConfig) -> Inspection:
     """
     dataset = open_source(config)
     labelled = dataset.target is not None and not config.stack
-    return inspect_dataset(make_splits(dataset, config, labelled=labelled), config)
+    found = inspect_dataset(make_splits(dataset, config, labelled=labelled), config)
+    hint = series_hint(dataset, config)
+    return replace(found, notes=(*found.notes, hint)) if hint else found
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:

@@ -21,7 +21,9 @@ import torch
 from pellucid.config import SeriesConfig
 from pellucid.data.dataset import SPLITS, Column, Dataset
 from pellucid.data.encoder import Inputs, with_tuples
+from pellucid.data.panel import Panel
 from pellucid.data.scaling import scale
+from pellucid.data.series_fill import Fill
 from pellucid.errors import BadDataError, ConfigError, ModelError
 
 
@@ -37,6 +39,10 @@ class SeriesInputs(Inputs):
         std: of each channel, in its own unit.
         time: the time column; None: rows are evenly spaced in their order.
         step: seconds from one row to the next, where time is a date.
+        targets: K, the number of channels to forecast, which are the first; None: all.
+        ids: the columns that name the series, where there are several.
+        months: months from one row to the next, where time is a date of every n-th month.
+        fill: how gaps are filled, see `data.series.fill`.
     """
 
     stored_as = "series"
@@ -48,6 +54,10 @@ class SeriesInputs(Inputs):
     std: tuple[float, ...]
     time: str | None = None
     step: float | None = None
+    targets: int | None = None
+    ids: tuple[str, ...] = ()
+    months: int | None = None
+    fill: Fill | None = None
 
     @classmethod
     def fit(
@@ -57,12 +67,22 @@ class SeriesInputs(Inputs):
         config: SeriesConfig,
         time: str | None = None,
         step: float | None = None,
+        **others: Any,
     ) -> SeriesInputs:
-        """Measure the channels on the training rows."""
+        """Measure the channels on the training rows; `others` are further fields."""
         names = tuple(column.name for column in channels)
         mean, std = scale(numbers(train, names), True, axis=0)
         measured = tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
-        return cls(names, config.window, config.horizon, *measured, time, step)
+        return cls(names, config.window, config.horizon, *measured, time, step, **others)
+
+    @property
+    def forecast_names(self) -> tuple[str, ...]:
+        """The names of the K channels to forecast."""
+        return self.names[: self.targets]
+
+    @property
+    def target_channels(self) -> int | None:
+        return self.targets
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,8 +110,8 @@ class SeriesInputs(Inputs):
         return self.values(table.slice(len(table) - self.window))[None]
 
     def own_units(self, values: np.ndarray) -> np.ndarray:
-        """Bring standardized values (..., C) back to the units of the data."""
-        return values * np.asarray(self.std) + np.asarray(self.mean)
+        """Bring standardized forecasts (..., K) back to the units of the data."""
+        return values * np.asarray(self.std[: self.targets]) + np.asarray(self.mean[: self.targets])
 
     def state(self) -> dict[str, Any]:
         return {"kind": self.stored_as, **asdict(self)}
@@ -115,20 +135,50 @@ def windows(values: torch.Tensor, window: int, horizon: int) -> tuple[torch.Tens
     return inputs, values[window:].unfold(0, horizon, 1).transpose(1, 2)
 
 
-def channels(dataset: Dataset, time: Column | None) -> tuple[Column, ...]:
-    """Return the columns of numbers, all of which are forecast.
+def channels(
+    dataset: Dataset, time: Column | None, ids: Sequence[str] = (), target: str | None = None
+) -> tuple[tuple[Column, ...], int | None]:
+    """Return the columns of numbers, those to forecast first, and how many these are.
+
+    Args:
+        dataset: the columns.
+        time: the time column, which is no channel.
+        ids: the columns that name the series, which are none either.
+        target: the columns to forecast, with commas between them; None: all.
+
+    Returns:
+        The channels, and the number of those to forecast; None where it is all of them.
 
     Raises:
-        BadDataError: there is none.
+        BadDataError: there is none, or a target is no number.
+        UnknownNameError: there is no column of the name of a target.
     """
-    found = tuple(column for column in dataset.columns if column.kind == "number" and column != time)
+    found = tuple(
+        column
+        for column in dataset.columns
+        if column.kind in ("number", "boolean") and column != time and column.name not in ids
+    )
     if not found:
         kinds = ", ".join(f"{column.name!r} ({column.kind})" for column in dataset.columns)
         raise BadDataError(
             f"{dataset.name} has no column of numbers to forecast: received {kinds}.",
             remedy="--set 'data.columns={NAME: number}'",
         )
-    return found
+    if target is None:
+        return found, None
+    known = [column.name for column in dataset.columns]
+    wanted = [target] if target in known else [part.strip() for part in target.split(",")]
+    first = []
+    for name in wanted:
+        column = dataset.column(name)
+        if column not in found:
+            raise BadDataError(
+                f"{name!r} cannot be forecast: expected numbers, received {column.kind}.",
+                remedy=f"--target {found[0].name}",
+            )
+        first.append(column)
+    rest = [column for column in found if column not in first]
+    return (*first, *rest), len(first) if rest else None
 
 
 def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
@@ -137,13 +187,15 @@ def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     Raises:
         BadDataError: a value is missing or infinite; says where, and how many.
     """
-    values = np.stack([table[name].cast(pa.float64()).to_numpy() for name in names], axis=1)
+    columns = [table[name] for name in names]
+    columns = [c.cast(pa.uint8()) if pa.types.is_boolean(c.type) else c for c in columns]
+    values = np.stack([column.cast(pa.float64()).to_numpy() for column in columns], axis=1)
     rows, columns = np.nonzero(~np.isfinite(values))
     if len(rows):
         raise BadDataError(
             f"Column {names[columns[0]]!r} has no finite number in row {rows[0] + 1:,}; {len(rows):,} "
             f"of {values.size:,} values are missing or infinite, and a forecast needs every one.",
-            remedy="fill them, for example with the value before, or leave the column out of data.inputs",
+            remedy="--set data.series.fill=previous (or linear or zero), or leave out the column",
         )
     return values
 
@@ -186,6 +238,62 @@ def split_sizes(dataset: Dataset, config: SeriesConfig, validation: float, test:
     for name, rows in sizes.items():
         _check_length(dataset.name, name, rows, total, config)
     return sizes
+
+
+def sizes_of_each(
+    panel: Panel, dataset: Dataset, config: SeriesConfig, validation: float, test: float
+) -> tuple[list[dict[str, int]], list[str]]:
+    """Return the number of rows of each split of every series, and notes.
+
+    A series too short for a window in every split is only learned from; one too short for a single window is
+    left out, with no rows in any split.
+
+    Raises:
+        BadDataError: no series is long enough.
+    """
+    if len(panel.tables) == 1:
+        one = dataset.with_splits({"train": panel.tables[0]}) if config.fill or config.id else dataset
+        return [split_sizes(one, config, validation, test)], []
+    if config.rows is not None:
+        raise ConfigError(
+            f"data.series.rows are of one series, received {len(panel.tables)} of them.",
+            remedy="--set data.series.rows=null splits each by data.validation and data.test",
+        )
+    sizes, whole, short = [], [], []
+    for name, table in zip(panel.names, panel.tables, strict=True):
+        total = len(table)
+        held_out = [round(total * validation), round(total * test)]
+        train = total - sum(held_out)
+        if train >= config.window + config.horizon and min(held_out) >= config.horizon:
+            sizes.append(dict(zip(SPLITS, [train, *held_out], strict=True)))
+        elif total >= config.window + config.horizon:
+            sizes.append({"train": total, "validation": 0, "test": 0})
+            whole.append(name)
+        else:
+            sizes.append(dict.fromkeys(SPLITS, 0))
+            short.append(name)
+    if not any(size["test"] for size in sizes):
+        longest = max(map(len, panel.tables))
+        raise BadDataError(
+            f"{dataset.name}: the longest of {len(sizes):,} series has {longest:,} rows; its share for "
+            f"validation and test must be at least the horizon, {config.horizon}, the rest window + horizon, "
+            f"{config.window + config.horizon}.",
+            remedy="a smaller data.series.window and data.series.horizon",
+        )
+    notes = []
+    if whole:
+        notes.append(
+            f"{len(whole):,} series are too short to be split, and are only learned from: {_listed(whole)}"
+        )
+    if short:
+        notes.append(
+            f"{len(short):,} series are shorter than window + horizon, and are left out: {_listed(short)}"
+        )
+    return sizes, notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _check_length(dataset: str, split: str, rows: int, total: int, config: SeriesConfig) -> None:

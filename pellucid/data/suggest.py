@@ -8,6 +8,7 @@ from typing import Any
 from pellucid.config import Augment, Config, DataConfig
 from pellucid.data import inputs
 from pellucid.data.dataset import Dataset
+from pellucid.data.suggest_series import suggest_series
 
 LARGEST_SIDE = 64
 """Larger images are resized to this many pixels a side."""
@@ -26,6 +27,8 @@ def suggest(
         image_size: the most common (width, height), for images.
         task: what to learn; None: what its target suggests.
     """
+    if task == "forecasting":
+        return suggest_series(dataset, data)
     if dataset.task == "translation" or is_text(dataset):
         return _text(dataset, data, task)
     if dataset.target is None and image_size is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
+from datetime import datetime, timedelta
+
 import numpy as np
 import pyarrow as pa
 
@@ -60,8 +63,73 @@ def usual_step(table: pa.Table, time: Column) -> float:
     steps = np.diff(stamps.to_numpy()) / (1e6 if dates else 1)
     _check_order(column, time.name, steps)
     usual = float(np.median(steps))
-    _check_spacing(column, time.name, steps, usual, dates)
+    months = months_between(table, time)
+    if months is None or (np.diff(month_numbers(table, time)) != months).any():
+        _check_spacing(column, time.name, steps, usual, dates)
     return usual
+
+
+def stamps(table: pa.Table, time: Column) -> np.ndarray:
+    """Return times as numbers: seconds for dates, (T,) float64."""
+    column = table[time.name]
+    if time.kind != "date":
+        return column.cast(pa.float64()).to_numpy()
+    return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+
+
+def median_step(table: pa.Table, time: Column) -> float:
+    """Return the usual time from one row to the next, without any check."""
+    steps = np.diff(stamps(table, time)) if len(table) > 1 else np.ones(1)
+    return float(np.median(steps))
+
+
+def month_numbers(table: pa.Table, time: Column) -> np.ndarray:
+    """Return the number of months since year 0, (T,) int64."""
+    return table[time.name].cast(pa.timestamp("s")).to_numpy().astype("datetime64[M]").astype(np.int64)
+
+
+def months_between(table: pa.Table, time: Column) -> int | None:
+    """Return the months from one row to the next, where dates are whole months apart; None elsewhere."""
+    if time.kind != "date" or len(table) < 3 or table[time.name].null_count:
+        return None
+    days = table[time.name].cast(pa.timestamp("s")).to_numpy().astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    in_month = (days - months).astype(int)
+    last = ((days + 1).astype("datetime64[M]") != months).all()
+    steps = np.diff(months.astype(np.int64))
+    usual = int(np.median(steps))
+    return usual if usual >= 1 and (last or (in_month == in_month[0]).all()) else None
+
+
+def time_at(table: pa.Table, time: Column, places: np.ndarray, step: float, months: int | None) -> pa.Array:
+    """Return the times a number of steps after the first row of a table."""
+    if time.kind != "date":
+        return pa.array(stamps(table, time)[0] + step * places)
+    first = table[time.name][0].as_py()
+    if months is None:
+        return pa.array(
+            [first + timedelta(seconds=step * int(place)) for place in places], pa.timestamp("us")
+        )
+    at_end = (
+        (first + timedelta(days=1)).day == 1
+        and len(table) > 1
+        and (table[time.name][1].as_py() + timedelta(days=1)).day == 1
+    )
+    made = [add_months(first, months * int(place), at_end=at_end) for place in places]
+    return pa.array(made, pa.timestamp("us"))
+
+
+def add_months(time: datetime, months: int, *, at_end: bool = False) -> datetime:
+    """Return a time some months later, on the same day, or the last day of a shorter month.
+
+    Args:
+        time: to count from.
+        months: how many.
+        at_end: on the last day of every month.
+    """
+    year, month = divmod(time.year * 12 + time.month - 1 + months, 12)
+    longest = calendar.monthrange(year, month + 1)[1]
+    return time.replace(year=year, month=month + 1, day=longest if at_end else min(time.day, longest))
 
 
 def _check_order(column: pa.ChunkedArray, name: str, steps: np.ndarray) -> None:
@@ -93,7 +161,8 @@ def _check_spacing(column: pa.ChunkedArray, name: str, steps: np.ndarray, usual:
     raise BadDataError(
         f"Column {name!r}: expected a row every {_length(usual, dates)}, received {len(wrong):,} {what}: "
         f"{'; '.join(shown)}{' ...' if len(wrong) > SHOWN else ''}.{about}",
-        remedy="fill in the rows, or list data.inputs without the time to use rows as they are",
+        remedy="--set data.series.fill=previous (or linear or zero), or list data.inputs without the time to "
+        "use rows as they are",
     )
 
 
@@ -121,4 +190,4 @@ def season(step: float) -> tuple[int, str] | None:
         return 7, "week"
     if 28 * DAY <= step <= 31 * DAY:
         return 12, "year"
-    return (4, "year") if 90 * DAY <= step <= 92 * DAY else None
+    return (4, "year") if 89 * DAY <= step <= 92 * DAY else None

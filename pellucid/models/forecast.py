@@ -79,7 +79,59 @@ class TimeLinear(nn.Module):
         return torch.einsum("blc,chl->bhc", x, self.weight) + self.bias.T
 
 
-class NLinear(nn.Module):
+class Covariates(nn.Module):
+    """What other channels add to a forecast: a linear layer of their windows, (B, L, M) -> (B, H, K).
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        covariates: M.
+        targets: K.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, covariates: int, targets: int):
+        super().__init__()
+        self.linear = nn.Linear(in_steps * covariates, out_steps * targets)
+        nn.init.normal_(self.linear.weight, std=OUTPUT_GAIN / (in_steps * covariates) ** 0.5)
+        nn.init.zeros_(self.linear.bias)
+        self.targets = targets
+
+    def forward(self, x: Float[Tensor, "B L M"]) -> Float[Tensor, "B H K"]:
+        return self.linear(x.flatten(1)).unflatten(1, (-1, self.targets))
+
+
+class Forecaster(nn.Module):
+    """Base class: forecast the first K channels from their own windows, and add what the others tell.
+
+    Subclasses define `forecast`.
+
+    Args:
+        in_steps: L.
+        out_steps: H.
+        channels: C.
+        targets: K; None: all channels.
+    """
+
+    def __init__(self, in_steps: int, out_steps: int, channels: int, targets: int | None):
+        super().__init__()
+        self.series_shape, self.out_steps = (in_steps, channels), out_steps
+        self.targets = targets or channels
+        others = channels - self.targets
+        self.covariates = Covariates(in_steps, out_steps, others, self.targets) if others else None
+
+    def forecast(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B H K"]:
+        """Forecast channels from their own windows."""
+        raise NotImplementedError
+
+    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HK"]:
+        check_shape(type(self).__name__, "series", self.series_shape, x)
+        made = self.forecast(x[:, :, : self.targets])
+        if self.covariates is not None:
+            made = made + self.covariates(x[:, :, self.targets :])
+        return made.flatten(1)
+
+
+class NLinear(Forecaster):
     """Forecast the change from the last value; before training, the forecast stays close to that value.
 
     Args:
@@ -87,20 +139,27 @@ class NLinear(nn.Module):
         out_steps: H.
         channels: C.
         individual: whether each channel has its own weights.
+        targets: K, the channels to forecast; None: all.
     """
 
-    def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
-        super().__init__()
-        self.series_shape = (in_steps, channels)
-        self.linear = TimeLinear(in_steps, out_steps, channels if individual else None)
+    def __init__(
+        self,
+        in_steps: int,
+        out_steps: int,
+        channels: int,
+        *,
+        individual: bool = False,
+        targets: int | None = None,
+    ):
+        super().__init__(in_steps, out_steps, channels, targets)
+        self.linear = TimeLinear(in_steps, out_steps, self.targets if individual else None)
 
-    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        check_shape("NLinear", "series", self.series_shape, x)
+    def forecast(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B H K"]:
         last = x[:, -1:]  # (B, 1, C)
-        return (self.linear(x - last) + last).flatten(1)
+        return self.linear(x - last) + last
 
 
-class DLinear(nn.Module):
+class DLinear(Forecaster):
     """Forecast the trend and the remainder separately.
 
     Args:
@@ -108,18 +167,25 @@ class DLinear(nn.Module):
         out_steps: H.
         channels: C.
         individual: whether each channel has its own weights.
+        targets: K, the channels to forecast; None: all.
     """
 
-    def __init__(self, in_steps: int, out_steps: int, channels: int, *, individual: bool = False):
-        super().__init__()
-        self.series_shape = (in_steps, channels)
-        sets = channels if individual else None
+    def __init__(
+        self,
+        in_steps: int,
+        out_steps: int,
+        channels: int,
+        *,
+        individual: bool = False,
+        targets: int | None = None,
+    ):
+        super().__init__(in_steps, out_steps, channels, targets)
+        sets = self.targets if individual else None
         self.trend, self.rest = (TimeLinear(in_steps, out_steps, sets) for _ in range(2))
 
-    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        check_shape("DLinear", "series", self.series_shape, x)
+    def forecast(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B H K"]:
         trend = moving_average(x, MOVING_AVERAGE)
-        return (self.trend(trend) + self.rest(x - trend)).flatten(1)
+        return self.trend(trend) + self.rest(x - trend)
 
 
 def moving_average(x: Float[Tensor, "B L C"], steps: int) -> Float[Tensor, "B L C"]:
@@ -128,7 +194,7 @@ def moving_average(x: Float[Tensor, "B L C"], steps: int) -> Float[Tensor, "B L 
     return F.avg_pool1d(padded, steps, stride=1).transpose(1, 2)
 
 
-class PatchModel(nn.Module):
+class PatchModel(Forecaster):
     """Base class: read each standardized channel as a sequence of overlapping patches, and restore its scale.
 
     Subclasses define `read`, and call `_make_output` at the end of their constructor.
@@ -139,11 +205,19 @@ class PatchModel(nn.Module):
         channels: C.
         embed_dim: D, dimension of a patch embedding.
         dropout: probability of zeroing a feature in training, 0..1.
+        targets: K, the channels to forecast; None: all.
     """
 
-    def __init__(self, in_steps: int, out_steps: int, channels: int, embed_dim: int, dropout: float):
-        super().__init__()
-        self.series_shape, self.out_steps = (in_steps, channels), out_steps
+    def __init__(
+        self,
+        in_steps: int,
+        out_steps: int,
+        channels: int,
+        embed_dim: int,
+        dropout: float,
+        targets: int | None,
+    ):
+        super().__init__(in_steps, out_steps, channels, targets)
         self.patch = min(PATCH, in_steps)
         self.stride = max(1, self.patch // 2)
         self.patches = (in_steps + self.stride - self.patch) // self.stride + 1
@@ -159,14 +233,13 @@ class PatchModel(nn.Module):
         self.output = nn.Linear(features, self.out_steps)
         init_output(self.output)
 
-    def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B HC"]:
-        check_shape(type(self).__name__, "series", self.series_shape, x)
+    def forecast(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B H K"]:
         mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
         scale = (x.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
         features = self.read(self.embedding(self._patches((x - mean) / scale)))  # (B C, F)
         forecast = self.output(self.dropout(features))  # (B C, H)
         forecast = forecast.unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, C)
-        return (forecast * scale + mean).flatten(1)
+        return forecast * scale + mean
 
     def _patches(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B C, P, patch); the last value is repeated for half a patch."""
@@ -183,14 +256,22 @@ class PatchTransformer(PatchModel):
         channels: C.
         size: tiny, small or base; see `SIZES`.
         dropout: probability of zeroing a feature in training, 0..1.
+        targets: K, the channels to forecast; None: all.
     """
 
     def __init__(
-        self, in_steps: int, out_steps: int, channels: int, *, size: str = "small", dropout: float = 0.2
+        self,
+        in_steps: int,
+        out_steps: int,
+        channels: int,
+        *,
+        size: str = "small",
+        dropout: float = 0.2,
+        targets: int | None = None,
     ):
         plan = lookup("patch_transformer size", size, SIZES)
         width = plan.embed_dim
-        super().__init__(in_steps, out_steps, channels, width, dropout)
+        super().__init__(in_steps, out_steps, channels, width, dropout, targets)
         self.positions = LearnedPositions(self.patches, width)
         self.blocks = nn.Sequential(
             *(
@@ -215,13 +296,21 @@ class PatchLSTM(PatchModel):
         channels: C.
         size: tiny, small or base: one layer with the width of that size in `SIZES`.
         dropout: probability of zeroing a feature in training, 0..1.
+        targets: K, the channels to forecast; None: all.
     """
 
     def __init__(
-        self, in_steps: int, out_steps: int, channels: int, *, size: str = "small", dropout: float = 0.2
+        self,
+        in_steps: int,
+        out_steps: int,
+        channels: int,
+        *,
+        size: str = "small",
+        dropout: float = 0.2,
+        targets: int | None = None,
     ):
         width = lookup("patch_lstm size", size, SIZES).embed_dim
-        super().__init__(in_steps, out_steps, channels, width, dropout)
+        super().__init__(in_steps, out_steps, channels, width, dropout, targets)
         self.layer = RecurrentLayer("lstm", width, width)
         self._make_output(width)
 
@@ -233,75 +322,103 @@ class PatchLSTM(PatchModel):
 
 
 def nlinear(
-    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, individual: bool = False
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    individual: bool = False,
+    targets: int | None = None,
 ) -> NLinear:
     """Build an NLinear model.
 
     Args:
         input_shape: (L, C).
-        num_outputs: H C.
+        num_outputs: H K.
         size: must be None, because there is only one size.
         individual: see `NLinear`.
+        targets: K, the channels to forecast; None: all C.
 
     Raises:
-        ValueError: a size is given, or num_outputs is not a multiple of C.
+        ValueError: a size is given, or num_outputs is not a multiple of K.
     """
     _one_size("nlinear", size)
-    return NLinear(*_steps("nlinear", input_shape, num_outputs), individual=individual)
+    return NLinear(
+        *_steps("nlinear", input_shape, num_outputs, targets), individual=individual, targets=targets
+    )
 
 
 def dlinear(
-    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, individual: bool = False
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    individual: bool = False,
+    targets: int | None = None,
 ) -> DLinear:
     """Build a DLinear model.
 
     Args:
         input_shape: (L, C).
-        num_outputs: H C.
+        num_outputs: H K.
         size: must be None, because there is only one size.
         individual: see `DLinear`.
+        targets: K, the channels to forecast; None: all C.
 
     Raises:
-        ValueError: a size is given, or num_outputs is not a multiple of C.
+        ValueError: a size is given, or num_outputs is not a multiple of K.
     """
     _one_size("dlinear", size)
-    return DLinear(*_steps("dlinear", input_shape, num_outputs), individual=individual)
+    return DLinear(
+        *_steps("dlinear", input_shape, num_outputs, targets), individual=individual, targets=targets
+    )
 
 
 def patch_transformer(
-    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    dropout: float = 0.2,
+    targets: int | None = None,
 ) -> PatchTransformer:
     """Build a transformer on the patches of a series.
 
     Args:
         input_shape: (L, C).
-        num_outputs: H C.
+        num_outputs: H K.
         size: tiny, small (the default) or base; see `SIZES`.
         dropout: see `PatchTransformer`.
+        targets: K, the channels to forecast; None: all C.
 
     Raises:
-        ValueError: an unknown size, or num_outputs is not a multiple of C.
+        ValueError: an unknown size, or num_outputs is not a multiple of K.
     """
-    steps = _steps("patch_transformer", input_shape, num_outputs)
-    return PatchTransformer(*steps, size=size or "small", dropout=dropout)
+    steps = _steps("patch_transformer", input_shape, num_outputs, targets)
+    return PatchTransformer(*steps, size=size or "small", dropout=dropout, targets=targets)
 
 
 def patch_lstm(
-    input_shape: Sequence[int], num_outputs: int, *, size: str | None = None, dropout: float = 0.2
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    size: str | None = None,
+    dropout: float = 0.2,
+    targets: int | None = None,
 ) -> PatchLSTM:
     """Build an LSTM on the patches of a series.
 
     Args:
         input_shape: (L, C).
-        num_outputs: H C.
+        num_outputs: H K.
         size: tiny, small (the default) or base; see `SIZES`.
         dropout: see `PatchLSTM`.
+        targets: K, the channels to forecast; None: all C.
 
     Raises:
-        ValueError: an unknown size, or num_outputs is not a multiple of C.
+        ValueError: an unknown size, or num_outputs is not a multiple of K.
     """
-    steps = _steps("patch_lstm", input_shape, num_outputs)
-    return PatchLSTM(*steps, size=size or "small", dropout=dropout)
+    steps = _steps("patch_lstm", input_shape, num_outputs, targets)
+    return PatchLSTM(*steps, size=size or "small", dropout=dropout, targets=targets)
 
 
 def _one_size(model: str, size: str | None) -> None:
@@ -309,15 +426,17 @@ def _one_size(model: str, size: str | None) -> None:
         raise ValueError(f"{model} expects no size, because it has only one; received {size!r}.")
 
 
-def _steps(model: str, input_shape: Sequence[int], num_outputs: int) -> tuple[int, int, int]:
+def _steps(
+    model: str, input_shape: Sequence[int], num_outputs: int, targets: int | None
+) -> tuple[int, int, int]:
     """Return (L, H, C)."""
-    if len(input_shape) != 2 or num_outputs % input_shape[1]:
+    if len(input_shape) != 2 or num_outputs % (targets or input_shape[1]):
         raise ValueError(
             f"{model} expects series (L, C) and H * C outputs, received inputs of shape "
             f"{tuple(input_shape)} and {num_outputs} outputs."
         )
     in_steps, channels = input_shape
-    return in_steps, num_outputs // channels, channels
+    return in_steps, num_outputs // (targets or channels), channels
 
 
 BUILDERS = {

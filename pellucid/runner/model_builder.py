@@ -24,7 +24,7 @@ PRETRAINED = "pretrained"
 """The `model.name` of a pretrained model; `model.weights` names its weights."""
 OWN_MODEL = "custom"
 """The `model.name` of a module that the user passed."""
-DERIVED = ("input_shape", "num_outputs", "vocab_size", "weights")
+DERIVED = ("input_shape", "num_outputs", "vocab_size", "targets", "weights")
 """Arguments of a builder that are derived from the data or from another key of the config."""
 
 
@@ -46,6 +46,8 @@ def make_model(
     builder, options = builder_of(config), model_options(config)
     if preprocess.vocab_size is not None and "vocab_size" in inspect.signature(builder).parameters:
         options["vocab_size"] = preprocess.vocab_size
+    if preprocess.encoded.target_channels is not None and "targets" in inspect.signature(builder).parameters:
+        options["targets"] = preprocess.encoded.target_channels
     outputs = get_task(config.objective.name).num_outputs(preprocess)
     if architecture is not None:
         return rebuild(architecture, outputs, options.get("dropout", 0.1))

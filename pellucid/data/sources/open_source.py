@@ -101,6 +101,8 @@ def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows")
 def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
     """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
     options = DataOptions(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
+    if form == "series":
+        options = _for_series(options, config)
     path = Path(config.source).expanduser()
     if path.exists():
         if form == "texts" and _is_text(path):
@@ -112,6 +114,14 @@ def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows
             remedy="pass an existing path, or the name of a dataset such as mnist",
         )
     return _load(config.source, config.subset, options)
+
+
+def _for_series(options: DataOptions, config: DataConfig) -> DataOptions:
+    """All columns of a series are inputs; those of its id, its time and its target stay in any case."""
+    series = config.series
+    named = [name for name in (series.id, series.time, config.target if options.inputs else None) if name]
+    keep = [part.strip() for name in named for part in name.split(",")]
+    return replace(options, target=None, labelled=False, targets=False, keep=keep)
 
 
 ROW_SETTINGS = frozenset(

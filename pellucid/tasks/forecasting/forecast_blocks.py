@@ -49,7 +49,7 @@ class SplitForecasts:
     @property
     def channels(self) -> list[int]:
         """The two channels to show: the target or last, and the first."""
-        names = self.encoded.names
+        names = self.encoded.forecast_names
         main = names.index(self.target) if self.target in names else len(names) - 1
         return list(dict.fromkeys([main, 0]))
 
@@ -120,10 +120,10 @@ def _by_channel(shown: SplitForecasts) -> Block:
         name: (preds - shown.targets).square().mean((0, 1)).tolist() for name, preds in shown.preds.items()
     }
     mae = (shown.preds["forecast"] - shown.targets).abs().mean((0, 1))
-    own = (mae * torch.tensor(shown.encoded.std)).tolist()
+    own = (mae * torch.tensor(shown.encoded.std[: len(mae)])).tolist()
     rows = [
         [name, *(errors[who][index] for who in errors), own[index]]
-        for index, name in enumerate(shown.encoded.names[:MAX_CHANNELS])
+        for index, name in enumerate(shown.encoded.forecast_names[:MAX_CHANNELS])
     ]
     return {
         "kind": "table",

@@ -1,14 +1,13 @@
-"""Forecasting: the next H rows of every channel from the last L.
+"""Forecasting: the next H rows of every channel, or of the target, from the last L.
 
 Errors are measured on standardized channels, as in published comparisons on ETT. The
 baselines are three forecasts without a network: the mean, the last value, and the last cycle.
 
-Shapes: N windows, L rows in, H rows ahead, C channels.
+Shapes: N windows, L rows in, H rows ahead, C channels, of which the first K are forecast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, cast
@@ -19,14 +18,15 @@ import torch
 from torch import Tensor
 
 from pellucid.config import Config, SeriesConfig
-from pellucid.data import prediction_input, series, time_index
+from pellucid.data import panel, prediction_input, series, time_index
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.series import SeriesInputs
+from pellucid.data.series_fill import fill_gaps
 from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.tasks.forecasting import forecast_blocks
+from pellucid.tasks.forecasting import forecast_blocks, windows
 from pellucid.tasks.forecasting.objective import LossName, Options, forecasting
 from pellucid.tasks.forecasting.spec import SPEC
 from pellucid.tasks.options import read_loss_options, read_options
@@ -62,11 +62,32 @@ class Forecast:
         return made
 
 
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts of several series.
+
+    Attributes:
+        series: the forecast of each, by its id.
+    """
+
+    series: dict[str, Forecast]
+
+    @property
+    def values(self) -> np.ndarray:
+        """Those of all series, (S, H, K), in the units of the data."""
+        return np.stack([forecast.values for forecast in self.series.values()])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of every series, each with its id."""
+        return [{"series": name, **row} for name, one in self.series.items() for row in one.rows()]
+
+
 class Forecasting(Task):
     """Forecast the next rows of a series."""
 
     spec = SPEC
     labelled: ClassVar[bool] = False
+    form = "series"
     ordered: ClassVar[bool] = True
 
     def prepare(
@@ -78,34 +99,45 @@ class Forecasting(Task):
                 "data.normalize is false: forecasts are made and measured on standardized channels.",
                 remedy="--set data.normalize=true",
             )
-        table = series.in_order(dataset)
-        table = table.slice(0, round(len(table) * config.data.fraction))
-        if config.data.fraction < 1:
-            dataset, settings = dataset.with_splits({"train": table}), _fewer(settings, config.data.fraction)
-        time = time_index.time_column(dataset, settings.time)
-        channels = series.channels(dataset, time)
-        sizes = series.split_sizes(dataset, settings, config.data.validation, config.data.test)
-        step = time_index.usual_step(table, time) if time else None
+        table, fraction = series.in_order(dataset), config.data.fraction
+        target, ids = config.data.target, panel.id_names(table, settings.id)
+        if fraction < 1:
+            named = panel.series_of(table, ids)
+            table = pa.concat_tables([rows.slice(0, round(len(rows) * fraction)) for _, rows in named])
+            dataset, settings = dataset.with_splits({"train": table}), _fewer(settings, fraction)
+        dated = time_index.time_column(dataset, settings.time)
+        found = series.channels(dataset, dated, ids, target)[0]
+        parts = panel.read_panel(dataset, table, settings, [column.name for column in found])
+        channels, targets = series.channels(dataset, parts.time, ids, target)
+        shares = config.data.validation, config.data.test
+        sizes, notes = series.sizes_of_each(parts, dataset, settings, *shares)
+        splits = windows.split_tables(parts, sizes)
         preprocess = fitted
         if preprocess is None:
-            train = table.slice(0, sizes["train"])
-            when = (time.name, step if time.kind == "date" else None) if time else (None, None)
-            preprocess = Preprocess(channels, SeriesInputs.fit(channels, train, settings, *when))
+            dates = parts.time is not None and parts.time.kind == "date"
+            encoded = SeriesInputs.fit(
+                channels,
+                splits["train"],
+                settings,
+                parts.time.name if parts.time else None,
+                parts.step if dates else None,
+                targets=targets,
+                ids=ids,
+                months=parts.months,
+                fill=settings.fill,
+            )
+            preprocess = Preprocess(channels, encoded)
         encoded = inputs_of(preprocess)
-        values = torch.from_numpy(encoded.values(table))
-        parts = series.cut(values, sizes, encoded.window)
-        rows = {
-            name: MemoryRows(*series.windows(part, encoded.window, encoded.horizon))
-            for name, part in parts.items()
-        }
-        where = f"in memory, {values.nbytes / 2**20:,.1f} MiB, of which the windows are views"
-        ordered = replace(dataset.with_splits(*_splits(table, sizes, time)), target=None, task=None)
+        rows, size = windows.rows_of(parts, sizes, encoded)
+        where = f"in memory, {size / 2**20:,.1f} MiB, of which the windows are views"
+        notes = [*parts.notes, *_roles(encoded), *notes, windows.describe(parts, sizes)]
+        ordered = replace(dataset.with_splits(splits, *notes), target=None, task=None)
         return Prepared(config, ordered, preprocess, rows, where, eval_batch=EVAL_BATCH)
 
     def num_outputs(self, preprocess: Preprocess) -> int:
-        """H * C."""
+        """H * K."""
         inputs = inputs_of(preprocess)
-        return inputs.horizon * len(inputs.names)
+        return inputs.horizon * len(inputs.forecast_names)
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
@@ -122,7 +154,8 @@ class Forecasting(Task):
                     errors = (preds - targets).double()
                     sums = torch.stack([errors.square().sum(), errors.abs().sum()])
                     totals[name] = totals.get(name, torch.zeros(2, dtype=torch.double)) + sums
-            count = prepared.rows[split].targets.numel()  # type: ignore[attr-defined]
+            per_window = self.num_outputs(prepared.preprocess)
+            count = len(prepared.rows[split]) * per_window
             for name, sums in totals.items():
                 mse, mae = (sums / count).tolist()
                 measures = {f"{prefix}/loss": mse, f"{prefix}/mse": mse, f"{prefix}/mae": mae}
@@ -147,7 +180,7 @@ class Forecasting(Task):
             inputs,
             targets,
             margin,
-            _starts(prepared, split),
+            windows.starts(prepared.dataset.splits[split], encoded, split),
             prepared.config.data.target,
         )
         columns = {
@@ -155,10 +188,10 @@ class Forecasting(Task):
             "mse": squared.mean((1, 2)).numpy(),
             "mae": errors.abs().mean((1, 2)).numpy(),
         }
-        summary = {"rows": len(preds), "task": self.name, "channels": list(encoded.names)}
+        summary = {"rows": len(preds), "task": self.name, "channels": list(encoded.forecast_names)}
         return Outcome(metrics, summary, pa.table(columns), blocks=forecast_blocks.blocks(shown))
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Forecast:
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Forecast | Forecasts:
         """Forecast from the last L rows of a CSV or Parquet file, a data frame, or an array (rows, C).
 
         Raises:
@@ -169,10 +202,13 @@ class Forecasting(Task):
         if len(encoded.names) == 1 and getattr(inputs, "ndim", 2) == 1:
             inputs = inputs.reshape(-1, 1)
         table = _with_times(inputs, trained.preprocess, encoded)
-        window = trained.preprocess.inputs(table)
-        outputs, _ = forward(trained, Batches(MemoryRows(window, torch.zeros(1)), 1))
-        values = encoded.own_units(outputs.reshape(encoded.horizon, -1).double().numpy())
-        return Forecast(values, encoded.names, _times(table, encoded))
+        made: dict[str, Forecast] = {}
+        for name, rows in _newest_rows(table, encoded):
+            window = trained.preprocess.inputs(rows)
+            outputs, _ = forward(trained, Batches(MemoryRows(window, torch.zeros(1)), 1))
+            values = encoded.own_units(outputs.reshape(encoded.horizon, -1).double().numpy())
+            made[name] = Forecast(values, encoded.forecast_names, _times(rows, encoded))
+        return next(iter(made.values())) if list(made) == [""] else Forecasts(made)
 
 
 def _fewer(settings: SeriesConfig, fraction: float) -> SeriesConfig:
@@ -193,8 +229,8 @@ def inputs_of(preprocess: Preprocess) -> SeriesInputs:
 
 
 def naive(inputs: Tensor, encoded: SeriesInputs) -> dict[str, Tensor]:
-    """Forecast without a network, (N, L, C) -> (N, H, C): by the mean, the last value, and the last cycle."""
-    horizon = encoded.horizon
+    """Forecast without a network, (N, L, C) -> (N, H, K): by the mean, the last value, and the last cycle."""
+    horizon, inputs = encoded.horizon, inputs[:, :, : encoded.targets]
     last = inputs[:, -1:]
     found = {"prior": torch.zeros_like(last).expand(-1, horizon, -1), "last": last.expand(-1, horizon, -1)}
     cycle = time_index.season(encoded.step) if encoded.step else None
@@ -225,47 +261,54 @@ def _forecasts(trained: Trained, prepared: Prepared, split: str) -> tuple[Tensor
     return outputs.reshape(targets.shape), targets
 
 
-def _splits(
-    table: pa.Table, sizes: Mapping[str, int], time: Column | None
-) -> tuple[dict[str, pa.Table], str]:
-    parts, words, start = {}, [], 0
-    for name, rows in sizes.items():
-        parts[name] = table.slice(start, rows)
-        first, last = (table[time.name][row] for row in (start, start + rows - 1)) if time else (0, 0)
-        words.append(f"{name} {rows:,} rows" + (f" ({first} to {last})" if time else ""))
-        start += rows
-    left = f"; the {len(table) - start:,} rows after them are not used" if start < len(table) else ""
-    unknown = "" if time else "; no column of time, so rows count as evenly spaced"
-    return parts, f"split in the order of time: {', '.join(words)}{left}{unknown}"
-
-
-def _starts(prepared: Prepared, split: str) -> list[Any]:
-    """The time of the first row that each window of a split forecasts; [] where there is no time."""
-    encoded, table = inputs_of(prepared.preprocess), prepared.dataset.splits[split]
-    if encoded.time is None:
+def _roles(encoded: SeriesInputs) -> list[str]:
+    """Say which channels are forecast, where it is not all of them."""
+    if encoded.targets is None:
         return []
-    first = encoded.window if split == "train" else 0
-    return table[encoded.time].slice(first).to_pylist()
+    others = ", ".join(encoded.names[encoded.targets :])
+    return [f"forecast and measured: {', '.join(encoded.forecast_names)}; only read: {others}"]
+
+
+def _newest_rows(table: pa.Table, encoded: SeriesInputs) -> list[tuple[str, pa.Table]]:
+    """Return the rows of every series, with gaps filled as in training."""
+    ids = [name for name in encoded.ids if name in table.column_names]
+    found = panel.series_of(table, ids)
+    if encoded.fill is None:
+        return found
+    known = encoded.time in table.column_names and encoded.step is not None
+    time = Column(str(encoded.time), "date") if known else None
+    return [
+        (name, fill_gaps(rows, time, encoded.step, encoded.months, encoded.names, encoded.fill)[0])
+        for name, rows in found
+    ]
 
 
 def _with_times(source: Any, preprocess: Preprocess, encoded: SeriesInputs) -> pa.Table:
     """Read the channels and, where the source has them, the times."""
-    if encoded.time is not None and encoded.step is not None:
-        columns = (Column(encoded.time, "date"), *preprocess.columns)
-        try:
-            return prediction_input.table_from(source, columns, encoded.shape)
-        except ModelError:  # no times: an array, or a table without the column
-            pass
+    times = [Column(encoded.time, "date")] if encoded.time is not None and encoded.step is not None else []
+    ids = [Column(name, "category") for name in encoded.ids]
+    for extra in ([*ids, *times], ids, []):
+        if extra:
+            try:
+                return prediction_input.table_from(source, (*extra, *preprocess.columns), encoded.shape)
+            except ModelError:  # no times or no ids: an array, or a table without the column
+                continue
     return preprocess.table_from(source)
 
 
 def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
-    if encoded.time not in table.column_names or encoded.step is None or encoded.step >= 28 * time_index.DAY:
+    if encoded.time not in table.column_names or encoded.step is None:
+        return ()
+    if encoded.months is None and encoded.step >= 28 * time_index.DAY:  # of a run before months were known
         return ()
     last = table[encoded.time][-1].as_py()
     if last is None:
         return ()
-    return tuple(last + timedelta(seconds=encoded.step * step) for step in range(1, encoded.horizon + 1))
+    steps = range(1, encoded.horizon + 1)
+    if encoded.months is not None:
+        at_end = (last + timedelta(days=1)).day == 1
+        return tuple(time_index.add_months(last, encoded.months * step, at_end=at_end) for step in steps)
+    return tuple(last + timedelta(seconds=encoded.step * step) for step in steps)
 
 
 TASK = Forecasting()

@@ -1,0 +1,225 @@
+"""Several series in one table: which rows belong to which, in the order of time, with gaps filled if asked.
+
+Shapes: S series of T_s rows each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.config import SeriesConfig
+from pellucid.data import time_index
+from pellucid.data.dataset import Column, Dataset
+from pellucid.data.series_fill import fill_gaps
+from pellucid.errors import BadDataError, UnknownNameError
+
+TIME_NAMES = (
+    *(
+        "t",
+        "time",
+        "step",
+        "timestep",
+        "time_step",
+        "time_idx",
+        "timestamp",
+        "date",
+        "datetime",
+        "ds",
+        "tick",
+    ),
+    *("day", "week", "month", "year", "hour", "minute", "second", "period"),
+)
+"""Names of columns of numbers that are the time, where the numbers increase evenly."""
+MOST_SERIES = 10_000
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The series of a table.
+
+    Attributes:
+        names: of the series; ("",) where there is one and no `data.series.id`.
+        tables: their rows, in the order of time.
+        time: the time column; None: rows are evenly spaced in their order.
+        step: the time from one row to the next, as `usual_step` returns it; None without time.
+        months: months from one row to the next, where time is a date of every n-th month.
+        notes: what was decided.
+    """
+
+    names: tuple[str, ...]
+    tables: tuple[pa.Table, ...]
+    time: Column | None
+    step: float | None
+    months: int | None
+    notes: tuple[str, ...]
+
+
+def id_names(table: pa.Table, asked: str | None) -> tuple[str, ...]:
+    """Return the columns that name the series: one, or several with commas between them.
+
+    Raises:
+        UnknownNameError: there is no such column.
+    """
+    if asked is None:
+        return ()
+    parts = [asked] if asked in table.column_names else [part.strip() for part in asked.split(",")]
+    for part in parts:
+        if part not in table.column_names:
+            raise UnknownNameError("column of data.series.id", part, table.column_names)
+    return tuple(parts)
+
+
+def read_panel(dataset: Dataset, table: pa.Table, config: SeriesConfig, channels: Sequence[str]) -> Panel:
+    """Find the series of a table, check their times and fill their gaps.
+
+    Args:
+        dataset: the columns.
+        table: all rows.
+        config: which columns are the id and the time, and how gaps are filled.
+        channels: the columns of numbers that will be read.
+
+    Raises:
+        BadDataError: times repeat, go back or leave gaps; or the rows seem to be several series.
+    """
+    ids = id_names(table, config.id)
+    named = series_of(table, ids)
+    time = time_index.time_column(dataset, config.time) or usual_time(dataset, [t for _, t in named], ids)
+    if time is None:
+        _refuse_restart(dataset, table, ids)
+        return Panel(tuple(n for n, _ in named), tuple(t for _, t in named), None, None, None, ())
+    notes: list[str] = []
+    if config.time is None and time.kind == "number":
+        notes.append(f"{time.name!r} is the time: it has a usual name, and increases evenly")
+    if ids:
+        named, moved = _in_order(named, time)
+        notes += [f"the rows of {moved:,} series are sorted by {time.name!r}"] if moved else []
+    else:
+        _refuse_several(dataset, table, time)
+    first = max((t for _, t in named), key=len)
+    months = time_index.months_between(first, time)
+    step, tables = time_index.median_step(first, time), []
+    for name, rows in named:
+        if config.fill is not None:
+            rows, said = fill_gaps(rows, time, step, months, channels, config.fill)
+            notes += [f"{name}: {said}" if name else said] if said else []
+        elif len(rows) > 1:
+            _check_spacing(rows, time, name)
+        tables.append(rows)
+    return Panel(tuple(n for n, _ in named), tuple(tables), time, step, months, tuple(_shortened(notes)))
+
+
+def series_of(table: pa.Table, ids: Sequence[str]) -> list[tuple[str, pa.Table]]:
+    """Split a table into its series, in the order in which they first occur.
+
+    Raises:
+        BadDataError: a row has no id, or there are more series than rows can be windows of.
+    """
+    if not ids:
+        return [("", table)]
+    keys = _keys(table, ids)
+    names, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+    if len(names) > MOST_SERIES:
+        raise BadDataError(
+            f"data.series.id={','.join(ids)} has {len(names):,} different values in {len(table):,} rows: "
+            f"expected at most {MOST_SERIES:,} series.",
+            remedy="name the column that tells the series apart",
+        )
+    rows = np.argsort(codes, kind="stable")
+    parts = np.split(rows, np.cumsum(np.bincount(codes))[:-1])
+    return [(str(names[code]), table.take(pa.array(parts[code]))) for code in np.argsort(first)]
+
+
+def _keys(table: pa.Table, ids: Sequence[str]) -> np.ndarray:
+    columns = []
+    for name in ids:
+        if table[name].null_count:
+            row = table[name].to_pylist().index(None)
+            raise BadDataError(
+                f"Column {name!r} names no series in row {row + 1:,}.", remedy="remove the row"
+            )
+        columns.append([str(value) for value in table[name].to_pylist()])
+    return np.array([" ".join(parts) for parts in zip(*columns, strict=True)])
+
+
+def usual_time(dataset: Dataset, tables: Sequence[pa.Table], ids: Sequence[str]) -> Column | None:
+    """Return a column of numbers with a usual name of a time that increases evenly in every series."""
+    for column in dataset.columns:
+        usual = column.kind == "number" and column.name.lower() in TIME_NAMES and column.name not in ids
+        if usual and all(_is_even(table[column.name]) for table in tables):
+            return column
+    return None
+
+
+def _is_even(values: pa.ChunkedArray) -> bool:
+    steps = np.diff(values.cast(pa.float64()).to_numpy())
+    return len(steps) > 0 and bool((steps > 0).all() and np.allclose(steps, steps[0]))
+
+
+# ---- several series without an id -----------------------------------------------------------------
+
+
+def find_ids(dataset: Dataset, table: pa.Table, time: Column) -> list[str]:
+    """Return the columns by which the rows fall into series of strictly increasing times."""
+    stamps = time_index.stamps(table, time)
+    found = []
+    for column in dataset.columns:
+        values = table[column.name]
+        if column == time or values.null_count or column.kind in ("date", "tensor", "image"):
+            continue
+        _, codes = np.unique(np.array([str(value) for value in values.to_pylist()]), return_inverse=True)
+        count = int(codes.max()) + 1
+        if not 2 <= count <= len(table) / 3:
+            continue
+        order = np.argsort(codes, kind="stable")
+        same = np.diff(codes[order]) == 0
+        if (np.diff(stamps[order])[same] > 0).all():
+            found.append((count, column.name))
+    return [name for _, name in sorted(found)]
+
+
+def _refuse_several(dataset: Dataset, table: pa.Table, time: Column) -> None:
+    """Refuse times that go back where a column names several series."""
+    if table[time.name].null_count or (np.diff(time_index.stamps(table, time)) > 0).all():
+        return
+    ids = find_ids(dataset, table, time)
+    if ids:
+        count = len(set(map(str, table[ids[0]].to_pylist())))
+        raise BadDataError(
+            f"{dataset.name} holds several series: {time.name!r} repeats or goes back, and increases within "
+            f"each of the {count:,} values of {ids[0]!r}.",
+            remedy=f"--set data.series.id={ids[0]}",
+        )
+
+
+def _refuse_restart(dataset: Dataset, table: pa.Table, ids: Sequence[str]) -> None:
+    for column in dataset.columns:
+        if not ids and column.kind == "number" and column.name.lower() in TIME_NAMES:
+            _refuse_several(dataset, table, column)
+
+
+def _in_order(named: Sequence[tuple[str, pa.Table]], time: Column) -> tuple[list[tuple[str, pa.Table]], int]:
+    """Sort every series by time; return them, and how many were not sorted."""
+    made, moved = [], 0
+    for name, table in named:
+        if not table[time.name].null_count:
+            stamps = time_index.stamps(table, time)
+            if (np.diff(stamps) < 0).any():
+                table, moved = table.take(pa.array(np.argsort(stamps, kind="stable"))), moved + 1
+        made.append((name, table))
+    return made, moved
+
+
+def _check_spacing(table: pa.Table, time: Column, name: str) -> None:
+    try:
+        time_index.usual_step(table, time)
+    except BadDataError as error:
+        error.message = f"Series {name!r}: {error.message}" if name else error.message
+        raise
+
+
+def _shortened(notes: list[str]) -> list[str]:
+    return [*notes[:5], f"... and {len(notes) - 5:,} more notes on series"] if len(notes) > 6 else notes

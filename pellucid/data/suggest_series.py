@@ -1,0 +1,126 @@
+"""Suggest how to forecast a time series, and notice that a table is one."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from pellucid.config import Config, DataConfig, SeriesConfig
+from pellucid.data import panel, series, time_index
+from pellucid.data.dataset import Column, Dataset
+from pellucid.errors import PellucidError
+
+LONGEST = 96
+"""Most rows of a window or a horizon that are suggested."""
+SHORTEST = 30
+"""Fewer rows are not suggested to be a series."""
+UNSET = SeriesConfig()
+
+
+def suggest_series(dataset: Dataset, data: DataConfig) -> Config:
+    """Suggest a linear model, with a window and a horizon that fit the length of the series.
+
+    Args:
+        dataset: all rows, in the order in which they were read.
+        data: how it was opened; a window and a horizon that differ from the defaults stay.
+
+    Raises:
+        BadDataError: its times repeat, go back or leave gaps.
+    """
+    settings = data.series
+    table = series.in_order(dataset)
+    dated = time_index.time_column(dataset, settings.time)
+    channels = series.channels(dataset, dated, panel.id_names(table, settings.id), data.target)[0]
+    found = panel.read_panel(dataset, table, settings, [column.name for column in channels])
+    rows = int(np.median([len(part) for part in found.tables]))
+    season = (
+        time_index.season(found.step) if found.step and found.time and found.time.kind == "date" else None
+    )
+    window, horizon = _lengths(rows, season[0] if season else 0, data)
+    changes = {
+        "window": settings.window if settings.window != UNSET.window else window,
+        "horizon": settings.horizon if settings.horizon != UNSET.horizon else horizon,
+    }
+    few = sum(map(len, found.tables)) < 5000
+    return Config.parse(
+        {
+            "name": Path(dataset.name).stem,
+            "summary": f"the next {changes['horizon']} rows of {data.target or 'all channels'} from the last "
+            f"{changes['window']}, a linear model",
+            "data": {**data.model_dump(), "series": {**settings.model_dump(), **changes}},
+            "model": {"name": "nlinear"},
+            "objective": {"name": "forecasting"},
+            "optimizer": {"name": "adam", "lr": 2e-3},
+            "schedule": {"name": "cosine"},
+            "train": {"epochs": 30 if few else 10, "batch_size": 16 if few else 32},
+        },
+        "the suggested config",
+    )
+
+
+def _lengths(rows: int, season: int, data: DataConfig) -> tuple[int, int]:
+    """Return a window and a horizon: a season ahead from two, if the splits are long enough for it."""
+    held_out = int(rows * min(data.validation, data.test or data.validation))
+    horizon = max(1, min(season or LONGEST, held_out // (1 if season else 2), LONGEST))
+    left = rows - 2 * held_out - horizon
+    return max(1, min(max(2 * season, 2 * horizon), left // 2, LONGEST)), horizon
+
+
+def series_hint(dataset: Dataset, data: DataConfig) -> str | None:
+    """Return a note on how to forecast, if the rows of a dataset follow each other in time; else None.
+
+    Args:
+        dataset: before it is split.
+        data: how it was opened.
+    """
+    table = dataset.splits["train"]
+    numeric = [column for column in dataset.columns if column.kind in ("number", "category")]
+    if len(dataset.splits) > 1 or len(table) < SHORTEST or len(numeric) < 1:
+        return None
+    for time in _times(dataset):
+        try:
+            ids = _ids(dataset, time)
+            parts = [rows for _, rows in panel.series_of(table, ids[:1])] if ids is not None else []
+            if ids is None or not all(len(rows) > 2 for rows in parts):
+                continue
+            step = time_index.median_step(parts[0], time)
+            if not all(_mostly_even(time_index.stamps(rows, time)) for rows in parts):
+                continue
+        except PellucidError:
+            continue
+        every = (
+            f"a row every {time_index.span(step)}"
+            if time.kind == "date"
+            else f"in the order of {time.name!r}"
+        )
+        arguments = ["objective.name=forecasting", *([f"data.series.id={ids[0]}"] if ids else [])]
+        chosen = " ".join(f"--set {shlex.quote(argument)}" for argument in arguments)
+        return (
+            f"this looks like {'several time series' if ids else 'a time series'}, {every}; to forecast it: "
+            f"pellucid train {shlex.quote(data.source)} {chosen} --target NAME"
+        )
+    return None
+
+
+def _times(dataset: Dataset) -> list[Column]:
+    dates = [column for column in dataset.columns if column.kind == "date"]
+    named = [c for c in dataset.columns if c.kind == "number" and c.name.lower() in panel.TIME_NAMES]
+    return [column for column in (*dates, *named) if column.name != dataset.target]
+
+
+def _ids(dataset: Dataset, time: Column) -> list[str] | None:
+    """Return the columns that may name several series, [] for one series; None if the rows are none."""
+    table = dataset.splits["train"]
+    if table[time.name].null_count:
+        return None
+    if (np.diff(time_index.stamps(table, time)) > 0).all():
+        return []
+    return panel.find_ids(dataset, table, time) or None
+
+
+def _mostly_even(stamps: np.ndarray) -> bool:
+    steps = np.diff(stamps)
+    usual = np.median(steps)
+    return bool(usual > 0 and np.mean(np.abs(steps / usual - 1) < 0.2) > 0.9)
