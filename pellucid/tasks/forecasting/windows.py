@@ -60,10 +60,10 @@ class SeriesRows:
 
 def rows_of(panel: Panel, sizes: Sizes, encoded: SeriesInputs) -> tuple[dict[str, Rows], int]:
     """Return the windows of every split, and the bytes of the series."""
+    made: dict[str, Rows] = {}
     values = [torch.from_numpy(encoded.values(table)) for table in panel.tables]
     if len(values) == 1:
         parts = series.cut(values[0], sizes[0], encoded.window)
-        made: dict[str, Rows] = {}
         for name, part in parts.items():
             inputs, targets = series.windows(part, encoded.window, encoded.horizon)
             made[name] = MemoryRows(inputs, targets[:, :, : encoded.targets])
@@ -78,8 +78,8 @@ def rows_of(panel: Panel, sizes: Sizes, encoded: SeriesInputs) -> tuple[dict[str
                 starts[name].append(torch.arange(count) + offset + first)
             begin += own[name]
         offset += len(table)
-    rows = {name: SeriesRows(joined, torch.cat(found), encoded) for name, found in starts.items() if found}
-    return rows, joined.nbytes
+    made |= {name: SeriesRows(joined, torch.cat(found), encoded) for name, found in starts.items() if found}
+    return made, joined.nbytes
 
 
 def split_tables(panel: Panel, sizes: Sizes) -> dict[str, pa.Table]:
@@ -110,11 +110,12 @@ def describe(panel: Panel, sizes: Sizes) -> str:
     if len(panel.tables) > 1:
         totals = [f"{name} {sum(own[name] for own in sizes):,} rows" for name in SPLITS]
         return f"{len(panel.tables):,} series, each split in the order of time: {', '.join(totals)}"
-    table, time, words, start = panel.tables[0], panel.time, [], 0
+    table, words, start = panel.tables[0], [], 0
+    time: Any = table[panel.time.name] if panel.time else None
     for name, rows in sizes[0].items():
-        ends = (table[time.name][row] for row in (start, start + rows - 1)) if time else ()
-        words.append(f"{name} {rows:,} rows" + (f" ({' to '.join(map(str, ends))})" if time else ""))
+        ends = f" ({time[start]} to {time[start + rows - 1]})" if time is not None else ""
+        words.append(f"{name} {rows:,} rows{ends}")
         start += rows
     left = f"; the {len(table) - start:,} rows after them are not used" if start < len(table) else ""
-    unknown = "" if time else "; no column of time, so rows count as evenly spaced"
+    unknown = "" if panel.time else "; no column of time, so rows count as evenly spaced"
     return f"split in the order of time: {', '.join(words)}{left}{unknown}"
