@@ -107,10 +107,12 @@ def starts(table: pa.Table, encoded: SeriesInputs, split: str) -> list[Any]:
 
 def describe(panel: Panel, sizes: Sizes) -> str:
     """Say how the rows are split."""
-    if len(panel.tables) > 1:
+    if len(sizes) > 1:
         totals = [f"{name} {sum(own[name] for own in sizes):,} rows" for name in SPLITS]
-        return f"{len(panel.tables):,} series, each split in the order of time: {', '.join(totals)}"
-    table, words, start = panel.tables[0], [], 0
+        return f"{len(sizes):,} series, each split in the order of time: {', '.join(totals)}"
+    table = panel.tables[0]
+    words: list[str] = []
+    start = 0
     time: Any = table[panel.time.name] if panel.time else None
     for name, rows in sizes[0].items():
         ends = f" ({time[start]} to {time[start + rows - 1]})" if time is not None else ""
