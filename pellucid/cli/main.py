@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 import typer
 
@@ -57,16 +58,30 @@ def _close_output() -> None:
 
 
 def _fault(error: Exception) -> str:
-    """Write the traceback of an unforeseen error to a file, and say where it is."""
+    """Write the traceback of an unforeseen error to a file, and say where it is and whose code raised it."""
     words = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    place = _own_code(error)
+    words = f"Your code raised {words}{place}" if place else f"This is a fault of Pellucid: {words}"
     try:
         handle, name = tempfile.mkstemp(prefix="pellucid-", suffix=".txt", text=True)
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{sys.argv}\n\n")
             traceback.print_exception(error, file=file)
     except OSError:
-        return f"This is a fault of Pellucid: {words}\nTry: pellucid doctor"
-    return f"This is a fault of Pellucid: {words}\nTry: pellucid doctor; please report it with {name}"
+        return words
+    return f"{words}\nTry: {f'see {name}' if place else f'pellucid doctor; please report it with {name}'}"
+
+
+def _own_code(error: Exception) -> str:
+    """Return " (FILE, line N)" of the user's code that raised an error; "" if it was none of theirs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours, last = str(Path(__file__).parents[1]), frames[-1].filename if frames else ""
+    own = [
+        frame for frame in frames if not frame.filename.startswith((ours, sys.prefix, sys.base_prefix, "<"))
+    ]
+    if not own or last.startswith(ours):
+        return ""
+    return f" ({own[-1].filename}, line {own[-1].lineno})"
 
 
 if __name__ == "__main__":

@@ -203,6 +203,7 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
     )
     trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, context.supplied)
     before = len(run.facts["notes"])
+    trainer.run = run
     if resumed and checkpoint.restore(run, trainer):
         run.store.event(trainer.step, "resume", f"resumed at epoch {trainer.epoch}, batch {trainer.position}")
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)

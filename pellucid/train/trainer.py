@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from pellucid.config import TrainConfig
 from pellucid.errors import TrainingError, UsageError
 from pellucid.nn.modes import evaluating
+from pellucid.record import Run
 from pellucid.train.averaging import WeightAverage
 from pellucid.train.callback_states import check_keys, load_states, saved_states
 from pellucid.train.callbacks import EVENTS, Callback, check_events
@@ -72,6 +73,7 @@ class Trainer:
         measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
         loss, batch: those of the current update.
         updates: what moves the weights, by the name of the phase.
+        run: the run that is recorded, whose `artifact` keeps files by step; None outside of a run.
         stop_reason: why training ended early, or "".
         between_steps: False during a step and at the end of an epoch; where an exception leaves it False,
             the state is that of a half-done step and must not be saved.
@@ -93,6 +95,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ):
         self.config = config or TrainConfig()
+        self.run: Run | None = None
         self.device, _ = choose_device(self.config.device)
         self.execution = execution_mode(self.config.execution)
         self.model = self.execution.place_model(model, self.device)
