@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from pellucid.config_sections import LARGEST_SEED, Augment, Section, SeriesConfig, TextConfig
+from pellucid.config_sections import LARGEST_SEED, Augment, Section, SeriesConfig, SplitConfig, TextConfig
 from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
@@ -49,6 +49,7 @@ class DataConfig(Section):
     test: float = Field(
         default=0.1, ge=0, lt=1, description="share of rows, if the data has no split; 0: no test split"
     )
+    split: SplitConfig = Field(default_factory=lambda: SplitConfig())
     split_seed: int = Field(
         default=0, ge=0, le=LARGEST_SEED, description="seed of the split, independent of the training seed"
     )

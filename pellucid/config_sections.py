@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 LARGEST = 2**53
 """The largest whole number of a setting: not every larger one is exact in JSON."""
@@ -100,3 +100,35 @@ class SeriesConfig(Section):
     rows: list[int] | None = Field(
         default=None, description="training, validation and test rows, from the start; None: by share"
     )
+
+
+class SplitConfig(Section):
+    """Which rows are held out, where the source has no splits; at random and stratified by default."""
+
+    group: str | None = Field(
+        default=None,
+        description="the column whose equal values stay in one split, e.g. patient; no input unless listed",
+    )
+    time: str | None = Field(
+        default=None,
+        description="the column of time: the newest rows are the test split, those before validation",
+    )
+    column: str | None = Field(
+        default=None, description="the column that names the split of each row: train, validation or test"
+    )
+    folds: int | None = Field(
+        default=None, ge=2, description="number of folds; the test split is one of them"
+    )
+    fold: int = Field(default=1, ge=1, description="the fold that is the test split, from 1")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> SplitConfig:
+        rules = [name for name in ("time", "column") if getattr(self, name)]
+        others = [name for name in ("group", "folds") if getattr(self, name)]
+        if len(rules) > 1 or (rules and others):
+            raise ValueError(
+                f"expected one rule, or group with folds; received {' and '.join([*rules, *others])}"
+            )
+        if self.folds is not None and self.fold > self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: expected at most {self.folds}")
+        return self

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pellucid.cli import common
 from pellucid.cli.stopping import leave, stoppable
-from pellucid.errors import ResumeError
+from pellucid.errors import ResumeError, UsageError
 
 if TYPE_CHECKING:
     from pellucid.config import Config
@@ -72,6 +72,12 @@ def train(
     data_fraction: common.Fraction = None,
     skip_bad: common.SkipBad = False,
     begin_from: common.From = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds", help="Cross-validate: train once for each of N test folds.", metavar="N", min=2
+        ),
+    ] = None,
     as_json: common.Json = False,
 ) -> None:
     """Train on your own data or from a config file."""
@@ -85,7 +91,40 @@ def train(
     }
     config, dataset = config_of(source, about_data, settings)
     config = common.patched(config, flags, settings)
+    if folds is not None:
+        config, dataset = in_folds(common.single(config), folds), None
     _train(config, runs, resume, allow_changes, as_json, dataset)
+
+
+def in_folds(config: Config, folds: int) -> Study:
+    """Return a study that trains a config once for each fold as the test split.
+
+    Raises:
+        UsageError: the rows are a time series, of which no fold can be left out.
+    """
+    from pellucid.record.spec import find_spec
+    from pellucid.study import Study
+    from pellucid.tasks import get_task
+
+    task = get_task(config.objective.name)
+    if task.ordered:
+        raise UsageError(
+            f"--folds: {task.name} splits its rows by time, so there are no folds.",
+            remedy="several runs with other data.validation and data.test",
+        )
+    parts = {
+        f"fold {number}": {"data.split.folds": folds, "data.split.fold": number}
+        for number in range(1, folds + 1)
+    }
+    return Study.model_validate(
+        {
+            "name": f"{config.name}-{folds}-folds",
+            "summary": f"{folds}-fold cross-validation: {config.summary or config.name}",
+            "base": config,
+            "parts": parts,
+            "metric": f"test/{find_spec(config.objective.name).headline[0]}",
+        }
+    )
 
 
 def _started(recipe: str, runs: Path, resume: str) -> Config | Study:
@@ -221,6 +260,9 @@ def show(run: Run, console: Console) -> None:
     console.print()
     console.print(table)
     if parts is not None:
+        metric = run.facts["study"]["metric"]
+        if (std := run.metrics.get(f"{metric}_std")) is not None:
+            console.print(f"{metric}: standard deviation {std:.4g} over {len(parts)} runs")
         console.print()
         console.print(_parts(run))
     console.print()

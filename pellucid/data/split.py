@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import hashing, targets
+from pellucid.config import SplitConfig
+from pellucid.data import hashing, split_rules, targets
 from pellucid.data.dataset import SPLITS, UNLABELED, Dataset
 from pellucid.data.targets.classes import class_codes
-from pellucid.errors import BadDataError
+from pellucid.errors import BadDataError, ConfigError
 
 SMALLEST = 3
 FEW = 10
@@ -28,6 +29,7 @@ def split(
     test: float = 0.1,
     seed: int = 0,
     labelled: bool = True,
+    rule: SplitConfig | None = None,
 ) -> Dataset:
     """Give a dataset the splits it lacks; a single document is cut by position.
 
@@ -37,6 +39,7 @@ def split(
         test: share of all rows held out for the final evaluation, in [0, 1); 0: no test split at all.
         seed: the same seed and rows give the same split.
         labelled: whether its classes are learned, so that there must be enough rows of each.
+        rule: which rows are held out; None: at random.
 
     Returns:
         A dataset with train, validation and test, and notes on what was done.
@@ -44,6 +47,12 @@ def split(
     Raises:
         BadDataError: there are too few rows, a single class, or classes that no training row has.
     """
+    rule = rule or SplitConfig()
+    if rule.column is not None:
+        dataset = split_rules.by_column(dataset, rule.column)
+    elif rule.folds is not None:
+        dataset = split_rules.without_test(dataset)
+        test = 1 / rule.folds
     wanted = {
         name: share
         for name, share in (("test", test), ("validation", validation))
@@ -57,7 +66,15 @@ def split(
                 remedy="--set data.validation=0.1 --set data.test=0.1",
             )
         cut = is_document(dataset) or _few_documents(dataset)
-        parts, notes = _by_position(dataset, wanted) if cut else _take(dataset, wanted, seed)
+        if cut and (rule.time or rule.group or rule.folds):
+            raise ConfigError(
+                f"{dataset.name} is text without rows: data.split cannot be applied.",
+                remedy="--set data.split=null splits documents by position",
+            )
+        if rule.time is not None:
+            parts, notes = split_rules.by_time(dataset, rule.time, wanted)
+        else:
+            parts, notes = _by_position(dataset, wanted) if cut else _take(dataset, wanted, seed, rule)
         made |= parts
     if UNLABELED in made:
         made[UNLABELED], said = drop_leaks(dataset, made)
@@ -200,14 +217,18 @@ def limit_rows(dataset: Dataset, rows: int, seed: int = 0) -> Dataset:
 # ---- taking rows ---------------------------------------------------------------------------------
 
 
-def _take(dataset: Dataset, wanted: dict[str, float], seed: int) -> tuple[dict[str, pa.Table], list[str]]:
+def _take(
+    dataset: Dataset, wanted: dict[str, float], seed: int, rule: SplitConfig
+) -> tuple[dict[str, pa.Table], list[str]]:
     """Move shares of the training rows to new splits."""
     table = dataset.splits["train"]
     if len(table) < SMALLEST:
         raise BadDataError(
             f"{dataset.name} has {len(table)} rows: expected at least {SMALLEST} to train, validate and test."
         )
-    heads, groups = _groups(dataset, table)
+    heads, groups = (
+        _groups(dataset, table) if rule.group is None else split_rules.groups(dataset, table, rule.group)
+    )
     strata, small = _strata(dataset, table)
     strata, random = strata[heads], np.random.default_rng(seed)
     order = _shuffled(strata, random)
@@ -215,7 +236,12 @@ def _take(dataset: Dataset, wanted: dict[str, float], seed: int) -> tuple[dict[s
     fixed = np.zeros(len(heads), bool)
     fixed[_firsts(strata, order)] = dataset.task == "classification"
     left = 1.0
+    if rule.folds is not None:
+        place[split_rules.fold_rows(order, rule)] = 1  # test is the first that is wanted
+        left -= wanted["test"]
     for code, (name, share) in enumerate(wanted.items(), start=1):
+        if rule.folds is not None and name == "test":
+            continue
         free = order[(place[order] == 0) & ~fixed[order]]
         aim = share / left * np.count_nonzero(place == 0)
         taken = _systematic(np.arange(len(free)), min(aim / max(len(free), 1), 1), random)
@@ -231,7 +257,11 @@ def _take(dataset: Dataset, wanted: dict[str, float], seed: int) -> tuple[dict[s
         left -= share
     rows = place[groups]
     parts = {name: table.filter(pa.array(rows == code)) for code, name in enumerate(("train", *wanted))}
-    return parts, _notes(dataset, parts, wanted, len(table) - len(heads), small, seed)
+    copies = 0 if rule.group else len(table) - len(heads)
+    return parts, [
+        *split_rules.describe(rule, len(heads)),
+        *_notes(dataset, parts, wanted, copies, small, seed),
+    ]
 
 
 def _notes(

@@ -20,6 +20,7 @@ from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, jsonlines, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
 from pellucid.data.sources.toy import TOYS
+from pellucid.data.split_rules import rule_columns, without_rule_columns
 from pellucid.errors import (
     BadDataError,
     DataError,
@@ -103,6 +104,9 @@ def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows
     options = DataOptions(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
     if form == "series":
         options = _for_series(options, config)
+    elif names := rule_columns(config.split):
+        plain = {config.split.column: "category"} if config.split.column else {}
+        options = replace(options, keep=names, columns={**plain, **options.columns})
     path = Path(config.source).expanduser()
     if path.exists():
         if form == "texts" and _is_text(path):
@@ -127,7 +131,7 @@ def _for_series(options: DataOptions, config: DataConfig) -> DataOptions:
 ROW_SETTINGS = frozenset(
     [
         *("source", "subset", "target", "inputs", "columns", "encoding", "class_from", "skip_bad"),
-        *("fraction", "validation", "test", "split_seed", "training_rows", "stack"),
+        *("fraction", "validation", "test", "split", "split_seed", "training_rows", "stack"),
     ]
 )
 """The settings in `data` that decide which rows there are, and in which split."""
@@ -162,6 +166,8 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
             "data.stack makes images without labels, so there is nothing to predict.",
             remedy="--set data.stack=null, or what needs no labels, such as objective.name=adversarial",
         )
+    if rule_columns(config.split):
+        dataset = without_rule_columns(dataset, config.split, config.inputs)
     dataset = split.subset(dataset, config.fraction, config.split_seed)
     dataset = split.split(
         dataset,
@@ -169,6 +175,7 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
         test=config.test,
         seed=config.split_seed,
         labelled=labelled,
+        rule=config.split,
     )
     if config.training_rows is not None:
         dataset = split.limit_rows(dataset, round(config.training_rows * config.fraction), config.split_seed)
