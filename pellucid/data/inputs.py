@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ class TableInputs(Inputs):
         ]
         return cls(tuple(columns), fitted), notes
 
-    @property
-    def feature_names(self) -> tuple[str, ...]:
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(name for encoder in self.encoders for name in encoder.names)
 
     @property

@@ -182,13 +182,14 @@ class Preprocess:
         return prediction_input.table_from(source, self.columns, self.input_shape)
 
     def _check(self, table: pa.Table) -> None:
+        found, shape = dict(zip(table.column_names, table.schema.types, strict=True)), self.input_shape
         for column in self.columns:
-            if column.name not in table.column_names:
+            if column.name not in found:
                 raise ModelError(
                     f"Expected the columns {', '.join(repr(c.name) for c in self.columns)}; "
                     f"received {', '.join(map(repr, table.column_names)) or 'none'}, without {column.name!r}."
                 )
-            prediction_input.check_type(column, table.schema.field(column.name).type, self.input_shape)
+            prediction_input.check_type(column, found[column.name], shape)
 
     # ---- on disk -----------------------------------------------------------------------------------
 
