@@ -90,20 +90,32 @@ class Run(record.Run):
         model = options.pop("model", None) or self.model
         return inference.predict(self, inputs, model, **options)
 
-    def evaluate(self, split: Any = "test", *, model: nn.Module | None = None) -> Outcome:
+    def evaluate(
+        self, split: Any = "test", *, model: nn.Module | None = None, allow_changed_data: bool = False
+    ) -> Outcome:
         """Measure the model on a split of the run's own data, or on new data.
 
         Args:
-            split: "test", "validation" (or "val") or "train"; or new data: a dataset, (X, y), or batches.
+            split: "test", "validation" (or "val") or "train"; or new data: a file, a dataset, (X, y), or
+                batches.
                 A run that learned from batches knows its own until the end of the Python process.
             model: a module like the one that was trained, if that was the caller's own.
+            allow_changed_data: split data anew that has changed since training, instead of raising.
 
         Raises:
             UnknownNameError: there is no such split.
-            RunError: the batches of a run that was opened again are needed.
+            RunError: the data has changed since training; or the batches of a run that was opened again are
+                needed.
             UsageError: new data is not of the kind that the run learned from.
         """
-        return inference.evaluate(self, split, model or self.model, self.dataset, self.supplied)
+        return inference.evaluate(
+            self,
+            split,
+            model or self.model,
+            self.dataset,
+            self.supplied,
+            allow_changed_data=allow_changed_data,
+        )
 
     @property
     def findings(self) -> list[record.Finding]:

@@ -16,8 +16,16 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from pellucid.config_sections import LARGEST_SEED, Augment, Section, SeriesConfig, SplitConfig, TextConfig
-from pellucid.config_text import OLD_KEYS, read_yaml, rename_old_keys
+from pellucid.config_sections import (
+    LARGEST_SEED,
+    Augment,
+    CsvConfig,
+    Section,
+    SeriesConfig,
+    SplitConfig,
+    TextConfig,
+)
+from pellucid.config_text import OLD_KEYS, read_yaml, relative_to, rename_old_keys
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
 
@@ -77,6 +85,7 @@ class DataConfig(Section):
         default=None, description="encoding of text files, e.g. gb18030; None: as their bytes tell"
     )
     skip_bad: bool = Field(default=False, description="skip and list unreadable rows and files")
+    csv: CsvConfig = Field(default_factory=lambda: CsvConfig())
     memory: float = Field(
         default=0.25, gt=0, le=1, description="maximum share of memory for the data; larger data is streamed"
     )
@@ -280,12 +289,12 @@ class Document(Section):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a YAML file.
+        """Read a YAML file; the relative paths in it start in its folder.
 
         Raises:
             ConfigError: the file is missing, not YAML, or has invalid keys or values.
         """
-        return cls.parse(read_yaml(path), str(path))
+        return cls.parse(relative_to(read_yaml(path), Path(path).parent), str(path))
 
     def to_yaml(self) -> str:
         """Return all settings as YAML, defaults included, so that the file is complete."""

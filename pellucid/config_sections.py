@@ -1,4 +1,4 @@
-"""Sections of the config that describe data: augmentation, texts, time series."""
+"""Sections of the config that describe data: augmentation, texts, tables of text, time series."""
 
 from __future__ import annotations
 
@@ -75,6 +75,49 @@ class TextConfig(Section):
     pretrained: str | None = Field(
         default=None, description="use the tokenizer of this pretrained model or run instead of learning one"
     )
+
+
+class CsvConfig(Section):
+    """How a file of delimited text is written; None is found out from the file."""
+
+    decimal: Literal[".", ","] | None = Field(default=None, description="the decimal mark of numbers")
+    thousands: str | None = Field(
+        default=None, max_length=1, description="between thousands: ',', '.', ' ', \"'\", or '' for nothing"
+    )
+    missing: list[str] | None = Field(
+        default=None,
+        description="the words that mean a missing value, besides an empty cell, e.g. ['-999', unknown]; "
+        "None: NA, null, None, NaN, ? and the like, which are classes in a target of words",
+    )
+    dates: str | None = Field(
+        default=None, description="the form of dates, e.g. '%m/%d/%Y', where day and month could be exchanged"
+    )
+    header: bool | None = Field(default=None, description="whether the first row holds the column names")
+    skip: int | None = Field(default=None, ge=0, description="lines above the header, or the first row")
+    encoding: str | None = Field(default=None, description="e.g. utf-8, latin-1, cp1252, utf-16, shift_jis")
+    quote: str | None = Field(
+        default=None,
+        max_length=1,
+        description="the mark around cells that hold the delimiter, or '' for none",
+    )
+    delimiter: str | None = Field(
+        default=None, description="the character between cells; ' ' is any white space, '\\t' a tab"
+    )
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """Take a single word, and numbers such as -999, for words."""
+        values = value if isinstance(value, (list, tuple)) else None if value is None else [value]
+        return values and [word if isinstance(word, str) else f"{word:g}" for word in values]
+
+    @field_validator("delimiter")
+    @classmethod
+    def _character(cls, value: str | None) -> str | None:
+        value = {"\\t": "\t", "tab": "\t", "space": " ", r"\s+": " "}.get(value or "", value)
+        if value is not None and len(value) != 1:
+            raise ValueError(f"expected one character, received {value!r}")
+        return value
 
 
 class SeriesConfig(Section):

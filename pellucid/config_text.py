@@ -20,6 +20,28 @@ OLD_KEYS = {
 """Keys of earlier versions, and their current names."""
 
 
+PATH_KEYS = ("data.source", "data.text.pretrained", "model.weights")
+"""Settings that may be the path of a file or folder."""
+
+
+def relative_to(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the values of a config file; paths that exist in its own folder start there.
+
+    Args:
+        values: of a config, or of a study, whose config is in `base`.
+        folder: of the file.
+    """
+    values = copy.deepcopy(values)
+    for root in (values, values.get("base")):
+        for key in PATH_KEYS:
+            *sections, last = key.split(".")
+            section = _section(root, sections) if isinstance(root, dict) else None
+            value = section.get(last) if section is not None else None
+            if section is not None and isinstance(value, str) and value and (folder / value).exists():
+                section[last] = str(folder / value)
+    return values
+
+
 def rename_old_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a config with the keys of earlier versions renamed; see `OLD_KEYS`."""
     renamed = copy.deepcopy(dict(values))
@@ -112,6 +134,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(
             f"--set expects section.key=value, received {text!r}.", remedy="--set train.epochs=3"
         )
+    if value.startswith("%") or (len(value) == 1 and not value.isalnum() and value != "~"):
+        return key.strip(), value  # a mark such as , or | means something else in YAML
     try:
         return key.strip(), _number(yaml.safe_load(value))
     except yaml.YAMLError:

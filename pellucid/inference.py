@@ -31,6 +31,7 @@ from pellucid.record import Run
 from pellucid.runner.data import prepare
 from pellucid.runner.load import load_needed, load_trained
 from pellucid.runner.model_builder import reads_tokens
+from pellucid.runner.new_data import check_unchanged, is_new_data, labelled_file
 from pellucid.runner.supplied import (
     NOTHING,
     Supplied,
@@ -55,19 +56,23 @@ def evaluate(
     model: nn.Module | None = None,
     dataset: Dataset | None = None,
     supplied: Supplied | None = None,
+    *,
+    allow_changed_data: bool = False,
 ) -> Outcome:
     """Evaluate a run's model on a split of its data, or on new data.
 
     Args:
         run: a finished run.
-        split: name of a split, "validation" also as "val"; or new data: a `DataLoader`, a dataset, batches,
-            or (X, y).
+        split: name of a split, "validation" also as "val"; or new data: the path of a file or folder, a
+            `DataLoader`, a dataset, batches, or (X, y).
         model: see `load_trained`.
         dataset: the data of the run; None to load it again.
         supplied: what was passed to `fit`: the batches, the loss, the objective and the metrics.
+        allow_changed_data: split data anew that has changed since training, instead of raising.
 
     Raises:
         UnknownNameError: the data has no such split.
+        RunError: the data has changed since training, so that training rows may be in another split.
         UsageError: new data is not of the kind that the run learned from.
         RunError: the run learned from batches that were not passed.
     """
@@ -76,8 +81,13 @@ def evaluate(
         return _evaluate_batches(run, split, model, supplied)
     trained = load_trained(run, model)
     config = Config.read(run.path / "config.yaml")
+    if is_new_data(split):
+        split = labelled_file(Path(split), trained, config)
     if isinstance(split, str):
-        prepared = prepare(config, dataset, trained.preprocess)
+        weights = supplied.sample_weight if supplied is not None else None
+        prepared = prepare(config, dataset, trained.preprocess, weights=weights)
+        if not allow_changed_data:
+            check_unchanged(run, prepared.facts()["splits"])
     else:
         found, split = new_dataset(split, trained), "test"
         prepared = get_task(trained.task).prepare(found, config, reads_tokens(config), trained.preprocess)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from pellucid.config import Config, Document, Goal, Published
-from pellucid.config_text import read_yaml
+from pellucid.config_text import read_yaml, relative_to
 from pellucid.errors import ConfigError
 
 
@@ -107,7 +107,7 @@ def read(path: str | Path) -> Config | Study:
     Raises:
         ConfigError: the file is missing, not YAML, or has unknown keys or invalid values.
     """
-    values = read_yaml(path)
+    values = relative_to(read_yaml(path), Path(path).parent)
     return (Study if "parts" in values else Config).parse(values, str(path))
 
 

@@ -12,12 +12,20 @@ from pellucid.cli import common
 def evaluate(
     run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")] = "last",
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Measure on new rows instead: a file with the target, or a folder."),
+    ] = None,
+    allow_changed_data: Annotated[
+        bool,
+        typer.Option("--allow-changed-data", help="Split data anew that has changed since training."),
+    ] = False,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Measure a finished run again on one of its splits.
+    """Measure a finished run again on one of its splits, or on new data.
 
-    Loads its data and its weights.
+    Loads its data and its weights. Data that has changed since training is refused.
     """
     import time
 
@@ -26,8 +34,14 @@ def evaluate(
 
     start = time.perf_counter()
     found = find_run(runs, run)
-    outcome = inference.evaluate(found, split)
-    prefix = {"validation": "val"}.get(split, split)
+    if data is not None:
+        split = "new data"
+    outcome = inference.evaluate(
+        found,
+        split if data is None else inference.input_path(data, found),
+        allow_changed_data=allow_changed_data,
+    )
+    prefix = {"validation": "val", "new data": "new"}.get(split, split)
     metrics = {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
     if as_json:
         seconds = {**found.facts["seconds"], "evaluation": time.perf_counter() - start}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +29,7 @@ def inspect(
     flags = {"data.target": target, "data.skip_bad": skip_bad or None}
     config = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
     found = inspect_data(config.data)
+    found = replace(found, config=_written(found.config, out))
     files.write(out, found.config, "`--out FILE` in a folder you may write")
     if as_json:
         common.print_json({**found.to_dict(), "written": str(out)})
@@ -35,3 +38,16 @@ def inspect(
     for line in describe(found):
         console.print(line)
     console.print(f"\nWrote {out}. Train with: pellucid train {shlex.quote(str(out))}")
+
+
+def _written(config: str, out: Path) -> str:
+    """Return a config whose source, if it is a relative path, starts in the folder that it is written to."""
+    import yaml
+
+    from pellucid.config import Config
+
+    values = yaml.safe_load(config)
+    source = Path(values["data"]["source"])
+    if source.is_absolute() or not source.exists():
+        return config
+    return Config.parse(values).patch({"data.source": os.path.relpath(source, out.parent)}).to_yaml()

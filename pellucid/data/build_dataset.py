@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pellucid.config import ColumnKind
-from pellucid.data import kinds, schema
+from pellucid.config import ColumnKind, CsvConfig
+from pellucid.data import kinds, parse, schema
+from pellucid.data.compute import pc
 from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset, Source, Task
 from pellucid.data.kinds.kind import Reading
+from pellucid.data.marks import UNKNOWN, Marks
+from pellucid.data.reading_notes import looks_like_numbers, reading_notes
 from pellucid.data.targets.choose import choose, read_target
 from pellucid.data.targets.target import TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
@@ -36,6 +40,7 @@ class DataOptions:
         labelled: whether a target is needed; otherwise an obvious and complete one is kept.
         targets: whether there can be a target at all.
         keep: columns that are needed for something else, and stay even if nothing can be learned from them.
+        csv: how files of text are written.
         task: classification, multilabel or regression.
     """
 
@@ -47,6 +52,7 @@ class DataOptions:
     labelled: bool = True
     targets: bool = True
     keep: Sequence[str] = ()
+    csv: CsvConfig = field(default_factory=lambda: CsvConfig())
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class RawTables:
         skipped: what the reader skipped already.
         notes: what the reader decided already.
         documents: whether the rows are whole texts, without a target.
+        marks: what is known of how text cells are written.
+        written: how the file is written, as in `data.csv`, so that other files are read the same way.
     """
 
     name: str
@@ -74,6 +82,8 @@ class RawTables:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     documents: bool = False
+    marks: Marks = UNKNOWN
+    written: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset:
@@ -106,8 +116,12 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
         task=target.task if target else None,
         encoding=target.encoding if target else None,
         source=raw.source,
+        written=raw.written,
         skipped=(*raw.skipped, *rows.skipped()),
-        notes=(*raw.notes, *notes, *([note] if note and target else []), *left_out),
+        notes=(
+            *(*raw.notes, *notes, *([note] if note and target else []), *left_out),
+            *reading_notes(columns, target.column if target else None, _cells(table), values),
+        ),
     )
 
 
@@ -128,7 +142,7 @@ def _target(
     read = [table[name] for name in targets]
     kind, classes = options.columns.get(targets[0]), raw.classes.get(targets[0])
     try:
-        target = read_target(targets, read, kind=kind, classes=classes, task=options.task)
+        target = read_target(targets, read, kind=kind, classes=classes, task=options.task, marks=raw.marks)
     except BadDataError:
         if options.labelled:
             raise
@@ -158,7 +172,8 @@ def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Ta
         table = raw.splits.get(split)
         if table is None or not len(table):
             continue
-        lacking = [name for name in train.column_names if name not in table.column_names]
+        present = set(table.column_names)
+        lacking = [name for name in train.column_names if name not in present]
         if lacking and set(lacking) <= set(targets):
             notes.append(
                 f"{split}: not used, since it has no column {', '.join(map(repr, lacking))} to compare with"
@@ -169,7 +184,8 @@ def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Ta
                 f"{raw.name}: {split} has no column {', '.join(map(repr, lacking))}, but train does.",
                 remedy="give all splits the same columns",
             )
-        kept[split] = table.select(train.column_names)
+        same = table.column_names == train.column_names
+        kept[split] = table if same else table.select(train.column_names)
     return kept, notes
 
 
@@ -178,10 +194,11 @@ def _inputs(
 ) -> tuple[list[Column], dict[str, pa.ChunkedArray], list[str]]:
     """Read the columns to learn from; return their schema, their values and what was left out."""
     columns, values, notes = [], {}, []
+    cells = _cells(table)
     wished = options.inputs if options.inputs is not None else table.column_names
     wished = [*wished, *(name for name in options.keep if name not in wished)]
     for name in [name for name in wished if name not in targets]:
-        column = table[name]
+        column = cells[name]
         if name in raw.classes and not pa.types.is_list(column.type):
             names = tuple(raw.classes[name])
             reading = Reading(column.cast(pa.int64()), "declared as class labels", kind="category")
@@ -189,17 +206,20 @@ def _inputs(
             if raw.documents:
                 reading = Reading(column, "whole texts", kind="text")
             else:
-                reading = schema.read_column(name, column, options.columns.get(name), raw.folder)
+                reading = schema.read_column(
+                    name, column, options.columns.get(name), raw.folder, marks=raw.marks
+                )
             names = kinds.find(reading.kind).categories(reading.values) if reading.kind else ()
         useless = None if raw.documents else schema.nothing_to_learn(name, reading)
         if useless and name in options.keep and reading.kind is not None:
             useless = None
         if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
-            notes.append(f"left out {name!r}: {useless}")
+            said = looks_like_numbers(column) if reading.kind in ("category", "text") else ""
+            notes.append(f"left out {name!r}: {useless}" + (f"; {said}" if said else ""))
             continue
         assert reading.kind is not None
         rows.check(name, [column], reading)
-        columns.append(Column(name, reading.kind, names, reading.reason))
+        columns.append(Column(name, reading.kind, names, reading.reason, reading.form))
         values[name] = reading.values
     if not columns:
         raise BadDataError(
@@ -211,6 +231,11 @@ def _inputs(
     return columns, values, notes
 
 
+def _cells(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a table by name; looking one up in the table compares all names."""
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
 class _Rows:
     """All splits, concatenated: which rows are bad, where they are, and which remain."""
 
@@ -218,6 +243,7 @@ class _Rows:
         self.raw, self.sizes, self.options = raw, sizes, options
         self.bad = np.zeros(sum(sizes.values()), bool)
         self.faults: list[tuple[str, int, list[str]]] = []  # (column, how many, the first of them in words)
+        self.remedy = ""  # what to try for the first column
 
     @property
     def labelled(self) -> np.ndarray:
@@ -239,6 +265,8 @@ class _Rows:
             shown = "nothing" if cell[0] in (None, "") else repr(cell[0] if len(cell) == 1 else cell)[:60]
             more = f": {why[row]}" if row in why else ""
             lines.append(f"{place}, column {name!r}: expected {reading.expected}, received {shown}{more}")
+        if not self.faults:
+            self.remedy = self._remedy(name, cells_before[0].take(pa.array(found)), reading)
         self.faults.append((name, len(found), lines))
         self.bad |= reading.bad
 
@@ -262,11 +290,18 @@ class _Rows:
             lines += shown + (
                 [f"... and {count - len(shown):,} more in this column"] if count > len(shown) else []
             )
-        name = self.faults[0][0]
-        raise BadDataError(
-            "\n".join(lines),
-            remedy=f"correct them, skip such rows with --skip-bad, "
-            f"or say what the column is: --set 'data.columns={{{name}: category}}'",
+        raise BadDataError("\n".join(lines), remedy=self.remedy)
+
+    def _remedy(self, name: str, cells: pa.ChunkedArray, reading: Reading | TargetColumn) -> str:
+        """Say what to try for the bad cells of a column, given all of them."""
+        words = pc.unique(cells).to_pylist() if parse.is_text(cells.type) else []
+        if isinstance(reading, TargetColumn) and not any(words):
+            return "fill them in, or skip such rows with --skip-bad"
+        word = str(words[0]).strip() if len(words) == 1 and isinstance(reading, Reading) else ""
+        missing = f", --set 'data.csv.missing=[{word}]' if that means a missing value" if word else ""
+        return (
+            f"correct them, skip such rows with --skip-bad{missing}, "
+            f"or say what the column is: --set 'data.columns={{{name}: category}}'"
         )
 
     def skipped(self) -> list[str]:

@@ -22,6 +22,8 @@ from pellucid.errors import BadDataError, UnknownNameError
 Task = str
 """What is predicted: classification, multilabel, regression, translation, or the task of another target."""
 SPLITS = ("train", "validation", "test")
+FILE_SOURCES = frozenset(("csv", "parquet", "json", "folder", "text"))
+"""Kinds of source whose name is the path of a file or folder."""
 UNLABELED = "unsupervised"
 """A split that some sources have in addition: more inputs, without targets."""
 
@@ -36,17 +38,20 @@ class Column:
         categories: the values of a category, in class order; a category column holds the indices of
             these as integers, or the values themselves as text.
         reason: why this kind was inferred, in a few words.
+        form: how cells of text are written, such as their decimal mark or form of dates.
     """
 
     name: str
     kind: ColumnKind
     categories: tuple[str, ...] = ()
     reason: str = ""
+    form: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Column:
         """Restore from plain JSON values."""
-        return cls(state["name"], state["kind"], tuple(state["categories"]), state["reason"])
+        form = state.get("form") or {}  # version 0.1 had none
+        return cls(state["name"], state["kind"], tuple(state["categories"]), state["reason"], form)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Dataset:
         skipped: what was skipped as unreadable, one line each.
         notes: what was changed or decided while reading, one line each (resized, converted, split ...).
         encoding: how the target is encoded, a file of `pellucid/data/targets`; None: as usual for its task.
+        written: how its files of text are written, as in `data.csv`.
         rows_of: the settings that its rows and splits were made with, where `open_data` made them.
     """
 
@@ -96,6 +102,7 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     encoding: str | None = None
     rows_of: Mapping[str, Any] | None = None
+    written: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(table):,}" for name, table in self.splits.items())

@@ -31,6 +31,9 @@ TREE_ROWS = 20_000
 TELLING = 0.995
 """A single column that predicts this share of the targets is suspected of containing the target."""
 
+MOST_COLUMNS = 100
+"""Columns that training searches for copies of rows between splits."""
+
 LISTED = 5
 
 
@@ -122,7 +125,9 @@ def inspect_data(config: DataConfig) -> Inspection:
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
     """Inspect a dataset that has its splits."""
     config = config or DataConfig.model_validate({"source": dataset.source.name})
-    facts = tuple(_column_facts(column, dataset.splits["train"]) for column in dataset.columns)
+    train = dataset.splits["train"]
+    cells = dict(zip(train.column_names, train.columns, strict=True))
+    facts = tuple(_column_facts(column, cells[column.name]) for column in dataset.columns)
     classes = _class_counts(dataset)
     copies, leaks, sampled = _copies(dataset)
     return Inspection(
@@ -137,7 +142,7 @@ def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspe
         copies=copies,
         leaks=leaks,
         sampled=sampled,
-        warnings=tuple(_warnings(dataset, facts, classes, leaks)),
+        warnings=tuple(_warnings(dataset, {column.name: column.missing for column in facts}, classes, leaks)),
         skipped=dataset.skipped,
         notes=dataset.notes,
         config=suggest_config(dataset, config).to_yaml(),
@@ -156,6 +161,18 @@ def suggest_config(dataset: Dataset, data: DataConfig | None = None, task: str |
     image = next((column.name for column in dataset.inputs if column.kind == "image"), None)
     size = next(iter(images.shapes(dataset.splits["train"][image], 200).sizes)) if image else None
     return suggest(dataset, data, size, task)
+
+
+def warnings_of(dataset: Dataset) -> list[Warned]:
+    """Return what stands out in a dataset that has its splits, as `inspect_dataset` would."""
+    classes, leaks, table = _class_counts(dataset), {}, dataset.splits["train"]
+    plain = {column.kind for column in dataset.inputs} <= {"number", "boolean", "category", "date", "text"}
+    if plain and len(dataset.inputs) <= MOST_COLUMNS and not is_document(dataset):
+        leaks = _copies(dataset)[1]
+    missing = {
+        name: column.null_count for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return _warnings(dataset, missing, classes, leaks)
 
 
 def describe(found: Inspection) -> list[str]:
@@ -181,8 +198,7 @@ def describe(found: Inspection) -> list[str]:
 # ---- columns -------------------------------------------------------------------------------------
 
 
-def _column_facts(column: Column, table: pa.Table) -> ColumnFacts:
-    values = table[column.name]
+def _column_facts(column: Column, values: pa.ChunkedArray) -> ColumnFacts:
     seen = kinds.find(column.kind).describe(column, values, _sampled(values))
     return ColumnFacts(column.name, column.kind, column.reason, values.null_count, **vars(seen))
 
@@ -225,7 +241,7 @@ def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int], int | Non
 
 def _warnings(
     dataset: Dataset,
-    facts: tuple[ColumnFacts, ...],
+    missing: dict[str, int],
     classes: dict[str, dict[str, int]],
     leaks: dict[str, int],
 ) -> list[Warned]:
@@ -240,15 +256,16 @@ def _warnings(
             )
     found += _imbalance(dataset, classes)
     rows = len(dataset.splits["train"])
-    for column in facts:
-        if column.missing > rows / 2:
+    for name, count in missing.items():
+        if count > rows / 2:
             found.append(
                 Warned(
-                    f"{column.name}: {column.missing:,} of {rows:,} values are missing.",
+                    f"{name}: {count:,} of {rows:,} values are missing.",
                     "leave it out with --set data.inputs=[...], unless missing values carry information",
                 )
             )
-    found += [_reveals(name, share) for name, share in _revealing(dataset)]
+    if revealing := _revealing(dataset):
+        found.append(_reveals(revealing))
     if rows < 200 and not is_document(dataset):
         found.append(
             Warned(
@@ -283,9 +300,14 @@ def _smallest(counts: dict[str, int]) -> tuple[str, int]:
     return min(counts.items(), key=lambda item: item[1])
 
 
-def _reveals(name: str, share: float) -> Warned:
+def _reveals(found: list[tuple[str, float]]) -> Warned:
+    names = ", ".join(f"{name!r} ({share:.1%})" for name, share in found[:LISTED])
+    more = f" and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
+    name, share = found[0]
     return Warned(
-        f"{name!r} predicts the target by itself ({share:.1%}): it may contain the target.",
+        f"{name!r} predicts the target by itself ({share:.1%}): it may contain the target."
+        if len(found) == 1
+        else f"Each of these predicts the target by itself, and may contain it: {names}{more}.",
         "leave it out unless it is known before the target: --set data.inputs=[...]",
     )
 
@@ -295,17 +317,18 @@ def _revealing(dataset: Dataset) -> list[tuple[str, float]]:
     if dataset.task not in ("classification", "regression") or dataset.target is None:
         return []
     table = _sampled(dataset.splits["train"], TREE_ROWS)
+    cells = dict(zip(table.column_names, table.columns, strict=True))
     target = dataset.column(dataset.target)
     if len(table) < 20 or target.kind == "tensor":
         return []
     if dataset.task == "regression":
-        return _correlated(dataset, table)
-    codes, found = class_codes(target, table[target.name]), []
+        return _correlated(dataset, cells)
+    codes, found = class_codes(target, cells[target.name]), []
     base = np.bincount(codes).max() / len(codes)
     for column in dataset.inputs:
-        if base > 0.98 or not _has_rule(table[column.name].type):
+        if base > 0.98 or not _has_rule(cells[column.name].type):
             continue
-        share = _explained(table[column.name], codes)
+        share = _explained(cells[column.name], codes)
         if share >= TELLING:
             found.append((column.name, share))
     return found
@@ -322,9 +345,11 @@ def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
     from sklearn.tree import DecisionTreeClassifier  # here, since only inspecting needs it
 
     if not parse.is_text(values.type) and not pa.types.is_boolean(values.type):
-        numbers = values.cast(pa.float64()).to_numpy()[:, None]  # missing values are NaN, which trees accept
-        rule = DecisionTreeClassifier(max_leaf_nodes=min(2 * int(codes.max() + 1), 64), random_state=0)
-        return float(rule.fit(numbers, codes).score(numbers, codes))
+        numbers = values.cast(pa.float64(), safe=False).to_numpy()  # missing ones are NaN, which trees accept
+        if not _may_be_explained(numbers, codes):
+            return 0.0
+        rule = DecisionTreeClassifier(max_leaf_nodes=_leaves(codes), random_state=0)
+        return float(rule.fit(numbers[:, None], codes).score(numbers[:, None], codes))
     groups = pc.fill_null(pc.index_in(values, value_set=parse.distinct(values)), -1).to_numpy() + 1
     if groups.max() >= len(codes) // 4:
         return 0.0
@@ -333,14 +358,27 @@ def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
     return float(table.max(axis=1).sum() / len(codes))
 
 
-def _correlated(dataset: Dataset, table: pa.Table) -> list[tuple[str, float]]:
+def _leaves(codes: np.ndarray) -> int:
+    return min(2 * int(codes.max() + 1), 64)
+
+
+def _may_be_explained(numbers: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether a few cuts could be enough: sorted by the numbers, the class changes seldom.
+
+    A tree of L leaves has at most L runs of one class, and every row that it gets wrong adds at most two.
+    """
+    runs = 1 + np.count_nonzero(np.diff(codes[np.lexsort((codes, numbers))]))
+    return bool(runs <= _leaves(codes) + 2 * np.ceil((1 - TELLING) * len(codes)))
+
+
+def _correlated(dataset: Dataset, cells: dict[str, pa.ChunkedArray]) -> list[tuple[str, float]]:
     assert dataset.target is not None
-    target, found = table[dataset.target].cast(pa.float64()).to_numpy(), []
+    target, found = cells[dataset.target].cast(pa.float64(), safe=False).to_numpy(), []
     for column in dataset.inputs:
-        values = table[column.name]
+        values = cells[column.name]
         if not kinds.find(column.kind).numeric or values.null_count:
             continue
-        numbers = values.cast(pa.float64()).to_numpy()
+        numbers = values.cast(pa.float64(), safe=False).to_numpy()
         if numbers.std() > 0 and target.std() > 0:
             share = float(np.corrcoef(numbers, target)[0, 1] ** 2)
             if share >= TELLING:

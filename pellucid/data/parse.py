@@ -6,52 +6,52 @@ now with what was missing before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
 from pellucid.data.compute import pc
 
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-")
+WORDS = ("NA", "N/A", "n/a", "na", "NULL", "null", "None", "NIL", "nil", "N.A.", "n.a.")
+"""Words that mean a missing value in an input or among numbers; in a target of words they are classes."""
+
+MISSING = (
+    *("", *WORDS, "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN", "NaT", "?", "-", "--", ".", "..."),
+    *("#VALUE!", "#DIV/0!", "#REF!", "#NUM!", "#NAME?", "#NULL!"),
+)
 """Cells that mean a missing value in a table of text."""
 
 BOOLEANS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 """Pairs of words for no and yes, in any case."""
 
-DATES = (
-    ("%d/%m/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
-    ("%m/%d/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
-    ("%d.%m.%Y", r"^\d{1,2}\.\d{1,2}\.\d{4}$"),
-    ("%d-%m-%Y", r"^\d{1,2}-\d{1,2}-\d{4}$"),
-    ("%Y/%m/%d", r"^\d{4}/\d{1,2}/\d{1,2}$"),
-    ("%d/%m/%Y %H:%M", r"^\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}$"),
-    ("%m/%d/%Y %H:%M", r"^\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}$"),
-    ("%Y/%m/%d %H:%M:%S", r"^\d{4}/\d{1,2}/\d{1,2} \d{1,2}:\d{2}:\d{2}$"),
-    ("%d %b %Y", r"^\d{1,2} [A-Za-z]{3} \d{4}$"),
-    ("%b %d, %Y", r"^[A-Za-z]{3} \d{1,2}, \d{4}$"),
-    ("%d %B %Y", r"^\d{1,2} [A-Za-z]{4,} \d{4}$"),
-    ("%B %d, %Y", r"^[A-Za-z]{4,} \d{1,2}, \d{4}$"),
-)
-"""Date formats besides ISO 8601, with the pattern of a cell."""
-
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 
 
-def clean(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Trim white space and turn the usual markers of a missing value into missing values."""
+def clean(column: pa.ChunkedArray, missing: Sequence[str] | None = None) -> pa.ChunkedArray:
+    """Trim white space and turn the words for a missing value into missing values; None: the usual ones."""
     trimmed = pc.utf8_trim_whitespace(column)
-    blank = pc.is_in(trimmed, value_set=pa.array(MISSING).cast(trimmed.type))
+    words = MISSING if missing is None else ("", *missing)
+    blank = pc.is_in(trimmed, value_set=pa.array(words).cast(trimmed.type))
     return pc.if_else(blank, pa.scalar(None, trimmed.type), trimmed) if pc.any(blank).as_py() else trimmed
 
 
 def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read numbers, as int64 if all are whole; other cells become missing; infinities are kept."""
+    if (values := all_numbers(column)) is not None:
+        return values
+    plain = pc.if_else(pc.match_substring_regex(column, _NUMBER), column, pa.scalar(None, column.type))
+    return without_nan(pc.replace_substring_regex(plain, r"^\+", "").cast(pa.float64()))
+
+
+def all_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Read numbers where all cells that are present are plain ones; None as soon as one is not."""
     for kind in (pa.int64(), pa.float64()):
         try:
             return without_nan(column.cast(kind))
         except pa.ArrowInvalid:
             continue
-    plain = pc.if_else(pc.match_substring_regex(column, _NUMBER), column, pa.scalar(None, column.type))
-    return without_nan(pc.replace_substring_regex(plain, r"^\+", "").cast(pa.float64()))
+    return None
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -68,45 +68,6 @@ def booleans(column: pa.ChunkedArray) -> pa.ChunkedArray:
     no = pc.is_in(lower, value_set=pa.array([pair[0] for pair in BOOLEANS] + ["0"]).cast(lower.type))
     yes = pc.is_in(lower, value_set=pa.array([pair[1] for pair in BOOLEANS] + ["1"]).cast(lower.type))
     return pc.if_else(pc.or_(no, yes), yes, pa.scalar(None, pa.bool_()))
-
-
-def dates(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
-    """Read dates in the first format that fits all cells, else in the one that fits most.
-
-    Returns:
-        Timestamps in microseconds, without a time zone (UTC where the cells have one), and the format;
-        cells that do not fit are missing.
-    """
-    try:
-        return column.cast(pa.timestamp("us")), "ISO 8601"
-    except pa.ArrowInvalid:
-        pass
-    try:
-        return column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us")), "ISO 8601, in UTC"
-    except pa.ArrowInvalid:
-        pass
-    best, name, missing = None, "", len(column) + 1
-    for form, pattern in DATES:
-        read = _strptime(column, form, pattern)
-        if read.null_count < missing:
-            best, name, missing = read, form, read.null_count
-    assert best is not None
-    return best, name
-
-
-def looks_like_dates(sample: pa.ChunkedArray) -> bool:
-    """Return whether every cell of a small sample without missing cells is a date."""
-    first = sample[0].as_py() if len(sample) else ""
-    if not any(mark in first for mark in "-/. ") or not any(letter.isdigit() for letter in first):
-        return False
-    return dates(sample)[0].null_count == 0
-
-
-def _strptime(column: pa.ChunkedArray, form: str, pattern: str) -> pa.ChunkedArray:
-    """Parse one format; the pattern is checked too, since the parser ignores what follows a match."""
-    fits = pc.match_substring_regex(column, pattern)
-    plain = pc.if_else(fits, column, pa.scalar(None, column.type))
-    return pc.strptime(plain, format=form, unit="us", error_is_null=True)
 
 
 def is_text(kind: pa.DataType) -> bool:

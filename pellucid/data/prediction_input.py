@@ -11,21 +11,27 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from pellucid.config import CsvConfig
 from pellucid.data import images, kinds, schema
 from pellucid.data.dataset import Column
 from pellucid.data.kinds.kind import Kind
 from pellucid.data.kinds.tensor import batched
-from pellucid.data.sources import arrays, jsonlines, tables, textfiles
+from pellucid.data.sources import arrays, tables, textfiles
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 
-def table_from(source: Any, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
+def table_from(
+    source: Any,
+    columns: Sequence[Column],
+    input_shape: tuple[int, ...],
+    written: Mapping[str, Any] | None = None,
+) -> pa.Table:
     """Turn `source` into a table with `columns`; see `Preprocess.table_from`."""
     only = _only_kind(columns)
     if only is not None and only.takes_text and (texts := _texts(source)) is not None:
         return pa.table({columns[0].name: pa.array([_valid(text) for text in texts], pa.large_string())})
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(Path(source), columns, input_shape)
+        return _from_path(Path(source), columns, input_shape, written or {})
     if isinstance(source, Image.Image):
         source = np.asarray(images.convert(source, "RGB" if input_shape[0] == 3 else "L"))
         return _from_array(source, columns, input_shape)
@@ -92,15 +98,15 @@ def _valid(text: str) -> str:
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def _from_path(path: Path, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
+def _from_path(
+    path: Path, columns: Sequence[Column], input_shape: tuple[int, ...], written: Mapping[str, Any]
+) -> pa.Table:
     if not path.exists():
         raise DataNotFoundError(f"There is no file or folder {path} to predict.")
     if path.is_file() and path.suffix.lower() == ".npy":
         return _from_array(arrays.numbers(_load(path), path.name), columns, input_shape)
-    if path.is_file() and (tables.is_table_file(path) or jsonlines.is_json_lines(path)):
-        lines = jsonlines.is_json_lines(path)
-        raw = jsonlines.read_json_lines(path) if lines else tables.raw_tables(path)
-        return _typed(raw.splits["train"], columns, path.parent, path.name)
+    if path.is_file() and tables.is_table_file(path):
+        return read_file(path, columns, written)
     only = _only_kind(columns)
     values = only.from_path(path) if only is not None and only.from_path is not None else None
     if values is not None:
@@ -112,6 +118,22 @@ def _from_path(path: Path, columns: Sequence[Column], input_shape: tuple[int, ..
     raise ModelError(
         f"{path} holds images: expected the columns {_names(columns)}.", remedy="pass a CSV file"
     )
+
+
+def read_file(path: Path, columns: Sequence[Column], written: Mapping[str, Any]) -> pa.Table:
+    """Read the columns of a table file as the kinds they had in training.
+
+    Args:
+        path: a file of a table.
+        columns: to read.
+        written: how files of text are written, as in `data.csv`.
+
+    Raises:
+        ModelError: a column is missing.
+        BadDataError: a cell does not fit; names file, row and column.
+    """
+    raw = tables.raw_tables(path, csv=CsvConfig.model_validate(dict(written)))
+    return _typed(raw.splits["train"], columns, path.parent, path.name)
 
 
 def _load(path: Path) -> np.ndarray:
@@ -174,7 +196,7 @@ def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, origin: str
     if pa.types.is_null(raw.type):
         empty = kinds.find(column.kind).empty
         return raw.cast(empty) if empty is not None else raw
-    reading = schema.read_column(column.name, raw, column.kind, folder or Path())
+    reading = schema.read_column(column.name, raw, column.kind, folder or Path(), form=column.form)
     if reading.bad is not None and reading.bad.any():
         row = int(np.flatnonzero(reading.bad)[0])
         more = f": {reading.why[row]}" if row in reading.why else ""

@@ -7,7 +7,7 @@ the model was trained on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,14 @@ class Preprocess:
         encoded: how they become the input of a model.
         target: how the column to predict is encoded; None where nothing is predicted.
         notes: what is changed (resized, filled in ...), one line each.
+        written: how the files of text were written, as in `data.csv`; other files are read the same way.
     """
 
     columns: tuple[Column, ...]
     encoded: Inputs
     target: Target | None = None
     notes: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -78,7 +80,7 @@ class Preprocess:
         if kind is not None and column is not None:
             target = kind.fit(column, train, options, encoded)
             notes += target.notes(dataset.splits, options)
-        return cls(used, encoded, target, tuple(notes))
+        return cls(used, encoded, target, tuple(notes), dataset.written)
 
     # ---- shapes ------------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Preprocess:
             BadDataError: a cell cannot be read; names file, row and column.
         """
         source = self.encoded.plain_source(source)
-        return prediction_input.table_from(source, self.columns, self.input_shape)
+        return prediction_input.table_from(source, self.columns, self.input_shape, self.written)
 
     def _check(self, table: pa.Table) -> None:
         found, shape = dict(zip(table.column_names, table.schema.types, strict=True)), self.input_shape
@@ -201,6 +203,7 @@ class Preprocess:
             "inputs": self.encoded.state(),
             "target": self.target.state() if self.target else None,
             "notes": list(self.notes),
+            "csv": dict(self.written),
             **self._modules(),
         }
 
@@ -231,6 +234,7 @@ class Preprocess:
                 encoded=inputs.restore(state["inputs"], columns),
                 target=targets.restore(target) if target else None,
                 notes=tuple(state["notes"]),
+                written=state.get("csv") or {},
             )
         except (KeyError, TypeError, ValueError, AttributeError, UnknownNameError) as error:
             raise ModelError(

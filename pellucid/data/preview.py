@@ -33,7 +33,7 @@ def is_drawable(column: Column) -> bool:
 
 def line(table: pa.Table, columns: tuple[Column, ...], row: int) -> str:
     """Return a row as `name=value, ...`, or as its text where that is all there is; shortened."""
-    found = [(column, kinds.find(column.kind)) for column in columns]
+    found = [(column, kinds.find(column.kind)) for column in columns[:LONGEST_TEXT]]  # more are cut anyway
     shown = [(c.name, str(table[c.name][row].as_py())) for c, kind in found if kind.picture is None]
     only_text = len(found) == 1 and found[0][1].takes_text
     text = shown[0][1] if only_text else ", ".join(f"{name}={value}" for name, value in shown)

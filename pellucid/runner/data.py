@@ -17,6 +17,7 @@ from pellucid.errors import ConfigError
 from pellucid.record import Run
 from pellucid.runner.load import load_preprocess, starting_run
 from pellucid.runner.model_builder import PRETRAINED, reads_tokens
+from pellucid.runner.paths import with_absolute_paths
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
 
@@ -72,7 +73,7 @@ def prepare(
 
 def fitted_before(run: Run, config: Config) -> Preprocess | None:
     """Return the preprocessing of a run to resume; None if it has none or its data settings have changed."""
-    before = Config.read(run.path / "config.yaml")
+    before = with_absolute_paths(Config.read(run.path / "config.yaml"))
     exists = (run.path / PREPROCESS).is_file()
     return load_preprocess(run) if exists and before.data == config.data else None
 

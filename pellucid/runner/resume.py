@@ -11,6 +11,7 @@ from torch import nn
 from pellucid.config import Config, Document
 from pellucid.errors import ResumeError
 from pellucid.record import Run, files
+from pellucid.runner.paths import with_absolute_paths
 from pellucid.runner.run_facts import model_facts
 from pellucid.runner.supplied import NOTHING, Supplied
 from pellucid.tasks.prepared import PreparedData
@@ -43,7 +44,8 @@ def check_resume(
     Raises:
         ResumeError: lists the changes.
     """
-    changes = list_changes(Config.read(run.path / "config.yaml"), config)
+    recorded = with_absolute_paths(Config.read(run.path / "config.yaml"))
+    changes = list_changes(recorded, config)
     before, now = run.facts["dataset"]["splits"], prepared.facts()["splits"]
     changes += [
         f"the {split} split was {before.get(split)}, is {now.get(split)}"

@@ -26,10 +26,12 @@ from pellucid.record.run import REPORT, find_run, now
 from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
+from pellucid.runner.data_warnings import data_warnings, left_out
 from pellucid.runner.load import load_needed
 from pellucid.runner.model_builder import recall_model
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.optimization import choose_execution, optimizer_of, updates
+from pellucid.runner.paths import near, with_absolute_paths
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
@@ -79,6 +81,7 @@ def train(
         PellucidError: the input is invalid, in which case nothing has been written, or training failed.
     """
     began = time.perf_counter()
+    config = with_absolute_paths(config, dataset)
     console = console or Console(quiet=True)
     run = find_run(runs, resume.reference, config.name) if resume else None
     if run is not None:
@@ -106,7 +109,7 @@ def train(
             config.to_yaml(),
             **run_facts(config, prepared, setup.model, setup.objective, supplied),
         )
-        for note in setup.notes:
+        for note in [*setup.notes, *data_warnings(prepared)]:
             run.note(note)
     else:
         check_resume(
@@ -305,9 +308,13 @@ def _print_header(run: Run, config: Config, prepared: PreparedData, console: Con
         name if part["rows"] is None else f"{name} {part['rows']:,}" for name, part in facts["splits"].items()
     )
     console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
-    console.print(f"data    {facts['source']['name']} ({facts['source']['kind']}): {sizes}", highlight=False)
+    console.print(
+        f"data    {near(facts['source']['name'])} ({facts['source']['kind']}): {sizes}", highlight=False
+    )
     for note in filter(None, [facts["source"]["note"], *facts["notes"]]):
         console.print(f"        {note}", highlight=False, style="dim", markup=False)
+    for line in [*left_out(facts["skipped"]), *(run.facts.get("notes") or [])]:
+        console.print(f"      ! {line}", highlight=False, markup=False)
     model = run.facts["model"]
     console.print(f"model   {model['name']}, {model['parameters']:,} parameters", highlight=False)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from pellucid.config import Config
 from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
-from pellucid.data.dataset import Dataset
+from pellucid.data.dataset import FILE_SOURCES, Dataset, Source
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.row_weights import weighted_rows
 from pellucid.data.text.token_rows import RaggedRows
@@ -129,7 +130,7 @@ class Prepared:
                 for name, table in dataset.splits.items()
             },
             "source": {
-                "name": source.name,
+                "name": _absolute(source),
                 "kind": source.kind,
                 "licence": source.licence,
                 "note": source.note,
@@ -177,6 +178,12 @@ class Prepared:
     @property
     def _measured(self) -> int:
         return max(self.eval_batch, self.config.train.batch_size)
+
+
+def _absolute(source: Source) -> str:
+    """Return the name of a source; of a file or folder its path from the root."""
+    is_path = source.kind in FILE_SOURCES and Path(source.name).exists()
+    return str(Path(source.name).resolve()) if is_path else source.name
 
 
 def sample(source: Rows, limit: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -195,7 +195,7 @@ def test_resuming_with_other_data_says_what_differs(pellucid, trained, flowers, 
     changed = tmp_path / "iris.csv"
     changed.write_text((flowers / "iris.csv").read_text().replace("5.1,3.5,1.4", "5.1,3.5,1.5"))
     config = (flowers / trained["run"] / "config.yaml").read_text()
-    (tmp_path / "config.yaml").write_text(config.replace("source: iris.csv", f"source: {changed}"))
+    (tmp_path / "config.yaml").write_text(config.replace(str(flowers.resolve() / "iris.csv"), str(changed)))
     done = pellucid("train", tmp_path / "config.yaml", "--resume", trained["run"])
     assert done.code == 5
     assert "split was" in done.err

@@ -14,16 +14,53 @@ from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder
 from pellucid.data.kinds.kind import FEW, MANY, Cells, Kind, Reading, all_bad, describe_common
 
+TOO_LARGE = "whole numbers too large to be exact as decimals, which occur again"
+
+LARGEST = 2**53
+"""Larger whole numbers are not exact as decimals."""
+
+CODE_LENGTH = 3
+"""Digits that a code with leading zeros has at least."""
+
 MOST_CATEGORIES = 50
 """Values that get a number of their own; all others share one."""
 
 
 def infer(cells: Cells) -> Reading | None:
+    if pa.types.is_integer(cells.type):
+        return Reading(parse.as_text(cells.cleaned), TOO_LARGE)
     if not cells.is_text:
         return None
+    if is_code(cells):
+        digits = len(cells.sample[0].as_py())
+        return Reading(cells.cleaned, f"{digits} digits, also with zeros in front", form={"digits": digits})
+    if are_too_large(cells, parse.numbers(cells.sample)):
+        return Reading(cells.cleaned, TOO_LARGE)
     if is_small(cells):
         return Reading(cells.cleaned, f"{cells.distinct} different values")
     return Reading(cells.cleaned, f"{cells.distinct:,} different short values")
+
+
+def is_code(cells: Cells) -> bool:
+    """Whether cells are digits of one length of which some begin with 0, such as postal codes."""
+    if not cells.is_text or not (cells.first or "").isdigit():
+        return False
+    lengths = pc.min_max(pc.utf8_length(cells.cleaned)).as_py()
+    if lengths["min"] != lengths["max"] or lengths["min"] < CODE_LENGTH:
+        return False
+    digits = pc.all(pc.match_substring_regex(cells.cleaned, r"^\d+$")).as_py()
+    return digits and pc.any(pc.match_substring_regex(cells.cleaned, r"^0\d")).as_py()
+
+
+def are_too_large(cells: Cells, numbers: pa.ChunkedArray) -> bool:
+    """Whether whole numbers are too large to be exact as decimals, and occur again: they are names."""
+    largest = max((abs(end) for end in pc.min_max(numbers).as_py().values() if end is not None), default=0)
+    if largest <= LARGEST or cells.distinct > cells.present // 2:
+        return False
+    if not pa.types.is_integer(numbers.type):
+        digits = cells.is_text and cells.first.lstrip("+-").isdigit()
+        return digits and pc.all(pc.match_substring_regex(cells.cleaned, r"^[+-]?\d+$")).as_py()
+    return True
 
 
 def is_small(cells: Cells) -> bool:
@@ -33,7 +70,9 @@ def is_small(cells: Cells) -> bool:
 
 def read(cells: Cells) -> Reading:
     try:
-        return Reading(parse.as_text(cells.cleaned))
+        texts = parse.as_text(cells.cleaned)
+        digits = (cells.form or {}).get("digits")
+        return Reading(pc.utf8_lpad(texts, width=digits, padding="0") if digits else texts)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return all_bad(cells.cleaned)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import parse
+from pellucid.data import dates
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder, with_tuples
 from pellucid.data.kinds.kind import MOSTLY, Cells, Kind, Reading, all_bad, compared, describe_range
 from pellucid.data.kinds.number import NumberEncoder
+
+SAMPLE = 200
+"""Cells that show in which form dates are written."""
 
 PARTS = ("time", "year", "month", "weekday", "hour")
 
@@ -22,9 +25,10 @@ PARTS = ("time", "year", "month", "weekday", "hour")
 def infer(cells: Cells) -> Reading | None:
     if not cells.is_text:
         return read(cells) if _is_date(cells.type) else None
-    if not parse.looks_like_dates(cells.sample.slice(0, 200)):
+    form = cells.marks.dates or dates.find(cells.sample.slice(0, SAMPLE).to_pylist())
+    if form is None:
         return None
-    reading = read(cells)
+    reading = _read_text(cells, form)
     bad = 0 if reading.bad is None else reading.bad.sum()
     return reading if not bad or bad < (1 - MOSTLY) * cells.present else None
 
@@ -32,13 +36,24 @@ def infer(cells: Cells) -> Reading | None:
 def read(cells: Cells) -> Reading:
     raw = cells.cleaned
     if cells.is_text:
-        values, form = parse.dates(raw)
-        return compared(raw, values, f"dates, read as {form}")
+        known = (cells.form or {}).get("format") or cells.marks.dates
+        form = (
+            known or dates.find(cells.sample.slice(0, SAMPLE).to_pylist()) or dates.most_common(cells.sample)
+        )
+        return _read_text(cells, form)
     if not _is_date(raw.type):
         return all_bad(raw)
     if pa.types.is_timestamp(raw.type) and raw.type.tz:
         raw = raw.cast(pa.timestamp("us", "UTC"), safe=False)
     return Reading(raw.cast(pa.timestamp("us"), safe=False), "dates")
+
+
+def _read_text(cells: Cells, form: str) -> Reading:
+    values = dates.read(cells.cleaned, form)
+    unsure = cells.form is None and not cells.marks.dates and dates.is_ambiguous(form, cells.cleaned)
+    reading = compared(cells.cleaned, values, f"dates, read as {form}")
+    other = {"or": dates.exchanged(form)} if unsure else {}
+    return replace(reading, form={"format": form, **other}, expected=f"a date such as {dates.example(form)}")
 
 
 def _is_date(kind: pa.DataType) -> bool:
@@ -72,7 +87,7 @@ class DateEncoder(Encoder):
 
 
 def _parts(column: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
-    seconds = pc.divide(column.cast(pa.int64()).cast(pa.float64()), 1e6)
+    seconds = pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), 1e6)
     parts = (seconds, pc.year(column), pc.month(column), pc.day_of_week(column), pc.hour(column))
     return dict(zip(PARTS, parts, strict=True))
 

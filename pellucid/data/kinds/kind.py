@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pellucid.data import parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder, FitOptions, Inputs
+from pellucid.data.marks import UNKNOWN, Marks
 
 MOSTLY = 0.9
 """A column of text is read as a kind if at least this share of its cells fits."""
@@ -46,6 +47,7 @@ class Reading:
         usable: False where nothing can be learned from the column.
         kind: its name; None where the column is not usable.
         expected: what a cell should have been.
+        form: how its cells are written, as JSON values: what `read` needs to read other cells the same way.
     """
 
     values: pa.ChunkedArray
@@ -54,7 +56,8 @@ class Reading:
     why: Mapping[int, str] = field(default_factory=dict)
     usable: bool = True
     kind: str | None = None
-    expected: str = "a value"
+    expected: str = ""
+    form: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Cells:
@@ -64,10 +67,19 @@ class Cells:
         name: of the column.
         raw: unparsed text of a file, or typed values.
         folder: where relative paths start; None: cells are not paths.
+        marks: what is known of how the file writes numbers, dates and missing values.
+        form: how the cells of this column were written in training; None: found out.
     """
 
-    def __init__(self, name: str, raw: pa.ChunkedArray, folder: Path | None = None):
-        self.name, self.raw, self.folder = name, raw, folder
+    def __init__(
+        self,
+        name: str,
+        raw: pa.ChunkedArray,
+        folder: Path | None = None,
+        marks: Marks = UNKNOWN,
+        form: Mapping[str, Any] | None = None,
+    ):
+        self.name, self.raw, self.folder, self.marks, self.form = name, raw, folder, marks, form
         self.is_text = parse.is_text(raw.type)
 
     @property
@@ -75,15 +87,27 @@ class Cells:
         """Arrow type of the cells."""
         return self.raw.type
 
+    @property
+    def missing(self) -> Sequence[str] | None:
+        """The words for a missing value, as in training or as the user said; None: the usual ones."""
+        return (self.form or {}).get("missing", self.marks.missing)
+
     @functools.cached_property
     def cleaned(self) -> pa.ChunkedArray:
         """The cells, without white space around them and with the usual marks of a missing value missing."""
-        return parse.clean(self.raw) if self.is_text else self.raw
+        return parse.clean(self.raw, self.missing) if self.is_text else self.raw
 
     @property
     def present(self) -> int:
         """Number of cells that are not missing."""
         return len(self.cleaned) - self.cleaned.null_count
+
+    @functools.cached_property
+    def first(self) -> Any:
+        """The first cell that is not missing; None if all are."""
+        present = self.cleaned.slice(0, 100).drop_null() if self.cleaned.null_count else self.cleaned
+        present = present if len(present) else self.cleaned.drop_null()
+        return present[0].as_py() if len(present) else None
 
     @functools.cached_property
     def sample(self) -> pa.ChunkedArray:

@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import parse
+from pellucid.data import dates, numerals, parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder
-from pellucid.data.kinds.kind import Cells, Kind, Reading, all_bad, compared, describe_range, mostly_fits
+from pellucid.data.kinds import category
+from pellucid.data.kinds.kind import (
+    MOSTLY,
+    Cells,
+    Kind,
+    Reading,
+    all_bad,
+    compared,
+    describe_range,
+    mostly_fits,
+)
+from pellucid.data.numerals import PLAIN, Numerals
 from pellucid.data.scaling import scale
+
+SAMPLE = 50
+"""Cells that show whether a column may be days such as 20200325."""
+
+MOST_CELLS = 500
+"""Cells that show how a column writes numbers."""
 
 
 def infer(cells: Cells) -> Reading | None:
     if not cells.is_text:
         kind = cells.type
         typed = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        return read(cells) if typed else None
-    if parse.numbers(cells.sample).null_count > 0.5 * len(cells.sample):
+        reading = read(cells) if typed else None
+        return None if reading is not None and category.are_too_large(cells, reading.values) else reading
+    if cells.first is None or dates.are_compact(cells.cleaned.slice(0, SAMPLE)):
         return None
-    reading = read(cells)
+    form = _numerals(cells)
+    if form is None:
+        return None
+    if form is not PLAIN and form.read(cells.sample).null_count > 0.5 * len(cells.sample):
+        return None
+    reading = read(cells, form)
+    if (
+        not mostly_fits(reading, cells.present)
+        or category.is_code(cells)
+        or category.are_too_large(cells, reading.values)
+    ):
+        return None
     reason = "all numbers" if reading.bad is None else "nearly all numbers"
-    return replace(reading, reason=reason) if mostly_fits(reading, cells.present) else None
+    more = f", with {form.words}" if form.words else ""
+    return replace(reading, reason=reason + more)
 
 
-def read(cells: Cells) -> Reading:
+def read(cells: Cells, form: Numerals | None = None) -> Reading:
     raw = cells.cleaned
-    values = parse.numbers(raw) if cells.is_text else _typed(raw)
+    form = form or _numerals(cells) or PLAIN
+    values = form.read(raw) if cells.is_text else _typed(raw)
     if values is None:
         return all_bad(raw)
     if pa.types.is_floating(values.type):
@@ -37,7 +69,32 @@ def read(cells: Cells) -> Reading:
         if pc.any(infinite).as_py():
             values = pc.if_else(infinite, pa.scalar(None, values.type), values)
     before = parse.without_nan(raw) if pa.types.is_floating(raw.type) else raw
-    return compared(before, values, "numbers")
+    if not cells.is_text and cells.missing:
+        values = before = _without(values, cells.missing)
+    return replace(compared(before, values, "numbers"), form=form.state())
+
+
+def _numerals(cells: Cells) -> Numerals | None:
+    """How text cells write numbers: as in training, as the user said, or as most of a sample do."""
+    if not cells.is_text:
+        return PLAIN
+    if cells.form is not None:
+        return Numerals.from_state(cells.form)
+    decimal, thousands = cells.marks.decimal, cells.marks.thousands
+    if decimal is None and thousands is None and not cells.marks.commas:
+        plain = parse.numbers(cells.sample)
+        if plain.null_count < (1 - MOSTLY) * len(cells.sample):
+            return PLAIN
+    likely = "," if cells.marks.commas or cells.marks.semicolons else "."
+    few = cells.sample.slice(0, MOST_CELLS).to_pylist()
+    return numerals.find(few, decimal=decimal, thousands=thousands, likely=likely)
+
+
+def _without(values: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
+    """Turn the numbers that mean a missing value, such as -999, into missing values."""
+    marks = parse.numbers(pa.chunked_array([pa.array(words, pa.string())])).drop_null()
+    found = pc.is_in(values.cast(pa.float64(), safe=False), value_set=marks.cast(pa.float64()))
+    return pc.if_else(found, pa.scalar(None, values.type), values)
 
 
 def _typed(raw: pa.ChunkedArray) -> pa.ChunkedArray | None:
@@ -45,7 +102,7 @@ def _typed(raw: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_temporal(raw.type):
         return None
     try:
-        return parse.without_nan(raw if pa.types.is_integer(raw.type) else raw.cast(pa.float64()))
+        return parse.without_nan(raw if pa.types.is_integer(raw.type) else raw.cast(pa.float64(), safe=False))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 
@@ -70,7 +127,7 @@ class NumberEncoder(Encoder):
     @classmethod
     def named(cls, name: str, column: pa.ChunkedArray, normalize: bool) -> NumberEncoder:
         """Fit on numbers that are not a column of their own, such as the hours of dates."""
-        values = column.cast(pa.float64())
+        values = column.cast(pa.float64(), safe=False)
         names = (name, f"{name} is missing") if values.null_count else (name,)
         present = values.drop_null().to_numpy()
         median = float(np.median(present)) if len(present) else 0.0
@@ -78,7 +135,7 @@ class NumberEncoder(Encoder):
         return cls(names, float(mean), float(std), median)
 
     def apply(self, column: pa.ChunkedArray) -> np.ndarray:
-        values = column.cast(pa.float64())
+        values = column.cast(pa.float64(), safe=False)
         filled = pc.fill_null(values, self.median).to_numpy()
         scaled = ((filled - self.mean) / self.std).astype(np.float32)
         if len(self.names) == 1:

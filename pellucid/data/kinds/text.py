@@ -31,7 +31,7 @@ def infer(cells: Cells) -> Reading | None:
     length = pc.mean(pc.utf8_length(cells.sample)).as_py()
     spaces = pc.mean(pc.count_substring(cells.sample, " ")).as_py()
     all_differ = cells.distinct == cells.present and not ID_NAME.search(cells.name)
-    if spaces < 2 and length <= 40 and not (all_differ and length > 20):
+    if spaces < 2 and length <= 40 and not (all_differ and (length > 20 or spaces >= 1)):
         return None
     reason = f"{cells.distinct:,} different texts, {length:.0f} characters on average"
     return Reading(cells.raw, reason)

@@ -2,89 +2,36 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import csv as python_csv
-import gzip
-import io
 import os
+import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 
-from pellucid.data import parse
-from pellucid.errors import BadDataError, DataNotFoundError
+from pellucid.config import CsvConfig
+from pellucid.data.compute import pc
+from pellucid.data.sources.content import BLOCK_BYTES, Content, unpacked
+from pellucid.data.sources.quotes import swallowed_rows
+from pellucid.data.sources.sniff import COMMENT, Layout, sniff
+from pellucid.errors import BadDataError
 
-DELIMITERS = (",", ";", "\t", "|")
 SHOWN = 5
-BLOCK_BYTES = 1 << 24
-"""The longest row that can be read, in bytes."""
-_HEAD_BYTES = 1 << 18
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a file is written.
-
-    Attributes:
-        path: the file.
-        encoding: of its text.
-        delimiter: between cells.
-        names: of the columns.
-        header: whether the first line holds the names.
-        notes: unusual decisions, one line each.
-    """
-
-    path: Path
-    encoding: str
-    delimiter: str
-    names: tuple[str, ...]
-    header: bool = True
-    notes: tuple[str, ...] = ()
-
-    def places(self, rows: Sequence[int]) -> list[str]:
-        """Name the lines of rows (counted from 0, without the header), numbered as in an editor."""
-        return [f"{self.path.name} line {line:,}" for line in self.lines(rows)]
-
-    def lines(self, rows: Sequence[int]) -> list[int]:
-        """Return the line each row begins on; reads the file up to the last one asked for."""
-        wanted, found = set(rows), {}
-        row = -1 if self.header else 0
-        for line, record in self.records():
-            if len(record) != len(self.names):
-                continue
-            if row in wanted:
-                found[row] = line
-                if len(found) == len(wanted):
-                    break
-            row += 1
-        return [found.get(row, row + 1 + self.header) for row in rows]
-
-    def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield every record with the line it begins on; blank lines are skipped."""
-        with _text(self.path, self.encoding) as file:
-            reader = python_csv.reader(file, delimiter=self.delimiter)
-            begins = 1
-            with contextlib.suppress(python_csv.Error):
-                for record in reader:
-                    if record:
-                        yield begins, record
-                    begins = reader.line_num + 1
-
-
-def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[str]]:
+def read(
+    source: Path | Content, *, skip_bad: bool = False, config: CsvConfig | None = None
+) -> tuple[pa.Table, Layout, list[str]]:
     """Read a file, with every cell as text.
 
     Args:
-        path: a .csv, .tsv or .txt file, or one of these with .gz.
+        source: a .csv, .tsv or .txt file, or one of these with .gz, or in a .zip.
         skip_bad: leave out lines with too few or too many cells.
+        config: how the file is written; None: found out.
 
     Returns:
         The table, how it is written, and the lines that were left out.
@@ -92,58 +39,24 @@ def read(path: Path, *, skip_bad: bool = False) -> tuple[pa.Table, Layout, list[
     Raises:
         BadDataError: naming the file and the line.
     """
-    layout = sniff(path)
+    content = source if isinstance(source, Content) else unpacked(source)
+    config = config or CsvConfig()
+    layout = sniff(content, config)
     table, ragged = _parse(layout)
+    if layout.dialect.quote and config.quote is None:
+        table, layout, ragged = _without_quotes(table, layout, ragged, config)
     lines = _ragged_lines(layout, ragged, 100 if skip_bad else SHOWN) if ragged else []
     if ragged and not skip_bad:
-        raise BadDataError(
-            "\n".join(lines),
-            remedy="put text that holds the delimiter in quotes, or leave such lines out with --skip-bad",
-        )
+        raise BadDataError("\n".join(lines), remedy=_advice(layout))
     if not table.num_rows:
         raise BadDataError(
-            f"{path} has no rows: expected data under the header {', '.join(map(repr, layout.names[:5]))}."
+            f"{content.path} has no rows: expected data under the header "
+            f"{', '.join(map(repr, layout.names[:5]))}."
         )
     if _ends_in_quotes(layout, table):
         line = layout.lines([len(table) - 1])[0]
-        raise _unreadable(path, f"a quotation mark opened in the row of line {line:,} is never closed")
+        raise _unreadable(layout, f"a quotation mark opened in the row of line {line:,} is never closed")
     return table, layout, lines
-
-
-def sniff(path: Path) -> Layout:
-    """Detect how a file is written: the encoding from all of it, the rest from its beginning."""
-    head, marked = _head(path)
-    encoding, notes = marked or "utf-8", ()
-    if marked != "utf-16" and not _is_utf8(path):
-        encoding, notes = "latin-1", (f"{path.name} is not UTF-8; read as Latin-1",)
-    if marked in (None, "utf-8-sig") and b"\x00" in head:
-        at = head.index(b"\x00")
-        raise BadDataError(
-            f"{path} is not text: byte {at:,} is 0.", remedy="give a CSV, Parquet or image source"
-        )
-    text = head.decode(encoding, errors="replace")
-    if not text.strip():
-        raise BadDataError(f"{path} is empty: expected a header line and rows.")
-    delimiter = _delimiter(text, path)
-    records = [record for record in _records(text, delimiter, 3) if record]
-    if not records:
-        raise BadDataError(f"{path} is empty: expected a header line and rows.")
-    names = [name.strip() for name in records[0]]
-    if _is_data(records):
-        names = [f"column_{index + 1}" for index in range(len(names))]
-        note = f"{path.name} has no header: columns are named {names[0]} to {names[-1]}"
-        return Layout(path, encoding, delimiter, tuple(names), header=False, notes=(*notes, note))
-    names = [name or f"unnamed_{index + 1}" for index, name in enumerate(names)]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise BadDataError(
-            f"{path} line 1: the column name {twice[0]!r} occurs {names.count(twice[0])} times.",
-            remedy="give every column its own name",
-        )
-    return Layout(path, encoding, delimiter, tuple(names), notes=notes)
-
-
-# ---- parsing -------------------------------------------------------------------------------------
 
 
 def _parse(layout: Layout) -> tuple[pa.Table, int]:
@@ -151,140 +64,117 @@ def _parse(layout: Layout) -> tuple[pa.Table, int]:
     ragged = Counter()
 
     def odd_line(row: pyarrow.csv.InvalidRow) -> str:
-        ragged["lines"] += 1
+        ragged["lines"] += not (row.text or "").lstrip().startswith(COMMENT)
         return "skip"
 
-    width = len(layout.names)
+    names, dialect = [f"f{index}" for index in range(layout.width)], layout.dialect
+    source, encoding = _source(layout)
     try:
         table = pyarrow.csv.read_csv(
-            layout.path,
+            source,
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,  # a thread that drops `odd_line` while Python exits aborts the process
-                autogenerate_column_names=True,
-                encoding=layout.encoding.removesuffix("-sig"),
+                column_names=names,
+                skip_rows=layout.skip,
+                encoding=encoding,
                 block_size=BLOCK_BYTES,
             ),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=odd_line
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                escape_char="\\" if dialect.escaped else False,
+                double_quote=bool(dialect.quote) and not dialect.escaped,
+                newlines_in_values=bool(dialect.quote),
+                invalid_row_handler=odd_line,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types={f"f{index}": pa.string() for index in range(width)}, strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
     except (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error) as error:
-        raise _unreadable(layout.path, error) from None
-    if table.num_columns != width:
-        raise _unreadable(layout.path, f"the first line has {table.num_columns} cells, expected {width}")
-    table = table.slice(1 if layout.header else 0).rename_columns(list(layout.names))
-    return table, ragged["lines"]
+        if any(words in str(error) for words in ("Empty CSV file", "Could not skip initial")):
+            return pa.table({name: pa.array([], pa.string()) for name in layout.names}), ragged["lines"]
+        raise _unreadable(layout, error) from None
+    return table.select(names[: len(layout.names)]).rename_columns(list(layout.names)), ragged["lines"]
+
+
+def _source(layout: Layout) -> tuple[Any, str]:
+    """Return what pyarrow reads, and its encoding: the file itself, wherever pyarrow can read it."""
+    content, dialect, encoding = layout.content, layout.dialect, layout.encoding.removesuffix("-sig")
+    if dialect.delimiter != " " and not dialect.padded:
+        return (str(content.path) if content.data is None else pa.BufferReader(content.data)), encoding
+    with content.text(layout.encoding) as file:
+        text = file.read()
+    if dialect.delimiter == " ":
+        text = re.sub(r"(?m)^[ \t]+|[ \t]+(?=\r?$)", "", text)
+        text = re.sub(r'("[^"\n]*")|[ \t]+', lambda found: found[1] or " ", text)
+    else:
+        text = re.sub(rf"({re.escape(dialect.delimiter)}|^) +", r"\1", text, flags=re.MULTILINE)
+    return pa.BufferReader(text.encode()), "utf-8"
+
+
+# ---- what does not fit ---------------------------------------------------------------------------
+
+
+def _without_quotes(
+    table: pa.Table, layout: Layout, ragged: int, config: CsvConfig
+) -> tuple[pa.Table, Layout, int]:
+    """Read the file again with quotation marks as part of the text, if they swallowed rows."""
+    breaks = [name for name in table.column_names if pc.any(pc.match_substring(table[name], "\n")).as_py()]
+    if not breaks:
+        return table, layout, ragged
+    plain = sniff(layout.content, config.model_copy(update={"quote": ""}))
+    if plain.names != layout.names or plain.dialect.delimiter != layout.dialect.delimiter:
+        return table, layout, ragged
+    again, left = _parse(plain)
+    if left or not swallowed_rows(table, again, breaks):
+        return table, layout, ragged
+    note = f"{plain.content.name}: quotation marks are part of the text, since they would join rows"
+    return again, replace(plain, notes=(*layout.notes, note)), 0
 
 
 def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:
     """Name the lines that have the wrong number of cells."""
-    width, lines = len(layout.names), []
+    width, lines = layout.width, []
     for line, record in layout.records():
-        if len(record) != width:
-            lines.append(f"{layout.path.name} line {line:,}: expected {width} cells, received {len(record)}")
+        if len(record) != width and not record[0].lstrip().startswith(COMMENT):
+            lines.append(
+                f"{layout.content.name} line {line:,}: expected {width} cells, received {len(record)}"
+            )
             if len(lines) == limit:
                 break
     return lines + ([f"... and {count - len(lines):,} more lines"] if count > len(lines) else [])
 
 
-def _ends_in_quotes(layout: Layout, table: pa.Table) -> bool:
-    """Return whether the last cell contains the rest of the file: its quotation mark is never closed."""
-    if (
-        layout.path.suffix == ".gz"
-        or layout.encoding == "utf-16"
-        or "\n" not in (table[-1][-1].as_py() or "")
-    ):
-        return False
-    with open(layout.path, "rb") as file:
-        file.seek(-min(1024, layout.path.stat().st_size), os.SEEK_END)
-        return not file.read().rstrip(b"\r\n").endswith(b'"')
-
-
-def _unreadable(path: Path, error: Exception | str) -> BadDataError:
-    return BadDataError(
-        f"{path} cannot be read as a table of text: {error}.",
-        remedy="look for a quotation mark that is never closed, or a file that was cut short",
+def _advice(layout: Layout) -> str:
+    """Say what to try for lines with the wrong number of cells."""
+    mark = {"\t": "tab", " ": "white space"}.get(layout.dialect.delimiter, layout.dialect.delimiter)
+    return (
+        f"cells are taken to be separated by {mark}: put text that holds it in quotes, leave such lines out "
+        "with --skip-bad, or say how the file is written with --set data.csv.delimiter, data.csv.skip "
+        "(lines above the header) or data.csv.quote"
     )
 
 
-# ---- sniffing ------------------------------------------------------------------------------------
-
-
-def _head(path: Path) -> tuple[bytes, str | None]:
-    """Return the first bytes, up to the end of a line, and the encoding that they declare."""
-    try:
-        with _binary(path) as file:
-            head = file.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        raise DataNotFoundError(f"There is no file {path}.") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadDataError(f"{path} cannot be read: {error}.") from None
-    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
-    if len(head) == _HEAD_BYTES and marked != "utf-16" and b"\n" in head:
-        head = head[: head.rindex(b"\n")]
-    return head, marked
-
-
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with _binary(path) as file:
-            while chunk := file.read(BLOCK_BYTES):
-                decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
+def _ends_in_quotes(layout: Layout, table: pa.Table) -> bool:
+    """Return whether the last cell contains the rest of the file: its quotation mark is never closed."""
+    content = layout.content
+    if (
+        content.suffixes[-1:] == [".gz"]
+        or content.data is not None
+        or layout.encoding.startswith("utf-16")
+        or not layout.dialect.quote
+        or "\n" not in (table[-1][-1].as_py() or "")
+    ):
         return False
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from None
-    return True
+    with open(content.path, "rb") as file:
+        file.seek(-min(1024, content.path.stat().st_size), os.SEEK_END)
+        return not file.read().rstrip(b"\r\n").endswith(layout.dialect.quote.encode())
 
 
-def _delimiter(text: str, path: Path) -> str:
-    """Return the delimiter with which most records have as many cells as the first."""
-    usual = "\t" if ".tsv" in path.suffixes else ","
-
-    def score(delimiter: str) -> tuple[float, bool, int]:
-        widths = [len(record) for record in _records(text, delimiter, 100) if record]
-        if not widths or widths[0] < 2:
-            return 0.0, False, 0
-        return sum(width == widths[0] for width in widths) / len(widths), delimiter == usual, widths[0]
-
-    best = max(DELIMITERS, key=score)
-    return best if score(best)[0] > 0 else usual
-
-
-def _records(text: str, delimiter: str, limit: int) -> list[list[str]]:
-    reader = python_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    found = []
-    with contextlib.suppress(python_csv.Error):
-        for record in reader:
-            found.append(record)
-            if len(found) == limit:
-                break
-    return found
-
-
-def _is_data(records: list[list[str]]) -> bool:
-    """Return whether the first record holds numbers where the next ones do, so that it is not a header."""
-
-    def numeric(record: list[str]) -> list[bool]:
-        column = pa.chunked_array([pa.array(record, pa.string())])
-        return parse.numbers(parse.clean(column)).is_valid().to_pylist()
-
-    if len(records) < 2 or len(records[0]) != len(records[1]):
-        return False
-    first, second = numeric(records[0]), numeric(records[1])
-    return any(first) and sum(first) >= 0.5 * len(first) and first == second
-
-
-def _binary(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
-
-
-def _text(path: Path, encoding: str) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
-    return open(path, encoding=encoding, errors="replace", newline="")
+def _unreadable(layout: Layout, error: Exception | str) -> BadDataError:
+    return BadDataError(
+        f"{layout.content.path} cannot be read as a table of text: {error}.",
+        remedy="look for a quotation mark that is never closed, or a file that was cut short; "
+        "--set data.csv.quote='' takes quotation marks as text",
+    )

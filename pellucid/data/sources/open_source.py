@@ -17,7 +17,7 @@ from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.image_index import names_images
 from pellucid.data.sources import arrays as in_memory
-from pellucid.data.sources import folder, hub, jsonlines, tables, textfiles
+from pellucid.data.sources import folder, hub, jsonlines, tablefile, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
 from pellucid.data.sources.toy import TOYS
 from pellucid.data.split_rules import rule_columns, without_rule_columns
@@ -101,7 +101,10 @@ def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows")
 
 def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
     """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
-    options = DataOptions(config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled)
+    csv = config.csv.model_copy(update={"encoding": config.csv.encoding or config.encoding})
+    options = DataOptions(
+        config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled, csv=csv
+    )
     if form == "series":
         options = _for_series(options, config)
     elif names := rule_columns(config.split):
@@ -130,7 +133,7 @@ def _for_series(options: DataOptions, config: DataConfig) -> DataOptions:
 
 ROW_SETTINGS = frozenset(
     [
-        *("source", "subset", "target", "inputs", "columns", "encoding", "class_from", "skip_bad"),
+        *("source", "subset", "target", "inputs", "columns", "encoding", "class_from", "skip_bad", "csv"),
         *("fraction", "validation", "test", "split", "split_seed", "training_rows", "stack"),
     ]
 )
@@ -144,7 +147,10 @@ def has_rows_of(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
 
 def _row_settings(config: DataConfig, labelled: bool) -> dict[str, Any]:
     size = config.image_size if config.stack else None
-    return {**config.model_dump(include=set(ROW_SETTINGS)), "stacked_size": size, "labelled": labelled}
+    path = Path(config.source).expanduser()
+    source = str(path.resolve()) if path.exists() else config.source
+    said = {**config.model_dump(include=set(ROW_SETTINGS)), "source": source}
+    return {**said, "stacked_size": size, "labelled": labelled}
 
 
 def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
@@ -261,7 +267,7 @@ def _is_path(source: str) -> bool:
         os.sep in source
         or source.startswith((".", "~"))
         or tables.is_table_file(path)
-        or path.suffix in (".npy", ".npz")
+        or path.suffix.lower() in (".npy", ".npz", *tablefile.OTHERS)
     )
 
 
@@ -286,8 +292,6 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
     prose = path.is_file() and textfiles.is_text(path) and textfiles.is_prose(path)
     if (prose or not options.labelled or path.is_dir()) and textfiles.holds_texts(path):
         return _read_texts(path, config)
-    if jsonlines.is_json_lines(path) and path.is_file():
-        return build_dataset(jsonlines.read_json_lines(path, encoding=config.encoding), options)
     if path.is_dir():
         if _holds_tables(path):
             return tables.read_tables(path, options)
@@ -303,6 +307,12 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
         return tables.read_tables(path, options)
     if path.suffix.lower() in (".npy", ".npz"):
         return _with_options(in_memory.read_file(path), options)
+    if (suffix := path.suffix.lower()) in tablefile.OTHERS:
+        raise BadDataError(
+            f"{path}: files of type {suffix} are not read; expected .csv, .tsv, .parquet, .xlsx, .jsonl, "
+            ".feather, .npy, .npz or a folder of images.",
+            remedy=tablefile.OTHERS[suffix],
+        )
     if images.is_image_file(path):
         raise BadDataError(f"{path} is a single image: expected a folder with a subfolder for each class.")
     raise BadDataError(
@@ -345,9 +355,7 @@ def _names_images(file: Path) -> bool:
 def _holds_tables(path: Path) -> bool:
     """Return whether a folder, or its split folders, contain tables and no class folders."""
     near = [*path.glob("*"), *path.glob("*/*")]
-    has_tables = any(
-        tables.is_table_file(file) and file.suffix.lower() != ".txt" for file in near if file.is_file()
-    )
+    has_tables = any(tables.is_part(file) for file in near if file.is_file())
     return has_tables and not any(images.is_image_file(file) for file in path.glob("*/*"))
 
 

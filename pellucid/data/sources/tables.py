@@ -1,22 +1,23 @@
-"""CSV and Parquet: a file, a folder of files, or one file for each split."""
+"""Tables: a file, a folder of files, or one file for each split."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pellucid.config import Config, CsvConfig
 from pellucid.data.build_dataset import DataOptions, Locate, RawTables, build_dataset
 from pellucid.data.dataset import Dataset, Source
-from pellucid.data.sources import csvfile
-from pellucid.errors import BadDataError, DataNotFoundError
+from pellucid.data.marks import Marks
+from pellucid.data.sources import jsonlines, tablefile
+from pellucid.data.sources.tablefile import SUFFIXES, Part, is_text_suffix, suffix_of
+from pellucid.errors import BadDataError, DataNotFoundError, UnknownNameError, similar_file
 
-CSV = (".csv", ".tsv", ".txt")  # file name endings
-PARQUET = (".parquet", ".pq")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -25,12 +26,14 @@ SPLIT_NAMES = {
 """Usual names of splits, and their names here."""
 
 
-def csv(path: str | os.PathLike, target: str | None = None) -> Dataset:
+def csv(path: str | os.PathLike, target: str | None = None, **written: Any) -> Dataset:
     """Read a file of delimited text, or a folder of train, validation and test files.
 
     Args:
-        path: .csv, .tsv or .txt, also with .gz; or a folder of these.
+        path: .csv, .tsv or .txt, also with .gz or in a .zip; or a folder of these.
         target: the column to predict; several with commas between them; None: the usual names.
+        written: how the file is written, where that is not found out: `decimal`, `thousands`, `missing`,
+            `dates`, `header`, `skip`, `encoding`, `quote`, `delimiter`, as in `data.csv` of a config.
 
     Returns:
         A dataset; not split if there is one file.
@@ -38,22 +41,47 @@ def csv(path: str | os.PathLike, target: str | None = None) -> Dataset:
     Raises:
         DataNotFoundError: there is no such file.
         BadDataError: a cell does not fit; names line and column.
-        UnknownNameError: there is no column `target`.
+        UnknownNameError: there is no column `target`, or no such option.
+        ConfigError: an option has a value that it cannot have.
     """
-    return read_tables(Path(path), DataOptions(target=target))
+    return read_tables(Path(path), DataOptions(target=target, csv=csv_config(written)))
 
 
 def parquet(path: str | os.PathLike, target: str | None = None) -> Dataset:
     """Read a Parquet file, a folder of its parts, or of train, validation and test files.
 
-    Args and errors are those of `csv`.
+    Feather, Arrow, JSON and Excel files are read too. Args and errors are those of `csv`.
     """
     return read_tables(Path(path), DataOptions(target=target))
 
 
+def csv_config(written: Mapping[str, Any]) -> CsvConfig:
+    """Return the section `data.csv` with some options, by name.
+
+    Raises:
+        UnknownNameError: there is no such option.
+        ConfigError: an option has a value that it cannot have.
+    """
+    for name in written:
+        if name not in CsvConfig.model_fields:
+            raise UnknownNameError("option of csv", name, CsvConfig.model_fields)
+    return Config().patch({f"data.csv.{name}": value for name, value in written.items()}, "csv").data.csv
+
+
 def is_table_file(path: Path) -> bool:
-    """Return whether this module reads files with this name."""
-    return _suffix(path) in (*CSV, *PARQUET)
+    """Return whether files with this name are read here."""
+    return suffix_of(path) in SUFFIXES
+
+
+def is_part(path: Path) -> bool:
+    """Return whether files with this name in a folder are tables; others may be about the data."""
+    return is_table_file(path) and suffix_of(path) not in (
+        ".txt",
+        ".dat",
+        ".data",
+        ".zip",
+        *jsonlines.SUFFIXES,
+    )
 
 
 def read_tables(path: Path, options: DataOptions | None = None) -> Dataset:
@@ -61,32 +89,50 @@ def read_tables(path: Path, options: DataOptions | None = None) -> Dataset:
     options = options or DataOptions()
     if not path.exists():
         raise DataNotFoundError(
-            f"There is no file or folder {path}.", remedy="pass the path of a CSV or Parquet file"
+            f"There is no file or folder {path}.{similar_file(path)}",
+            remedy="pass the path of a CSV or Parquet file",
         )
-    return build_dataset(raw_tables(path, skip_bad=options.skip_bad), options)
+    return build_dataset(raw_tables(path, skip_bad=options.skip_bad, csv=options.csv), options)
 
 
-def raw_tables(path: Path, *, skip_bad: bool = False) -> RawTables:
+def raw_tables(path: Path, *, skip_bad: bool = False, csv: CsvConfig | None = None) -> RawTables:
     """Read the cells of a file, or of the files of a folder, without interpreting them."""
     files = {"train": [path]} if path.is_file() else _files(path)
-    kind = "parquet" if _suffix(next(iter(files.values()))[0]) in PARQUET else "csv"
+    suffix = suffix_of(next(iter(files.values()))[0])
+    kind = "csv" if is_text_suffix(suffix) else "json" if suffix in jsonlines.SUFFIXES else "parquet"
     splits: dict[str, pa.Table] = {}
     locate: dict[str, Locate] = {}
-    skipped: list[str] = []
-    notes: list[str] = []
-    for split, parts in files.items():
-        splits[split], locate[split], left_out, decided = _read_parts(parts, skip_bad)
-        skipped += left_out
-        notes += decided
+    read: list[Part] = []
+    for split, paths in files.items():
+        parts = [tablefile.read(part, csv, skip_bad=skip_bad) for part in paths]
+        splits[split], locate[split] = _joined(paths, parts)
+        read += parts
+    csv = csv or CsvConfig()
     return RawTables(
         name=_name(path),
         splits=splits,
         source=Source(str(path), kind),
         locate=locate,
         folder=path if path.is_dir() else path.parent,
-        skipped=tuple(skipped),
-        notes=tuple(notes),
+        skipped=tuple(line for part in read for line in part.skipped),
+        notes=tuple(dict.fromkeys(line for part in read for line in part.notes)),
+        marks=Marks(
+            csv.decimal,
+            csv.thousands,
+            None if csv.missing is None else tuple(csv.missing),
+            csv.dates,
+            any(part.commas for part in read),
+            any(part.semicolons for part in read),
+        ),
+        written=_written(csv, read),
     )
+
+
+def _written(csv: CsvConfig, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return what the user said of the files, and whether they have a header."""
+    said = {name: value for name, value in csv.model_dump().items() if value is not None and name != "skip"}
+    headers = {part.header for part in parts} - {None}
+    return {**said, "header": headers.pop()} if len(headers) == 1 else said
 
 
 def _name(path: Path) -> str:
@@ -101,16 +147,14 @@ def _files(folder: Path) -> dict[str, list[Path]]:
         BadDataError: there are none, there are two kinds, or only some name a split.
     """
     found = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and is_table_file(file) and not _hidden(file, folder)
+        file for file in folder.rglob("*") if file.is_file() and is_part(file) and not _hidden(file, folder)
     )
-    found = [file for file in found if _suffix(file) != ".txt"]
     if not found:
         raise BadDataError(f"{folder} holds no CSV or Parquet file.")
-    if len({_suffix(file) in PARQUET for file in found}) > 1:
+    if len({is_text_suffix(suffix_of(file)) for file in found}) > 1:
         raise BadDataError(
-            f"{folder} holds CSV and Parquet files: expected one kind.", remedy="name the file to use"
+            f"{folder} holds files of text and of other kinds: expected one kind.",
+            remedy="name the file to use",
         )
     splits: dict[str, list[Path]] = {}
     for file in found:
@@ -134,31 +178,24 @@ def split_of(file: Path, folder: Path) -> str | None:
     return None
 
 
-def _read_parts(parts: Sequence[Path], skip_bad: bool) -> tuple[pa.Table, Locate, list[str], list[str]]:
-    """Read and concatenate the files of one split."""
-    tables, places, skipped, notes = [], [], [], []
-    for part in parts:
-        if _suffix(part) in PARQUET:
-            table = _read_parquet(part)
-            places.append(lambda rows, part=part: [f"{part.name} row {row + 1:,}" for row in rows])
-        else:
-            table, layout, left_out = csvfile.read(part, skip_bad=skip_bad)
-            places.append(layout.places)
-            skipped += left_out
-            notes += layout.notes
-        if tables and set(table.column_names) != set(tables[0].column_names):
-            odd = sorted(set(table.column_names) ^ set(tables[0].column_names))
+def _joined(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[pa.Table, Locate]:
+    """Concatenate the files of one split."""
+    first, tables = parts[0].table, []
+    for path, part in zip(paths, parts, strict=True):
+        odd = sorted(set(part.table.column_names) ^ set(first.column_names))
+        if odd:
             raise BadDataError(
-                f"{part} and {parts[0].name} differ in columns: only one has {', '.join(map(repr, odd))}."
+                f"{path} and {paths[0].name} differ in columns: only one has {', '.join(map(repr, odd))}."
             )
-        tables.append(table.select(tables[0].column_names) if tables else table)
+        same = part.table.column_names == first.column_names
+        tables.append(part.table if same else part.table.select(first.column_names))
     try:
         joined = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise BadDataError(
-            f"The files {parts[0].name} to {parts[-1].name} hold different types: {error}."
+            f"The files {paths[0].name} to {paths[-1].name} hold different types: {error}."
         ) from None
-    return joined, _joined_places([len(table) for table in tables], places), skipped, notes
+    return joined, _joined_places([len(table) for table in tables], [part.locate for part in parts])
 
 
 def _joined_places(sizes: Sequence[int], places: Sequence[Locate]) -> Locate:
@@ -173,28 +210,6 @@ def _joined_places(sizes: Sequence[int], places: Sequence[Locate]) -> Locate:
         return found
 
     return locate
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    try:
-        table = pq.ParquetFile(path, memory_map=True).read()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadDataError(
-            f"{path} is not a Parquet file that can be read: {error}.",
-            remedy="write or download it again",
-        ) from None
-    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
-    if twice:
-        raise BadDataError(
-            f"{path}: the column name {twice[0]!r} occurs {table.column_names.count(twice[0])} times."
-        )
-    dropped = [name for name in table.column_names if name.startswith("__index_level_")]
-    return table.drop_columns(dropped).replace_schema_metadata(None)
-
-
-def _suffix(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
 
 
 def _hidden(file: Path, folder: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from pellucid.data import kinds, targets
+from pellucid.data.marks import UNKNOWN, Marks
 from pellucid.data.targets.target import TargetCells, TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
 from pellucid.extensions import import_object
@@ -64,6 +65,7 @@ def read_target(
     kind: str | None = None,
     classes: Sequence[str] | None = None,
     task: str | None = None,
+    marks: Marks = UNKNOWN,
 ) -> TargetColumn:
     """Read the columns to predict as the first target that recognizes them.
 
@@ -74,12 +76,13 @@ def read_target(
             number is then predicted as an amount, a category as a class, a text is translated into.
         classes: the class names, where the source declares them and the values are their indices.
         task: the task that the user named.
+        marks: what is known of how text cells are written.
 
     Raises:
         BadDataError: it holds nothing that can be predicted.
         UnknownNameError: there is no such kind and no such target.
     """
-    cells = TargetCells(names, columns, _named(kind), classes, task)
+    cells = TargetCells(names, columns, _named(kind), classes, task, marks)
     if cells.raw is not None and classes is None and cells.raw.null_count == len(cells.raw):
         raise BadDataError(
             f"The target column {cells.name!r} has no values.", remedy="--target names another column"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.kinds.kind import FEW, MANY
+from pellucid.data.marks import Marks
 from pellucid.data.targets.target import Target, TargetCells, TargetColumn, missing
 from pellucid.errors import BadDataError
 
@@ -44,12 +45,14 @@ class Classes(Target):
         if cells.vector is not None or cells.kind == "number" or cells.task == "regression":
             return None
         if cells.kind in ("category", "classes") or (cells.task == cls.task and cells.kind is None):
-            return _values(cells.name, raw, "set by the user")
+            return _values(cells.name, raw, "set by the user", cells.marks)
         reading = cells.reading
         if reading.kind in ("boolean", "category", "text"):
-            return _values(cells.name, raw, reading.reason)
+            return _values(cells.name, raw, reading.reason, cells.marks)
         if reading.kind == "number" and parse.whole(reading.values):
             count = pc.count_distinct(reading.values).as_py()
+            if count <= FEW and parse.is_text(raw.type) and _has_leading_zeros(raw):
+                return _values(cells.name, raw, f"{count} different codes", cells.marks)
             if count <= FEW or (cells.name.lower() in CLASS_NAMES and count <= MANY):
                 return _whole(cells.name, reading.values, f"{count} different whole numbers")
         return None
@@ -113,12 +116,21 @@ def _declared(name: str, raw: pa.ChunkedArray, classes: tuple[str, ...]) -> Targ
     return _column(Column(name, "category", classes, "declared as class labels"), values)
 
 
-def _values(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:
+def _has_leading_zeros(raw: pa.ChunkedArray) -> bool:
+    """Whether some numbers begin with 0, such as 01, so that they are names."""
+    return pc.any(pc.match_substring_regex(raw, r"^\s*0\d+\s*$")).as_py() or False
+
+
+def _values(name: str, raw: pa.ChunkedArray, reason: str, marks: Marks) -> TargetColumn:
+    """Read words as classes: also None, NA and null, unless the user said that they mean a missing value."""
     if pa.types.is_boolean(raw.type):
         return _column(Column(name, "category", ("false", "true"), reason), raw.cast(pa.int64()))
     if pa.types.is_integer(raw.type) or (pa.types.is_floating(raw.type) and parse.whole(raw)):
         return _whole(name, raw, reason)
-    values = schema.read_column(name, raw, "category").values
+    if marks.missing is None:
+        marks = replace(marks, missing=tuple(word for word in parse.MISSING if word not in parse.WORDS))
+    reading = schema.read_column(name, raw, "category", marks=marks)
+    values = reading.values
     found = parse.distinct(values).to_pylist()
     if len(found) > max(2, min(MANY, (len(values) - values.null_count) // 2)):
         raise BadDataError(
@@ -126,7 +138,9 @@ def _values(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:
             "expected numbers, or classes with several rows each.",
             remedy="--target names another column",
         )
-    return _column(Column(name, "category", tuple(sorted(found, key=images.natural)), reason), values)
+    return _column(
+        Column(name, "category", tuple(sorted(found, key=images.natural)), reason, reading.form), values
+    )
 
 
 def _whole(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:

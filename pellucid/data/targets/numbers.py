@@ -56,7 +56,9 @@ class Numbers(Target):
             reason = f"{pc.count_distinct(values).as_py():,} different whole numbers"
         else:
             reason = "numbers with decimals"
-        return TargetColumn(Column(cells.name, "number", (), reason), values, missing(values), "a number")
+        return TargetColumn(
+            Column(cells.name, "number", (), reason, cells.reading.form), values, missing(values), "a number"
+        )
 
     @classmethod
     def strata(cls, column: Column, values: pa.ChunkedArray) -> np.ndarray:
@@ -107,7 +109,7 @@ def finite(name: str, values: np.ndarray) -> np.ndarray:
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     if isinstance(column.type, pa.FixedShapeTensorType):
         return tensor_values(column).astype(np.float64)
-    return column.cast(pa.float64()).to_numpy()
+    return column.cast(pa.float64(), safe=False).to_numpy()
 
 
 TARGET = Numbers

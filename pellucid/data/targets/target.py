@@ -17,6 +17,7 @@ from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs, with_tuples
 from pellucid.data.kinds.kind import Reading
 from pellucid.data.kinds.tensor import is_list
+from pellucid.data.marks import UNKNOWN, Marks
 from pellucid.data.tensor_column import tensor, tensor_values
 from pellucid.errors import BadDataError, ModelError
 
@@ -56,6 +57,7 @@ class TargetCells:
         kind: the kind of column, or the target, that the user named; None: it is inferred.
         classes: the class names, where the source declares them and the values are their indices.
         task: the task that the user named; None: it is inferred.
+        marks: what is known of how text cells are written.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class TargetCells:
         kind: str | None = None,
         classes: Sequence[str] | None = None,
         task: str | None = None,
+        marks: Marks = UNKNOWN,
     ):
         self.names, self.columns = tuple(names), tuple(columns)
-        self.kind, self.classes, self.task = kind, classes, task
+        self.kind, self.classes, self.task, self.marks = kind, classes, task, marks
 
     @property
     def name(self) -> str:
@@ -89,7 +92,7 @@ class TargetCells:
         """The only column as it was read; as numbers where the user asked for numbers."""
         assert self.raw is not None
         numbers = self.kind == "number" or self.task == "regression"
-        return schema.read_column("", self.raw, "number" if numbers else None)
+        return schema.read_column("", self.raw, "number" if numbers else None, marks=self.marks)
 
     @functools.cached_property
     def vector(self) -> Vector | None:
@@ -99,7 +102,7 @@ class TargetCells:
             BadDataError: one of several columns is not numbers, or lists differ in length.
         """
         if self.raw is None:
-            return _stacked(self.names, self.columns)
+            return _stacked(self.names, self.columns, self.marks)
         if isinstance(self.raw.type, pa.FixedShapeTensorType):
             return _vector(self.name, self.raw)
         return _vector(self.name, _as_tensor(self.name, self.raw)) if self.is_list else None
@@ -122,15 +125,15 @@ class Vector:
     is_binary: bool
 
 
-def _stacked(names: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> Vector:
-    readings = [schema.read_column("", column) for column in columns]
+def _stacked(names: Sequence[str], columns: Sequence[pa.ChunkedArray], marks: Marks) -> Vector:
+    readings = [schema.read_column("", column, marks=marks) for column in columns]
     for name, reading in zip(names, readings, strict=True):
         if reading.kind not in ("number", "boolean"):
             raise BadDataError(
                 f"Several targets must all be numbers: {name!r} is {reading.kind} ({reading.reason}).",
                 remedy="name one column with --target",
             )
-    floats = [reading.values.cast(pa.float64()) for reading in readings]
+    floats = [reading.values.cast(pa.float64(), safe=False) for reading in readings]
     bad = np.logical_or.reduce([pc.is_null(column).to_numpy() for column in floats])
     stacked = np.stack([pc.fill_null(column, 0.0).to_numpy() for column in floats], axis=1)  # (N, K)
     return _vector(", ".join(names), tensor(stacked), names, bad)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid.batch import as_batch
@@ -18,8 +19,12 @@ def regression(
     options: Mapping[str, Any] | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
+    units: Sequence[float] = (1.0,),
 ) -> Objective:
-    """Numbers. Outputs (B, 1) or (B, D) against targets (B,) or (B, D), both in standardized units."""
+    """Numbers. Outputs (B, 1) or (B, D) against targets (B,) or (B, D), both in standardized units.
+
+    `units` is what 1 means in the units of the data, for each of D numbers; "mae" is in these.
+    """
     function = named_loss(loss or "mse", **(options or {}))
 
     def read(returned: Any, batch: Any) -> Tensor:
@@ -29,7 +34,10 @@ def regression(
         targets = as_batch(batch).targets
         return {
             "loss": (function(outputs, targets) * len(targets), len(targets)),
-            "mae": ((outputs - targets).abs().sum(), targets.numel()),
+            "mae": (
+                ((outputs - targets).abs() * torch.tensor(units, device=outputs.device)).sum(),
+                targets.numel(),
+            ),
         }
 
     return supervised("regression", function, score, read=read, penalty=penalty(l1, l2))

@@ -24,7 +24,8 @@ class Regression(Supervised):
     usual_loss = "mse"
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
-        return regression(**shared)
+        target = prepared.preprocess.target if prepared is not None else None
+        return regression(**shared, units=getattr(target, "std", (1.0,)))
 
     def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
         return scores.regression(outputs, targets, preprocess)

@@ -1,0 +1,107 @@
+"""What a user should know of how columns were read, where it is not what anybody would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from pellucid.data import parse
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column
+from pellucid.data.kinds.category import LARGEST, TOO_LARGE
+from pellucid.data.numerals import Numerals
+
+SAMPLE = 2000
+SHOWN = 5
+
+_DIGITS = r"^\W*\d[\d.,:/' ]*\W*$"
+
+
+def reading_notes(
+    inputs: Sequence[Column],
+    target: Column | None,
+    raw: Mapping[str, pa.ChunkedArray],
+    values: Mapping[str, pa.ChunkedArray],
+) -> list[str]:
+    """Return one line for each kind of surprise.
+
+    Args:
+        inputs: the columns to learn from.
+        target: the column to predict; None: none.
+        raw: the cells as they stand in the file, by column.
+        values: what they were read as.
+    """
+    notes = [*_numerals([*inputs, *([target] if target else [])]), *_exchanged(inputs)]
+    for column in inputs:
+        notes += _digits(column, raw[column.name], values[column.name])
+    return notes + (_class_words(target, raw) if target else [])
+
+
+def _numerals(columns: Sequence[Column]) -> Iterator[str]:
+    """Name the columns whose numbers have marks of some kind."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if column.kind == "number" and (words := Numerals.from_state(column.form).words):
+            found.setdefault(words, []).append(column.name)
+    for words, names in found.items():
+        yield f"numbers with {words}: {_listed(names)}"
+
+
+def _exchanged(columns: Sequence[Column]) -> Iterator[str]:
+    """Name the dates of which day and month could be exchanged."""
+    for column in columns:
+        if other := column.form.get("or"):
+            yield (
+                f"dates of {column.name!r} are read as {column.form['format']}, though {other} fits too: "
+                f"--set data.csv.dates={other}"
+            )
+
+
+def looks_like_numbers(raw: pa.ChunkedArray) -> str:
+    """Say which cell of a column of text keeps it from being numbers; "" if most cells are no numbers."""
+    if not parse.is_text(raw.type):
+        return ""
+    cells = parse.clean(raw.slice(0, SAMPLE)).drop_null()
+    odd = cells.filter(pc.invert(pc.is_valid(parse.numbers(cells))))
+    likely = pc.sum(pc.match_substring_regex(cells, _DIGITS)).as_py() or 0
+    if not len(odd) or likely < 0.5 * len(cells):
+        return ""
+    return f"{likely / len(cells):.0%} of its values look like numbers, but {odd[0].as_py()!r} is not one"
+
+
+def _digits(column: Column, raw: pa.ChunkedArray, values: pa.ChunkedArray) -> list[str]:
+    """Say where digits are not read as numbers, or not exactly."""
+    ways = f"--set 'data.columns={{{column.name}: number}}'"
+    if column.kind == "number" and pa.types.is_integer(values.type):
+        ends = [abs(end) for end in pc.min_max(values).as_py().values() if end is not None]
+        large = bool(ends) and max(ends) > LARGEST
+        return [f"{column.name!r} has whole numbers beyond 2^53, which are rounded"] if large else []
+    if column.kind not in ("category", "text"):
+        return []
+    if "digits" in column.form or column.reason == TOO_LARGE:
+        return [f"{column.name!r} is read as names: {column.reason}; {ways} for amounts"]
+    if said := looks_like_numbers(raw):
+        more = "data.csv.missing=[...] for words without a value"
+        return [f"{column.name!r} is read as {column.kind}: {said}; {ways}, or {more}"]
+    return []
+
+
+def _class_words(target: Column, raw: Mapping[str, pa.ChunkedArray]) -> list[str]:
+    """Say which classes are words that often mean a missing value."""
+    words = [name for name in target.categories if name in parse.WORDS]
+    if target.kind != "category" or not words or not _is_text(raw.get(target.name)):
+        return []
+    return [
+        f"{_listed(words)} {'are classes' if len(words) > 1 else 'is a class'} of {target.name!r}; "
+        f"--set 'data.csv.missing=[{', '.join(words)}]' for a missing value"
+    ]
+
+
+def _is_text(column: pa.ChunkedArray | None) -> bool:
+    return column is not None and parse.is_text(column.type)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more

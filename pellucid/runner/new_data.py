@@ -1,0 +1,76 @@
+"""Whether the data of a run is still what it was trained on, and new files to measure it on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pellucid.config import Config
+from pellucid.data import prediction_input
+from pellucid.data.dataset import SPLITS, UNLABELED, Dataset, Source
+from pellucid.data.sources.open_source import open_source
+from pellucid.data.sources.tables import is_table_file
+from pellucid.errors import RunError
+from pellucid.evaluation import Trained
+from pellucid.record import Run
+
+
+def check_unchanged(run: Run, splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse data that has changed since a run was trained on it.
+
+    Args:
+        run: with the splits it was trained and measured on.
+        splits: rows and fingerprint of each split today.
+
+    Raises:
+        RunError: says which splits have changed, and what to do.
+    """
+    before = run.facts["dataset"]["splits"]
+    changed = [name for name in dict.fromkeys([*before, *splits]) if before.get(name) != splits.get(name)]
+    if not changed:
+        return
+    parts = ", ".join(
+        f"{name} had {_rows(before.get(name))}, has {_rows(splits.get(name))}" for name in changed
+    )
+    raise RunError(
+        f"The data of run {run.id} has changed since training: {parts}. The fingerprint of a split is "
+        "a hash of its content; where it differs, rows are split anew, and training rows may be in the test.",
+        remedy="measure on the file as new data: `pellucid evaluate RUN --data FILE`, in Python "
+        "run.evaluate(FILE); or split it anew all the same: --allow-changed-data, in Python "
+        "allow_changed_data=True",
+    )
+
+
+def is_new_data(split: Any) -> bool:
+    """Whether `split` is the path of a file or folder, and not the name of a split."""
+    if isinstance(split, os.PathLike):
+        return True
+    return isinstance(split, str) and split not in (*SPLITS, UNLABELED) and Path(split).exists()
+
+
+def labelled_file(path: Path, trained: Trained, config: Config) -> Dataset:
+    """Return the rows of a file or folder as a dataset; tables are read exactly as in training.
+
+    Raises:
+        DataError: it cannot be read, or lacks a column.
+    """
+    preprocess = trained.preprocess
+    target = preprocess.target.column if preprocess and preprocess.target else None
+    if target is None or target.kind not in ("category", "number") or not is_table_file(path):
+        return open_source(config.data.model_copy(update={"source": str(path)}))
+    columns = (*preprocess.columns, target)
+    table = prediction_input.read_file(path, columns, preprocess.written)
+    found = Dataset(
+        path.stem, {"train": table}, columns, target.name, preprocess.task, Source(str(path), "csv")
+    )
+    return replace(found, encoding=preprocess.target.name if preprocess.target else None)
+
+
+def _rows(facts: Mapping[str, Any] | None) -> str:
+    """Return the size and the beginning of the fingerprint of a split, in words."""
+    if not facts:
+        return "none"
+    return f"{facts.get('rows') or 0:,} rows (fingerprint {str(facts.get('fingerprint'))[:8]})"
