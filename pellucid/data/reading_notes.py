@@ -29,7 +29,7 @@ def reading_notes(
     Args:
         inputs: the columns to learn from.
         target: the column to predict; None: none.
-        raw: the cells as they stand in the file, by column.
+        raw: the cells of the file, by column.
         values: what they were read as.
     """
     notes = [*_numerals([*inputs, *([target] if target else [])]), *_exchanged(inputs)]
