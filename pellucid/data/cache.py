@@ -1,7 +1,7 @@
 """A cache on disk for decoded images and tokens, so that they are computed once.
 
 The folder is `PELLUCID_CACHE`, or `~/.cache/pellucid`. Files are written completely or not at all; if
-the disk fails, the work is done again.
+the disk fails, or a file has changed since it was written, the work is done again.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
     Returns:
         The array, memory-mapped if it is in a file; read-only.
     """
-    path = _place("arrays", f"{key} {shape}", "npy")
+    path, sealed = _place("arrays", f"{key} {shape}", "npy"), f"digest of {key} {shape}"
     found = _mapped(path, shape)
-    if found is not None:
+    if found is not None and notes(sealed).get("xxh3_128") == _digest(found):
         return found
     partial = _partial(path, shape)
     if partial is None:
@@ -48,6 +48,7 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
     try:
         fill(made)
         made.flush()
+        write_notes(sealed, {"xxh3_128": _digest(made)})
         os.replace(name, path)
     finally:
         _remove(name)
@@ -90,6 +91,10 @@ def write_notes(key: str, facts: dict[str, Any]) -> None:
     path = _place("notes", key, "json")
     with contextlib.suppress(OSError), _replacing(path) as name:
         Path(name).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _digest(content: np.ndarray) -> str:
+    return xxhash.xxh3_128_hexdigest(content.data)
 
 
 def _place(kind: str, key: str, suffix: str) -> Path:

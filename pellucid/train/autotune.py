@@ -371,7 +371,8 @@ def _recall(key: str) -> Tuned | None:
     try:
         kept = json.loads((files.cache_folder() / "execution" / f"{key}.json").read_text(encoding="utf-8"))
         tuned = Tuned(Choice(**kept["execution"]), Choice(**kept["threads"]))
-        return tuned if tuned.execution.value in EXECUTION_MODES else None
+        possible = tuned.threads.value in range(1, torch.get_num_threads() + 1)
+        return tuned if tuned.execution.value in EXECUTION_MODES and possible else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -269,6 +269,14 @@ def test_a_damaged_cache_is_rebuilt(monkeypatch, tmp_path):
         file.write_bytes(file.read_bytes()[:90])
 
 
+def test_flipped_bits_in_a_cache_are_noticed(monkeypatch, tmp_path):
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
+    cache.array("key", (3,), lambda out: out.fill(7))
+    (file,) = (tmp_path / "arrays").iterdir()
+    file.write_bytes(file.read_bytes()[:-1] + b"\x08")
+    assert cache.array("key", (3,), lambda out: out.fill(7)).tolist() == [7, 7, 7]
+
+
 def test_a_failed_fill_leaves_no_files(monkeypatch, tmp_path):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pellucid
 from pellucid.config import TrainConfig
 from pellucid.errors import ModelError, UnknownNameError
 from pellucid.models import BUILDERS
+from pellucid.record import files
 from pellucid.tasks.classification.objective import classification
 from pellucid.train import autotune as tuning
 from pellucid.train.autotune import autotune, check_mode
@@ -222,6 +224,19 @@ def test_a_choice_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuned("mlp", "bf16").execution == tuning.Choice("bf16", "asked for")
     with pytest.raises(UnknownNameError, match="bf16_channels_last"):
         tuned("mlp", "bf16_chanels_last")
+
+
+@pytest.mark.parametrize("threads", [10**6, 0, "2", None])
+@pytest.mark.usefixtures("quick")
+def test_a_junk_choice_is_made_anew(threads: object) -> None:
+    first = tuned("mlp")
+    (file,) = (files.cache_folder() / "execution").iterdir()
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"threads": {"value": threads, "reason": "junk"}}))
+    again = tuned("mlp")
+    assert again.threads.value in range(1, torch.get_num_threads() + 1)
+    assert "junk" not in again.threads.reason
+    assert first.execution.value
 
 
 @compiles
