@@ -1,4 +1,4 @@
-"""What is on disk is not trusted: a damaged run says which file is wrong with what, and spoils no other."""
+"""What is on disk is not trusted: a damaged run is named with file and reason, and the others are read."""
 
 import contextlib
 import json
