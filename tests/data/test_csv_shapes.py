@@ -183,6 +183,12 @@ def test_formats(tmp_path, monkeypatch):
         assert dataset.classes == ("a", "b"), name
 
 
+def test_a_field_of_json_lines_does_not_vanish_quietly(tmp_path):
+    lines = [json.dumps({"x": i, "user": {"id": i}, "label": "ab"[i % 2]}) for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert any("'user'" in note for note in csv(tmp_path / "a.jsonl").notes)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("a.xls", "save it as .xlsx or .csv"), ("a.pkl", "read_pickle"), ("a.mat", "loadmat"),

@@ -103,11 +103,11 @@ def read(path: Path, config: CsvConfig | None = None, *, skip_bad: bool = False)
         return Part(
             table, layout.places, skipped, (*notes, *layout.notes), layout.commas, semicolons, layout.header
         )
-    table = _typed(path, _READERS[suffix]) if suffix in _READERS else _json(path, config)
+    table, said = (_typed(path, _READERS[suffix]), []) if suffix in _READERS else _json(path, config)
     names, notes = unique_names(table.column_names)
     if len(set(table.column_names)) < len(names):
         table = table.rename_columns(names)
-    return Part(table, lambda rows: [f"{path.name} row {row + 1:,}" for row in rows], notes=notes)
+    return Part(table, lambda rows: [f"{path.name} row {row + 1:,}" for row in rows], notes=[*said, *notes])
 
 
 def suffix_of(path: Path) -> str:
@@ -142,20 +142,21 @@ def _feather(path: Path) -> pa.Table:
             return pa.ipc.open_stream(source).read_all()
 
 
-def _json(path: Path, config: CsvConfig | None) -> pa.Table:
-    """Read columns by name, as pandas writes them, or else records."""
+def _json(path: Path, config: CsvConfig | None) -> tuple[pa.Table, Sequence[str]]:
+    """Read columns by name, as pandas writes them, or else records; return what was left out as notes."""
     values = _whole(path)
     if isinstance(values, dict) and {"columns", "data"} <= set(values):  # pandas' orient="split"
         values = [dict(zip(values["columns"], row, strict=True)) for row in values["data"]]
-        return pa.Table.from_pylist(values)
+        return pa.Table.from_pylist(values), ()
     if isinstance(values, dict):
         lists = [inner for inner in values.values() if isinstance(inner, list) and inner]
         if len(values) == len(lists) == 1 and isinstance(lists[0][0], dict):
-            return pa.Table.from_pylist(lists[0])
+            return pa.Table.from_pylist(lists[0]), ()
         columns = {name: list(v.values()) if isinstance(v, dict) else v for name, v in values.items()}
         if columns and all(isinstance(column, list) for column in columns.values()):
-            return pa.table(columns)
-    return jsonlines.read_json_lines(path, encoding=config.encoding if config else None).splits["train"]
+            return pa.table(columns), ()
+    raw = jsonlines.read_json_lines(path, encoding=config.encoding if config else None)
+    return raw.splits["train"], raw.notes
 
 
 def _whole(path: Path) -> Any:
