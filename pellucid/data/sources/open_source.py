@@ -187,7 +187,7 @@ def make_splits(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
         dataset = split.limit_rows(dataset, round(config.training_rows * config.fraction), config.split_seed)
     if config.stack:
         dataset = stack(dataset, image_size=config.image_size, seed=config.split_seed)
-    return dataset
+    return replace(dataset, rows_of=_row_settings(config, labelled))
 
 
 ARRAYS = "arrays"
