@@ -192,7 +192,7 @@ def _sets(key: str, settings: list[str] | None) -> bool:
 
 def _opened(config: Config, task: str | None) -> Dataset:
     """Open the data of a config as a task reads it; None: as its content suggests."""
-    from pellucid.data.sources.open_source import make_splits, open_data, open_source
+    from pellucid.data.sources.open_source import open_data, open_source, with_splits
     from pellucid.data.suggest import is_text
     from pellucid.tasks import get_task
 
@@ -202,7 +202,7 @@ def _opened(config: Config, task: str | None) -> Dataset:
             return open_source(config.data, labelled=False, form=read.form)
         return open_data(config.data, labelled=read.labelled, form=read.form)
     dataset = open_source(config.data)
-    return make_splits(dataset, config.data, labelled=not is_text(dataset))
+    return with_splits(dataset, config.data, labelled=not is_text(dataset))
 
 
 def _train(

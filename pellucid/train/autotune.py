@@ -178,7 +178,8 @@ def _attempt(
         trial.infer()
         return trial
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        cause = error.__cause__ or error  # not its explanation, which is for the user's own mistakes
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
         return lines[0][:160]
 
 

@@ -300,6 +300,7 @@ class NoBf16(nn.Module):
         return self.out(x)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("in_training", [True, False])
 def test_modes_that_cannot_run_here_are_left_out_with_the_reason(in_training: bool) -> None:
     choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).execution

@@ -95,7 +95,12 @@ def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows")
         BadDataError: a cell does not fit; names file, row and column.
         UnknownNameError: a short name, subset or column is not there.
     """
-    dataset = make_splits(open_source(config, labelled=labelled, form=form), config, labelled=labelled)
+    return with_splits(open_source(config, labelled=labelled, form=form), config, labelled=labelled)
+
+
+def with_splits(opened: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
+    """Turn what `open_source` opened into what `open_data` returns."""
+    dataset = make_splits(opened, config, labelled=labelled)
     return replace(dataset, rows_of=_row_settings(config, labelled))
 
 
