@@ -127,11 +127,13 @@ class SeriesConfig(Section):
     horizon: int = Field(default=96, ge=1, description="number of future rows to forecast")
     time: str | None = Field(
         default=None,
+        min_length=1,
         description="the time column, of dates or numbers; None: the only date column, or evenly increasing "
         "numbers with a usual name, such as t",
     )
     id: str | None = Field(
         default=None,
+        min_length=1,
         description="the column that names the series, where a file holds several; several columns with "
         "commas between them",
     )
@@ -150,14 +152,18 @@ class SplitConfig(Section):
 
     group: str | None = Field(
         default=None,
+        min_length=1,
         description="the column whose equal values stay in one split, e.g. patient; no input unless listed",
     )
     time: str | None = Field(
         default=None,
+        min_length=1,
         description="the column of time: the newest rows are the test split, those before validation",
     )
     column: str | None = Field(
-        default=None, description="the column that names the split of each row: train, validation or test"
+        default=None,
+        min_length=1,
+        description="the column that names the split of each row: train, validation or test",
     )
     folds: int | None = Field(
         default=None, ge=2, description="number of folds; the test split is one of them"

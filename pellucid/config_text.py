@@ -91,6 +91,19 @@ LARGEST = 100_000
 """Values of the largest config; a few lines of aliases of aliases unfold to billions."""
 
 
+DEEPEST = 50
+"""Levels of the deepest config; libyaml would exhaust the stack with thousands."""
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+
+
 def _load(text: str) -> Any:
     """Read YAML whose aliases unfold to a bounded number of values.
 
@@ -98,7 +111,8 @@ def _load(text: str) -> Any:
         yaml.YAMLError: it is not YAML.
         ValueError: it is too large, or contains itself.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    _check_depth(text)
+    loader = LOADER(text)
     try:
         node = loader.get_single_node()
         if node is None:

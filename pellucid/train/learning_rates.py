@@ -51,12 +51,12 @@ class LearningRates:
         """
         if len(self.optimizer.param_groups) != len(self.bases):
             self._add_new_groups()
-        factors = [factor] if isinstance(factor, (int, float)) else list(factor)
         for number, group in enumerate(self.optimizer.param_groups):
             if group["lr"] != self.last[number]:
                 self.bases[number] = float(group["lr"]) / (self.factors[number] or 1.0)
-            self.factors[number] = _of(factors, number)
-            group["lr"] = self.last[number] = self.bases[number] * self.factors[number]
+            own = factor if isinstance(factor, (int, float)) else _of(factor, number)
+            self.factors[number] = own
+            group["lr"] = self.last[number] = self.bases[number] * own
         return self.last[0]
 
     def _add_new_groups(self) -> None:

@@ -98,7 +98,7 @@ def test_a_name_that_is_taken_is_refused(name, package):
 
 
 def test_a_package_without_a_task_is_refused(package):
-    with pytest.raises(UsageError, match="expected an importable package"):
+    with pytest.raises(UsageError, match="expected a package with"):
         register("no_such_package")
     (Path(sys.path[0]) / package("empty", "x") / "spec.py").write_text("SPEC = 3\n")
     with pytest.raises(UsageError, match="SPEC = TaskSpec"):

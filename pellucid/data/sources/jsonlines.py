@@ -114,7 +114,7 @@ def _parsed(path: Path, text: str, line: int) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise BadDataError(
-            f"{path.name} line {line:,} is no JSON: {error}.",
+            f"{path.name} line {line:,} is not JSON: {error}.",
             remedy="one whole object in every line, or one list of objects",
         ) from None
 
