@@ -220,7 +220,10 @@ def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
     if target is None or dataset.target is None:
         return {}
     column = dataset.column(dataset.target)
-    counts = {split: target.counts(column, table[column.name]) for split, table in dataset.splits.items()}
+    counts = {
+        split: target.counts(column, table[column.name].drop_null())  # some rows may have no label
+        for split, table in dataset.splits.items()
+    }
     return {split: found for split, found in counts.items() if found}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pellucid.data.inspect import warnings_of
@@ -11,11 +12,17 @@ from pellucid.tasks.prepared import Prepared
 SHOWN = 3
 
 
-def data_warnings(prepared: Any) -> list[str]:
-    """Return what `pellucid inspect` would warn of, one line each; a user's own batches have none."""
+def data_warnings(prepared: Any, *, labelled: bool = True) -> list[str]:
+    """Return what `pellucid inspect` would warn of, one line each; a user's own batches have none.
+
+    Args:
+        prepared: the data of the run.
+        labelled: whether the task learns from the target.
+    """
     if not isinstance(prepared, Prepared):
         return []
-    return [f"{warned.seen} Try: {warned.remedy}" for warned in warnings_of(prepared.dataset)]
+    dataset = prepared.dataset if labelled else replace(prepared.dataset, target=None)
+    return [f"{warned.seen} Try: {warned.remedy}" for warned in warnings_of(dataset)]
 
 
 def left_out(lines: Sequence[str]) -> list[str]:

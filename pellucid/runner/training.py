@@ -109,7 +109,7 @@ def train(
             config.to_yaml(),
             **run_facts(config, prepared, setup.model, setup.objective, supplied),
         )
-        for note in [*setup.notes, *data_warnings(prepared)]:
+        for note in [*setup.notes, *data_warnings(prepared, labelled=setup.task.labelled)]:
             run.note(note)
     else:
         check_resume(

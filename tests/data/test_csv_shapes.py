@@ -192,7 +192,7 @@ def test_a_field_of_json_lines_does_not_vanish_quietly(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [("a.xls", "save it as .xlsx or .csv"), ("a.pkl", "read_pickle"), ("a.mat", "loadmat"),
-     ("a.7z", "unpack"), ("a.jsonl", "line 1 is no JSON"),
+     ("a.7z", "unpack"), ("a.jsonl", "line 1 is not JSON"),
      ("a.zip", "not a .zip file"), ("a.odd", "no known kind")],
 )  # fmt: skip
 def test_what_is_not_read_is_explained(tmp_path, name, said):
