@@ -31,6 +31,10 @@ StepLoss = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> a scalar."""
 
 
+PLAIN = contextlib.nullcontext()
+"""The context in which nothing is different; it may be entered any number of times."""
+
+
 @dataclass(frozen=True)
 class ExecutionMode:
     """A way to compute a step; see the module's docstring."""
@@ -71,6 +75,8 @@ class ExecutionMode:
 
     def computing(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         """Return the context of a forward pass: its precision, and how attention is computed."""
+        if not (self.bf16 or self.math or self.channels_last):
+            return PLAIN
         contexts: list[contextlib.AbstractContextManager[Any]] = []
         if self.bf16:
             contexts.append(torch.autocast(device.type, torch.bfloat16))
@@ -78,7 +84,7 @@ class ExecutionMode:
             contexts.append(sdpa_kernel(SDPBackend.MATH))
         if self.channels_last and not self.compiled:
             contexts.append(_KeepChannelsLast())
-        return _all(contexts) if contexts else contextlib.nullcontext()
+        return _all(contexts) if contexts else PLAIN
 
     def forward(self, loss: StepLoss, device: torch.device) -> StepLoss:
         """Return the same loss, computed in this mode."""
@@ -89,11 +95,9 @@ class ExecutionMode:
 
         return forward
 
-    def prepare(
-        self, prepare_batch: StepLoss | None, model: nn.Module, batch: Any, device: torch.device
-    ) -> Any:
+    def prepare(self, prepare_batch: StepLoss, model: nn.Module, batch: Any, device: torch.device) -> Any:
         """Add to a batch what the phases of a step share; no gradient reaches back through a program."""
-        if prepare_batch is None or self.compiled:
+        if self.compiled:
             return batch
         with self.computing(device):
             return prepare_batch(model, batch)

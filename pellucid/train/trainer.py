@@ -219,7 +219,8 @@ class Trainer:
 
     def _train_step(self, group: list[Any]) -> None:
         self.batch, prepare = group[-1], self.objective.prepare_batch
-        group = [self.execution.prepare(prepare, self.model, batch, self.device) for batch in group]
+        if prepare is not None:
+            group = [self.execution.prepare(prepare, self.model, batch, self.device) for batch in group]
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.train.execution import ExecutionMode
+from pellucid.train.execution import PLAIN, ExecutionMode
 from pellucid.train.explain import explain, is_explained
 from pellucid.train.objective import Phase, forward_inputs
 
@@ -88,7 +88,7 @@ class Update:
 
     def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
         """Keep the parameters of other phases from collecting gradients."""
-        return _frozen_except(self.model, self.parameters) if self.freeze_rest else contextlib.nullcontext()
+        return _frozen_except(self.model, self.parameters) if self.freeze_rest else PLAIN
 
     def begin_epoch(self) -> None:
         """Prepare for the updates of an epoch; called after `on_epoch_start`."""
