@@ -12,6 +12,7 @@ import pytest
 
 import pellucid
 from pellucid.config import Config
+from pellucid.data.sources import csvfile
 from pellucid.data.sources.open_source import open_data
 from pellucid.data.sources.tables import csv
 from pellucid.errors import BadDataError, ConfigError, MissingExtraError, UnknownNameError
@@ -232,3 +233,12 @@ def test_a_class_may_be_called_none(write, word):
     assert any(f"'{word}' is a class" in note and "data.csv.missing" in note for note in dataset.notes)
     with pytest.raises(BadDataError, match=f"expected a class, received '{word}'"):
         csv(path, "disorder", missing=[word])
+
+
+@pytest.mark.parametrize("rows", [["|"], ["|", "|"], ["a;b", "c;d", "e;f"]])
+def test_delimiters_within_quotation_marks_do_not_count(tmp_path, rows):
+    path = tmp_path / "one_column.csv"
+    path.write_text('"name"\n' + "".join(f'"{row}"\n' for row in rows))
+    table, layout, _ = csvfile.read(path)
+    assert table.to_pydict() == {"name": rows}
+    assert layout.header

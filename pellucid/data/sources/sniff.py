@@ -252,12 +252,22 @@ def _fit(text: str, dialect: Dialect) -> tuple[float, float]:
     width, count = _usual_width(records)
     if width < 2:
         return 0.0, 0.0
+    if not dialect.quote and 3 * sum(map(_cuts_quoted, records)) >= len(records):
+        return 0.0, 0.0
     cells = [cell for record in records[1:] if len(record) == width for cell in record[:500]][:5000]
     typed = sum(map(is_value, cells)) / max(len(cells), 1)
     if dialect.delimiter == " " and any(_holds_delimiter(cell) for cell in cells):
         return 0.0, 0.0
     begins = {width: 1.0, 1: 0.9}.get(len(records[0]), 0.8)  # names, a title, or something else
     return count / len(records) * begins, typed
+
+
+def _cuts_quoted(record: Sequence[str]) -> bool:
+    """Whether a delimiter within quotation marks has cut a cell in two, as in `"a, b"`."""
+    marks = [(cell.startswith('"'), cell.endswith('"'), len(cell) == 1) for cell in record]
+    opens = [begins and (lone or not ends) for begins, ends, lone in marks]
+    closes = [ends and (lone or not begins) for begins, ends, lone in marks]
+    return True in opens and True in closes[opens.index(True) + 1 :]
 
 
 def _holds_delimiter(cell: str) -> bool:
