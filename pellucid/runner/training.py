@@ -276,16 +276,17 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
 
 def _conclude(run: Run) -> None:
     """Store the findings and write the report; what goes wrong there must not undo a finished run."""
-    for finding in diagnose(run):
-        run.find(finding)
-    run.store.flush()
     try:
+        for finding in diagnose(run):
+            run.find(finding)
+        run.store.flush()
         report.write(run.path)
     except StorageError:
         raise
     except Exception as error:
         run.note(
-            f"The report could not be written: {type(error).__name__}: {error}. The results are complete."
+            f"The findings or the report could not be written: {type(error).__name__}: {error}. The results "
+            "are complete."
         )
 
 

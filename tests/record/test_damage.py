@@ -16,6 +16,7 @@ from pellucid import report
 from pellucid.errors import PellucidError, RunError, UsageError
 from pellucid.record import Run, files
 from pellucid.record.run import find_run, list_runs
+from pellucid.runner import training
 
 DEEP = "[" * 200_000
 CONTENTS = {
@@ -183,3 +184,15 @@ def test_a_file_larger_than_any_we_write_is_not_read(run, monkeypatch):
     monkeypatch.setattr(files, "LARGEST", 10)
     with pytest.raises(RunError, match="expected at most 10"):
         Run(run)
+
+
+def test_a_diagnosis_that_fails_does_not_undo_a_finished_run(tmp_path, monkeypatch):
+    def broken(run):
+        raise ZeroDivisionError("a rule")
+
+    monkeypatch.setattr(training, "diagnose", broken)
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    data = pellucid.arrays(x, (x[:, 0] > 0).astype(int))
+    run = pellucid.fit("mlp", data, epochs=1, runs=tmp_path, progress=False)
+    assert run.status == "finished"
+    assert any("ZeroDivisionError: a rule" in note for note in run.facts["notes"])
