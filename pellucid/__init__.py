@@ -10,9 +10,16 @@ The names below are loaded when they are first used, so `import pellucid` is qui
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # How long a waiting thread of GNU OpenMP spins before it sleeps, read when torch is loaded. Its default of
+    # 300,000 takes the processor from the thread it waits for when another program is busy: a run took 3.7 times
+    # as long (`benchmarks/beside.py`). With fewer turns the threads of an idle machine are woken too often.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _WHERE = {
     "load": "pellucid.data.sources.open_source",

@@ -1,6 +1,7 @@
 """Start-up time: `import pellucid` and `--help`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -45,6 +46,17 @@ def test_predicting_loads_only_what_it_uses(tmp_path):
     arguments = ["predict", str(run.path), str(table)]
     code = f"import pellucid.cli.main as m\nm.app({arguments}, standalone_mode=False)"
     assert set(loaded_by(code)) == {"torch", "pyarrow", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None)],
+)
+def test_waiting_threads_spin_shortly_unless_the_user_says_how_they_wait(given, expected):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    code = "import os, pellucid; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True)
+    assert done.stdout.strip() == str(expected)
 
 
 def test_every_public_name_is_there():

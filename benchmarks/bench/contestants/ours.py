@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pellucid  # noqa: F401 - it says how OpenMP threads wait, which torch reads when it is loaded
+
+# isort: split
 import tempfile
 from functools import partial
 from typing import Any
