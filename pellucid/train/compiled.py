@@ -11,8 +11,10 @@ within an epoch need execution="eager". The plain `Update` does everything that 
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ from pellucid.batch import leaves, only_tensors, rebuild, signature
 from pellucid.errors import ModelError
 from pellucid.record import files
 from pellucid.train.adamw import FusedAdamW, adamw
+from pellucid.train.device import instructions
 from pellucid.train.execution import ExecutionMode
 from pellucid.train.objective import Phase
 from pellucid.train.seed import rng_state, set_rng_state
@@ -316,13 +319,15 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
     from torch._inductor import standalone_compile  # here, since they take a second to load
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(files.cache_folder() / "programs"))
     state = rng_state()
+    options = {"config_patches": {"size_asserts": False, "cpp_wrapper": True}}
     try:
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-        options = {"config_patches": {"size_asserts": False, "cpp_wrapper": True}}
-        program = standalone_compile(graph, [*inputs], dynamic_shapes="from_example_inputs", options=options)
-        program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
+        with _programs_of_this_processor():
+            program = standalone_compile(
+                graph, [*inputs], dynamic_shapes="from_example_inputs", options=options
+            )
+            program(*(tensor.clone() for tensor in inputs))  # some compile, but do not run
         return program
     except Exception as error:  # whatever torch cannot trace or compile
         reason = str(error).strip() or repr(error)
@@ -333,3 +338,31 @@ def compiled(function: Call, inputs: list[Tensor]) -> Call:
         ) from error
     finally:
         set_rng_state(state)
+
+
+@contextlib.contextmanager
+def _programs_of_this_processor() -> Iterator[None]:
+    """Keep inductor's cache by processor, unless the user chose its folder.
+
+    A program made for other vector instructions computes garbage, but inductor takes it from its cache.
+    """
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    name, ours = "TORCHINDUCTOR_CACHE_DIR", files.cache_folder() / "programs" / instructions()
+    before = os.environ.get(name)
+    if before is not None and before != os.path.abspath(default_cache_dir()):
+        yield
+        return
+    os.environ[name] = str(ours)
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def programs_from_cache() -> int:
+    """Return how many programs this process took from inductor's cache instead of compiling them."""
+    loaded = sys.modules.get("torch._dynamo.utils")
+    return loaded.counters["inductor"]["fxgraph_cache_hit"] if loaded else 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 import torch
 
 from pellucid.errors import UsageError
@@ -26,3 +29,13 @@ def choose_device(wanted: str = "auto") -> tuple[torch.device, str]:
         return torch.device("mps"), "an Apple GPU is available"
     threads = torch.get_num_threads()
     return torch.device("cpu"), f"no GPU was found; {threads} CPU thread{'s' if threads > 1 else ''}"
+
+
+def instructions() -> str:
+    """Return the machine, its vector instructions and what limits them, e.g. "x86_64-AVX512".
+
+    Choices and programs made for one processor do not suit another that shares its home directory.
+    """
+    limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")]
+    parts = [platform.machine(), torch.backends.cpu.get_cpu_capability().replace(" ", "_"), *limits]
+    return "-".join(part for part in parts if part.isidentifier())

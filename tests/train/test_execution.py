@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pellucid.models import BUILDERS
 from pellucid.record import files
 from pellucid.tasks.classification.objective import classification
 from pellucid.train import autotune as tuning
+from pellucid.train import trial
 from pellucid.train.autotune import autotune, check_mode
 from pellucid.train.compiled import CompiledUpdate, Programs, make_update
 from pellucid.train.execution import EXECUTION_MODES, ExecutionMode, StepLoss
@@ -191,6 +194,7 @@ def test_math_attention_avoids_the_fused_kernel() -> None:
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
     monkeypatch.setattr(tuning, "BUDGET", 0.05)
+    monkeypatch.setattr(tuning, "bf16_refused", lambda device: "")
 
 
 def tuned(name: str, wanted: str = "auto", **options: int) -> tuning.Tuned:
@@ -244,6 +248,90 @@ def test_a_junk_choice_is_made_anew(threads: object) -> None:
 def test_compiling_is_tried_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
     assert "compiling the update was tried" in tuned("mlp", steps=1000).execution.reason
+
+
+@pytest.mark.usefixtures("quick")
+def test_compiling_is_not_tried_if_it_would_take_longer_than_it_saves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tuning, "COMPILING", (1e-3, 0.0))  # long enough to be considered
+    tuning._remember(tuning._compiling_key(), {"pace": 1e9})  # bounded, since a file may hold anything
+    reason = tuned("mlp", steps=20).execution.reason
+    assert "to take 0 s, so it was not tried" in reason
+
+
+@compiles
+@pytest.mark.usefixtures("quick")
+def test_the_time_of_compiling_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "COMPILING", (1e-3, 0.0))
+    monkeypatch.setattr(tuning, "WORTH", 0.0)
+    before = tuning._seconds_of_compiling(network("mlp"))
+    assert "was tried" in tuned("mlp", steps=10**6).execution.reason
+    assert tuning._seconds_of_compiling(network("mlp")) == pytest.approx(10 * before)  # seconds, not 1 ms
+
+
+@compiles
+@pytest.mark.usefixtures("quick")
+def test_programs_are_kept_by_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Inductor's cache takes a program for AVX-512 to be one for AVX2, where it computes garbage."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    backward_of(ExecutionMode(compiled=True), network("mlp"))((INPUTS["mlp"], LABELS), 1)
+    (folder,) = (tmp_path / "programs").iterdir()
+    assert torch.backends.cpu.get_cpu_capability().split()[0] in folder.name
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+@compiles
+@pytest.mark.usefixtures("quick")
+def test_a_program_that_moves_the_weights_elsewhere_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss is right, but what it does to the weights is not."""
+
+    class Wrong(CompiledUpdate):
+        def __call__(self, batches: Any) -> torch.Tensor:
+            loss = super().__call__(batches)
+            with torch.no_grad():
+                for parameter in self.parameters:
+                    parameter.mul_(100)
+            return loss
+
+    monkeypatch.setattr(tuning, "COMPILING", (0.0, 0.0))
+    monkeypatch.setattr("pellucid.train.compiled.CompiledUpdate", Wrong)
+    options = {"steps": 1000, "make_optimizer": lambda weights: torch.optim.SGD(weights, 0.1)}
+    choice = autotune(
+        "auto", network("mlp"), (INPUTS["mlp"], LABELS), cross_entropy, CPU, **options
+    ).execution
+    assert choice.value == "eager"
+    assert "compiled left out: another loss" in choice.reason
+
+
+def test_an_imitated_type_is_left_out_after_one_product(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
+    monkeypatch.setattr(tuning, "BUDGET", 0.05)
+    monkeypatch.setattr(
+        trial, "_product", lambda kind, device: lambda: 5e-3 if kind == torch.bfloat16 else 1e-3
+    )
+    trial.bf16_refused.cache_clear()
+    reason = tuned("cnn").execution.reason
+    trial.bf16_refused.cache_clear()
+    assert "bf16, bf16_channels_last left out: a small product takes 5.00 ms, in float32 1.00" in reason
+
+
+def test_a_burst_of_other_work_does_not_decide() -> None:
+    """Whole rounds are disturbed at first, and single steps later."""
+    quick, slow = (1e-3 * factor for factor in (1, 1.3))
+    disturbed = iter([(20, 1), (20, 30), (9, 1), (1, 9), (7, 7), (1, 5), (6, 1), (1, 1), (1, 1)])
+    rounds: list[tuple[int, int]] = []
+
+    def first() -> float:
+        rounds.append(next(disturbed))
+        time.sleep(2e-3)
+        return quick * rounds[-1][0]
+
+    found = trial.take_turns([first, lambda: slow * rounds[-1][1]], budget=8e-3)
+    assert found == pytest.approx([quick, slow])
+    assert 4 < len(rounds) < 9
 
 
 @compiles
@@ -305,13 +393,16 @@ class NoBf16(nn.Module):
 def test_modes_that_cannot_run_here_are_left_out_with_the_reason(in_training: bool) -> None:
     choice = autotune("auto", NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU).execution
     assert choice.value == "eager"
-    assert "bf16 cannot run here (could not create a primitive descriptor for an LSTM)" in choice.reason
+    assert (
+        "bf16 left out: it cannot run here (could not create a primitive descriptor for an LSTM)"
+        in choice.reason
+    )
 
 
 @pytest.mark.parametrize("name", ["bf16", "bf16_compiled"])
 @pytest.mark.parametrize("in_training", [True, False])
 def test_a_requested_mode_that_cannot_run_is_refused(in_training: bool, name: str) -> None:
-    with pytest.raises(ModelError, match=rf"train.execution={name} cannot run this model.*LSTM"):
+    with pytest.raises(ModelError, match=rf"train.execution={name} does not compute this model.*LSTM"):
         check_mode(name, NoBf16(in_training), (INPUTS["mlp"], LABELS), cross_entropy, CPU)
 
 
@@ -319,7 +410,7 @@ def test_a_requested_mode_that_cannot_run_is_refused(in_training: bool, name: st
 def test_a_refused_mode_leaves_no_run_behind(tmp_path: Path, name: str) -> None:
     videos = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(), nn.Linear(16, 3))
     batches = [(torch.rand(4, 1, 4, 4, 4), torch.tensor([0, 1, 2, 0]))]
-    with pytest.raises(ModelError, match=f"train.execution={name} cannot run this model"):
+    with pytest.raises(ModelError, match=f"train.execution={name} does not compute this model"):
         pellucid.fit(videos, batches, loss=F.cross_entropy, runs=tmp_path, execution=name, progress=False)
     assert list(tmp_path.iterdir()) == []
 
