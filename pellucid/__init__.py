@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if "OMP_WAIT_POLICY" not in os.environ:
-    # How many turns a waiting thread of GNU OpenMP spins before it sleeps; torch reads it when it is loaded. The
-    # default of 300,000 keeps the processor from the thread that is waited for when another program is busy: a
-    # run took 3.7 times as long (`benchmarks/beside.py`). With 1,000 a GPT on an idle machine took 1.6 times.
+    # How many turns a waiting thread of GNU OpenMP spins before it sleeps; torch reads it when it is loaded.
+    # The default of 300,000 keeps the processor from the thread that is waited for when another program is
+    # busy: a run took 3.7 times as long (`benchmarks/beside.py`). With 1,000 a GPT took 1.6 times when idle.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _WHERE = {
