@@ -16,7 +16,7 @@ from pellucid.data.compute import pc
 from pellucid.data.dataset import SPLITS, UNLABELED, Column, Dataset, Source, Task
 from pellucid.data.kinds.kind import Reading
 from pellucid.data.marks import UNKNOWN, Marks
-from pellucid.data.reading_notes import looks_like_numbers, reading_notes
+from pellucid.data.reading_notes import looks_like, reading_notes
 from pellucid.data.targets.choose import choose, read_target
 from pellucid.data.targets.target import TargetColumn
 from pellucid.errors import BadDataError, UnknownNameError
@@ -214,7 +214,7 @@ def _inputs(
         if useless and name in options.keep and reading.kind is not None:
             useless = None
         if useless and ((name not in options.columns and options.inputs is None) or reading.kind is None):
-            said = looks_like_numbers(column) if reading.kind in ("category", "text") else ""
+            said = looks_like(column)[1] if reading.kind in ("category", "text") else ""
             notes.append(f"left out {name!r}: {useless}" + (f"; {said}" if said else ""))
             continue
         assert reading.kind is not None

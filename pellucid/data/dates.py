@@ -1,6 +1,6 @@
 """How a column of text writes dates: the form is found in some cells, and kept for the cells of a prediction.
 
-A form is "ISO 8601", "quarters", or a format of `strptime` such as `%m/%d/%Y`.
+A form is "ISO 8601", "quarters", "weeks", or a format of `strptime` such as `%m/%d/%Y`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from pellucid.data.compute import pc
+from pellucid.data.date_words import usual
 
-ISO, QUARTERS = "ISO 8601", "quarters"
+ISO, QUARTERS, WEEKS = "ISO 8601", "quarters", "weeks"
 
 _DAYS = (
     *(
@@ -41,7 +42,7 @@ _DAYS = (
         "%B %d, %Y",
         "%B %d %Y",
     ),
-    *("%a %b %d %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%d. %B %Y"),
+    *("%a %b %d %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%d. %B %Y", "%d. %b %Y"),
 )
 _MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%b-%y", "%b %Y", "%b-%Y", "%B %Y", "%Y-%b", "%Y %b", "%YM%m")
 _TIMES = ("", "%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%I %p")
@@ -58,7 +59,10 @@ _PARTS = {
 }
 _COMPACT = {"%Y%m%d": r"(?:1[6-9]|20|21)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"}
 _FEW = 50
+_SHOWING = 10
 _QUARTER = r"^\d{4}[ _/-]?[Qq][1-4]$|^[Qq][1-4][ _/-]?\d{4}$"
+_WEEK = r"^\d{4}-?[Ww]\d{2}$"
+_MOSTLY = 0.9
 
 
 def are_compact(cells: pa.ChunkedArray) -> bool:
@@ -69,33 +73,37 @@ def are_compact(cells: pa.ChunkedArray) -> bool:
     return len(pc.unique(few)) > 1 and not _strptime(few, "%Y%m%d").null_count
 
 
-def find(sample: Sequence[str]) -> str | None:
-    """Return the form that all of some cells have, None if they are not dates.
+def find(sample: Sequence[str], column: pa.ChunkedArray | None = None) -> str | None:
+    """Return the form that nearly all of some cells have, None if they are not dates.
 
-    Where day and month could be exchanged, the form by which the cells are in order, at equal steps, is used;
-    else the day comes first.
+    Where day and month could be exchanged, the form that fits more cells of the column is used; then the form
+    by which the cells are in order, at equal steps; else the day comes first.
 
     Args:
         sample: cells without missing ones.
+        column: all cells; None: there are no others.
     """
-    cells = pa.chunked_array([pa.array(list(sample), pa.string())])
-    first = sample[0] if sample else ""
-    if not any(letter.isdigit() for letter in first) or len(first) > 40:
+    few = sample[:: max(1, len(sample) // _SHOWING)]
+    if 2 * sum(len(cell) <= 40 and any(map(str.isdigit, cell)) for cell in few) <= len(few):
         return None
-    if any(mark in first for mark in "-/. :Tt") and _iso(cells) is not None:
-        return ISO
-    if all(re.match(_QUARTER, cell) for cell in sample):
-        return QUARTERS
-    fitting = [form for form in _forms() if _compiled(form).match(first) and _fits(form, cells)]
+    cells = usual(pa.chunked_array([pa.array(list(sample), pa.string())]))
+    for form, marks in ((ISO, "-/. :Tt"), (QUARTERS, "Qq"), (WEEKS, "Ww")):
+        if any(mark in cell for cell in few for mark in marks) and _fits(form, cells):
+            return form
+    likely = usual(pa.chunked_array([pa.array(list(few), pa.string())])).to_pylist()
+    fitting = [form for form in _forms() if any(map(_compiled(form).match, likely)) and _fits(form, cells)]
     if len(fitting) > 1:
+        every = usual(column) if column is not None and len(column) > len(cells) else cells
+        left = {form: read(every, form).null_count for form in fitting}
+        fitting = [form for form in fitting if left[form] == min(left.values())]
         return min(fitting, key=lambda form: _disorder(read(cells, form)))
     return fitting[0] if fitting else None
 
 
 def is_ambiguous(form: str, cells: pa.ChunkedArray) -> bool:
-    """Whether all cells could as well be read with day and month exchanged."""
+    """Whether the cells could as well be read with day and month exchanged."""
     other = exchanged(form)
-    return other is not None and _strptime(cells, other).null_count == cells.null_count
+    return other is not None and read(cells, other).null_count == read(cells, form).null_count
 
 
 def exchanged(form: str) -> str | None:
@@ -109,23 +117,24 @@ def read(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
 
     Cells that do not fit are missing.
     """
-    if form == QUARTERS:
-        return _quarters(column)
-    if form == ISO:
-        read = _iso(column)
-        return read if read is not None else _each_iso(column)
-    values = _strptime(column, form)
-    if values.null_count == column.null_count:
+    if pa.types.is_large_string(column.type):
+        column = column.cast(pa.string())
+    if form == ISO and (values := _iso(column)) is not None:
         return values
-    return pc.coalesce(values, _each_iso(column))
+    column = usual(column)
+    if form in _OTHERS:
+        return _OTHERS[form](column)
+    values = _strptime(column, form)
+    for read_rest in (lambda rest: _strptime(rest, _day_of(form)), _each_iso):
+        if values.null_count > column.null_count:
+            values = pc.coalesce(values, read_rest(column))
+    return values
 
 
 def example(form: str) -> str:
     """Return 25 March 2020 in a form."""
-    if form == QUARTERS:
-        return "2020Q1"
-    if form == ISO:
-        return "2020-03-25"
+    if form in _OTHERS:
+        return {ISO: "2020-03-25", QUARTERS: "2020Q1", WEEKS: "2020-W13"}[form]
     import datetime
 
     return datetime.datetime(2020, 3, 25, 14, 30).strftime(form)
@@ -145,6 +154,7 @@ def _compiled(form: str) -> re.Pattern[str]:
 
 
 def _all_forms() -> Iterator[str]:
+    yield "%a %b %d %H:%M:%S %Y"
     for day, time in itertools.product(_DAYS, _TIMES):
         yield f"{day} {time}".strip()
         if time:
@@ -159,7 +169,19 @@ def pattern(form: str) -> str:
 
 
 def _fits(form: str, cells: pa.ChunkedArray) -> bool:
-    return all(map(_compiled(form).match, cells.to_pylist())) and not _strptime(cells, form).null_count
+    """Whether nearly all cells have a form; those without a time may lack it."""
+    most = (1 - _MOSTLY) * len(cells)
+    if form not in _OTHERS:
+        forms = [_compiled(form), _compiled(_day_of(form))]
+        if sum(not any(each.match(cell) for each in forms) for cell in cells.to_pylist()) > most:
+            return False
+    return read(cells, form).null_count <= most
+
+
+def _day_of(form: str) -> str:
+    """Return a form without its time."""
+    day = re.split(r"(?:,? |T)%[HI]", form)[0]
+    return day if "%y" in day.lower() else form
 
 
 def _strptime(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
@@ -205,6 +227,17 @@ def _quarters(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.strptime(dashes, format="%Y-%m-%d", unit="us", error_is_null=True)
 
 
+def _weeks(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Read weeks of ISO 8601 as their Mondays; 4 January is always in the first week."""
+    plain = pc.if_else(pc.match_substring_regex(column, _WEEK), column, pa.scalar(None, column.type))
+    week = pc.utf8_slice_codeunits(plain, -2).cast(pa.int64())
+    fourth = pc.binary_join_element_wise(pc.utf8_slice_codeunits(plain, 0, 4), "01-04", "-")
+    first = pc.strptime(fourth, format="%Y-%m-%d", unit="us", error_is_null=True)
+    days = pc.subtract(pc.multiply(pc.subtract(week, 1), 7), pc.day_of_week(first))
+    values = pc.add(first, pc.multiply(days, 86_400_000_000).cast(pa.duration("us")))
+    return pc.if_else(pc.equal(pc.iso_week(values), week), values, pa.scalar(None, values.type))
+
+
 def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Read ISO 8601, with or without a time zone; None where a cell is something else."""
     for unit, zone in itertools.product(("us", "ns"), (None, "UTC")):
@@ -236,5 +269,13 @@ def _disorder(values: pa.ChunkedArray) -> float:
 def most_common(cells: pa.ChunkedArray) -> str:
     """Return the form that most cells have, ISO 8601 if none fits."""
     texts = cells.slice(0, _FEW)
-    counts = {form: len(texts) - read(texts, form).null_count for form in (ISO, QUARTERS, *_forms())}
+    counts = {form: len(texts) - read(texts, form).null_count for form in (*_OTHERS, *_forms())}
     return max(counts, key=lambda form: counts[form])
+
+
+_OTHERS: dict[str, Callable[[pa.ChunkedArray], pa.ChunkedArray]] = {
+    ISO: lambda column: values if (values := _iso(column)) is not None else _each_iso(column),
+    QUARTERS: _quarters,
+    WEEKS: _weeks,
+}
+"""The forms that are not formats of `strptime`, and how they are read."""

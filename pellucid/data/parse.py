@@ -19,6 +19,7 @@ WORDS = ("NA", "N/A", "n/a", "na", "NULL", "null", "None", "NIL", "nil", "N.A.",
 MISSING = (
     *("", *WORDS, "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN", "NaT", "?", "-", "--", ".", "..."),
     *("#VALUE!", "#DIV/0!", "#REF!", "#NUM!", "#NAME?", "#NULL!"),
+    *("0000-00-00", "0000-00-00 00:00:00"),
 )
 """Cells that mean a missing value in a table of text."""
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from pellucid.data import parse
+from pellucid.data import dates, parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.kinds.category import LARGEST, TOO_LARGE
 from pellucid.data.numerals import Numerals
 
 SAMPLE = 2000
+FEW = 200
 SHOWN = 5
 
 _DIGITS = r"^\W*\d[\d.,:/' ]*\W*$"
@@ -58,16 +59,32 @@ def _exchanged(columns: Sequence[Column]) -> Iterator[str]:
             )
 
 
-def looks_like_numbers(raw: pa.ChunkedArray) -> str:
-    """Say which cell of a column of text keeps it from being numbers; "" if most cells are no numbers."""
+def looks_like(raw: pa.ChunkedArray) -> tuple[str, str]:
+    """Return what most cells of a column of words look like, "number" or "date", and which cell is not one.
+
+    Both are "" if they look like words.
+    """
     if not parse.is_text(raw.type):
-        return ""
+        return "", ""
     cells = parse.clean(raw.slice(0, SAMPLE)).drop_null()
-    odd = cells.filter(pc.invert(pc.is_valid(parse.numbers(cells))))
-    likely = pc.sum(pc.match_substring_regex(cells, _DIGITS)).as_py() or 0
+    dated = cells.filter(pc.match_substring_regex(cells, r"\d.*\d"))
+    if 2 * len(dated) >= len(cells) > 0 and (form := dates.find(dated.slice(0, FEW).to_pylist())):
+        fits, likely = pc.is_valid(dates.read(cells, form)), len(dated)
+        kind = "date"
+    else:
+        fits, likely = pc.is_valid(parse.numbers(cells)), _count(cells, _DIGITS)
+        kind = "number"
+    odd = cells.filter(pc.invert(fits))
     if not len(odd) or likely < 0.5 * len(cells):
-        return ""
-    return f"{likely / len(cells):.0%} of its values look like numbers, but {odd[0].as_py()!r} is not one"
+        return "", ""
+    return (
+        kind,
+        f"{likely / len(cells):.0%} of its values look like {kind}s, but {odd[0].as_py()!r} is not one",
+    )
+
+
+def _count(cells: pa.ChunkedArray, pattern: str) -> int:
+    return pc.sum(pc.match_substring_regex(cells, pattern)).as_py() or 0
 
 
 def _digits(column: Column, raw: pa.ChunkedArray, values: pa.ChunkedArray) -> list[str]:
@@ -81,7 +98,9 @@ def _digits(column: Column, raw: pa.ChunkedArray, values: pa.ChunkedArray) -> li
         return []
     if "digits" in column.form or column.reason == TOO_LARGE:
         return [f"{column.name!r} is read as names: {column.reason}; {ways} for amounts"]
-    if said := looks_like_numbers(raw):
+    kind, said = looks_like(raw)
+    if said:
+        ways = f"--set 'data.columns={{{column.name}: {kind}}}'"
         more = "data.csv.missing=[...] for words without a value"
         return [f"{column.name!r} is read as {column.kind}: {said}; {ways}, or {more}"]
     return []

@@ -25,7 +25,7 @@ PARTS = ("time", "year", "month", "weekday", "hour")
 def infer(cells: Cells) -> Reading | None:
     if not cells.is_text:
         return read(cells) if _is_date(cells.type) else None
-    form = cells.marks.dates or dates.find(cells.sample.slice(0, SAMPLE).to_pylist())
+    form = cells.marks.dates or _found(cells)
     if form is None:
         return None
     reading = _read_text(cells, form)
@@ -37,15 +37,16 @@ def read(cells: Cells) -> Reading:
     raw = cells.cleaned
     if cells.is_text:
         known = (cells.form or {}).get("format") or cells.marks.dates
-        form = (
-            known or dates.find(cells.sample.slice(0, SAMPLE).to_pylist()) or dates.most_common(cells.sample)
-        )
-        return _read_text(cells, form)
+        return _read_text(cells, known or _found(cells) or dates.most_common(cells.sample))
     if not _is_date(raw.type):
         return all_bad(raw)
     if pa.types.is_timestamp(raw.type) and raw.type.tz:
         raw = raw.cast(pa.timestamp("us", "UTC"), safe=False)
     return Reading(raw.cast(pa.timestamp("us"), safe=False), "dates")
+
+
+def _found(cells: Cells) -> str | None:
+    return dates.find(cells.sample.slice(0, SAMPLE).to_pylist(), cells.cleaned)
 
 
 def _read_text(cells: Cells, form: str) -> Reading:
