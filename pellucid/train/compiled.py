@@ -30,6 +30,7 @@ from pellucid.train.adamw import FusedAdamW, adamw
 from pellucid.train.device import instructions
 from pellucid.train.execution import ExecutionMode
 from pellucid.train.objective import Phase
+from pellucid.train.pooling import FusedPooling
 from pellucid.train.seed import rng_state, set_rng_state
 from pellucid.train.update import Update
 
@@ -53,7 +54,12 @@ class CompiledUpdate(Update):
         self.refused = ""
 
     def _new_programs(self) -> Programs:
-        forward = self.mode.forward(self.phase.loss, self.device)
+        computed = self.mode.forward(self.phase.loss, self.device)
+
+        def forward(model: nn.Module, batch: Any) -> Tensor:
+            with FusedPooling():
+                return computed(model, batch)
+
         return Programs(self.model, forward, self.parameters, self.clip_grad_norm)
 
     def begin_epoch(self) -> None:
