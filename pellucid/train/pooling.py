@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-
 LARGEST = 9
 """Pixels of a window at most: each is a term of the expression that is compiled."""
 
