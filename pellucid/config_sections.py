@@ -135,7 +135,7 @@ class SeriesConfig(Section):
         default=None,
         min_length=1,
         description="the column that names the series, where a file holds several; several columns with "
-        "commas between them",
+        "commas between them; `file` is the name of each file of a folder",
     )
     fill: Literal["previous", "linear", "zero"] | None = Field(
         default=None,
@@ -178,6 +178,8 @@ class SplitConfig(Section):
             raise ValueError(
                 f"expected one rule, or group with folds; received {' and '.join([*rules, *others])}"
             )
+        if self.folds is None and self.fold != 1:
+            raise ValueError(f"fold is {self.fold} and folds is not set: expected the number of folds too")
         if self.folds is not None and self.fold > self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds} folds: expected at most {self.folds}")
         return self

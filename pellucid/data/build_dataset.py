@@ -42,6 +42,7 @@ class DataOptions:
         keep: columns that are needed for something else, and stay even if nothing can be learned from them.
         csv: how files of text are written.
         task: classification, multilabel or regression.
+        file_column: the name of a column that says which file of a folder a row is from; None: there is none.
     """
 
     target: str | None = None
@@ -53,6 +54,7 @@ class DataOptions:
     targets: bool = True
     keep: Sequence[str] = ()
     csv: CsvConfig = field(default_factory=lambda: CsvConfig())
+    file_column: str | None = None
 
 
 @dataclass(frozen=True)

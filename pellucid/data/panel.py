@@ -5,8 +5,12 @@ Shapes: S series of T_s rows each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +19,7 @@ from pellucid.config import SeriesConfig
 from pellucid.data import time_index
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.series_fill import fill_gaps
-from pellucid.errors import BadDataError, UnknownNameError
+from pellucid.errors import BadDataError, ModelError, UnknownNameError
 
 TIME_NAMES = (
     *(
@@ -35,6 +39,8 @@ TIME_NAMES = (
 )
 """Names of columns of numbers that are the time, where the numbers increase evenly."""
 MOST_SERIES = 10_000
+FILE = "file"
+"""The name in `data.series.id` of the file that a row is from, where the source is a folder."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +101,21 @@ def read_panel(dataset: Dataset, table: pa.Table, config: SeriesConfig, channels
     if config.time is None and time.kind == "number":
         notes.append(f"{time.name!r} is the time: it has a usual name, and increases evenly")
     if ids:
-        named, moved = _in_order(named, time)
+        named, moved = in_order(named, time)
         notes += [f"the rows of {moved:,} series are sorted by {time.name!r}"] if moved else []
     else:
         _refuse_several(dataset, table, time)
     first = max((t for _, t in named), key=len)
     months = time_index.months_between(first, time)
     step, tables = time_index.median_step(first, time), []
+    _refuse_other_steps(named, time, step)
     for name, rows in named:
         if config.fill is not None:
             rows, said = fill_gaps(rows, time, step, months, channels, config.fill)
             notes += [f"{name}: {said}" if name else said] if said else []
         elif len(rows) > 1:
-            _check_spacing(rows, time, name)
+            with naming(name):
+                time_index.usual_step(rows, time)
         tables.append(rows)
     return Panel(tuple(n for n, _ in named), tuple(tables), time, step, months, tuple(_shortened(notes)))
 
@@ -142,7 +150,14 @@ def _keys(table: pa.Table, ids: Sequence[str]) -> np.ndarray:
                 f"Column {name!r} names no series in row {row + 1:,}.", remedy="remove the row"
             )
         columns.append([str(value) for value in table[name].to_pylist()])
+    if len(columns) > 1:
+        columns = [[_quoted(part) for part in column] for column in columns]
     return np.array([" ".join(parts) for parts in zip(*columns, strict=True)])
+
+
+def _quoted(part: str) -> str:
+    """Quote one of several ids where it would run into the next."""
+    return json.dumps(part, ensure_ascii=False) if not part or re.search(r'[\s"]', part) else part
 
 
 def usual_time(dataset: Dataset, tables: Sequence[pa.Table], ids: Sequence[str]) -> Column | None:
@@ -194,6 +209,27 @@ def _refuse_several(dataset: Dataset, table: pa.Table, time: Column) -> None:
             remedy=f"--set data.series.id={ids[0]}",
         )
 
+    if Path(dataset.source.name).is_dir():
+        raise BadDataError(
+            f"{dataset.name} is a folder, and {time.name!r} repeats or goes back in its rows.",
+            remedy=f"--set data.series.id={FILE}, if each file is a series; else sort the rows",
+        )
+
+
+def _refuse_other_steps(named: Sequence[tuple[str, pa.Table]], time: Column, step: float) -> None:
+    """Refuse series whose rows are not as far apart as those of the longest."""
+    for name, rows in named:
+        if len(rows) < 3 or rows[time.name].null_count:
+            continue
+        own = time_index.median_step(rows, time)
+        if own > 0 and not 1 / time_index.GAP < own / step < time_index.GAP:
+            longest = time_index.length(step, time)
+            raise BadDataError(
+                f"Series {name!r} has a row every {time_index.length(own, time)}, others every {longest}: "
+                "expected the same for all, since a forecast is a number of rows.",
+                remedy="train a run for each, or give all series the same step",
+            )
+
 
 def _refuse_restart(dataset: Dataset, table: pa.Table, ids: Sequence[str]) -> None:
     for column in dataset.columns:
@@ -201,7 +237,7 @@ def _refuse_restart(dataset: Dataset, table: pa.Table, ids: Sequence[str]) -> No
             _refuse_several(dataset, table, column)
 
 
-def _in_order(named: Sequence[tuple[str, pa.Table]], time: Column) -> tuple[list[tuple[str, pa.Table]], int]:
+def in_order(named: Sequence[tuple[str, pa.Table]], time: Column) -> tuple[list[tuple[str, pa.Table]], int]:
     """Sort every series by time; return them, and how many were not sorted."""
     made, moved = [], 0
     for name, table in named:
@@ -213,11 +249,13 @@ def _in_order(named: Sequence[tuple[str, pa.Table]], time: Column) -> tuple[list
     return made, moved
 
 
-def _check_spacing(table: pa.Table, time: Column, name: str) -> None:
+@contextmanager
+def naming(series: str) -> Iterator[None]:
+    """Name the series in the errors that are raised inside."""
     try:
-        time_index.usual_step(table, time)
-    except BadDataError as error:
-        error.message = f"Series {name!r}: {error.message}" if name else error.message
+        yield
+    except (BadDataError, ModelError) as error:
+        error.message = f"Series {series!r}: {error.message}" if series else error.message
         raise
 
 

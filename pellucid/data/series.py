@@ -11,7 +11,7 @@ Shapes: T rows in all, C channels, L = window, H = horizon, N = T - L - H + 1 wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from pellucid.data.encoder import Inputs, with_tuples
 from pellucid.data.panel import Panel
 from pellucid.data.scaling import scale
 from pellucid.data.series_fill import Fill
+from pellucid.data.series_splits import given_sizes
 from pellucid.errors import BadDataError, ConfigError, ModelError
 
 
@@ -43,6 +44,7 @@ class SeriesInputs(Inputs):
         ids: the columns that name the series, where there are several.
         months: months from one row to the next, where time is a date of every n-th month.
         fill: how gaps are filled, see `data.series.fill`.
+        time_form: how the dates of the time column are written, as `Column.form`.
     """
 
     stored_as = "series"
@@ -58,6 +60,7 @@ class SeriesInputs(Inputs):
     ids: tuple[str, ...] = ()
     months: int | None = None
     fill: Fill | None = None
+    time_form: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def fit(
@@ -79,6 +82,13 @@ class SeriesInputs(Inputs):
     def forecast_names(self) -> tuple[str, ...]:
         """The names of the K channels to forecast."""
         return self.names[: self.targets]
+
+    @property
+    def time_column(self) -> Column | None:
+        """The column of time: of dates if the step is known in seconds, else of numbers."""
+        if self.time is None:
+            return None
+        return Column(self.time, "number" if self.step is None else "date", form=self.time_form)
 
     @property
     def target_channels(self) -> int | None:
@@ -161,7 +171,7 @@ def channels(
     if not found:
         kinds = ", ".join(f"{column.name!r} ({column.kind})" for column in dataset.columns)
         raise BadDataError(
-            f"{dataset.name} has no column of numbers to forecast: received {kinds}.",
+            f"{dataset.name} has no column of numbers to forecast: received {kinds}{_left_out(dataset)}.",
             remedy="--set 'data.columns={NAME: number}'",
         )
     if target is None:
@@ -170,6 +180,11 @@ def channels(
     wanted = [target] if target in known else [part.strip() for part in target.split(",")]
     first = []
     for name in wanted:
+        if name not in known and f"left out {name!r}" in _left_out(dataset):
+            raise BadDataError(
+                f"{name!r} cannot be forecast{_left_out(dataset)}.",
+                remedy=f"--set 'data.columns={{{name}: number}}' keeps it",
+            )
         column = dataset.column(name)
         if column not in found:
             raise BadDataError(
@@ -198,6 +213,11 @@ def numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
             remedy="--set data.series.fill=previous (or linear or zero), or leave out the column",
         )
     return values
+
+
+def _left_out(dataset: Dataset) -> str:
+    """Say which columns were left out when the source was read."""
+    return "".join(f"; {note}" for note in dataset.notes if note.startswith("left out "))
 
 
 # ---- splits ----------------------------------------------------------------------------------------
@@ -245,12 +265,15 @@ def sizes_of_each(
 ) -> tuple[list[dict[str, int]], list[str]]:
     """Return the number of rows of each split of every series, and notes.
 
-    A series too short for a window in every split is only learned from; one too short for a single window is
-    left out, with no rows in any split.
+    The splits of the source are kept. Otherwise a series too short for a window in every split is only
+    learned from; one too short for a single window is left out, with no rows in any split.
 
     Raises:
         BadDataError: no series is long enough.
     """
+    given = len(dataset.splits) > 1 and config.rows is None
+    if given and (len(panel.tables) > 1 or config.id or config.fill):
+        return given_sizes(panel, dataset, config, validation, test), []
     if len(panel.tables) == 1:
         one = dataset.with_splits({"train": panel.tables[0]}) if config.fill or config.id else dataset
         return [split_sizes(one, config, validation, test)], []

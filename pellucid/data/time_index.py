@@ -69,6 +69,41 @@ def usual_step(table: pa.Table, time: Column) -> float:
     return usual
 
 
+def check_as_trained(
+    table: pa.Table, time: Column, step: float | None, months: int | None, *, gaps: bool = True
+) -> None:
+    """Check that the times of a table increase, and by the step of the training rows.
+
+    Args:
+        table: the rows to forecast from.
+        time: the time column.
+        step: seconds from one training row to the next; None: the time is a number, and need only be even.
+        months: months from one training row to the next, where they are whole months apart.
+        gaps: whether rows must not be missing.
+
+    Raises:
+        BadDataError: a time is missing or repeated, or the rows are not as far apart as in training.
+    """
+    column, dates = table[time.name], time.kind == "date"
+    if column.null_count:
+        row = column.to_pylist().index(None)
+        raise BadDataError(f"Column {time.name!r} has no time in row {row + 1:,}.", remedy="remove the row")
+    if len(table) < 2:
+        return
+    steps = np.diff(stamps(table, time))
+    _check_order(column, time.name, steps)
+    usual = float(np.median(steps)) if step is None else step
+    even = months is not None and (np.diff(month_numbers(table, time)) == months).all()
+    wrong = (steps < usual / GAP) | (steps > GAP * usual) if gaps else steps < usual / GAP
+    if not even and wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadDataError(
+            f"Column {time.name!r}: expected a row every {_length(usual, dates)}, as in training, received "
+            f"{column[row]} and then {column[row + 1]}.",
+            remedy="add the rows that are missing, or leave out the column of time to use rows as they are",
+        )
+
+
 def stamps(table: pa.Table, time: Column) -> np.ndarray:
     """Return times as numbers: seconds for dates, (T,) float64."""
     column = table[time.name]
@@ -168,6 +203,11 @@ def _check_spacing(column: pa.ChunkedArray, name: str, steps: np.ndarray, usual:
 
 def _length(step: float, dates: bool) -> str:
     return span(step) if dates else f"{step:g}"
+
+
+def length(step: float, time: Column) -> str:
+    """Write the time from one row to the next."""
+    return _length(step, time.kind == "date")
 
 
 def span(seconds: float) -> str:

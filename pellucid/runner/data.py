@@ -55,6 +55,8 @@ def prepare(
             "a series.",
             remedy="--set data.training_rows=null",
         )
+    if task.ordered:
+        _check_rule(config)
     tokens = reads_tokens(config)
     if tokens and fitted is None:
         config = _with_tokens(config, runs)
@@ -69,6 +71,23 @@ def prepare(
         return task.prepare(dataset, config, tokens, fitted)
     dataset, counted = weights_of(dataset, column)
     return replace(task.prepare(dataset, config, tokens, fitted), weights=counted)
+
+
+def _check_rule(config: Config) -> None:
+    """Refuse rules of splits for a series, which is split in the order of time in any case."""
+    rule = config.data.split
+    said = {
+        name: value for name in ("group", "column", "folds") if (value := getattr(rule, name)) is not None
+    }
+    if rule.time not in (None, config.data.series.time):
+        said["time"] = rule.time
+    if said:
+        given = ", ".join(f"data.split.{name}={value}" for name, value in said.items())
+        raise ConfigError(
+            f"{given}: a series is split in the order of time, and has no other splits.",
+            remedy="--set data.split=null; data.validation and data.test are the shares, and "
+            "data.series.time names the time",
+        )
 
 
 def fitted_before(run: Run, config: Config) -> Preprocess | None:

@@ -16,6 +16,7 @@ from pellucid.data import images, split
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.image_index import names_images
+from pellucid.data.panel import FILE
 from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import folder, hub, jsonlines, tablefile, tables, textfiles
 from pellucid.data.sources.stacked_images import stack
@@ -133,7 +134,8 @@ def _for_series(options: DataOptions, config: DataConfig) -> DataOptions:
     series = config.series
     named = [name for name in (series.id, series.time, config.target if options.inputs else None) if name]
     keep = [part.strip() for name in named for part in name.split(",")]
-    return replace(options, target=None, labelled=False, targets=False, keep=keep)
+    file = FILE if FILE in keep else None
+    return replace(options, target=None, labelled=False, targets=False, keep=keep, file_column=file)
 
 
 ROW_SETTINGS = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,26 @@ def read_tables(path: Path, options: DataOptions | None = None) -> Dataset:
             f"There is no file or folder {path}.{similar_file(path)}",
             remedy="pass the path of a CSV or Parquet file",
         )
-    return build_dataset(raw_tables(path, skip_bad=options.skip_bad, csv=options.csv), options)
+    raw = raw_tables(
+        path,
+        skip_bad=options.skip_bad,
+        csv=options.csv,
+        file_column=options.file_column if path.is_dir() else None,
+    )
+    return build_dataset(raw, options)
 
 
-def raw_tables(path: Path, *, skip_bad: bool = False, csv: CsvConfig | None = None) -> RawTables:
-    """Read the cells of a file, or of the files of a folder, without interpreting them."""
+def raw_tables(
+    path: Path, *, skip_bad: bool = False, csv: CsvConfig | None = None, file_column: str | None = None
+) -> RawTables:
+    """Read the cells of a file, or of the files of a folder, without interpreting them.
+
+    Args:
+        path: of the file or folder.
+        skip_bad: leave out lines that cannot be read.
+        csv: how files of text are written.
+        file_column: the name of a column to add, which names the file of each row; None: none is added.
+    """
     files = {"train": [path]} if path.is_file() else _files(path)
     suffix = suffix_of(next(iter(files.values()))[0])
     kind = "csv" if is_text_suffix(suffix) else "json" if suffix in jsonlines.SUFFIXES else "parquet"
@@ -105,6 +121,8 @@ def raw_tables(path: Path, *, skip_bad: bool = False, csv: CsvConfig | None = No
     read: list[Part] = []
     for split, paths in files.items():
         parts = [tablefile.read(part, csv, skip_bad=skip_bad) for part in paths]
+        if file_column is not None:
+            parts = [_with_file(part, file, file_column) for part, file in zip(parts, paths, strict=True)]
         splits[split], locate[split] = _joined(paths, parts)
         read += parts
     csv = csv or CsvConfig()
@@ -126,6 +144,14 @@ def raw_tables(path: Path, *, skip_bad: bool = False, csv: CsvConfig | None = No
         ),
         written=_written(csv, read),
     )
+
+
+def _with_file(part: Part, file: Path, name: str) -> Part:
+    """Add a column of the name of the file, unless there is a column of this name."""
+    if name in part.table.column_names:
+        return part
+    names = pa.array([_name(file)] * len(part.table), pa.string())
+    return replace(part, table=part.table.append_column(name, names))
 
 
 def _written(csv: CsvConfig, parts: Sequence[Part]) -> dict[str, Any]:

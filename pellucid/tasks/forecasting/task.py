@@ -125,12 +125,19 @@ class Forecasting(Task):
                 ids=ids,
                 months=parts.months,
                 fill=settings.fill,
+                time_form=dict(parts.time.form) if parts.time else {},
             )
             preprocess = Preprocess(channels, encoded)
         encoded = inputs_of(preprocess)
         rows, size = windows.rows_of(parts, sizes, encoded)
         where = f"in memory, {size / 2**20:,.1f} MiB, of which the windows are views"
-        notes = [*parts.notes, *_roles(encoded), *notes, windows.describe(parts, sizes)]
+        notes = [
+            *parts.notes,
+            *_roles(encoded),
+            *_unread(dataset, encoded),
+            *notes,
+            windows.describe(parts, sizes),
+        ]
         ordered = replace(dataset.with_splits(splits, *notes), target=None, task=None)
         return Prepared(config, ordered, preprocess, rows, where, eval_batch=EVAL_BATCH)
 
@@ -180,7 +187,7 @@ class Forecasting(Task):
             inputs,
             targets,
             margin,
-            windows.starts(prepared.dataset.splits[split], encoded, split),
+            windows.starts(prepared.dataset.splits, encoded, split),
             prepared.config.data.target,
         )
         columns = {
@@ -204,7 +211,8 @@ class Forecasting(Task):
         table = _with_times(inputs, trained.preprocess, encoded)
         made: dict[str, Forecast] = {}
         for name, rows in _newest_rows(table, encoded):
-            window = trained.preprocess.inputs(rows)
+            with panel.naming(name):
+                window = trained.preprocess.inputs(rows)
             outputs, _ = forward(trained, Batches(MemoryRows(window, torch.zeros(1)), 1))
             values = encoded.own_units(outputs.reshape(encoded.horizon, -1).double().numpy())
             made[name] = Forecast(values, encoded.forecast_names, _times(rows, encoded))
@@ -269,25 +277,44 @@ def _roles(encoded: SeriesInputs) -> list[str]:
     return [f"forecast and measured: {', '.join(encoded.forecast_names)}; only read: {others}"]
 
 
+def _unread(dataset: Dataset, encoded: SeriesInputs) -> list[str]:
+    """Say which columns are not read, since they hold no numbers."""
+    read = {*encoded.names, *encoded.ids, encoded.time}
+    others = [f"{column.name!r} ({column.kind})" for column in dataset.columns if column.name not in read]
+    return [f"not read, since forecasts read only numbers: {', '.join(others)}"] if others else []
+
+
 def _newest_rows(table: pa.Table, encoded: SeriesInputs) -> list[tuple[str, pa.Table]]:
-    """Return the rows of every series, with gaps filled as in training."""
+    """Return the rows of every series in the order of time, with gaps filled as in training.
+
+    Raises:
+        BadDataError: times repeat, or the rows of the window are not as far apart as in training.
+    """
     ids = [name for name in encoded.ids if name in table.column_names]
-    found = panel.series_of(table, ids)
-    if encoded.fill is None:
-        return found
-    known = encoded.time in table.column_names and encoded.step is not None
-    time = Column(str(encoded.time), "date") if known else None
-    return [
-        (name, fill_gaps(rows, time, encoded.step, encoded.months, encoded.names, encoded.fill)[0])
-        for name, rows in found
-    ]
+    found, time = panel.series_of(table, ids), encoded.time_column
+    if time is not None and time.name in table.column_names:
+        found = panel.in_order(found, time)[0]
+    else:
+        time = None
+    made = []
+    for name, rows in found:
+        with panel.naming(name):
+            if time is not None:
+                newest = rows if encoded.fill else rows.slice(max(len(rows) - encoded.window, 0))
+                time_index.check_as_trained(newest, time, encoded.step, encoded.months, gaps=not encoded.fill)
+            if encoded.fill is not None:
+                steps = encoded.step, encoded.months
+                filled = time if encoded.step is not None else None
+                rows, _ = fill_gaps(rows, filled, *steps, encoded.names, encoded.fill)
+        made.append((name, rows))
+    return made
 
 
 def _with_times(source: Any, preprocess: Preprocess, encoded: SeriesInputs) -> pa.Table:
     """Read the channels and, where the source has them, the times."""
-    times = [Column(encoded.time, "date")] if encoded.time is not None and encoded.step is not None else []
+    times = [encoded.time_column] if encoded.time_column is not None else []
     ids = [Column(name, "category") for name in encoded.ids]
-    for extra in ([*ids, *times], ids, []):
+    for extra in ([*ids, *times], times, ids, []):
         if extra:
             try:
                 return prediction_input.table_from(source, (*extra, *preprocess.columns), encoded.shape)
@@ -297,7 +324,7 @@ def _with_times(source: Any, preprocess: Preprocess, encoded: SeriesInputs) -> p
 
 
 def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
-    if encoded.time not in table.column_names or encoded.step is None:
+    if encoded.time not in table.column_names or encoded.step is None:  # a number, or none
         return ()
     if encoded.months is None and encoded.step >= 28 * time_index.DAY:  # of a run before months were known
         return ()

@@ -5,6 +5,7 @@ Shapes: T rows of all series, C channels, of which the first K are forecast; L =
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from pellucid.data.batches import MemoryRows, Pair, Rows
 from pellucid.data.dataset import SPLITS
 from pellucid.data.panel import Panel, series_of
 from pellucid.data.series import SeriesInputs
+from pellucid.data.series_splits import windows_in
 
 Sizes = Sequence[Mapping[str, int]]
 """Rows of each split, for every series."""
@@ -72,9 +74,9 @@ def rows_of(panel: Panel, sizes: Sizes, encoded: SeriesInputs) -> tuple[dict[str
     for own, table in zip(sizes, panel.tables, strict=True):
         begin = 0
         for name in SPLITS:
-            first = begin if name == "train" else begin - encoded.window
-            count = begin + own[name] - first - encoded.window - encoded.horizon + 1
-            if own[name] and count > 0:
+            first = begin if name == "train" else max(begin - encoded.window, 0)
+            count = windows_in(own, name, encoded.window, encoded.horizon)
+            if count:
                 starts[name].append(torch.arange(count) + offset + first)
             begin += own[name]
         offset += len(table)
@@ -93,14 +95,16 @@ def split_tables(panel: Panel, sizes: Sizes) -> dict[str, pa.Table]:
     return {name: pa.concat_tables(tables) for name, tables in parts.items()}
 
 
-def starts(table: pa.Table, encoded: SeriesInputs, split: str) -> list[Any]:
+def starts(splits: Mapping[str, pa.Table], encoded: SeriesInputs, split: str) -> list[Any]:
     """The time of the first row that each window of a split forecasts; [] where there is no time."""
     if encoded.time is None:
         return []
-    first = encoded.window if split == "train" else 0
+    before: Counter[str] = Counter()
+    for earlier in SPLITS[: SPLITS.index(split)]:
+        before.update({name: len(rows) for name, rows in series_of(splits[earlier], encoded.ids)})
     found: list[Any] = []
-    for _, rows in series_of(table, encoded.ids):
-        times = rows[encoded.time].to_pylist()
+    for name, rows in series_of(splits[split], encoded.ids):
+        first, times = max(encoded.window - before[name], 0), rows[encoded.time].to_pylist()
         found += times[first : max(len(times) - encoded.horizon + 1, 0)]
     return found
 
