@@ -14,7 +14,8 @@ from pellucid.cli import common
 def doctor(as_json: common.Json = False) -> None:
     """Check that this installation works.
 
-    Uses the libraries, the device, the disk and the data, and trains a small network that must learn.
+    Uses the libraries, the device, the disk and the data, trains a small network that must learn, and takes a
+    step of every family of networks in every way that training would compute it on this machine.
     """
     console = common.console(as_json)
     rows = []
@@ -40,6 +41,8 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "data", _data
     yield "disk", _disk
     yield "training", _training
+    yield "families", _families
+    yield "compiling", _compiling
 
 
 def _torch() -> str:
@@ -92,3 +95,34 @@ def _training() -> str:
             f"a small network classifies {100 * accuracy:.0f} % of two moons correctly, expected 90 % or more"
         )
     return f"a small network classifies {100 * accuracy:.0f} % of two moons correctly"
+
+
+def _families() -> str:
+    from pellucid.runner.families import FAMILIES, try_family
+
+    left_out: dict[str, set[str]] = {}
+    used: set[str] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FAMILIES:
+            for mode, reason in try_family(name, Path(folder)).items():
+                if reason:
+                    left_out.setdefault(reason, set()).add(mode)
+                else:
+                    used.add(mode)
+    words = f"{len(FAMILIES)} families took a step: {', '.join(sorted(used))}"
+    return words + "".join(f"; {', '.join(sorted(modes))} left out: {why}" for why, modes in left_out.items())
+
+
+def _compiling() -> str:
+    import torch
+
+    from pellucid.errors import ModelError
+    from pellucid.train.compiled import compiled
+
+    try:
+        double = compiled(lambda x: (2 * x + 1,), [torch.ones(64)])
+    except ModelError as error:
+        return f"long runs are not compiled, which makes them slower: {error.message}"
+    if not torch.equal(double(torch.ones(64))[0], torch.full((64,), 3.0)):
+        raise ArithmeticError("a compiled program computes something else")
+    return "long runs may be compiled"

@@ -140,21 +140,48 @@ def _measure(
     threads = _threads(usual, every.value) if device.type == "cpu" else every
     torch.set_num_threads(threads.value)
     trials, left_out = {usual.mode.name: usual}, {}
-    for mode in _candidates(model, usual):
-        if mode == usual.mode:
-            continue
-        found = bf16_refused(device) if mode.bf16 else ""
-        found = found or _attempt(mode, model, batch, loss, device)
+    for name, found in _others(usual, model, batch, loss, device):
         if isinstance(found, Trial):
-            trials[mode.name] = found
+            trials[name] = found
         else:
-            left_out.setdefault(found, []).append(mode.name)
+            left_out.setdefault(found, []).append(name)
     best, seconds, reason = _fastest(trials, usual)
     reason += "".join(f"; {', '.join(names)} left out: {why}" for why, names in left_out.items())
     if steps * seconds > sum(COMPILING):  # else it cannot be worth it
         best, more = _compiled(trials[best].mode, steps, (model, batch, loss, device, make_optimizer))
         reason += more
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
+
+
+def usable(model: nn.Module, batch: Any, loss: StepLoss, device: torch.device) -> dict[str, str]:
+    """Take a step and evaluate the batch in each mode that `autotune` would measure, compiled ones excepted.
+
+    Returns:
+        The modes, and why each is left out on this machine; "" if it is not.
+
+    Raises:
+        Exception: whatever torch raises in the plain mode.
+    """
+    state = torch.get_rng_state()
+    usual = Trial(ExecutionMode(), model, batch, loss, device)
+    usual.step()
+    usual.infer()
+    found = {usual.mode.name: ""}
+    for name, trial in _others(usual, model, batch, loss, device):
+        disagrees = isinstance(trial, Trial) and not trial.agrees(usual)
+        found[name] = trial if isinstance(trial, str) else "another loss" if disagrees else ""
+    torch.set_rng_state(state)
+    return found
+
+
+def _others(
+    usual: Trial, model: nn.Module, batch: Any, loss: StepLoss, device: torch.device
+) -> Iterator[tuple[str, Trial | str]]:
+    """Yield every other mode that could help by name: a trial of it, or why it is left out."""
+    for mode in _candidates(model, usual):
+        if mode != usual.mode:
+            refused = bf16_refused(device) if mode.bf16 else ""
+            yield mode.name, refused or _attempt(mode, model, batch, loss, device)
 
 
 def _attempt(
