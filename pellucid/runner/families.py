@@ -78,8 +78,8 @@ def small_problem(name: str, folder: Path) -> tuple[Config, Dataset | None]:
 def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return arrays(found.images[:ROWS, None].astype("float32") / 16, found.target[:ROWS])
+    pixels, labels = load_digits(return_X_y=True)
+    return arrays(pixels[:ROWS].reshape(-1, 1, 8, 8).astype("float32") / 16, labels[:ROWS])
 
 
 def _content(file: str) -> str:
