@@ -30,7 +30,7 @@ _SPACES, _MINUS, _APOSTROPHES = "[\u00a0\u2007\u2009\u202f]", "[\u2212\u2012\u20
 _BEFORE = "|".join(map(re.escape, sorted(CURRENCIES, key=len, reverse=True)))
 _CELL = re.compile(
     rf"\(?\s*[+-]?\s*(?P<before>{_BEFORE})?\s*[+-]?"
-    r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?:[eE][+-]?\d+)?\s*"
+    r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<power>[eE][+-]?\d+)?\s*"
     r"(?P<after>[^\d\s()+<>=/:,.-][^\d()]{0,11})?-?\)?"
 )
 
@@ -89,13 +89,24 @@ class Numerals:
         values = parse.numbers(text)
         if pc.any(negative).as_py():
             values = pc.if_else(negative, pc.negate(values), values)
+        if self.unit in CURRENCIES:
+            nothing = pc.match_substring_regex(column, self._nothing)
+            values = pc.if_else(nothing, pa.scalar(0, values.type), values)
         return values if factor is None else pc.multiply(values, factor)
+
+    @property
+    def _nothing(self) -> str:
+        """How accountants write 0: `$ -`."""
+        unit = re.escape(self.unit)
+        return rf"^(?:{unit}\s*-+|-+\s*{unit})$"
 
     @property
     def _pattern(self) -> str:
         mark, group = re.escape(self.decimal), re.escape(self.thousands)
-        whole = rf"[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+" if self.thousands else r"\d+"
-        number = rf"(?:(?:{whole})(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
+        groups = (
+            rf"[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}}(?:{mark}\d*)?|" if self.thousands else ""
+        )
+        number = rf"(?:{groups}(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?)"
         scale = f"(?:{'|'.join(SCALES)})?" if self.scaled else ""
         unit = f"(?:{re.escape(self.unit)}s?)?" if self.unit else ""
         sign = r"[+-]?\s*"
@@ -138,7 +149,7 @@ def find(
     unit, scaled = _unit(matches)
     if unit is None or not matches or (units == {""} and not any(_marks(m["digits"]) for m in matches)):
         return None if unit is None or not matches else Numerals(decimal or ".", thousands or "")
-    digits = [match["digits"] for match in matches]
+    digits = [_shown(match) for match in matches]
     found = _separators(digits, decimal, likely) if thousands is None or decimal is None else None
     if thousands is None or decimal is None:
         if found is None:
@@ -149,7 +160,7 @@ def find(
 
 def shows_decimal_comma(cells: Iterable[str]) -> bool:
     """Whether some cells can only be numbers with a decimal comma, and none has a decimal point."""
-    digits = [match["digits"] for cell in _usual(cells) if (match := _CELL.fullmatch(cell))]
+    digits = [_shown(match) for cell in _usual(cells) if (match := _CELL.fullmatch(cell))]
     found = {_certain(part) for part in digits}
     return any(pair and pair[0] == "," for pair in found) and not any(p and p[0] == "." for p in found)
 
@@ -168,6 +179,11 @@ def _unit(matches: list[re.Match[str]]) -> tuple[str | None, bool]:
     if len(units) > 1:
         return None, False
     return next(iter(units), ""), scaled
+
+
+def _shown(match: re.Match[str]) -> str:
+    """Return the digits of a number; a mark before a power of ten, as in 1.234e5, never groups thousands."""
+    return match["digits"] + ("0" if match["power"] and re.search(r"[.,]", match["digits"]) else "")
 
 
 def _marks(digits: str) -> str:

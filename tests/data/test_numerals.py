@@ -36,6 +36,9 @@ from pellucid.errors import BadDataError
         (["\u22125,5", "3,2"], [-5.5, 3.2]),
         (["12-", "5"], [-12, 5]),
         (["1e5", "2,5e3"], [100000.0, 2500.0]),
+        (["9.882e-01", "1.234e+02"], [0.9882, 123.4]),
+        (["$1,234.50", "$-", "$ -", "$2.00"], [1234.5, 0.0, 0.0, 2.0]),
+        (["12,00 €", "- €"], [12.0, 0.0]),
     ],
 )
 def test_numbers_are_read(cells, values):
@@ -64,6 +67,24 @@ def test_a_file_of_decimal_commas(write):
     assert train["a"][:3].to_pylist() == [1.5, 2.25, 3.1]
     assert train["b"][:3].to_pylist() == [1100, 1200, 1300]  # a point cannot be the decimal mark here
     assert any("decimal commas" in note and "'a'" in note for note in csv(path).notes)
+
+
+def test_a_power_of_ten_is_no_thousand_in_a_file_of_decimal_commas(write):
+    path = write(rows(["1,5", "2,25"], ["9.882e-01", "1.234e+02"], ["u", "v"], names="a;b;y"))
+    assert csv(path).splits["train"]["b"][:2].to_pylist() == [0.9882, 123.4]
+
+
+@pytest.mark.parametrize(
+    ("usual", "late", "value", "mark"),
+    [("12,5", "1.234,5", 1234.5, ";"), ("12.5", "1 234.5", 1234.5, ";"), ("12", "1,234", 1234, "\t")],
+)
+@pytest.mark.parametrize("count", [3, 3000])
+def test_late_rows_show_how_thousands_are_written(write, usual, late, value, mark, count):
+    early = "".join(f"{usual}{mark}{'uv'[i % 2]}\n" for i in range(7000))
+    dataset = csv(write(f"a{mark}y\n" + early + f"{late}{mark}u\n" * count))
+    assert dataset.splits["train"]["a"][-1].as_py() == value
+    assert dataset.splits["train"]["a"].null_count == 0
+    assert any("between thousands: 'a'" in note for note in dataset.notes)
 
 
 def test_marks_can_be_set(write):

@@ -54,13 +54,19 @@ def infer(cells: Cells) -> Reading | None:
     ):
         return None
     reason = "all numbers" if reading.bad is None else "nearly all numbers"
-    more = f", with {form.words}" if form.words else ""
+    words = Numerals.from_state(reading.form).words
+    more = f", with {words}" if words else ""
     return replace(reading, reason=reason + more)
 
 
 def read(cells: Cells, form: Numerals | None = None) -> Reading:
-    raw = cells.cleaned
     form = form or _numerals(cells) or PLAIN
+    reading = _read_as(cells, form)
+    return _with_rest(cells, form, reading) if cells.is_text and reading.bad is not None else reading
+
+
+def _read_as(cells: Cells, form: Numerals) -> Reading:
+    raw = cells.cleaned
     values = form.read(raw) if cells.is_text else _typed(raw)
     if values is None:
         return all_bad(raw)
@@ -74,20 +80,38 @@ def read(cells: Cells, form: Numerals | None = None) -> Reading:
     return replace(compared(before, values, "numbers"), form=form.state())
 
 
-def _numerals(cells: Cells) -> Numerals | None:
-    """How text cells write numbers: as in training, as the user said, or as most of a sample do."""
+def _numerals(cells: Cells, odd: Sequence[str] = ()) -> Numerals | None:
+    """How text cells write numbers: as in training, as the user said, or as most of a sample do.
+
+    Args:
+        cells: of the column.
+        odd: cells that are no numbers as most of a sample writes them; () is not known.
+    """
     if not cells.is_text:
         return PLAIN
     if cells.form is not None:
         return Numerals.from_state(cells.form)
     decimal, thousands = cells.marks.decimal, cells.marks.thousands
-    if decimal is None and thousands is None and not cells.marks.commas:
+    if decimal is None and thousands is None and not cells.marks.commas and not odd:
         plain = parse.numbers(cells.sample)
         if plain.null_count < (1 - MOSTLY) * len(cells.sample):
             return PLAIN
     likely = "," if cells.marks.commas or cells.marks.semicolons else "."
-    few = cells.sample.slice(0, MOST_CELLS).to_pylist()
+    step = -(-len(cells.sample) // MOST_CELLS)
+    few = [*cells.sample.to_pylist()[::step], *odd]
     return numerals.find(few, decimal=decimal, thousands=thousands, likely=likely)
+
+
+def _with_rest(cells: Cells, form: Numerals, reading: Reading) -> Reading:
+    """Read cells again if those that did not fit show other marks, such as 1.234,50 after many 12,50."""
+    if cells.form is not None:
+        return reading
+    odd = parse.distinct(cells.cleaned.filter(pa.chunked_array([reading.bad]))).slice(0, MOST_CELLS)
+    other = _numerals(cells, odd.to_pylist())
+    if other is None or other == form or other.unit != form.unit:
+        return reading
+    again = _read_as(cells, other)
+    return again if again.bad is None or again.bad.sum() < reading.bad.sum() else reading
 
 
 def _without(values: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
