@@ -81,7 +81,7 @@ def test_latin1_is_read_with_a_notice(write):
     path = write("city,y\n" + "Zürich,1\nGenève,0\n" * 5, encoding="latin-1")
     dataset = csv(path)
     assert "Zürich" in dataset.splits["train"]["city"].to_pylist()
-    assert any("Latin-1" in note for note in dataset.notes)
+    assert any("Windows-1252" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

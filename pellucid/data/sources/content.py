@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import zipfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pellucid.data.sources.disguise import GZIP
 from pellucid.errors import BadDataError, DataNotFoundError
 
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
@@ -40,18 +42,27 @@ class Content:
     def suffixes(self) -> list[str]:
         return [suffix.lower() for suffix in self.path.suffixes]
 
+    @functools.cached_property
+    def packed(self) -> bool:
+        """Whether the file is compressed with gzip, which its first bytes tell better than its name."""
+        if self.data is not None:
+            return False
+        with open(self.path, "rb") as file:
+            begins = file.read(len(GZIP))
+        return begins == GZIP or (not begins and self.suffixes[-1:] == [".gz"])
+
     def open(self) -> IO[bytes]:
         """Open the text as bytes, decompressed."""
         if self.data is not None:
             return io.BytesIO(self.data)
-        return gzip.open(self.path) if self.suffixes[-1:] == [".gz"] else open(self.path, "rb")  # type: ignore[return-value]
+        return gzip.open(self.path) if self.packed else open(self.path, "rb")  # type: ignore[return-value]
 
     def text(self, encoding: str) -> IO[str]:
         """Open the text; bytes that are no text become question marks."""
         return io.TextIOWrapper(self.open(), encoding=encoding, errors="replace", newline="")
 
-    def head(self, size: int) -> bytes:
-        """Return the first bytes: at least `size`, and five lines if the lines are long.
+    def head(self, size: int, lines: int = 5) -> bytes:
+        """Return the first bytes: at least `size`, and some lines if the lines are long.
 
         Raises:
             DataNotFoundError: there is no such file.
@@ -60,7 +71,7 @@ class Content:
         try:
             with self.open() as file:
                 head = file.read(size)
-                while head.count(b"\n") < 5 and len(head) < BLOCK_BYTES and (more := file.read(size)):
+                while head.count(b"\n") < lines and len(head) < BLOCK_BYTES and (more := file.read(size)):
                     head += more
         except FileNotFoundError:
             raise DataNotFoundError(f"There is no file {self.path}.") from None

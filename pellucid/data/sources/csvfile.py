@@ -18,9 +18,11 @@ from pellucid.data.compute import pc
 from pellucid.data.sources.content import BLOCK_BYTES, Content, unpacked
 from pellucid.data.sources.quotes import swallowed_rows
 from pellucid.data.sources.sniff import COMMENT, Layout, sniff
+from pellucid.data.text import decoding
 from pellucid.errors import BadDataError
 
 SHOWN = 5
+_LOOKED_AT = 1 << 28
 
 
 def read(
@@ -37,7 +39,7 @@ def read(
         The table, how it is written, and the lines that were left out.
 
     Raises:
-        BadDataError: naming the file and the line.
+        BadDataError: naming the file and the line, or other encodings.
     """
     content = source if isinstance(source, Content) else unpacked(source)
     config = config or CsvConfig()
@@ -94,6 +96,9 @@ def _parse(layout: Layout) -> tuple[pa.Table, int]:
     except (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error) as error:
         if any(words in str(error) for words in ("Empty CSV file", "Could not skip initial")):
             return pa.table({name: pa.array([], pa.string()) for name in layout.names}), ragged["lines"]
+        if isinstance(error, UnicodeError) or "UTF8" in str(error):
+            with layout.content.open() as file:
+                decoding.decode(file.read(_LOOKED_AT), layout.content.name, layout.encoding)
         raise _unreadable(layout, error) from None
     return table.select(names[: len(layout.names)]).rename_columns(list(layout.names)), ragged["lines"]
 
@@ -102,7 +107,9 @@ def _source(layout: Layout) -> tuple[Any, str]:
     """Return what pyarrow reads, and its encoding: the file itself, wherever pyarrow can read it."""
     content, dialect, encoding = layout.content, layout.dialect, layout.encoding.removesuffix("-sig")
     if dialect.delimiter != " " and not dialect.padded:
-        return (str(content.path) if content.data is None else pa.BufferReader(content.data)), encoding
+        if content.data is not None:
+            return pa.BufferReader(content.data), encoding
+        return pa.input_stream(str(content.path), compression="gzip" if content.packed else None), encoding
     with content.text(layout.encoding) as file:
         text = file.read()
     if dialect.delimiter == " ":
@@ -160,7 +167,7 @@ def _ends_in_quotes(layout: Layout, table: pa.Table) -> bool:
     """Return whether the last cell contains the rest of the file: its quotation mark is never closed."""
     content = layout.content
     if (
-        content.suffixes[-1:] == [".gz"]
+        content.packed
         or content.data is not None
         or layout.encoding.startswith("utf-16")
         or not layout.dialect.quote

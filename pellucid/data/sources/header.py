@@ -51,7 +51,7 @@ def has_header(records: Sequence[Sequence[str]]) -> bool:
 
 def unique_names(cells: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return a name for every column, and notes; blank names and those that occur again are numbered."""
-    names = [cell.strip() or f"unnamed_{index + 1}" for index, cell in enumerate(cells)]
+    names = [_visible(cell) or f"unnamed_{index + 1}" for index, cell in enumerate(cells)]
     seen, made, taken = Counter(), [], set(names)
     for name in names:
         seen[name] += 1
@@ -64,6 +64,11 @@ def unique_names(cells: Sequence[str]) -> tuple[list[str], list[str]]:
     note = f"the column name {twice[0]!r} occurs {seen[twice[0]]} times: " if twice else ""
     renamed = ", ".join(repr(name) for name in made if name not in seen)
     return made, [f"{note}the others are called {renamed}"] if twice else []
+
+
+def _visible(cell: str) -> str:
+    """Return a name without white space around it, and without the marks of a byte order."""
+    return cell.strip().strip("\ufeff\u200b").strip()
 
 
 def _kind(cell: str) -> str:

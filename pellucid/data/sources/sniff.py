@@ -17,14 +17,16 @@ from typing import NamedTuple
 from pellucid.config import CsvConfig
 from pellucid.data import numerals
 from pellucid.data.sources.content import BLOCK_BYTES, Content, unpacked
+from pellucid.data.sources.disguise import refuse_disguised
 from pellucid.data.sources.header import has_header, is_value, unique_names
-from pellucid.errors import BadDataError, UsageError
+from pellucid.data.text import decoding
+from pellucid.errors import BadDataError
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
 _HEAD_BYTES = 1 << 18
+_GUESS_BYTES = 1 << 28
 _SAMPLE = 200
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
 
 
@@ -127,11 +129,11 @@ def sniff(source: Path | Content, config: CsvConfig | None = None) -> Layout:
 
     Raises:
         BadDataError: it is empty or not text.
-        UsageError: there is no such encoding.
+        ConfigError: there is no such encoding.
     """
     content = source if isinstance(source, Content) else unpacked(source)
     config = config or CsvConfig()
-    text, encoding, notes = _decode(content, config)
+    content, text, encoding, notes = _decode(content, config)
     if not text.strip():
         raise BadDataError(f"{content.path} is empty: expected a header line and rows.")
     found = _SEP_LINE.match(text)
@@ -149,25 +151,26 @@ def sniff(source: Path | Content, config: CsvConfig | None = None) -> Layout:
 # ---- characters ----------------------------------------------------------------------------------
 
 
-def _decode(content: Content, config: CsvConfig) -> tuple[str, str, list[str]]:
-    """Return the beginning of a file as text, up to the end of a line, its encoding, and notes."""
+def _decode(content: Content, config: CsvConfig) -> tuple[Content, str, str, list[str]]:
+    """Return a file, its beginning as text, up to the end of a line, its encoding, and notes."""
     head = content.head(_HEAD_BYTES)
-    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
-    encoding, notes = config.encoding or marked or _wide(head), []
-    if encoding is None:
-        encoding = "utf-8"
-        if not _is_utf8(content):
-            encoding = "cp1252"
-            notes = [
-                f"{content.name} is not UTF-8; read as Windows-1252 (Latin-1); --set data.csv.encoding=..."
-            ]
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise UsageError(
-            f"There is no encoding {encoding!r}.", remedy="--set data.csv.encoding=utf-8"
-        ) from None
-    if not encoding.startswith(("utf-16", "utf_16", "utf-32")):
+    refuse_disguised(content.path, head)
+    if config.encoding is not None:
+        encoding, notes = decoding.known(config.encoding), []
+    elif b"\x00" in head or any(head.startswith(mark) for mark, _ in decoding.MARKS):
+        encoding, notes = decoding.encoding_of(head[: len(head) // 4 * 4 or len(head)], content.name)
+    elif _is_utf8(content):
+        encoding, notes = "utf-8", []
+    else:
+        raw = content.head(_GUESS_BYTES, 0)
+        encoding, notes = decoding.encoding_of(raw, content.name)
+        if encoding == "utf-8":
+            with content.open() as file:
+                content = Content(content.path, file.read().decode("utf-8", "replace").encode())
+            head = content.head(_HEAD_BYTES)
+    if encoding == "utf-8" and head.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    if not encoding.startswith(("utf-16", "utf-32")):
         if b"\x00" in head:
             raise BadDataError(
                 f"{content.path} is not text: byte {head.index(0):,} is 0.",
@@ -175,15 +178,7 @@ def _decode(content: Content, config: CsvConfig) -> tuple[str, str, list[str]]:
             )
         if b"\n" in head and len(head) >= _HEAD_BYTES:
             head = head[: head.rindex(b"\n") + 1]
-    return head.decode(encoding, errors="replace"), encoding, notes
-
-
-def _wide(head: bytes) -> str | None:
-    """Return the kind of UTF-16 of text without a mark, seen by its zeros; None for other text."""
-    sample = head[: 2 * (len(head[:4096]) // 2)]
-    low, high = sample[::2].count(0), sample[1::2].count(0)
-    most = 0.4 * len(sample) / 2
-    return "utf-16-le" if high > most and not low else "utf-16-be" if low > most and not high else None
+    return content, head.decode(encoding, errors="replace"), encoding, notes
 
 
 def _is_utf8(content: Content) -> bool:

@@ -27,6 +27,8 @@ MARKS = (
 WESTERN = "cp1252"
 MOST_ACCENTS = 0.3
 """Share of letters beyond ASCII up to which bytes can be Western text."""
+ANY = 3
+"""Letters beyond ASCII that say nothing, such as those of a header above numbers."""
 FEW = 0.1
 """Invalid bytes for each valid character beyond ASCII, up to which bytes are damaged UTF-8."""
 ASKED = (
@@ -158,7 +160,7 @@ def _is_western(raw: bytes) -> bool:
     letters = [letter for letter in text[: 1 << 20] if letter.isalpha()]
     accents = sum(letter > "\x7f" for letter in letters)
     odd = len(_ODD.findall(text))
-    return accents <= MOST_ACCENTS * len(letters) and odd <= FEW * accents
+    return accents <= max(MOST_ACCENTS * len(letters), ANY) and odd <= FEW * accents
 
 
 def _unknown(raw: bytes, name: str) -> BadDataError:
