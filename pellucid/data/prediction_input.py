@@ -13,6 +13,7 @@ from PIL import Image
 
 from pellucid.config import CsvConfig
 from pellucid.data import images, kinds, schema
+from pellucid.data.build_dataset import Locate
 from pellucid.data.dataset import Column
 from pellucid.data.kinds.kind import Kind
 from pellucid.data.kinds.tensor import batched
@@ -133,7 +134,7 @@ def read_file(path: Path, columns: Sequence[Column], written: Mapping[str, Any])
         BadDataError: a cell does not fit; names file, row and column.
     """
     raw = tables.raw_tables(path, csv=CsvConfig.model_validate(dict(written)))
-    return _typed(raw.splits["train"], columns, path.parent, path.name)
+    return _typed(raw.splits["train"], columns, path.parent, path.name, raw.locate["train"])
 
 
 def _load(path: Path) -> np.ndarray:
@@ -171,15 +172,30 @@ def _from_mapping(source: Mapping[str, Any]) -> pa.Table:
         for name, value in source.items()
     }
     try:
-        return pa.table(lists)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+        return pa.table({name: _mapped(name, values) for name, values in lists.items()})
+    except (pa.ArrowException, ValueError) as error:
         raise ModelError(f"The input is not a table of names and values: {error}.") from None
+
+
+def _mapped(name: str, values: Any) -> pa.Array:
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise ModelError(
+            f"Column {name!r} of the input mixes types: {error}.", remedy="give its values one type"
+        ) from None
 
 
 # ---- types ---------------------------------------------------------------------------------------
 
 
-def _typed(raw: pa.Table, columns: Sequence[Column], folder: Path | None, origin: str) -> pa.Table:
+def _typed(
+    raw: pa.Table,
+    columns: Sequence[Column],
+    folder: Path | None,
+    origin: str,
+    locate: Locate | None = None,
+) -> pa.Table:
     """Read the required columns as the kinds they had in training."""
     lacking = [column for column in columns if column.name not in raw.column_names]
     if lacking:
@@ -189,10 +205,11 @@ def _typed(raw: pa.Table, columns: Sequence[Column], folder: Path | None, origin
         )
     if not raw.num_rows:
         raise BadDataError(f"{origin} has no rows: expected at least 1.")
-    return pa.table({column.name: _read(raw[column.name], column, folder, origin) for column in columns})
+    places = locate or (lambda rows: [f"{origin} row {row + 1:,}" for row in rows])
+    return pa.table({column.name: _read(raw[column.name], column, folder, places) for column in columns})
 
 
-def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, origin: str) -> pa.ChunkedArray:
+def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, places: Locate) -> pa.ChunkedArray:
     if pa.types.is_null(raw.type):
         empty = kinds.find(column.kind).empty
         return raw.cast(empty) if empty is not None else raw
@@ -201,8 +218,9 @@ def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, origin: str
         row = int(np.flatnonzero(reading.bad)[0])
         more = f": {reading.why[row]}" if row in reading.why else ""
         raise BadDataError(
-            f"{origin} row {row + 1:,}, column {column.name!r}: expected {reading.expected}, "
-            f"received {raw[row].as_py()!r:.60}{more}."
+            f"{places([row])[0]}, column {column.name!r}: expected {reading.expected}, "
+            f"received {raw[row].as_py()!r:.60}{more}.",
+            remedy="write it as in training, or leave the cell empty if it has no value",
         )
     return reading.values
 

@@ -71,8 +71,10 @@ def is_small(cells: Cells) -> bool:
 def read(cells: Cells) -> Reading:
     try:
         texts = parse.as_text(cells.cleaned)
-        digits = (cells.form or {}).get("digits")
-        return Reading(pc.utf8_lpad(texts, width=digits, padding="0") if digits else texts)
+        if digits := (cells.form or {}).get("digits"):
+            whole = pc.replace_substring_regex(texts, r"^(\d+)\.0+$", r"\1")
+            texts = pc.utf8_lpad(whole, width=digits, padding="0")
+        return Reading(texts)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return all_bad(cells.cleaned)
 

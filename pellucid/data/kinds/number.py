@@ -62,7 +62,7 @@ def infer(cells: Cells) -> Reading | None:
 def read(cells: Cells, form: Numerals | None = None) -> Reading:
     form = form or _numerals(cells) or PLAIN
     reading = _read_as(cells, form)
-    return _with_rest(cells, form, reading) if cells.is_text and reading.bad is not None else reading
+    return _with_rest(cells, form, reading) if cells.is_text else reading
 
 
 def _read_as(cells: Cells, form: Numerals) -> Reading:
@@ -77,7 +77,9 @@ def _read_as(cells: Cells, form: Numerals) -> Reading:
     before = parse.without_nan(raw) if pa.types.is_floating(raw.type) else raw
     if not cells.is_text and cells.missing:
         values = before = _without(values, cells.missing)
-    return replace(compared(before, values, "numbers"), form=form.state())
+    known = cells.form is not None and form.words
+    expected = f"a finite number with {form.words}, as in training" if known else ""
+    return replace(compared(before, values, "numbers"), form=form.state(), expected=expected)
 
 
 def _numerals(cells: Cells, odd: Sequence[str] = ()) -> Numerals | None:
@@ -104,7 +106,7 @@ def _numerals(cells: Cells, odd: Sequence[str] = ()) -> Numerals | None:
 
 def _with_rest(cells: Cells, form: Numerals, reading: Reading) -> Reading:
     """Read cells again if those that did not fit show other marks, such as 1.234,50 after many 12,50."""
-    if cells.form is not None:
+    if cells.form is not None or reading.bad is None:
         return reading
     odd = parse.distinct(cells.cleaned.filter(pa.chunked_array([reading.bad]))).slice(0, MOST_CELLS)
     other = _numerals(cells, odd.to_pylist())

@@ -13,7 +13,7 @@ from pellucid.data import images, parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
-from pellucid.data.kinds.kind import FEW, MANY
+from pellucid.data.kinds.kind import FEW, LISTED, MANY
 from pellucid.data.marks import Marks
 from pellucid.data.targets.target import Target, TargetCells, TargetColumn, missing
 from pellucid.errors import BadDataError
@@ -98,9 +98,12 @@ def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
     codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
     outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))
     if len(outside):
+        received = shown[int(outside[0])].as_py()
+        some = ", ".join(target.categories[:LISTED]) + (" ..." if len(target.categories) > LISTED else "")
         raise BadDataError(
             f"The target {target.name!r} in row {outside[0] + 1:,}: expected one of {len(target.categories)} "
-            f"classes, received {shown[int(outside[0])].as_py()!r}."
+            f"classes ({some}), received {'nothing' if received is None else repr(received)}.",
+            remedy="write it as in training, or leave such rows out",
         )
     return codes
 
