@@ -2,6 +2,7 @@
 # make test   install, then everything that is checked
 # make check  the checks without the tests     make recipes  train every recipe and rewrite RESULTS.md
 # make docs   build the documentation into site/
+# make gpu-check  every family, resuming and speed on a GPU, with the torch that is installed
 # make bench  speed beside Keras, Lightning, JAX and others, into benchmarks/RESULTS.md; WORKLOAD=mlp runs one
 VENV   := .venv
 PEERS  := .venv-peers
@@ -12,7 +13,7 @@ ifneq ($(MIRROR),)
 export PELLUCID_MIRROR ?= $(abspath $(MIRROR))
 endif
 
-.PHONY: demo test check format clean recipes bench docs
+.PHONY: demo test check format clean recipes bench docs gpu-check
 
 demo: $(VENV)/installed
 	$(BIN)/pellucid run digits
@@ -38,6 +39,9 @@ docs: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/python benchmarks/bench $(if $(WORKLOAD),--workload $(WORKLOAD))
+
+gpu-check:
+	PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
 
 clean:
 	rm -rf site build $(VENV) $(PEERS) .pytest_cache .ruff_cache
