@@ -5,6 +5,8 @@
     .venv/bin/python benchmarks/bench --workload mlp --peer plain --pairs 7
     .venv/bin/python benchmarks/bench --workload mlp --before ../earlier     this version against another
     checkout
+    ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 make bench     as if the
+    processor had no AVX-512; results of both kinds are kept
 
 Pellucid and one peer train the same network on the same rows for the same number of updates, A B A B, after
 one warm-up run each; while one trains, the other sleeps. Each pair has its own seed. Both then measure their
@@ -47,6 +49,8 @@ PEERS = {
     "scan": ("scan", ".venv-peers", {}),
 }
 """By name: the module in `contestants`, its environment, and the environment variables it needs."""
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
+"""Environment variables by which a processor plays one with fewer instructions."""
 NOISE = 3.0
 """Largest difference of the mean losses, in standard deviations between seeds."""
 
@@ -162,7 +166,7 @@ def compare(
         statistics.mean(losses[0]),
         statistics.mean(losses[1]),
         alike(*losses),
-        workload.against.get(peer, 0.0),
+        workload.must(peer, torch.backends.cpu.get_cpu_capability()),
         workload.flops * workload.batch * workload.steps / seconds[0] / 1e9,
         path[0].removeprefix("path ") if path else "",
     )
@@ -184,7 +188,13 @@ def main() -> None:
     if given.pairs < 2:
         parser.error(f"--pairs: expected 2 or more, so that losses have a spread; received {given.pairs}")
     with tempfile.TemporaryDirectory() as folder:
-        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+        machine = {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "limited": " ".join(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ),
+        }
         peak = peaks()
         for workload in WORKLOADS.values():
             if given.workload not in (None, workload.name):

@@ -16,13 +16,16 @@ HEAD = [
 
 
 def keep(folder: Path, one: dict[str, Any], machine: dict[str, Any]) -> None:
-    """Replace an earlier comparison of the same two, and rewrite both files."""
-    path = folder / "results.json"
-    kept = json.loads(path.read_text(encoding="utf-8"))["comparisons"] if path.exists() else []
-    others = [other for other in kept if (other["workload"], other["peer"]) != (one["workload"], one["peer"])]
-    found = sorted([*others, one], key=_place)
-    path.write_text(json.dumps({**machine, "comparisons": found}, indent=1) + "\n", encoding="utf-8")
-    _rewrite(folder / "RESULTS.md", found, machine)
+    """Replace an earlier comparison of the same two on this kind of processor, and rewrite both files."""
+    path, kind = folder / "results.json", machine["instructions"]
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    earlier = kept.get(kind, {}).get("comparisons", [])
+    others = [
+        other for other in earlier if (other["workload"], other["peer"]) != (one["workload"], one["peer"])
+    ]
+    kept[kind] = {**machine, "comparisons": sorted([*others, one], key=_place)}
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    _rewrite(folder / "RESULTS.md", kept)
 
 
 def _place(one: dict[str, Any]) -> tuple[int, int]:
@@ -30,20 +33,29 @@ def _place(one: dict[str, Any]) -> tuple[int, int]:
     return names.index(one["workload"]), list(WORKLOADS[one["workload"]].against).index(one["peer"])
 
 
-def _rewrite(page: Path, found: list[dict[str, Any]], machine: dict[str, Any]) -> None:
-    """Put the table between its two marks, and leave the rest unchanged."""
+def _rewrite(page: Path, kept: dict[str, Any]) -> None:
+    """Put a table for each kind of processor between the two marks, and leave the rest unchanged."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
+    tables = [_table(kind, machine, machine["comparisons"]) for kind, machine in sorted(kept.items())]
+    page.write_text("\n\n".join([f"{before}{BEGIN}", *tables, f"{END}{after}"]), encoding="utf-8")
+
+
+def _table(kind: str, machine: dict[str, Any], found: list[dict[str, Any]]) -> str:
     words = (
         f"{machine['cores']} cores, {machine['machine']}, torch {machine['torch']}. The share is of what\n"
-        "matrix products in bfloat16 reached on all threads at the beginning of the same run."
+        "matrix products in the fastest type reached on all threads at the beginning of the same run."
     )
-    table = "\n".join([*HEAD, *map(_row, found)])
+    if machine.get("limited"):
+        words += (
+            f"\nMeasured on a processor with AVX-512 that was limited by `{machine['limited']}`; real ones\n"
+            "with AVX2 only are slower, and their peers with them."
+        )
     names = dict.fromkeys(one["workload"] for one in found)
     paths = {name: next(one["path"] for one in found if one["workload"] == name) for name in names}
     said = "\n".join(f"- `{name}`, {WORKLOADS[name].what}: {path}" for name, path in paths.items())
-    between = [words, table, "How ours computed a step, and why:", said]
-    page.write_text("\n\n".join([f"{before}{BEGIN}", *between, f"{END}{after}"]), encoding="utf-8")
+    rows = "\n".join([*HEAD, *map(_row, found)])
+    return "\n\n".join([f"### {kind}", words, rows, "How ours computed a step, and why:", said])
 
 
 def _row(one: dict[str, Any]) -> str:

@@ -37,6 +37,27 @@ class Workload:
     flops: float = 0.0
     per_row: int = 1
 
+    def must(self, peer: str, instructions: str) -> float:
+        """Return the required ratio of speeds against a peer on a kind of processor, 0 for none."""
+        return AVX2.get((self.name, peer), 0.0) if instructions == "AVX2" else self.against.get(peer, 0.0)
+
+
+AVX2 = {
+    ("mlp", "plain"): 1.0,
+    ("mlp", "keras_jax"): 1.0,
+    ("mlp512", "plain"): 1.0,
+    ("mlp512", "keras_jax"): 1.0,
+    ("mlp512", "scan"): 1.0,
+    ("cnn", "plain"): 2.0,
+    ("cnn", "keras_jax"): 1.0,
+    ("lstm", "plain"): 1.5,
+    ("lstm", "keras_jax"): 1.0,
+    ("gpt", "plain"): 1.5,
+    ("dcgan", "plain"): 1.3,
+    ("vit", "plain"): 1.3,
+}
+"""Required ratios on processors without AVX-512, where matrix products are a larger share of every step."""
+
 
 def dense(*widths: int) -> float:
     """Return the operations of a row through linear layers: two per weight forward, four backward."""
