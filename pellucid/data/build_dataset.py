@@ -228,7 +228,9 @@ def _inputs(
             f"{raw.name} has no column to learn from: "
             + ("; ".join(notes) or f"it has only {', '.join(map(repr, targets))}")
             + ".",
-            remedy="--set data.columns={NAME: KIND} keeps a column that was left out",
+            remedy="--set data.columns={NAME: KIND} keeps a column that was left out"
+            if notes
+            else "--set data.csv.delimiter=MARK says what separates cells",
         )
     return columns, values, notes
 

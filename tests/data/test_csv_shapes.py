@@ -12,7 +12,7 @@ import pytest
 
 import pellucid
 from pellucid.config import Config
-from pellucid.data.sources import csvfile
+from pellucid.data.sources import csvfile, tablefile
 from pellucid.data.sources.open_source import open_data
 from pellucid.data.sources.tables import csv
 from pellucid.errors import BadDataError, ConfigError, MissingExtraError, UnknownNameError
@@ -188,6 +188,34 @@ def test_a_field_of_json_lines_does_not_vanish_quietly(tmp_path):
     lines = [json.dumps({"x": i, "user": {"id": i}, "label": "ab"[i % 2]}) for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     assert any("'user'" in note for note in csv(tmp_path / "a.jsonl").notes)
+
+
+def test_what_is_left_out_of_a_file_is_said(write):
+    notes = csv(write("Report 2024\n" + HEAD + BODY + "# a pause\n" + BODY + ",,\n , ,\n")).notes
+    assert any("1 lines above the table are left out, the last is 'Report 2024'" in note for note in notes)
+    assert any("1 lines that begin with # are left out" in note for note in notes)
+    assert any("2 rows at the end without any value are left out" in note for note in notes)
+
+
+def test_a_blank_row_between_others_is_named(write):
+    with pytest.raises(BadDataError, match="line 62, column 'label': expected a class, received nothing"):
+        csv(write(HEAD + BODY + ",,\n" + BODY))
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ({"data": [{"x": 1, "y": 2}, {"x": 3, "y": 4}], "meta": {"version": 1}}, "'meta'"),
+        ({"columns": ["x", "y"], "data": [[1, "2"], [3, 4]]}, ""),
+        ({"x": [1, "two"], "y": [2, {"a": 1}]}, "'y'"),
+        ({"rows": [{"x": 1, "y": [1, "a"]}, {"x": 2, "y": 5}]}, "'y'"),
+    ],
+)
+def test_json_in_other_shapes(tmp_path, text, left_out):
+    (tmp_path / "a.json").write_text(json.dumps(text))
+    part = tablefile.read(tmp_path / "a.json")
+    assert (part.table.num_rows, part.table.column_names[0]) == (2, "x")
+    assert not left_out or any(left_out in note for note in part.notes)
 
 
 @pytest.mark.parametrize(

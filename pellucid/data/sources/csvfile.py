@@ -44,9 +44,14 @@ def read(
     content = source if isinstance(source, Content) else unpacked(source)
     config = config or CsvConfig()
     layout = sniff(content, config)
-    table, ragged = _parse(layout)
+    table, left_out = _parse(layout)
     if layout.dialect.quote and config.quote is None:
-        table, layout, ragged = _without_quotes(table, layout, ragged, config)
+        table, layout, left_out = _without_quotes(table, layout, left_out, config)
+    ragged, comments = left_out["ragged"], left_out["comments"]
+    if comments:
+        note = f"{content.name}: {comments:,} lines that begin with {COMMENT} are left out"
+        layout = replace(layout, notes=(*layout.notes, note))
+    table, layout = _without_blank(table, layout)
     lines = _ragged_lines(layout, ragged, 100 if skip_bad else SHOWN) if ragged else []
     if ragged and not skip_bad:
         raise BadDataError("\n".join(lines), remedy=_advice(layout))
@@ -61,12 +66,12 @@ def read(
     return table, layout, lines
 
 
-def _parse(layout: Layout) -> tuple[pa.Table, int]:
-    """Parse the whole file; return the table and how many lines had the wrong number of cells."""
-    ragged = Counter()
+def _parse(layout: Layout) -> tuple[pa.Table, Counter]:
+    """Parse the whole file; return the table, and how many lines are comments or have the wrong width."""
+    left_out = Counter()
 
     def odd_line(row: pyarrow.csv.InvalidRow) -> str:
-        ragged["lines"] += not (row.text or "").lstrip().startswith(COMMENT)
+        left_out["comments" if (row.text or "").lstrip().startswith(COMMENT) else "ragged"] += 1
         return "skip"
 
     names, dialect = [f"f{index}" for index in range(layout.width)], layout.dialect
@@ -95,12 +100,12 @@ def _parse(layout: Layout) -> tuple[pa.Table, int]:
         )
     except (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error) as error:
         if any(words in str(error) for words in ("Empty CSV file", "Could not skip initial")):
-            return pa.table({name: pa.array([], pa.string()) for name in layout.names}), ragged["lines"]
+            return pa.table({name: pa.array([], pa.string()) for name in layout.names}), left_out
         if isinstance(error, UnicodeError) or "UTF8" in str(error):
             with layout.content.open() as file:
                 decoding.decode(file.read(_LOOKED_AT), layout.content.name, layout.encoding)
         raise _unreadable(layout, error) from None
-    return table.select(names[: len(layout.names)]).rename_columns(list(layout.names)), ragged["lines"]
+    return table.select(names[: len(layout.names)]).rename_columns(list(layout.names)), left_out
 
 
 def _source(layout: Layout) -> tuple[Any, str]:
@@ -124,20 +129,35 @@ def _source(layout: Layout) -> tuple[Any, str]:
 
 
 def _without_quotes(
-    table: pa.Table, layout: Layout, ragged: int, config: CsvConfig
-) -> tuple[pa.Table, Layout, int]:
+    table: pa.Table, layout: Layout, left_out: Counter, config: CsvConfig
+) -> tuple[pa.Table, Layout, Counter]:
     """Read the file again with quotation marks as part of the text, if they swallowed rows."""
     breaks = [name for name in table.column_names if pc.any(pc.match_substring(table[name], "\n")).as_py()]
     if not breaks:
-        return table, layout, ragged
+        return table, layout, left_out
     plain = sniff(layout.content, config.model_copy(update={"quote": ""}))
     if plain.names != layout.names or plain.dialect.delimiter != layout.dialect.delimiter:
-        return table, layout, ragged
+        return table, layout, left_out
     again, left = _parse(plain)
-    if left or not swallowed_rows(table, again, breaks):
-        return table, layout, ragged
+    if left["ragged"] or not swallowed_rows(table, again, breaks):
+        return table, layout, left_out
     note = f"{plain.content.name}: quotation marks are part of the text, since they would join rows"
-    return again, replace(plain, notes=(*layout.notes, note)), 0
+    return again, replace(plain, notes=(*layout.notes, note)), left
+
+
+def _without_blank(table: pa.Table, layout: Layout) -> tuple[pa.Table, Layout]:
+    """Leave out the last rows if all of their cells are empty, as spreadsheets write them."""
+    rows = len(table)
+    while (
+        rows
+        and layout.width > 1
+        and not any((column[rows - 1].as_py() or "").strip() for column in table.columns)
+    ):
+        rows -= 1
+    if rows == len(table):
+        return table, layout
+    note = f"{layout.content.name}: {len(table) - rows:,} rows at the end without any value are left out"
+    return table.slice(0, rows), replace(layout, notes=(*layout.notes, note))
 
 
 def _ragged_lines(layout: Layout, count: int, limit: int) -> list[str]:

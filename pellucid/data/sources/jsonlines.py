@@ -32,18 +32,8 @@ def read_json_lines(path: Path, *, encoding: str | None = None) -> RawTables:
         BadDataError: a line is no object; names it.
     """
     records, notes = _records(path, encoding)
-    names = list(dict.fromkeys(name for record in records for name in record))
-    columns: dict[str, pa.Array] = {}
-    for name in names:
-        made = _column([record.get(name) for record in records])
-        if made is None:
-            notes.append(f"left out {name!r}: it holds objects, or values of several types")
-        else:
-            columns[name] = made
-    if not columns:
-        raise BadDataError(f"{path} has no field of texts or numbers: received {', '.join(names) or 'none'}.")
+    table = table_of(path, records, notes)
     name = path.name.split(".")[0] or path.name
-    table = pa.table(columns)
     return RawTables(
         name,
         {"train": table},
@@ -52,6 +42,34 @@ def read_json_lines(path: Path, *, encoding: str | None = None) -> RawTables:
         folder=path.parent,
         notes=tuple(notes),
     )
+
+
+def table_of(path: Path, records: Sequence[Any], notes: list[str]) -> pa.Table:
+    """Return records as a table with a column for every field that holds text, numbers or lists of them.
+
+    Args:
+        path: of the file, for messages.
+        records: objects.
+        notes: takes a line for every field that is left out.
+
+    Raises:
+        BadDataError: a record is no object, or no field is usable.
+    """
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise _no_object(f"{path.name} record {number:,}", record)
+    columns: dict[str, pa.Array] = {}
+    names = list(dict.fromkeys(name for record in records for name in record))
+    for name in names:
+        made = _column([record.get(name) for record in records])
+        if made is None:
+            notes.append(f"left out {name!r}: it holds objects, or values of several types")
+        else:
+            columns[str(name)] = made
+    if not columns:
+        shown = ", ".join(map(str, names)) or "none"
+        raise BadDataError(f"{path} has no field of texts or numbers: received {shown}.")
+    return pa.table(columns)
 
 
 def texts(path: Path, field: str | None = None, encoding: str | None = None) -> tuple[list[str], list[str]]:
@@ -100,13 +118,17 @@ def _records(path: Path, encoding: str | None) -> tuple[list[dict[str, Any]], li
         lines = [(n, _parsed(path, line, n)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     for number, record in lines:
         if not isinstance(record, dict):
-            raise BadDataError(
-                f"{path.name} line {number:,}: expected an object, received {json.dumps(record)[:60]}.",
-                remedy='lines such as {"text": "..."}',
-            )
+            raise _no_object(f"{path.name} line {number:,}", record)
     if not lines:
         raise BadDataError(f"{path} is empty: expected an object in every line.")
     return [record for _, record in lines], notes
+
+
+def _no_object(place: str, record: Any) -> BadDataError:
+    received = json.dumps(record)[:60]
+    return BadDataError(
+        f"{place}: expected an object, received {received}.", remedy='lines such as {"text": "..."}'
+    )
 
 
 def _parsed(path: Path, text: str, line: int) -> Any:

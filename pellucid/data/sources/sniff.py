@@ -94,6 +94,13 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     @property
+    def above(self) -> str:
+        """The last line above the table that is not blank."""
+        with self.content.text(self.encoding) as file:
+            lines = [file.readline().strip() for _ in range(self.skip - self.header)]
+        return next((line for line in reversed(lines) if line), "")
+
+    @property
     def width(self) -> int:
         """Number of cells of a row."""
         return len(self.names) + (self.extra == "blanks")
@@ -362,7 +369,10 @@ def _unusual(layout: Layout, sep_line: bool, config: CsvConfig) -> list[str]:
     name, dialect, said = layout.content.name, layout.dialect, []
     above = layout.skip - layout.header - sep_line
     if above > 0 and config.skip is None:
-        said.append(f"{name}: {above} lines above the table are left out; --set data.csv.skip=0 reads them")
+        said.append(
+            f"{name}: {above} lines above the table are left out, the last is {layout.above!r:.60}; "
+            "--set data.csv.skip=0 reads them"
+        )
     if dialect.delimiter == " " and config.delimiter is None:
         said.append(f"{name}: cells are separated by white space")
     if dialect.quote == "'" and config.quote is None:

@@ -144,19 +144,33 @@ def _feather(path: Path) -> pa.Table:
 
 def _json(path: Path, config: CsvConfig | None) -> tuple[pa.Table, Sequence[str]]:
     """Read columns by name, as pandas writes them, or else records; return what was left out as notes."""
-    values = _whole(path)
-    if isinstance(values, dict) and {"columns", "data"} <= set(values):  # pandas' orient="split"
-        values = [dict(zip(values["columns"], row, strict=True)) for row in values["data"]]
-        return pa.Table.from_pylist(values), ()
-    if isinstance(values, dict):
-        lists = [inner for inner in values.values() if isinstance(inner, list) and inner]
-        if len(values) == len(lists) == 1 and isinstance(lists[0][0], dict):
-            return pa.Table.from_pylist(lists[0]), ()
-        columns = {name: list(v.values()) if isinstance(v, dict) else v for name, v in values.items()}
-        if columns and all(isinstance(column, list) for column in columns.values()):
-            return pa.table(columns), ()
+    records, notes = _records(_whole(path))
+    if records is not None:
+        return jsonlines.table_of(path, records, notes), notes
     raw = jsonlines.read_json_lines(path, encoding=config.encoding if config else None)
     return raw.splits["train"], raw.notes
+
+
+def _records(values: Any) -> tuple[list[Any] | None, list[str]]:
+    """Return the rows of one JSON object, and what was left out; None where it is no table."""
+    if not isinstance(values, dict):
+        return None, []
+    if isinstance(values.get("columns"), list) and isinstance(values.get("data"), list):  # orient="split"
+        names = [str(name) for name in values["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in values["data"] if isinstance(row, list)], []
+    lists = [name for name, inner in values.items() if isinstance(inner, list) and inner]
+    tables = [name for name in lists if isinstance(values[name][0], dict)]
+    if len(tables) == 1:
+        others = [repr(name) for name in values if name != tables[0]]
+        return values[tables[0]], [
+            f"rows from {tables[0]!r}; left out: {', '.join(others)}"
+        ] if others else []
+    columns = {name: list(v.values()) if isinstance(v, dict) else v for name, v in values.items()}
+    if not all(isinstance(column, list) for column in columns.values()):
+        return None, []
+    if len({len(column) for column in columns.values()}) != 1:
+        return None, []
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], []
 
 
 def _whole(path: Path) -> Any:
