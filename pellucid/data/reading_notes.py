@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from pellucid.data.numerals import Numerals
 
 SAMPLE = 2000
 FEW = 200
+MANY = 10
+"""Different values besides a number that may stand for a missing one."""
 SHOWN = 5
 
 _DIGITS = r"^\W*\d[\d.,:/' ]*\W*$"
@@ -36,6 +39,8 @@ def reading_notes(
     notes = [*_numerals([*inputs, *([target] if target else [])]), *_exchanged(inputs)]
     for column in inputs:
         notes += _digits(column, raw[column.name], values[column.name])
+    named = [*inputs, *([target] if target else [])]
+    notes += [*_missing_words(inputs, raw), *_spellings(named), *_sentinels(inputs, values)]
     return notes + (_class_words(target, raw) if target else [])
 
 
@@ -104,6 +109,63 @@ def _digits(column: Column, raw: pa.ChunkedArray, values: pa.ChunkedArray) -> li
         more = "data.csv.missing=[...] for words without a value"
         return [f"{column.name!r} is read as {column.kind}: {said}; {ways}, or {more}"]
     return []
+
+
+def _missing_words(inputs: Sequence[Column], raw: Mapping[str, pa.ChunkedArray]) -> Iterator[str]:
+    """Name the categories in which words that could be values, such as NA for Namibia, are missing values."""
+    words, names = set(), []
+    for column in inputs:
+        cells = raw[column.name]
+        if column.kind != "category" or "missing" in column.form or not parse.is_text(cells.type):
+            continue
+        if found := set(parse.distinct(pc.utf8_trim_whitespace(cells)).to_pylist()) & set(parse.WORDS):
+            words |= found
+            names.append(column.name)
+    if names:
+        verb = "are missing values" if len(words) > 1 else "is a missing value"
+        yield (
+            f"{_listed(sorted(words))} {verb} in {_listed(names)}; "
+            "--set 'data.csv.missing=[]' if only empty cells are"
+        )
+
+
+def _spellings(columns: Sequence[Column]) -> Iterator[str]:
+    """Name the categories of which several values differ only in the case of their letters."""
+    for column in columns:
+        same: dict[str, list[str]] = {}
+        for value in column.categories if column.kind == "category" else ():
+            same.setdefault(value.casefold(), []).append(value)
+        twins = [values for values in same.values() if len(values) > 1]
+        if twins:
+            more = f", and {len(twins) - 1:,} more values" if len(twins) > 1 else ""
+            yield f"{_listed(twins[0])} of {column.name!r} differ only in case{more}: they count as different"
+
+
+def _sentinels(inputs: Sequence[Column], values: Mapping[str, pa.ChunkedArray]) -> Iterator[str]:
+    """Name the numbers that may stand for a missing value, such as -999."""
+    found: dict[int, list[str]] = {}
+    for column in inputs:
+        if column.kind == "number" and (number := _sentinel(values[column.name])) is not None:
+            found.setdefault(number, []).append(column.name)
+    for number, names in found.items():
+        yield (
+            f"{number} stands out in {_listed(names)}; "
+            f"--set 'data.csv.missing=[{number}]' if it means a missing value"
+        )
+
+
+def _sentinel(column: pa.ChunkedArray) -> int | None:
+    """Return the smallest or largest number if it is -1 or only nines, and far from all others."""
+    for end in pc.min_max(column).as_py().values():
+        if end is None or not (end == -1 or re.fullmatch(r"-?9+(\.0)?", str(end))):
+            continue
+        others = column.filter(pc.not_equal(column, end)).drop_null()
+        if len(column) - column.null_count - len(others) < 2 or pc.count_distinct(others).as_py() < MANY:
+            continue
+        least, most = pc.min_max(others).as_py().values()
+        if (end < 0 <= least) or (abs(end) >= 99 and end - most > 2 * (most - least)):
+            return int(end)
+    return None
 
 
 def _class_words(target: Column, raw: Mapping[str, pa.ChunkedArray]) -> list[str]:

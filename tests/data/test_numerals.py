@@ -117,6 +117,40 @@ def test_words_for_missing(write):
     assert (train["a"].null_count, train["b"].null_count) == (4, 14)
 
 
+def notes_of(path, about: str) -> list[str]:
+    return [note for note in csv(path).notes if about in note]
+
+
+@pytest.mark.parametrize(("number", "others"), [("-999", 60), ("-1", 60), ("999", 60), ("9999", 100)])
+def test_numbers_that_may_mean_a_missing_value_are_said(write, number, others):
+    ages = [number, *map(str, range(20, others))]
+    (note,) = notes_of(write(rows(ages, ["u", "v"], names="age,y", mark=",", count=120)), "stands out")
+    assert f"{number} stands out in 'age'; --set 'data.csv.missing=[{number}]'" in note
+    kept = csv(write(rows(ages, ["u", "v"], names="age,y", mark=",", count=120)), missing=[number])
+    assert kept.splits["train"]["age"].null_count > 1
+
+
+@pytest.mark.parametrize("cells", [range(-1, 30), [-1, 0, 1], range(-999, 999, 50), [99, *range(60, 98)]])
+def test_usual_numbers_do_not_stand_out(write, cells):
+    path = write(rows([str(cell) for cell in cells], ["u", "v"], names="a,y", mark=",", count=30))
+    assert not notes_of(path, "stands out")
+
+
+def test_words_that_are_missing_values_are_said(write):
+    path = write(rows(["NA", "DE", "US"], ["u", "v"], names="country,y", mark=","))
+    (note,) = notes_of(path, "missing value in")
+    assert "'NA' is a missing value in 'country'; --set 'data.csv.missing=[]'" in note
+    assert csv(path, missing=[]).column("country").categories == ("DE", "NA", "US")
+    assert not any("missing value in" in note for note in csv(path, missing=[]).notes)
+
+
+def test_classes_that_differ_only_in_case_are_said(write):
+    path = write(rows(["1", "2", "3", "5"], ["Yes", "yes", "No"], names="a,y", mark=","))
+    assert notes_of(path, "differ only in case") == [
+        "'Yes', 'yes' of 'y' differ only in case: they count as different"
+    ]
+
+
 def test_codes_keep_their_zeros(write, tmp_path):
     zips = ["01067", "10115", "20095"]
     path = write(rows(zips, [str(i) for i in range(40)], ["u", "v"], names="zip,size,y", mark=","))
