@@ -10,7 +10,7 @@ import pytest
 
 import pellucid
 
-HEAVY = ("torch", "sklearn", "scipy", "datasets", "pandas", "pyarrow", "numpy")
+HEAVY = ("torch", "torch._dynamo", "sklearn", "scipy", "datasets", "pandas", "pyarrow", "numpy")
 
 
 def loaded_by(code):
@@ -46,6 +46,25 @@ def test_predicting_loads_only_what_it_uses(tmp_path):
     arguments = ["predict", str(run.path), str(table)]
     code = f"import pellucid.cli.main as m\nm.app({arguments}, standalone_mode=False)"
     assert set(loaded_by(code)) == {"torch", "pyarrow", "numpy"}
+
+
+def test_nothing_else_is_loaded_before_the_first_step_on_a_table(tmp_path):
+    rows = "".join(f"{row % 7},{row % 5},{'yn'[row % 3 > 0]}\n" for row in range(100))
+    (tmp_path / "table.csv").write_text("a,b,label\n" + rows)
+    command = ["train", str(tmp_path / "table.csv"), "--runs", str(tmp_path / "runs")]
+    code = f"""
+import os
+os.environ["PELLUCID_CACHE"] = {str(tmp_path / "cache")!r}
+import pellucid.cli.main, pellucid.train.trainer
+def first(trainer, group):
+    raise KeyboardInterrupt
+pellucid.train.trainer.Trainer._train_step = first
+try:
+    pellucid.cli.main.app({command}, standalone_mode=False)
+except BaseException:
+    pass
+"""
+    assert not {"sklearn", "scipy", "datasets", "torch._dynamo"} & set(loaded_by(code))
 
 
 @pytest.mark.parametrize(

@@ -345,12 +345,12 @@ def _has_rule(kind: pa.DataType) -> bool:
 
 def _explained(values: pa.ChunkedArray, codes: np.ndarray) -> float:
     """Return the share of targets that a rule on one column predicts: a few cuts, or a class by value."""
-    from sklearn.tree import DecisionTreeClassifier  # here, since only inspecting needs it
-
     if not parse.is_text(values.type) and not pa.types.is_boolean(values.type):
         numbers = values.cast(pa.float64(), safe=False).to_numpy()  # missing ones are NaN, which trees accept
         if not _may_be_explained(numbers, codes):
             return 0.0
+        from sklearn.tree import DecisionTreeClassifier  # here, since few columns come this far
+
         rule = DecisionTreeClassifier(max_leaf_nodes=_leaves(codes), random_state=0)
         return float(rule.fit(numbers[:, None], codes).score(numbers[:, None], codes))
     groups = pc.fill_null(pc.index_in(values, value_set=parse.distinct(values)), -1).to_numpy() + 1

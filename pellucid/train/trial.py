@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pellucid.errors import ModelError
+from pellucid.train.adamw import FusedAdamW
 from pellucid.train.compiled import CompiledUpdate, make_update
 from pellucid.train.execution import ExecutionMode, StepLoss
 from pellucid.train.objective import Phase
@@ -56,7 +57,7 @@ class Trial:
         self.batch = mode.place_batch(batch, device)
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.whole = make_optimizer is not None
-        optimizer = make_optimizer(learned) if make_optimizer else torch.optim.SGD(learned, lr=0.0)
+        optimizer = make_optimizer(learned) if make_optimizer else FusedAdamW(learned, lr=0.0)
         self.update = make_update(
             self.model, Phase("trial", loss, lambda _: learned), optimizer, mode, device
         )
