@@ -21,6 +21,7 @@ A message states what was expected and what was received; `remedy` states what t
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def similar_file(path: str | Path) -> str:
     """Return " Did you mean ...?" with the files of nearly this name in the same folder; "" if none."""
     path = Path(path)
     try:
+        if path.is_symlink():
+            return f" It is a link to {os.readlink(path)}, which does not exist."
         names = [file.name for file in path.parent.iterdir()]
     except OSError:
         return ""

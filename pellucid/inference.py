@@ -178,6 +178,7 @@ def new_dataset(data: Any, trained: Trained) -> Dataset:
         table = table.drop_columns([data.target]).append_column(name, values)
         columns = (*data.inputs, preprocess.target.column)
         data = replace(data, columns=columns, target=name)
+    preprocess.check(table)
     return data.with_splits({"train": table, "test": table})
 
 

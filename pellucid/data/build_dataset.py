@@ -43,6 +43,7 @@ class DataOptions:
         csv: how files of text are written.
         task: classification, multilabel or regression.
         file_column: the name of a column that says which file of a folder a row is from; None: there is none.
+        fewest_classes: class folders of images that there must be.
     """
 
     target: str | None = None
@@ -55,6 +56,7 @@ class DataOptions:
     keep: Sequence[str] = ()
     csv: CsvConfig = field(default_factory=lambda: CsvConfig())
     file_column: str | None = None
+    fewest_classes: int = 2
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ def _inputs(
             continue
         assert reading.kind is not None
         rows.check(name, [column], reading)
+        notes += reading.notes
         columns.append(Column(name, reading.kind, names, reading.reason, reading.form))
         values[name] = reading.values
     if not columns:

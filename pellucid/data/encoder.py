@@ -127,6 +127,14 @@ class Inputs(ABC):
         """Bring objects given to `predict` to a form that arrays and images of the training data have."""
         return source
 
+    def check_new(self, table: pa.Table) -> None:
+        """Refuse new rows whose values are on another scale than the training rows.
+
+        Raises:
+            ModelError: says both ranges.
+        """
+        return
+
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
         """Return what the model will not see of the splits, one line each."""
         return []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pellucid.data import images
+from pellucid.data.image_files import images_below
 
 DEPTH = 4
 """Folders below that of the table that are searched."""
 MOST_FILES = 500_000
+NEAR = 2000
+"""Files that are looked at before a folder counts as one without images."""
+FOUND = 0.5
+"""Share of the names without ending that must name images, for a column to hold names of images."""
 
 
 class ImageIndex:
@@ -22,29 +26,40 @@ class ImageIndex:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.paths: dict[str, Path] = {}
-        self._twice: set[str] = set()
-        for path in _images(folder):
+        self.paths: dict[str, list[Path]] = {}
+        self.all = list(images_below(folder, DEPTH, MOST_FILES))
+        for path in self.all:
             relative = path.relative_to(folder).as_posix()
             for key in {relative, relative.rpartition(".")[0], path.name, path.stem}:
-                if key in self.paths and key not in (relative,):
-                    self._twice.add(key)
-                self.paths[key] = path
+                self.paths.setdefault(key, []).append(path)
 
-    def find(self, cell: str) -> Path | None:
-        """Return the file that a cell names; None if there is none, or more than one."""
+    def find(self, cell: str) -> list[Path]:
+        """Return the files that a cell may name: [] if there is none."""
         exact = self.folder / cell
         if images.is_image_file(cell) and exact.is_file():
-            return exact
+            return [exact]
         key = cell.removeprefix("./").replace("\\", "/")
         for name in (key, key.rpartition("/")[2]):
-            if name in self.paths and name not in self._twice:
+            if name in self.paths:
                 return self.paths[name]
-        return None
+        return []
+
+    def find_all(self, cells: Sequence[str]) -> list[list[Path]]:
+        """Return the files that each cell may name.
+
+        A name that is in several folders means the file in the one folder that holds all names.
+        """
+        found = [self.find(cell) if cell else [] for cell in cells]
+        folders = [{path.parent for path in paths} for paths in found if paths]
+        common = set.intersection(*folders) if folders else set()
+        if len(common) != 1:
+            return found
+        home = common.pop()
+        return [[path for path in paths if path.parent == home] or paths for paths in found]
 
 
 def names_images(cells: Sequence[str], folder: Path) -> bool:
-    """Return whether different cells of a column all name images below a folder.
+    """Return whether different cells of a column name images below a folder.
 
     Args:
         cells: some of the column.
@@ -58,24 +73,10 @@ def names_images(cells: Sequence[str], folder: Path) -> bool:
     if not named and not _near_images(folder):
         return False
     index = ImageIndex(folder)
-    found = [index.find(cell) is not None for cell in cells]
-    return any(found) if named else all(found)
+    found = sum(bool(index.find(cell)) for cell in cells)
+    return found > 0 if named else found >= max(2, FOUND * len(cells))
 
 
 def _near_images(folder: Path) -> bool:
-    """Return whether a folder, or a folder in it, begins with images, without searching all of it."""
-    return next(_images(folder, most=2000), None) is not None
-
-
-def _images(folder: Path, most: int = MOST_FILES) -> Iterator[Path]:
-    seen = 0
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        if len(Path(place).relative_to(folder).parts) >= DEPTH:
-            below.clear()
-        for name in sorted(names):
-            seen += 1
-            if images.is_image_file(name):
-                yield Path(place) / name
-        if seen > most:
-            return
+    """Return whether a folder, or a folder near it, holds images, without searching all of it."""
+    return next(images_below(folder, DEPTH, NEAR), None) is not None

@@ -29,6 +29,8 @@ SUFFIXES = frozenset(
         ".png",
         ".jpg",
         ".jpeg",
+        ".jpe",
+        ".jp2",
         ".bmp",
         ".gif",
         ".tif",
@@ -152,6 +154,7 @@ class Shapes:
         modes: number of images by PIL mode, most common first.
         colored: whether any image has color.
         alpha: number of images with transparency.
+        frames: number of files with several images, such as animations and pages, of which the first is read.
         sampled: number of images that were examined.
     """
 
@@ -160,6 +163,7 @@ class Shapes:
     colored: bool
     alpha: int
     sampled: int
+    frames: int = 0
 
 
 def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
@@ -170,7 +174,7 @@ def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
     """
     chosen = np.unique(np.linspace(0, len(column) - 1, min(sample, len(column))).astype(np.int64))
     rows = column.take(pa.array(chosen)).to_pylist()
-    sizes, modes, colored, alpha = Counter(), Counter(), False, 0
+    sizes, modes, colored, alpha, frames = Counter(), Counter(), False, 0, 0
     for index, row in zip(chosen, rows, strict=True):
         try:
             with open_row(row or {}) as image:
@@ -178,9 +182,10 @@ def shapes(column: pa.ChunkedArray, sample: int = 2000) -> Shapes:
                 modes[image.mode] += 1
                 colored = colored or not is_grey(image)
                 alpha += has_alpha(image)
+                frames += _has_frames(image)
         except Exception as error:  # as in `fault`
             raise _undecodable(row, int(index), error) from None
-    return Shapes(dict(sizes.most_common()), dict(modes.most_common()), colored, alpha, len(rows))
+    return Shapes(dict(sizes.most_common()), dict(modes.most_common()), colored, alpha, len(rows), frames)
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -194,6 +199,11 @@ def is_grey(image: Image.Image) -> bool:
 def has_alpha(image: Image.Image) -> bool:
     """Return whether pixels can be transparent."""
     return image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Return whether a file holds several images; a photograph with its preview is one."""
+    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
 def _turned(image: Image.Image) -> bool:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pellucid.config import Config, DataConfig
 from pellucid.data import hashing, images, kinds, parse, targets
+from pellucid.data.class_warnings import Warned, warnings_of_classes
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.sources.open_source import make_splits, open_source
@@ -33,6 +34,9 @@ TELLING = 0.995
 
 MOST_COLUMNS = 100
 """Columns that training searches for copies of rows between splits."""
+
+QUICK = 2**29
+"""Bytes of images and arrays that training searches for them."""
 
 LISTED = 5
 
@@ -60,14 +64,6 @@ class ColumnFacts:
     range: tuple[str, ...] = ()
     common: tuple[tuple[str, int], ...] = ()
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something that stands out: what was seen, and what to try."""
-
-    seen: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,8 @@ def warnings_of(dataset: Dataset) -> list[Warned]:
     """Return what stands out in a dataset that has its splits, as `inspect_dataset` would."""
     classes, leaks, table = _class_counts(dataset), {}, dataset.splits["train"]
     plain = {column.kind for column in dataset.inputs} <= {"number", "boolean", "category", "date", "text"}
-    if plain and len(dataset.inputs) <= MOST_COLUMNS and not is_document(dataset):
+    quick = plain or sum(part.nbytes for part in dataset.splits.values()) < QUICK
+    if quick and len(dataset.inputs) <= MOST_COLUMNS and not is_document(dataset):
         leaks = _copies(dataset)[1]
     missing = {
         name: column.null_count for name, column in zip(table.column_names, table.columns, strict=True)
@@ -234,7 +231,9 @@ def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int], int | Non
     hashed = {split: hashing.rows(_sampled(table), names) for split, table in dataset.splits.items()}
     copies = {split: len(rows) - len(np.unique(rows)) for split, rows in hashed.items()}
     leaks = {
-        split: int(np.isin(rows, hashed["train"]).sum()) for split, rows in hashed.items() if split != "train"
+        split: int(np.isin(hashed[split], hashed["train"]).sum())
+        for split in ("validation", "test")
+        if split in hashed
     }
     return copies, leaks, SAMPLE if most > SAMPLE else None
 
@@ -257,7 +256,7 @@ def _warnings(
                     f"remove them from {split}, or let Pellucid make the split, which keeps copies together",
                 )
             )
-    found += _imbalance(dataset, classes)
+    found += [*_imbalance(dataset, classes), *warnings_of_classes(dataset, classes)]
     rows = len(dataset.splits["train"])
     for name, count in missing.items():
         if count > rows / 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from pellucid.data.kinds.kind import Kind
 from pellucid.data.kinds.tensor import batched
 from pellucid.data.sources import arrays, tables, textfiles
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
+
+INPUTS = ("x", "images", "data")
+"""The usual names of the inputs among the arrays of a file, in lower case."""
 
 
 def table_from(
@@ -104,7 +108,7 @@ def _from_path(
 ) -> pa.Table:
     if not path.exists():
         raise DataNotFoundError(f"There is no file or folder {path} to predict.")
-    if path.is_file() and path.suffix.lower() == ".npy":
+    if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
         return _from_array(arrays.numbers(_load(path), path.name), columns, input_shape)
     if path.is_file() and tables.is_table_file(path):
         return read_file(path, columns, written)
@@ -114,7 +118,8 @@ def _from_path(
         return pa.table({columns[0].name: values})
     if path.is_file() and not images.is_image_file(path):
         raise ModelError(
-            f"{path} cannot be predicted: expected an image, .csv, .parquet or .npy, not {path.suffix!r}."
+            f"{path} cannot be predicted: expected an image, .csv, .parquet, .npy or .npz, "
+            f"not {path.suffix!r}."
         )
     raise ModelError(
         f"{path} holds images: expected the columns {_names(columns)}.", remedy="pass a CSV file"
@@ -139,9 +144,18 @@ def read_file(path: Path, columns: Sequence[Column], written: Mapping[str, Any])
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        inputs = [name for name in loaded if name.lower() in INPUTS] or list(loaded)
+        if len(inputs) == 1:
+            return loaded[inputs[0]]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} is not a NumPy array that can be read: {error}.") from None
+    raise BadDataError(
+        f"{path} holds the arrays {', '.join(map(repr, loaded))}: expected one to predict.",
+        remedy=f"call it {INPUTS[0]!r}, or save it alone: np.save('inputs.npy', X)",
+    )
 
 
 # ---- objects in memory ---------------------------------------------------------------------------

@@ -181,7 +181,18 @@ class Preprocess:
             BadDataError: a cell cannot be read; names file, row and column.
         """
         source = self.encoded.plain_source(source)
-        return prediction_input.table_from(source, self.columns, self.input_shape, self.written)
+        table = prediction_input.table_from(source, self.columns, self.input_shape, self.written)
+        self.encoded.check_new(table)
+        return table
+
+    def check(self, table: pa.Table) -> None:
+        """Refuse new rows with other columns than the training rows, or on another scale.
+
+        Raises:
+            ModelError: says what was expected.
+        """
+        self._check(table)
+        self.encoded.check_new(table)
 
     def _check(self, table: pa.Table) -> None:
         found, shape = dict(zip(table.column_names, table.schema.types, strict=True)), self.input_shape

@@ -76,6 +76,12 @@ def split(
         else:
             parts, notes = _by_position(dataset, wanted) if cut else _take(dataset, wanted, seed, rule)
         made |= parts
+        notes = [*notes, *split_rules.straddling(made, rule)]
+    elif rule.time or rule.group:
+        raise BadDataError(
+            f"{dataset.name} comes with the splits {', '.join(dataset.splits)}, so data.split makes none.",
+            remedy="--set data.split=null, or put all rows into one file",
+        )
     if UNLABELED in made:
         made[UNLABELED], said = drop_leaks(dataset, made)
         notes = [*notes, *said]
@@ -260,6 +266,7 @@ def _take(
     copies = 0 if rule.group else len(table) - len(heads)
     return parts, [
         *split_rules.describe(rule, len(heads)),
+        *(split_rules.uneven(rule, parts, wanted) if rule.group else []),
         *_notes(dataset, parts, wanted, copies, small, seed),
     ]
 

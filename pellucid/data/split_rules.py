@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -147,9 +148,50 @@ def fold_rows(order: np.ndarray, rule: SplitConfig) -> np.ndarray:
     assert rule.folds is not None
     if len(order) < rule.folds:
         raise BadDataError(
-            f"{rule.folds} folds need at least {rule.folds} different rows, received {len(order)}."
+            f"{rule.folds} folds need at least {rule.folds} "
+            f"{f'values of {rule.group!r}' if rule.group else 'different rows'}, received {len(order)}.",
+            remedy=f"--set data.split.folds={len(order)}" if len(order) > 1 else None,
         )
     return order[np.arange(len(order)) % rule.folds == rule.fold - 1]
+
+
+def straddling(made: Mapping[str, pa.Table], rule: SplitConfig) -> list[str]:
+    """Warn of groups and times that the splits of the source do not keep apart.
+
+    Args:
+        made: all splits.
+        rule: how those were made that the source lacked.
+    """
+    notes, names = [], [name for name in ("train", "validation", "test") if name in made]
+    for before, after in itertools.combinations(names, 2):
+        if rule.group is not None:
+            own, other = (set(made[name][rule.group].drop_null().to_pylist()) for name in (before, after))
+            if both := own & other:
+                shown = ", ".join(sorted(map(str, both))[:3]) + (" ..." if len(both) > 3 else "")
+                notes.append(
+                    f"warning: {len(both):,} values of {rule.group!r} are in {before} and in {after}, since "
+                    f"the source comes with a split: {shown}"
+                )
+        if rule.time is not None:
+            newest = max(made[before][rule.time].drop_null().to_pylist())
+            oldest = min(made[after][rule.time].drop_null().to_pylist())
+            if newest >= oldest:
+                notes.append(
+                    f"warning: {before} reaches to {newest}, {after} begins at {oldest}, since the source "
+                    "comes with a split"
+                )
+    return notes
+
+
+def uneven(rule: SplitConfig, parts: Mapping[str, pa.Table], wanted: Mapping[str, float]) -> list[str]:
+    """Warn of held-out splits that have far more rows than asked for, since groups differ in size."""
+    total = sum(map(len, parts.values()))
+    return [
+        f"warning: {name} has {len(parts[name]) / total:.0%} of the rows, not {share:.0%}: the groups of "
+        f"{rule.group!r} differ in size or are few; another data.split_seed makes another choice"
+        for name, share in wanted.items()
+        if len(parts[name]) > max(2 * share, share + 0.1) * total
+    ]
 
 
 def describe(rule: SplitConfig, count: int) -> list[str]:

@@ -60,7 +60,7 @@ def labelled_file(path: Path, trained: Trained, config: Config) -> Dataset:
     preprocess = trained.preprocess
     target = preprocess.target.column if preprocess and preprocess.target else None
     if target is None or target.kind not in ("category", "number") or not is_table_file(path):
-        return open_source(config.data.model_copy(update={"source": str(path)}))
+        return open_source(config.data.model_copy(update={"source": str(path)}), fewest_classes=1)
     columns = (*preprocess.columns, target)
     table = prediction_input.read_file(path, columns, preprocess.written)
     found = Dataset(

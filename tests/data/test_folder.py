@@ -33,7 +33,9 @@ def test_files_are_in_natural_order_and_others_are_skipped(tmp_path, picture):
     dataset = image_folder(tmp_path)
     assert dataset.classes == ("class1", "class2", "class10")
     assert dataset.splits["train"]["image"][0].as_py()["path"].endswith("img9.jpg")
-    assert dataset.notes == ("1 files are not images and were ignored (1 .txt)",)
+    assert dataset.notes == (
+        "1 files were ignored, since they do not end like an image that can be read (1 .txt)",
+    )
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])

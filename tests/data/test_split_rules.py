@@ -121,3 +121,61 @@ def test_folds_from_the_command_line(visits, tmp_path):
     assert list(found["parts"]) == ["fold 1", "fold 2", "fold 3"]
     assert found["metrics"]["test/accuracy"] == pytest.approx(np.mean(values))
     assert found["metrics"]["test/accuracy_std"] == pytest.approx(np.std(values, ddof=1))
+
+
+# ---- splits that the source has --------------------------------------------------------------------
+
+
+def parts(folder, **files):
+    """Write files with a patient, a day and a label in each row."""
+    for name, (patients, first) in files.items():
+        days = [f"2024-{first:02d}-{1 + row % 28:02d}" for row in range(56)]
+        rows = [
+            f"{patients[row % len(patients)]},{day},{RNG.normal():.6f},{'xy'[row % 2]}"
+            for row, day in enumerate(days)
+        ]
+        (folder / f"{name}.csv").write_text("\n".join(["patient,day,a,label", *rows]))
+    return str(folder)
+
+
+def test_a_group_in_two_splits_of_the_source_is_warned_of(tmp_path):
+    source = parts(tmp_path, train=("abcdef", 1), test=("fgh", 3))
+    notes = opened(source, group="patient").notes
+    assert any("warning: 1 values of 'patient' are in" in note and "and in test" in note for note in notes)
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    notes = opened(parts(apart, train=("abcdefghijkl", 1), test=("xyz", 3)), group="patient").notes
+    assert not any("warning" in note for note in notes)
+
+
+def test_a_test_split_that_is_older_than_training_is_warned_of(tmp_path):
+    source = parts(tmp_path, train=("ab", 3), test=("ab", 1))
+    assert any("test begins at 2024-01-01" in note for note in opened(source, time="day").notes)
+
+
+@pytest.mark.parametrize("rule", [{"time": "day"}, {"group": "patient"}])
+def test_a_rule_for_data_that_has_all_its_splits_is_refused(tmp_path, rule):
+    source = parts(tmp_path, train=("ab", 1), val=("cd", 2), test=("ef", 3))
+    with pytest.raises(BadDataError, match="comes with the splits train, validation, test"):
+        opened(source, **rule)
+
+
+def test_a_large_group_in_a_small_split_is_warned_of(tmp_path):
+    rows = [
+        f"{'big' if row < 100 else f'p{row // 2}'},{RNG.normal():.6f},{'xy'[row % 2]}" for row in range(120)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["patient,a,label", *rows]))
+    warned = 0
+    for seed in range(20):
+        settings = {"source": str(tmp_path / "a.csv"), "split": {"group": "patient"}, "split_seed": seed}
+        made = open_data(DataConfig.model_validate(settings))
+        large = max(len(made.splits[name]) for name in ("validation", "test")) >= 100
+        assert large == any("% of the rows, not 10%" in note for note in made.notes)
+        warned += large
+    assert 0 < warned < 20
+
+
+def test_too_few_groups_for_the_folds_are_counted(tmp_path):
+    source = parts(tmp_path, train=("abcd", 1))
+    with pytest.raises(BadDataError, match="5 folds need at least 5 values of 'patient', received 4"):
+        opened(source, group="patient", folds=5)

@@ -16,6 +16,7 @@ from PIL import Image
 from pellucid.data import cache, hashing, images
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs, with_tuples
+from pellucid.data.image_files import images_below
 from pellucid.data.image_index import ImageIndex, names_images
 from pellucid.data.kinds.kind import LISTED, Cells, Description, Kind, Reading, WholeInput, all_bad
 from pellucid.data.scaling import BLOCK, channel_scale
@@ -58,12 +59,37 @@ def read(cells: Cells) -> Reading:
 
 def _read_paths(raw: pa.ChunkedArray, folder: Path) -> Reading:
     index, texts = ImageIndex(folder), raw.to_pylist()
-    paths = [str(index.find(text) or folder / text) if text else "" for text in texts]
-    checked = images.spread(lambda path: images.check_file(path) if path else ("", "it is missing"), paths)
-    why = {index: fault for index, (_, fault) in enumerate(checked) if fault}
-    values = pa.chunked_array([images.from_files(paths, [digest for digest, _ in checked])], images.FILES)
+    found = index.find_all([text or "" for text in texts])
+    paths = [
+        (files[0] if files else folder / text) if text else None
+        for text, files in zip(texts, found, strict=True)
+    ]
+    checked = images.spread(_check, zip(paths, found, strict=True))
+    why = {row: fault for row, (_, fault) in enumerate(checked) if fault}
+    column = images.from_files([str(path or "") for path in paths], [digest for digest, _ in checked])
     bad = np.array([fault is not None for _, fault in checked], bool)
-    return Reading(values, "paths of image files", bad if bad.any() else None, why)
+    unnamed = len(set(index.all) - set(paths))
+    notes = (f"{unnamed:,} images below {folder} are in no row, and are not used",) if unnamed else ()
+    return Reading(
+        pa.chunked_array([column], images.FILES),
+        "paths of image files",
+        bad if bad.any() else None,
+        why,
+        notes=notes,
+    )
+
+
+def _check(cell: tuple[Path | None, list[Path]]) -> tuple[str, str | None]:
+    """Return the digest of the file that a cell names, and what is wrong with it, or None."""
+    path, found = cell
+    if path is None:
+        return "", "it is missing"
+    if len(found) > 1:
+        return (
+            "",
+            f"{len(found)} images have this name, {found[0]} and {found[1]}; name the folder and the ending",
+        )
+    return images.check_file(str(path))
 
 
 def _as_structs(raw: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -98,7 +124,8 @@ def describe(column: Column, values: pa.ChunkedArray, sample: pa.ChunkedArray) -
     seen = images.shapes(values)
     sizes = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:LISTED])
     more = f" and {len(seen.sizes) - LISTED} more sizes" if len(seen.sizes) > LISTED else ""
-    return Description(note=f"{sizes}{more}; {', '.join(seen.modes)}")
+    frames = f"; {seen.frames:,} with several images, of which the first is read" if seen.frames else ""
+    return Description(note=f"{sizes}{more}; {', '.join(seen.modes)}{frames}")
 
 
 # ---- encoding ------------------------------------------------------------------------------------
@@ -231,6 +258,8 @@ def _notes(
         notes.append(
             f"{converted:,} {among} are converted to {'color' if mode == 'RGB' else 'gray'} ({kinds})"
         )
+    if seen.frames:
+        notes.append(f"{seen.frames:,} {among} are files of several, of which only the first is read")
     if seen.alpha:
         notes.append(f"{seen.alpha:,} {among} are transparent in places, which become white")
     return notes
@@ -248,7 +277,7 @@ def from_path(path: Path) -> pa.Array | None:
     """
     if path.is_file():
         return _from_files([path]) if images.is_image_file(path) else None
-    found = [file for file in path.rglob("*") if images.is_image_file(file) and not file.name.startswith(".")]
+    found = list(images_below(path))
     if not found:
         raise DataNotFoundError(f"{path} holds no images to predict.")
     return _from_files(sorted(found, key=lambda file: images.natural(str(file))))

@@ -48,6 +48,7 @@ class Reading:
         kind: its name; None where the column is not usable.
         expected: what a cell should have been.
         form: how its cells are written, as JSON values: what `read` needs to read other cells the same way.
+        notes: what was decided.
     """
 
     values: pa.ChunkedArray
@@ -58,6 +59,7 @@ class Reading:
     kind: str | None = None
     expected: str = ""
     form: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -113,6 +114,7 @@ class TensorInputs(Inputs):
         mean: of each feature or channel.
         std: of each feature or channel.
         channels_last: whether rows are stored as (H, W, C).
+        range: the smallest and largest training value; None: not measured, or the run is older.
     """
 
     stored_as = "tensor"
@@ -123,6 +125,7 @@ class TensorInputs(Inputs):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     channels_last: bool = False
+    range: tuple[float, float] | None = None
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[TensorInputs, list[str]]:
@@ -134,9 +137,11 @@ class TensorInputs(Inputs):
         made = cls(column.name, shape, (0.0,), (1.0,), last)
         if not options.normalize:
             return made, notes
-        parts = (made.arranged(torch_values(part)).numpy() for part in values.chunks)
+        ends: list[tuple[float, float]] = []
+        parts = (_noting_range(made.arranged(torch_values(part)).numpy(), ends) for part in values.chunks)
         mean, std = channel_scale(parts, 1.0)
-        return replace(made, mean=mean, std=std), notes
+        measured = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+        return replace(made, mean=mean, std=std, range=measured), notes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -159,6 +164,31 @@ class TensorInputs(Inputs):
             start += len(chunk)
         return made.numpy()
 
+    def check_new(self, table: pa.Table) -> None:
+        """Refuse bytes where training had fractions of full brightness, and the reverse."""
+        values = tensor_values(table[self.name])
+        if self.range is None or not values.size or math.prod(self.row_shape) < FEWEST:
+            return
+        new, known = pixel_scale(values), named_scale(*self.range)
+        fits = new is None or known is None or new == known or (known, new) == (SIGNED, UNIT)
+        if not fits:
+            raise ModelError(
+                f"{self.name}: expected values from {self.range[0]:g} to {self.range[1]:g}, as in training; "
+                f"received {values.min():g} to {values.max():g}.",
+                remedy="pass the arrays as they were for training: divided by 255 in both, or in neither",
+            )
+
+    def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
+        """Refuse held-out rows on another scale than the training rows, where looking at them is quick."""
+        for split, table in splits.items():
+            if split != "train" and table[self.name].nbytes < QUICK:
+                try:
+                    self.check_new(table)
+                except ModelError as error:
+                    error.message = f"{split}: {error.message}"
+                    raise
+        return []
+
     @functools.cached_property
     def _scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         ones = (1,) * (len(self.shape) - 1)
@@ -171,6 +201,33 @@ class TensorInputs(Inputs):
     def from_state(cls, state: Mapping[str, Any]) -> TensorInputs:
         """Restore from `state()`."""
         return cls(**with_tuples(state))
+
+
+BYTES, UNIT, SIGNED = "bytes", "fractions", "fractions with a sign"
+QUICK = 2**30
+"""Bytes of a split that are looked at as a whole."""
+FEWEST = 32
+"""Arrays of fewer numbers are no images."""
+
+
+def named_scale(low: float, high: float) -> str | None:
+    """Return what the range of pixels says of their scale; None for anything else."""
+    if low >= 0:
+        return UNIT if high <= 1 else BYTES if 16 < high <= 255 else None
+    return SIGNED if low >= -1 and high <= 1 else None
+
+
+def pixel_scale(values: np.ndarray) -> str | None:
+    """Return the scale of new pixels; None where it cannot be told, as of dark images in bytes."""
+    scale = named_scale(float(values.min()), float(values.max()))
+    whole = values.dtype.kind in "biu" or bool((values == np.rint(values)).all())
+    return None if scale == UNIT and whole else scale
+
+
+def _noting_range(values: np.ndarray, ends: list[tuple[float, float]]) -> np.ndarray:
+    if values.size:
+        ends.append((float(values.min()), float(values.max())))
+    return values
 
 
 def has_channels_last(shape: tuple[int, ...]) -> bool:

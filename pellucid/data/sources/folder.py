@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pellucid.data import cache, images
 from pellucid.data.dataset import SPLITS, Column, Dataset, Source
+from pellucid.data.image_files import images_below
 from pellucid.data.sources.image_layout import ImageFile, find_layout
 from pellucid.data.sources.raw_files import printable
 from pellucid.errors import BadDataError, DataNotFoundError
@@ -37,11 +38,16 @@ def image_folder(path: str | os.PathLike) -> Dataset:
 
 def holds_images(folder: Path) -> bool:
     """Return whether a folder or its subfolders contain an image."""
-    return any(images.is_image_file(file) for file in folder.rglob("*"))
+    return next(images_below(folder), None) is not None
 
 
 def read_folder(
-    folder: Path, *, skip_bad: bool = False, labelled: bool = True, class_from: str | None = None
+    folder: Path,
+    *,
+    skip_bad: bool = False,
+    labelled: bool = True,
+    class_from: str | None = None,
+    fewest: int = 2,
 ) -> Dataset:
     """Read a folder of images; every file is decoded once, so that broken ones are found early.
 
@@ -50,6 +56,7 @@ def read_folder(
         skip_bad: leave out files that cannot be decoded, and folders without images.
         labelled: whether there must be classes; otherwise images may be in a single folder.
         class_from: see `data.class_from`.
+        fewest: classes that there must be, if there must be classes.
     """
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder}.")
@@ -68,7 +75,7 @@ def read_folder(
     good, digests, skipped = _checked(folder, found, skip_bad)
     skipped += [f"{name}: a class folder without images" for name in empty]
     classes = sorted({file.label for file in good}, key=images.natural)
-    if labelled and len(classes) < 2:
+    if labelled and len(classes) < fewest:
         raise BadDataError(
             f"{folder} has a single class, {classes[0]!r}: expected at least 2 subfolders with images.",
             remedy="put the images of each class into a folder of its own, or name a table of their classes",
@@ -77,7 +84,11 @@ def read_folder(
         _same_classes(folder, good)
     classes = classes if "" not in classes else []
     notes = [*layout.notes]
-    notes += [f"{sum(odd.values()):,} files are not images and were ignored ({_tally(odd)})"] if odd else []
+    if odd:
+        notes.append(
+            f"{sum(odd.values()):,} files were ignored, since they do not end like an image that can be read "
+            f"({_tally(odd)})"
+        )
     label = Column(
         "label",
         "category",
@@ -128,13 +139,12 @@ def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]
     before = cache.notes(key)
     stamps = {}
     for path in paths:
-        facts = path.stat()
-        stamps[path] = [facts.st_size, facts.st_mtime_ns]
+        stamps[path] = _stamp(path)
     known = {path: before.get(str(path)) for path in paths}
 
     def check(path: Path) -> tuple[str, str | None]:
         old = known[path]
-        if isinstance(old, list) and old[:2] == stamps[path]:
+        if isinstance(old, list) and stamps[path] and old[:2] == stamps[path]:
             return old[2], None
         return images.check_file(str(path))
 
@@ -147,6 +157,15 @@ def _verify(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str | None]]
     if good != before:
         cache.write_notes(key, good)
     return results
+
+
+def _stamp(path: Path) -> list[int]:
+    """Return size and time of a file; [] for one that is gone, such as the target of a link."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return []
+    return [facts.st_size, facts.st_mtime_ns]
 
 
 def _same_classes(folder: Path, files: Sequence[ImageFile]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pellucid.data import images
+from pellucid.data.image_files import files, images_below, subfolders
 from pellucid.data.sources.raw_files import printable
 from pellucid.data.sources.tables import SPLIT_NAMES, is_table_file
 from pellucid.errors import BadDataError, ConfigError
@@ -59,11 +58,11 @@ def find_layout(folder: Path, *, loose: bool, class_from: str | None = None) -> 
     found, top = Layout(), _unwrapped(folder)
     if top != folder:
         found.notes.append(f"the images are in {top.relative_to(folder)}")
-    names = _subfolders(top)
+    names = subfolders(top)
     splits = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
     if "train" not in splits.values():
         splits = {}
-    elif others := [name for name in names if name not in splits and any(_images_below(top / name))]:
+    elif others := [name for name in names if name not in splits and any(images_below(top / name))]:
         found.notes.append(
             f"only the folders of the splits are read, not {', '.join(map(printable, others))}"
         )
@@ -81,10 +80,10 @@ def find_layout(folder: Path, *, loose: bool, class_from: str | None = None) -> 
 def _unwrapped(folder: Path) -> Path:
     """Go down while a folder holds nothing but one folder of folders, as archives often do."""
     while True:
-        below = _subfolders(folder)
-        if len(below) != 1 or any(map(images.is_image_file, _files(folder))):
+        below = subfolders(folder)
+        if len(below) != 1 or any(map(images.is_image_file, files(folder))):
             return folder
-        if not _subfolders(folder / below[0]) or below[0].lower() in SPLIT_NAMES:
+        if not subfolders(folder / below[0]) or below[0].lower() in SPLIT_NAMES:
             return folder
         folder = folder / below[0]
 
@@ -93,8 +92,8 @@ def _unwrapped(folder: Path) -> Path:
 
 
 def _by_folder(found: Layout, top: Path, split: str, folder: Path, *, loose: bool) -> None:
-    flat = sorted(filter(images.is_image_file, _files(top)), key=images.natural)
-    labels = _subfolders(top)
+    flat = sorted(filter(images.is_image_file, files(top)), key=images.natural)
+    labels = subfolders(top)
     unlabelled = (
         bool(flat) and not loose and split != "train" and not any(map(_has_images, map(top.joinpath, labels)))
     )
@@ -119,14 +118,14 @@ def _by_folder(found: Layout, top: Path, split: str, folder: Path, *, loose: boo
 
 
 def _class_images(folder: Path, others: Counter[str]) -> list[Path]:
-    deeper = [name for name in _subfolders(folder) if _anything_below(folder / name)]
+    deeper = [name for name in subfolders(folder) if _anything_below(folder / name)]
     if deeper:
         raise BadDataError(
             f"{folder / deeper[0]} is a folder inside the class folder {folder.name!r}: expected images.",
             remedy="move its images one level up, or give the folder above its own class",
         )
     inside = []
-    for name in sorted(_files(folder), key=images.natural):
+    for name in sorted(files(folder), key=images.natural):
         if images.is_image_file(name):
             inside.append(folder / name)
         else:
@@ -152,7 +151,7 @@ def _set_aside_unknown(found: Layout) -> None:
 
 def _by_name(found: Layout, top: Path, split: str, class_from: str) -> None:
     pattern = _pattern(class_from)
-    for path in sorted(_images_below(top), key=lambda path: images.natural(str(path))):
+    for path in sorted(images_below(top), key=lambda path: images.natural(str(path))):
         name = printable(path.name)
         label = class_of(path.name) if pattern is None else _searched(pattern, name)
         if not label:
@@ -218,31 +217,9 @@ def _advice(top: Path, folder: Path, flat: list[str]) -> str:
 
 
 def _has_images(folder: Path) -> bool:
-    return next(_images_below(folder), None) is not None
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    for name in _files(folder):
-        if images.is_image_file(name):
-            yield folder / name
-    for name in _subfolders(folder):
-        yield from _images_below(folder / name)
+    return next(images_below(folder), None) is not None
 
 
 def _anything_below(folder: Path) -> bool:
     """Return whether a folder contains anything but hidden files."""
-    return any(_files(folder)) or any(_anything_below(folder / name) for name in _subfolders(folder))
-
-
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted((e.name for e in entries if e.is_dir() and not _hidden(e.name)), key=images.natural)
-
-
-def _files(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [e.name for e in entries if e.is_file() and not _hidden(e.name)]
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return any(files(folder)) or any(_anything_below(folder / name) for name in subfolders(folder))

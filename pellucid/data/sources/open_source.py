@@ -105,12 +105,22 @@ def with_splits(opened: Dataset, config: DataConfig, *, labelled: bool = True) -
     return replace(dataset, rows_of=_row_settings(config, labelled))
 
 
-def open_source(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
-    """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does."""
+def open_source(
+    config: DataConfig, *, labelled: bool = True, form: Form = "rows", fewest_classes: int = 2
+) -> Dataset:
+    """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does.
+
+    Args:
+        config: what to open.
+        labelled: see `open_data`.
+        form: see `open_data`.
+        fewest_classes: folders of classes that there must be: 2 to learn from them, 1 to measure on them.
+    """
     csv = config.csv.model_copy(update={"encoding": config.csv.encoding or config.encoding})
     options = DataOptions(
         config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled, csv=csv
     )
+    options = replace(options, fewest_classes=fewest_classes)
     if form == "series":
         options = _for_series(options, config)
     elif names := rule_columns(config.split):
@@ -307,7 +317,11 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
         if options.labelled and config.class_from is None and (table := _table_of_images(path)):
             return tables.read_tables(table, options)
         read = folder.read_folder(
-            path, skip_bad=options.skip_bad, labelled=options.labelled, class_from=config.class_from
+            path,
+            skip_bad=options.skip_bad,
+            labelled=options.labelled,
+            class_from=config.class_from,
+            fewest=options.fewest_classes,
         )
         return _with_options(read, options)
     if tables.is_table_file(path):
