@@ -164,3 +164,9 @@ def _number(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def near(path: str | Path) -> str:
+    """Return a path below the current folder as relative to it, and any other as it is."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else str(path)

@@ -99,3 +99,16 @@ def test_errors_are_in_the_units_of_the_target(tmp_path):
     assert run.metrics["train/mae"] > 100
     curves = [value for _, value in run.store.series("val/mae")] if hasattr(run.store, "series") else []
     assert all(value > 100 for value in curves)
+
+
+def test_a_run_with_a_relative_path_is_found_from_another_folder(frame, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame.to_csv("rows.csv", index=False)
+    trained = pellucid.fit("mlp", "rows.csv", epochs=1, runs="runs", progress=False)
+    opened = pellucid.Run(f"runs/{trained.id}")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for run in (trained, opened):
+        assert run.evaluate("test").metrics["accuracy"] == pytest.approx(trained.metrics["test/accuracy"])
+        assert run.report().is_file()
+        assert len(run.predict(frame).labels) == len(frame)

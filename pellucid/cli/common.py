@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pellucid.config_text import near
 from pellucid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def located(run: str, runs: Path) -> str:
 
 def in_folder(runs: Path) -> str:
     """Return the option that names a folder of runs; "" for the usual one."""
-    return "" if runs.resolve() == RUNS.resolve() else f" --runs {shlex.quote(str(runs))}"
+    return "" if runs.resolve() == RUNS.resolve() else f" --runs {shlex.quote(near(runs))}"
 
 
 def table(*columns: str) -> Table:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 
 from pellucid.cli import common
+from pellucid.config_text import near
 from pellucid.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def leave(
         console.print("Stopped before training began.")
     else:
         saved = (open_run.path / "checkpoints" / "last").is_file() or "parts" in open_run.facts
-        console.print(f"{'Saved' if saved else 'Stopped before the first checkpoint'}: {open_run.path}")
+        console.print(f"{'Saved' if saved else 'Stopped before the first checkpoint'}: {near(open_run.path)}")
         console.print(f"Resume with: {commands[0]}")
     if open_run is None or open_run.name != name:
         commands.append(shlex.join(["pellucid", *sys.argv[1:]]))
@@ -95,5 +96,5 @@ def resume_command(run: Run) -> str:
     if run.name in recipes.names():
         start = f"pellucid run {run.name}"
     else:
-        start = f"pellucid train {shlex.quote(str(run.path / 'config.yaml'))}"
+        start = f"pellucid train {shlex.quote(near(run.path / 'config.yaml'))}"
     return f"{start} --resume {common.located(run.id, run.path.parent)}"

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pellucid.cli import common
 from pellucid.cli.stopping import leave, stoppable
+from pellucid.config_text import near
 from pellucid.errors import ResumeError, UsageError
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def show(run: Run, console: Console) -> None:
         console.print(f"Target {target['metric']} {goal}: {run.verdict}.")
     seconds = run.facts["seconds"]
     console.print(f"Trained in {seconds['training']:.1f} s, {seconds['total']:.1f} s in total.")
-    console.print(f"Report: {run.path / 'report.html'}")
+    console.print(f"Report: {near(run.path / 'report.html')}")
     console.print(f"Next:   {_next(run)}", style="dim")
 
 
@@ -286,13 +287,13 @@ def _next(run: Run) -> str:
     from pellucid.report.repeat import passed_in_python
 
     if "parts" in run.facts:
-        return f"pellucid runs show {shlex.quote(str(_best_part(run)))}"
+        return f"pellucid runs show {shlex.quote(near(_best_part(run)))}"
     passed = passed_in_python(run)
     own_batches = passed.get("data", "").startswith("batches")
     if "model" not in passed and not own_batches:
-        return f"pellucid predict {shlex.quote(str(run.path))} {run.spec.predict_input}"
+        return f"pellucid predict {shlex.quote(near(run.path))} {run.spec.predict_input}"
     model = ", model=your_model" if "model" in passed else ""
-    return f"in Python, pellucid.Run({str(run.path)!r}).predict(your_inputs{model})"
+    return f"in Python, pellucid.Run({near(run.path)!r}).predict(your_inputs{model})"
 
 
 def _parts(run: Run) -> Table:

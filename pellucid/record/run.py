@@ -53,7 +53,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # so that it is found from any current folder
         self.facts: dict[str, Any] = _read_facts(self.path)
         self.store = Store(self.path / DATABASE)
         self.checkpoints = Checkpoints(self.path / "checkpoints")

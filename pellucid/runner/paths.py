@@ -26,9 +26,3 @@ def with_absolute_paths(config: Config, dataset: Dataset | None = None) -> Confi
         if isinstance(value, str) and (path := Path(value).expanduser()).exists() and not path.is_absolute():
             changes[key] = str(path.resolve())
     return config.patch(changes) if changes else config
-
-
-def near(name: str) -> str:
-    """Return a path below the current folder as relative to it, and any other name as it is."""
-    path = Path(name)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else name

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pellucid import report
 from pellucid.config import Config, Goal, Published
+from pellucid.config_text import near
 from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
@@ -92,7 +93,7 @@ def train_study(
 def _train_parts(
     run: Run, study: Study, configs: dict[str, Config], resume: Resume | None, console: Console
 ) -> None:
-    console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
+    console.print(Text.assemble((run.name, "bold"), f"  {near(run.path)}"))
     done = []
     for number, (label, config) in enumerate(configs.items(), 1):
         console.print(Text(f"\n{number} of {len(configs)}: {label}", "bold"))

@@ -17,6 +17,7 @@ from torch import nn
 
 from pellucid import report
 from pellucid.config import Config
+from pellucid.config_text import near
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, StorageError, TrainingError
@@ -31,7 +32,7 @@ from pellucid.runner.load import load_needed
 from pellucid.runner.model_builder import recall_model
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.optimization import choose_execution, optimizer_of, updates
-from pellucid.runner.paths import near, with_absolute_paths
+from pellucid.runner.paths import with_absolute_paths
 from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
@@ -308,7 +309,7 @@ def _print_header(run: Run, config: Config, prepared: PreparedData, console: Con
     sizes = ", ".join(
         name if part["rows"] is None else f"{name} {part['rows']:,}" for name, part in facts["splits"].items()
     )
-    console.print(Text.assemble((run.name, "bold"), f"  {run.path}"))
+    console.print(Text.assemble((run.name, "bold"), f"  {near(run.path)}"))
     console.print(
         f"data    {near(facts['source']['name'])} ({facts['source']['kind']}): {sizes}", highlight=False
     )
