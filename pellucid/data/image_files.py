@@ -16,7 +16,7 @@ HIDDEN = frozenset(
         *("$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir", "#recycle"),
     ]
 )
-"""Files and folders that operating systems and programs put beside a user's own."""
+"""Files and folders that operating systems and programs put next to a user's own."""
 
 
 def is_hidden(name: str) -> bool:

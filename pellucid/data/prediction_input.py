@@ -154,7 +154,7 @@ def _load(path: Path) -> np.ndarray:
         raise BadDataError(f"{path} is not a NumPy array that can be read: {error}.") from None
     raise BadDataError(
         f"{path} holds the arrays {', '.join(map(repr, loaded))}: expected one to predict.",
-        remedy=f"call it {INPUTS[0]!r}, or save it alone: np.save('inputs.npy', X)",
+        remedy=f"call it {INPUTS[0]!r}, or save only that one: np.save('inputs.npy', X)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Classes and copies that spoil a comparison are warned of, by inspect and by training alike."""
+"""Classes and copies that make a comparison unfair are warned of, by inspect and by training alike."""
 
 import shutil
 

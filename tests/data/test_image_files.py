@@ -55,7 +55,7 @@ def test_folders_of_systems_are_neither_classes_nor_predicted(tmp_path, name):
     assert len(from_path(tmp_path)) == 20
 
 
-def test_runs_beside_the_images_are_no_class(tmp_path):
+def test_runs_next_to_the_images_are_no_class(tmp_path):
     pets(tmp_path)
     save(tmp_path / "runs" / "one" / "sample.png")
     (tmp_path / "runs" / "one" / "run.json").write_text("{}")
