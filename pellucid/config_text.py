@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pellucid.errors import ConfigError, similar_file
+from pellucid.errors import ConfigError, RunError, similar_file
+from pellucid.record.files import read_text
+from pellucid.record.yaml_text import load_yaml
 
 OLD_KEYS = {
     "data.text.cut": "data.text.truncation",
@@ -72,12 +72,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = _load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        values = load_yaml(read_text(path))
+    except FileNotFoundError as error:
         raise ConfigError(f"Cannot read the config {path}: {error.strerror}.{similar_file(path)}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text: byte {error.start} is not UTF-8.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RunError as error:
+        raise ConfigError(error.message) from None
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(
@@ -85,54 +85,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             remedy="`pellucid inspect DATA` writes a config that is ready to train",
         )
     return values
-
-
-LARGEST = 100_000
-"""Values of the largest config; a few lines of aliases of aliases unfold to billions."""
-
-
-DEEPEST = 50
-"""Levels of the deepest config; libyaml would exhaust the stack with thousands."""
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _check_depth(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
-
-
-def _load(text: str) -> Any:
-    """Read YAML whose aliases unfold to a bounded number of values.
-
-    Raises:
-        yaml.YAMLError: it is not YAML.
-        ValueError: it is too large, or contains itself.
-    """
-    _check_depth(text)
-    loader = LOADER(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if (size := _size(node, {})) > LARGEST:
-            raise ValueError(f"its aliases unfold to {size:,} values: expected at most {LARGEST:,}")
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of values in a node, with each alias counted as what it stands for."""
-    if id(node) in known:
-        return known[id(node)]
-    known[id(node)] = LARGEST + 1  # counts as too large where it contains itself
-    inner = node.value if isinstance(node, (yaml.SequenceNode, yaml.MappingNode)) else ()
-    parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
-    known[id(node)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(node)]
 
 
 def is_reference(name: str) -> bool:
@@ -151,9 +103,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     if value.startswith("%") or (len(value) == 1 and not value.isalnum() and value != "~"):
         return key.strip(), value  # a mark such as , or | means something else in YAML
     try:
-        return key.strip(), _number(yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {value!r} is not a YAML value.") from None
+        return key.strip(), _number(load_yaml(value))
+    except ValueError:
+        raise ConfigError(f"--set {key:.80}: {value!r:.80} is not a YAML value.") from None
 
 
 def _number(value: Any) -> Any:

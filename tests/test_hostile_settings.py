@@ -1,6 +1,7 @@
 """Settings that no machine can satisfy are refused in words, before a run folder appears."""
 
 import datetime
+import os
 import signal
 import warnings
 
@@ -11,7 +12,7 @@ import yaml
 import pellucid
 from pellucid import runner
 from pellucid.config import Config
-from pellucid.config_text import read_yaml
+from pellucid.config_text import parse_override, read_yaml
 from pellucid.errors import ConfigError, PellucidError, StorageError
 from pellucid.record import files
 from pellucid.record.run import Run
@@ -80,6 +81,34 @@ def test_aliases_that_unfold_to_billions_are_refused(tmp_path):
         read_yaml(tmp_path / "loop.yaml")
     (tmp_path / "few.yaml").write_text("data: &d {source: a.csv}\nobjective: {options: *d}\n")
     assert read_yaml(tmp_path / "few.yaml")["objective"] == {"options": {"source": "a.csv"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: !!timestamp x", "a: !!int x", "a: !!bool x", "a: !!float {}", "[" * 9000, "a: [" + "x," * 200_000],
+)
+def test_values_that_do_not_fit_their_tag_or_have_no_end_are_refused(text, tmp_path):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        read_yaml(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match="is not a YAML value"):
+        parse_override(f"a={text.removeprefix('a: ')}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and devices")
+def test_a_config_that_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "zero.yaml"):
+        with pytest.raises(ConfigError, match="is not an ordinary file"):
+            read_yaml(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "idna", "undefined", "[/x]"])
+def test_a_codec_that_no_text_is_written_in_is_refused(encoding, tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n" * 30)
+    with pytest.raises(ConfigError, match=r"data\.csv\.encoding is .* no encoding that Python knows"):
+        pellucid.csv(tmp_path / "t.csv", encoding=encoding)
 
 
 def test_a_long_name_makes_a_folder(tmp_path):

@@ -104,7 +104,8 @@ def table(*columns: str) -> Table:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON to standard output; what JSON cannot hold is written as text."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=ascii_only, default=str)
     sys.stdout.write("\n")
 
 

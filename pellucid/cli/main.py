@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -37,6 +38,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _write_any_text()
     try:
         app()
     except PellucidError as error:
@@ -49,6 +51,12 @@ def main() -> None:
     except Exception as error:
         print(_fault(error), file=sys.stderr)
         sys.exit(PellucidError.exit_code)
+
+
+def _write_any_text() -> None:
+    """Write characters that the output cannot hold as escapes: a name that is not UTF-8, or é in ASCII."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _close_output() -> None:

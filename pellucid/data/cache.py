@@ -18,10 +18,18 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from pellucid.errors import RunError
 from pellucid.record import files
 
 LIMIT_BYTES = 8 * 2**30
 """Least recently used files are removed beyond this."""
+
+
+UNREADABLE = (
+    *(OSError, RunError, ValueError, EOFError, KeyError),
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError, TypeError, SyntaxError),
+)
+"""What numpy and zipfile raise for bytes that are no array, a cipher or a compression that no file has."""
 
 
 def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
@@ -49,7 +57,8 @@ def array(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) 
         fill(made)
         made.flush()
         write_notes(sealed, {"xxh3_128": _digest(made)})
-        os.replace(name, path)
+        with contextlib.suppress(OSError):  # a folder of that name
+            os.replace(name, path)
     finally:
         _remove(name)
     _prune(path.parent)
@@ -64,7 +73,8 @@ def arrays(key: str, make: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.nd
         make: returns arrays of numbers.
     """
     path = _place("arrays", key, "npz")
-    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    with contextlib.suppress(*UNREADABLE):
+        files.ordinary(path)
         with np.load(path, allow_pickle=False) as stored:
             found = [stored[name] for name in stored.files]
         os.utime(path)
@@ -80,8 +90,8 @@ def arrays(key: str, make: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.nd
 def notes(key: str) -> dict[str, Any]:
     """Return the small facts stored under `key`; {} where there are none."""
     try:
-        found = json.loads(_place("notes", key, "json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = files.read_json(_place("notes", key, "json"))
+    except (OSError, RunError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -103,11 +113,13 @@ def _place(kind: str, key: str, suffix: str) -> Path:
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
+        files.ordinary(path)
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         os.utime(path)
-    except (OSError, ValueError, EOFError):
+    except UNREADABLE:
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
+    sound = isinstance(found, np.ndarray) and found.shape == shape and found.dtype == np.uint8
+    return found if sound else None
 
 
 def _partial(path: Path, shape: tuple[int, ...]) -> tuple[str, np.memmap] | None:

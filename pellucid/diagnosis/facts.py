@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from pellucid.diagnosis.baselines import Baselines
 from pellucid.diagnosis.curves import Curves, Series, align
 from pellucid.record import Run
@@ -183,7 +181,7 @@ def facts_of(run: Run) -> Facts:
 
 def setting_of(run: Run) -> Setting:
     """Read from a run's facts and config how it was trained."""
-    config = _config_of(run)
+    config = run.settings
     augment = config.get("data", {}).get("augment", {})
     layers = run.facts.get("model", {}).get("layers", [])
     model = config.get("model", {})
@@ -228,15 +226,6 @@ def phase(key: str) -> str:
     return key.removeprefix("train/").removesuffix("_loss").replace("_", " ")
 
 
-def _config_of(run: Run) -> dict[str, Any]:
-    """The config as plain values; {} where it is missing or damaged."""
-    try:
-        values = yaml.safe_load(run.config)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
 def _baselines(run: Run) -> dict[str, dict[str, float]]:
     """The baselines; where the loss of the run is a squared error, their squared errors are losses too."""
     found: dict[str, dict[str, float]] = run.facts.get("baselines") or {}
@@ -249,7 +238,7 @@ def _baselines(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _gan_curves(run: Run) -> GANCurves:
-    options = _config_of(run).get("objective", {}).get("options") or {}
+    options = run.settings.get("objective", {}).get("options") or {}
     phases = [key for key in run.store.keys() if is_phase_loss(key)]  # noqa: SIM118
     return GANCurves(
         losses={phase(key): run.store.series(key) for key in phases},

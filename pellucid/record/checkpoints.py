@@ -19,6 +19,8 @@ from pellucid.errors import RunError
 from pellucid.record import files
 
 STATE = "state.json"
+STEP = r"step-[0-9]{8,20}"
+"""Name of the folder of a checkpoint."""
 
 
 class Checkpoints:
@@ -77,7 +79,7 @@ class Checkpoints:
             return None
         name = files.read_text(pointer).strip()
         folder = self.folder / name
-        return folder if re.fullmatch(r"step-\d{8,20}", name) and folder.is_dir() else None
+        return folder if re.fullmatch(STEP, name) and folder.is_dir() else None
 
     def at(self, step: int) -> Path | None:
         """Return the checkpoint of a step, or None if there is none."""
@@ -86,7 +88,7 @@ class Checkpoints:
 
     def all(self) -> list[Path]:
         """Return every checkpoint, oldest first, damaged ones too."""
-        found = (path for path in self.folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
+        found = (path for path in self.folder.glob("step-*") if re.fullmatch(STEP, path.name))
         return sorted(found, key=step_of)
 
     def latest(self) -> tuple[Path | None, list[str]]:
@@ -141,8 +143,10 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder / STATE} is missing, truncated or altered.") from None
     for name, digest in digests.items():
         path = folder / name
-        if not path.is_file():
-            raise RunError(f"{path} is missing.")
-        if files.sha256(path) != digest:
+        try:
+            found = files.sha256(path)
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing.") from None
+        if found != digest:
             raise RunError(f"{path} is truncated or altered: its sha256 is not the one it was written with.")
     return state

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import shutil
 import sqlite3
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pellucid.errors import RunError
+from pellucid.record import files
 from pellucid.record.files import storage
 
 VERSION_1 = """
@@ -91,16 +91,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         RunError: it is not a database, or was written by a newer Pellucid.
         StorageError: the disk is full or cannot be written.
     """
-    try:
-        with refusals(path), contextlib.ExitStack() as undo:
-            connection = undo.enter_context(contextlib.closing(sqlite3.connect(path, timeout=30)))
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            migrate(connection, path)
-            undo.pop_all()
-            return connection
-    except sqlite3.DatabaseError as error:
-        raise RunError(f"{path} is not a readable database: {error}.") from None
+    _check_files(path)
+    with refusals(path), contextlib.ExitStack() as undo:
+        connection = undo.enter_context(contextlib.closing(sqlite3.connect(path, timeout=30)))
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        migrate(connection, path)
+        undo.pop_all()
+        return connection
+
+
+def _check_files(path: Path) -> None:
+    """Refuse a pipe, a device or a folder in place of the database or of a file that SQLite keeps with it."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            files.ordinary(path.with_name(path.name + ending))
 
 
 class Limits(NamedTuple):
@@ -130,6 +135,7 @@ def read(path: Path, sql: str, values: tuple[Any, ...] = (), limits: Limits | No
         KeyboardInterrupt: Ctrl-C was pressed meanwhile.
         sqlite3.Error: it is not a database, or the statement is wrong or would write.
     """
+    _check_files(path)
     rows = partial(_rows, sql=sql, values=values, limits=limits)
     for _ in range(ATTEMPTS):
         before = _state(path)
@@ -175,16 +181,20 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 @contextlib.contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors for a full or read-only disk as a `StorageError`."""
+    """Raise errors of SQLite: of a full, broken or read-only disk as `StorageError`, others as `RunError`."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         words = str(error)
-        code = errno.ENOSPC if "full" in words else errno.EACCES if "readonly" in words else None
+        code = next((code for part, code in DISK.items() if part in words), None)
         if code is None:
-            raise
+            raise RunError(f"{path} cannot be written: {words}.") from None
         with storage(path):
             raise OSError(code, words) from error
+
+
+DISK = {"full": errno.ENOSPC, "readonly": errno.EACCES, "I/O": errno.EIO}
+"""Parts of SQLite's messages that speak of the disk."""
 
 
 # ---- reading without writing ---------------------------------------------------------------------
@@ -219,8 +229,6 @@ def _state(path: Path) -> _State:
         found = path.stat()
     except FileNotFoundError:
         return _State(-1, 0, False)
-    if not stat.S_ISREG(found.st_mode):
-        raise RunError(f"{path} is not an ordinary file.")
     return _State(found.st_size, found.st_mtime_ns, _log(path).exists())
 
 

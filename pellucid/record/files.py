@@ -61,13 +61,13 @@ def write(path: Path, data: bytes | str, remedy: str = ELSEWHERE) -> None:
 
     Args:
         path: the file; its folder is created if missing.
-        data: the new content.
+        data: the new content; half of a surrogate pair, which no file can hold, is written as \\udc80.
         remedy: what to try where it cannot be written.
 
     Raises:
         StorageError: the disk is full or cannot be written.
     """
-    data = data.encode() if isinstance(data, str) else data
+    data = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     with storage(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -113,6 +113,24 @@ LARGEST = 256 * 2**20
 """Bytes of the largest text file of a run that is read; those that are written are far smaller."""
 
 
+def ordinary(path: Path) -> os.stat_result:
+    """Return the size and times of a file, after checking that it is one: opening a pipe would wait for ever.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunError: it is no ordinary file, or cannot be reached.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise RunError(f"{path} is not an ordinary file.")
+    return found
+
+
 def read_text(path: Path) -> str:
     """Read a text file of a run folder, which may be damaged or something else by now.
 
@@ -121,11 +139,8 @@ def read_text(path: Path) -> str:
         RunError: it is no ordinary file, larger than `LARGEST`, cannot be read, or is not UTF-8.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise RunError(f"{path} is not an ordinary file.")
-        if found.st_size > LARGEST:
-            raise RunError(f"{path} has {found.st_size:,} bytes: expected at most {LARGEST:,}.")
+        if (size := ordinary(path).st_size) > LARGEST:
+            raise RunError(f"{path} has {size:,} bytes: expected at most {LARGEST:,}.")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise
@@ -168,6 +183,15 @@ def sync_file(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunError: it is no ordinary file, or cannot be read.
+    """
+    ordinary(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error}.") from None

@@ -131,8 +131,26 @@ class Run:
 
     @property
     def config(self) -> str:
-        """The text of `config.yaml`."""
-        return (self.path / CONFIG).read_text(encoding="utf-8")
+        """The text of `config.yaml`.
+
+        Raises:
+            RunError: it is missing or cannot be read.
+        """
+        try:
+            return files.read_text(self.path / CONFIG)
+        except FileNotFoundError:
+            raise RunError(f"{self.path / CONFIG} is missing.") from None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plain values of `config.yaml`; {} where it is missing or damaged."""
+        from pellucid.record.yaml_text import load_yaml  # here, since most readers do not need it
+
+        try:
+            values = load_yaml(self.config)
+        except (RunError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -97,7 +97,8 @@ class Store:
         """Write what is pending and close the database."""
         self.flush()
         if self._connection is not None:
-            database.close(self._connection)
+            with database.refusals(self.path):
+                database.close(self._connection)
             self._connection = None
 
     # ---- reading -------------------------------------------------------------------------------
@@ -162,7 +163,8 @@ class Store:
             sqlite3.Warning,
             TimeoutError,
             MemoryError,
-        ) as error:  # a warning: two statements
+            ValueError,
+        ) as error:  # a warning: two statements; a value: characters that no database can hold
             raise UsageError(
                 f"The query failed: {error}.",
                 remedy=f"one SELECT over the tables {', '.join(database.TABLES)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.errors import RunError
 from pellucid.record import Run
 from pellucid.report import words
 from pellucid.report.result import things
@@ -79,5 +80,5 @@ def config(run: Run) -> str:
     """Return the text of config.yaml, "" where it cannot be read."""
     try:
         return run.config
-    except (OSError, UnicodeDecodeError):
+    except RunError:
         return ""

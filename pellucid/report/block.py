@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from pellucid.errors import RunError
+from pellucid.record import files
 from pellucid.report.pictures import Album, Picture, picture
 
 BUDGET = 4_000_000
@@ -94,10 +96,11 @@ class Shelf:
         """
         path = self._inside(file)
         try:
+            files.ordinary(path)
             found = picture(path.read_bytes())
         except FileNotFoundError:
             raise ValueError(f"{file} is missing") from None
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except (OSError, RunError, ValueError, Image.DecompressionBombError):
             raise ValueError(f"{file} is not a picture that can be read") from None
         if len(found.uri) > self._left:
             raise ValueError("the page holds as many pictures as it can")
@@ -109,12 +112,17 @@ class Shelf:
         if not file:
             return []
         try:
-            return pq.read_table(self._inside(file)).to_pylist()
-        except (OSError, pa.ArrowInvalid):
+            path = self._inside(file)
+            files.ordinary(path)
+            return pq.read_table(path).to_pylist()
+        except (OSError, RunError, pa.ArrowException):
             return []
 
     def _inside(self, file: Any) -> Path:
-        path = (self._folder / str(file)).resolve()
+        try:
+            path = (self._folder / str(file)).resolve()
+        except (OSError, RuntimeError):  # a loop of symbolic links
+            raise ValueError(f"{file} cannot be reached") from None
         if not path.is_relative_to(self._folder):
             raise ValueError(f"{file} is not in the run folder")
         return path

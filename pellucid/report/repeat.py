@@ -5,9 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from pellucid.record import Run
 from pellucid.record.run import CONFIG
@@ -49,7 +46,7 @@ def repeat(run: Run) -> Repeat:
 
 def passed_in_python(run: Run) -> dict[str, str]:
     """Return what the user passed in Python and the config cannot name: words by the argument of `fit`."""
-    config = _config(run)
+    config = run.settings
     source = (run.facts.get("dataset") or {}).get("source") or {}
     found: dict[str, str] = {}
     if (config.get("model") or {}).get("name") == OWN_MODEL:
@@ -94,7 +91,7 @@ def _python(run: Run) -> str:
 
 def _python_with(run: Run, passed: Mapping[str, str]) -> str:
     """The call of `fit`, with a name for everything that has to be passed again."""
-    config, facts = _config(run), run.facts
+    config, facts = run.settings, run.facts
     model = "your_model" if "model" in passed else repr((config.get("model") or {}).get("name"))
     data = "your_data" if "data" in passed else repr((config.get("data") or {}).get("source"))
     splits = (facts.get("dataset") or {}).get("splits") or {}
@@ -110,12 +107,3 @@ def _python_with(run: Run, passed: Mapping[str, str]) -> str:
 
 def _compare(run: Run) -> str:
     return f"before = pellucid.Run({_folder(run)!r})\nprint(before.metrics, again.metrics)"
-
-
-def _config(run: Run) -> dict[str, Any]:
-    """The config as plain values; {} where it is missing or damaged."""
-    try:
-        values = yaml.safe_load(run.config)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -77,6 +77,7 @@ def _read(path: Path, facts: dict[str, Any]) -> tuple[str, np.ndarray] | None:
         layer.get("name", ""): layer.get("type") for layer in (facts.get("model") or {}).get("layers", [])
     }
     try:
+        files.ordinary(path)
         with safe_open(path, framework="numpy") as tensors:
             names = [name for name in list(tensors.keys()) if name.endswith("weight")]
             layers = {name.removesuffix("weight").rstrip("."): name for name in names}
@@ -85,7 +86,7 @@ def _read(path: Path, facts: dict[str, Any]) -> tuple[str, np.ndarray] | None:
                 if weight.ndim >= 2:
                     looked_up = "Embedding" in str(types.get(layer))
                     return None if looked_up else (layer, weight.astype(np.float32))
-    except (OSError, SafetensorError, TypeError):
+    except (OSError, RunError, SafetensorError, TypeError):
         return None
     return None
 

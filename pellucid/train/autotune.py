@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import torch
 from torch import nn
 
 from pellucid.batch import signature
-from pellucid.errors import ModelError, PellucidError, UnknownNameError
+from pellucid.errors import ModelError, PellucidError, RunError, UnknownNameError
 from pellucid.record import files
 from pellucid.train.compiled import programs_from_cache
 from pellucid.train.device import instructions
@@ -323,9 +322,11 @@ def _recall(key: str) -> Tuned | None:
     try:
         kept = _read(key)
         tuned = Tuned(Choice(**kept["execution"]), Choice(**kept["threads"]))
-        possible = tuned.threads.value in range(1, torch.get_num_threads() + 1)
-        return tuned if tuned.execution.value in EXECUTION_MODES and possible else None
-    except (OSError, ValueError, KeyError, TypeError):
+        count = tuned.threads.value
+        possible = type(count) is int and 1 <= count <= torch.get_num_threads()
+        worded = isinstance(tuned.execution.reason, str) and isinstance(tuned.threads.reason, str)
+        return tuned if tuned.execution.value in EXECUTION_MODES and possible and worded else None
+    except (OSError, RunError, KeyError, TypeError):
         return None
 
 
@@ -335,7 +336,7 @@ def _remember(key: str, value: dict[str, Any]) -> None:
 
 
 def _read(key: str) -> Any:
-    return json.loads(_file(key).read_text(encoding="utf-8"))
+    return files.read_json(_file(key))
 
 
 def _file(key: str) -> Path:
@@ -348,7 +349,7 @@ def _seconds_of_compiling(model: nn.Module) -> float:
     usual = fixed + each * sum(1 for _ in model.parameters())
     try:
         return usual * min(max(float(_read(_compiling_key())["pace"]), 0.1), 10.0)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RunError, ValueError, KeyError, TypeError, OverflowError):
         return usual
 
 

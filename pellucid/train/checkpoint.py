@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError, RunError
 from pellucid.nn.old_names import rename
-from pellucid.record import Run
+from pellucid.record import Run, files
 from pellucid.record.checkpoints import STATE, read_state
 from pellucid.train.callbacks import Callback, Monitor
 from pellucid.train.extra_state import extra_states, has_extra_state, model_tensors, set_extra_states
@@ -265,6 +265,7 @@ def _write(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        files.ordinary(path)
         return safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
         raise RunError(

@@ -7,14 +7,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pellucid
 from pellucid import report
-from pellucid.errors import PellucidError, RunError, UsageError
-from pellucid.record import Run, files
+from pellucid.errors import PellucidError, RunError, StorageError, UsageError
+from pellucid.record import Run, database, files
 from pellucid.record.run import find_run, list_runs
 from pellucid.runner import training
 
@@ -32,12 +34,15 @@ CONTENTS = {
 }
 
 
+def points():
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    return pellucid.arrays(x, (x[:, 0] > 0).astype(int))
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
-    data = pellucid.arrays(x, (x[:, 0] > 0).astype(int))
-    return pellucid.fit("mlp", data, epochs=1, runs=folder, progress=False).path
+    return pellucid.fit("mlp", points(), epochs=1, runs=folder, progress=False).path
 
 
 @pytest.fixture
@@ -115,6 +120,81 @@ def test_damage_elsewhere_ends_in_an_error_or_not_at_all(run, name, content):
             use()
 
 
+PUT = {
+    "pipe": os.mkfifo if os.name == "posix" else None,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "loop": lambda path: path.symlink_to(path.name),
+    "folder": Path.mkdir,
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+@pytest.mark.parametrize("put", PUT)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.yaml", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "run.sqlite-journal"),
+        *("evaluation/test.json", "evaluation/test-examples.parquet", "checkpoints/best"),
+        *("model.safetensors", "optimizer.safetensors", "state.json"),
+    ],
+)
+def test_what_is_no_file_is_neither_waited_for_nor_read(run, name, put):
+    best = Run(run).checkpoints.pointed("best")
+    path = best / name if name.startswith(("model", "optimizer", "state")) else run / name
+    path.unlink(missing_ok=True)
+    PUT[put](path)
+    change(run / "run.json", status="interrupted")
+    table = run.parent / "one.csv"
+    table.write_text("x0,x1\n1,2\n")
+    for use in (
+        lambda: report.write(run),
+        lambda: pellucid.Run(run).predict(str(table)),
+        lambda: pellucid.Run(run).config,
+        lambda: pellucid.Run(run).diagnose(),
+        lambda: list_runs(run.parent)[0].store.query("SELECT 1"),
+        lambda: pellucid.fit("mlp", points(), epochs=1, runs=run.parent, progress=False, resume="a"),
+    ):
+        with contextlib.suppress(PellucidError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            use()
+
+
+def test_the_text_of_a_damaged_config_is_an_error_and_its_values_are_none(run):
+    (run / "config.yaml").write_bytes(b"\xff")
+    with pytest.raises(RunError, match=r"config\.yaml cannot be read"):
+        Run(run).config  # noqa: B018
+    (run / "config.yaml").write_text(DEEP)
+    assert Run(run).settings == {}
+    (run / "config.yaml").unlink()
+    with pytest.raises(RunError, match=r"config\.yaml is missing"):
+        Run(run).config  # noqa: B018
+
+
+def test_a_file_that_may_not_be_read_makes_a_checkpoint_unsound(run, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.hashlib, "file_digest", refused)
+    found, complaints = Run(run).checkpoints.latest()
+    assert found is None
+    assert "Permission denied" in complaints[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("disk I/O error", StorageError), ("database is locked", RunError)]
+)
+def test_an_error_of_the_database_while_writing_is_named(run, words, kind):
+    with pytest.raises(kind, match=r"run\.sqlite"), database.refusals(run / "run.sqlite"):
+        raise sqlite3.OperationalError(words)
+
+
+def test_half_a_surrogate_pair_is_written_as_an_escape(run):
+    change(run / "run.json", summary="\ud800")
+    assert "\\ud800" in report.write(run).read_text(encoding="utf-8")
+    files.write_json(run / "x.json", {"a": "\udce9"})
+    assert json.loads((run / "x.json").read_text()) == {"a": "\udce9"}
+
+
 def test_text_where_numbers_stand_is_refused_by_file(run):
     connection = sqlite3.connect(run / "run.sqlite")
     connection.execute("UPDATE metrics SET value = 'high'")
@@ -178,6 +258,8 @@ def test_a_query_is_bounded_in_rows_and_time(run):
         store.query(endless + "max(i) FROM n", seconds=0.1)
     with pytest.raises(UsageError, match="too big"):
         store.query("SELECT zeroblob(1000000000)")
+    with pytest.raises(UsageError, match="surrogates"):
+        store.query("SELECT '\udce9'")
 
 
 def test_a_file_larger_than_any_we_write_is_not_read(run, monkeypatch):

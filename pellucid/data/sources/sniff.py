@@ -163,7 +163,7 @@ def _decode(content: Content, config: CsvConfig) -> tuple[Content, str, str, lis
     head = content.head(_HEAD_BYTES)
     refuse_disguised(content.path, head)
     if config.encoding is not None:
-        encoding, notes = decoding.known(config.encoding), []
+        encoding, notes = decoding.known(config.encoding, "data.csv.encoding"), []
     elif b"\x00" in head or any(head.startswith(mark) for mark, _ in decoding.MARKS):
         encoding, notes = decoding.encoding_of(head[: len(head) // 4 * 4 or len(head)], content.name)
     elif _is_utf8(content):

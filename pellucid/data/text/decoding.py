@@ -95,21 +95,25 @@ def encoding_of(raw: bytes, name: str) -> tuple[str, list[str]]:
     raise _unknown(raw, name)
 
 
-def known(encoding: str) -> str:
+def known(encoding: str, setting: str = "data.encoding") -> str:
     """Return the name that Python has for an encoding of text.
+
+    Args:
+        encoding: any name of it.
+        setting: the setting that it comes from, for the error.
 
     Raises:
         ConfigError: there is none.
     """
     try:
         found = codecs.lookup(encoding.strip())
-        "".encode(found.name)  # not base64 and the like, which are no encodings of text
+        b"a".decode(found.name, errors="replace")  # not base64, idna and the like, which no file is in
         return found.name
     except (LookupError, ValueError):
         names = [*ASKED, "utf-8", "utf-16", "latin-1", "cp1252", "mac_roman", "gbk", "iso-8859-2"]
         near = difflib.get_close_matches(encoding.lower(), names, 1, 0.5)
         raise ConfigError(
-            f"data.encoding is {encoding!r}, which is no encoding that Python knows.",
+            f"{setting} is {encoding!r:.80}, which is no encoding that Python knows.",
             remedy=f"{near[0] if near else 'utf-8'}, or one of {', '.join(ASKED)}",
         ) from None
 
