@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
@@ -21,6 +20,7 @@ from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
 from pellucid.runner.supplied import Supplied, lr_of
 from pellucid.tasks.task import Answer
+from pellucid.terminal import TextConsole
 from pellucid.train.objective import Objective
 
 SHORT = {
@@ -240,7 +240,7 @@ def fit(
         resume=runner.Resume(resume) if resume else None,
         dataset=dataset,
         model=own,
-        console=Console(highlight=False, markup=False) if progress else None,
+        console=TextConsole() if progress else None,
         supplied=supplied,
     )
     return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)

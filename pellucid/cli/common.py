@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pellucid.config_text import near
 from pellucid.errors import UsageError
+from pellucid.terminal import TextConsole
 
 if TYPE_CHECKING:
     from pellucid.config import Config
@@ -76,7 +77,7 @@ def console(as_json: bool = False) -> Console:
 
     What is printed is text, never markup, since names and values come from users and their data.
     """
-    return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+    return TextConsole(stderr=as_json, soft_wrap=True)
 
 
 def threads(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import typer
 
 from pellucid.cli import doctor, evaluate, inspect, lr_find, predict, profile, recipes, report, runs, train
-from pellucid.errors import INTERRUPTED, PellucidError
+from pellucid.errors import INTERRUPTED, PellucidError, StorageError
+from pellucid.terminal import silence, visible
 
 app = typer.Typer(
     help="Train neural networks and see what they learned. Start with: pellucid run digits",
@@ -36,33 +38,52 @@ app.add_typer(runs.app, name="runs")
 app.command("doctor")(doctor.doctor)
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What writing the output raises where its disk is full or broken."""
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     _write_any_text()
     try:
-        app()
+        _run()
     except PellucidError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        _close_output()
+        silence(sys.stdout)
+        sys.exit(0)
     except Exception as error:
-        print(_fault(error), file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            silence(sys.stdout)
+            print(f"StorageError: The output cannot be written: {error.strerror}.", file=sys.stderr)
+            sys.exit(StorageError.exit_code)
+        print(visible(_fault(error)), file=sys.stderr)
         sys.exit(PellucidError.exit_code)
 
 
 def _write_any_text() -> None:
-    """Write characters that the output cannot hold as escapes: a name that is not UTF-8, or é in ASCII."""
+    """Write characters that the output cannot hold as escapes: a name that is not UTF-8, or é in ASCII.
+
+    Python has no output where it is closed (`>&-`); it then leads nowhere.
+    """
+    sys.stdout, sys.stderr = (
+        stream or open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+        for stream in (sys.stdout, sys.stderr)
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _close_output() -> None:
-    """End quietly where the reader of the output has ended, as with `| head`."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+def _run() -> None:
+    """Run the command, and write all of its output here, where errors are caught."""
+    try:
+        app()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
 
 
 def _fault(error: Exception) -> str:

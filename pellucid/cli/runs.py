@@ -11,6 +11,7 @@ import typer
 
 from pellucid.cli import common
 from pellucid.errors import UsageError
+from pellucid.terminal import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ def ls(runs: common.Runs = common.RUNS, as_json: common.Json = False) -> None:
     damaged: list[str] = []
     found = list_runs(runs, damaged)
     for problem in damaged:
-        print(f"left out: {problem}", file=sys.stderr)
+        print(visible(f"left out: {problem}"), file=sys.stderr)
     if as_json:
         common.print_json([common.result(run) for run in found])
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pellucid.config import Config
@@ -23,6 +24,10 @@ def with_absolute_paths(config: Config, dataset: Dataset | None = None) -> Confi
             value = getattr(value, part)
         if key == "data.source" and dataset is not None and dataset.source.kind not in FILE_SOURCES:
             continue
-        if isinstance(value, str) and (path := Path(value).expanduser()).exists() and not path.is_absolute():
+        if (
+            isinstance(value, str)
+            and (path := Path(os.path.expanduser(value))).exists()
+            and not path.is_absolute()
+        ):
             changes[key] = str(path.resolve())
     return config.patch(changes) if changes else config

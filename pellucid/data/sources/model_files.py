@@ -82,7 +82,7 @@ def read_json(folder: Path, file: str) -> Any:
 
 
 def _from_folder(name: str) -> tuple[Path | None, str]:
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     return (folder, "found") if folder.is_dir() else (None, f"no folder {folder.absolute()}")
 
 

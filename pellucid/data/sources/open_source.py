@@ -126,7 +126,7 @@ def open_source(
     elif names := rule_columns(config.split):
         plain = {config.split.column: "category"} if config.split.column else {}
         options = replace(options, keep=names, columns={**plain, **options.columns})
-    path = Path(config.source).expanduser()
+    path = Path(os.path.expanduser(config.source))
     if path.exists():
         if form == "texts" and _is_text(path):
             return _read_texts(path, config)
@@ -164,7 +164,7 @@ def has_rows_of(dataset: Dataset, config: DataConfig, *, labelled: bool = True) 
 
 def _row_settings(config: DataConfig, labelled: bool) -> dict[str, Any]:
     size = config.image_size if config.stack else None
-    path = Path(config.source).expanduser()
+    path = Path(os.path.expanduser(config.source))
     source = str(path.resolve()) if path.exists() else config.source
     said = {**config.model_dump(include=set(ROW_SETTINGS)), "source": source}
     return {**said, "stacked_size": size, "labelled": labelled}
