@@ -9,7 +9,8 @@ import pytest
 
 from pellucid.cli import common
 from pellucid.cli import main as command
-from pellucid.data.sources.open_source import load
+from pellucid.config import Config
+from pellucid.data.sources.open_source import open_source
 from pellucid.errors import DataError
 from pellucid.terminal import TextConsole
 
@@ -120,4 +121,5 @@ def test_training_goes_on_where_the_output_is_closed(tmp_path):
 def test_a_file_whose_name_begins_with_a_tilde_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~nobody-of-that-name.csv").write_text(TABLE)
-    assert load("~nobody-of-that-name.csv").target == "label"
+    config = Config.parse({"data": {"source": "~nobody-of-that-name.csv"}})
+    assert open_source(config.data).target == "label"
