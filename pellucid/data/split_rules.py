@@ -62,11 +62,14 @@ def by_column(dataset: Dataset, name: str) -> Dataset:
             remedy="--set data.split.column=null",
         )
     table = dataset.splits["train"]
-    words = [str(value).strip().lower() for value in table[name].to_pylist()]
+    words = ["" if value is None else str(value).strip().lower() for value in table[name].to_pylist()]
     places = np.array([SPLIT_WORDS.get(word, "") for word in words])
-    unknown = sorted({word for word, place in zip(words, places, strict=True) if not place})
+    unknown: dict[str, int] = {}  # where each first occurs
+    for row in np.flatnonzero(places == ""):
+        unknown.setdefault(words[row], int(row) + 1)
     if unknown or "train" not in places:
-        received = ", ".join(map(repr, (unknown or sorted(set(words)))[:5]))
+        seen = [f"{repr(word) if word else 'nothing'} in row {row:,}" for word, row in unknown.items()]
+        received = ", ".join((seen or list(map(repr, sorted(set(words)))))[:5])
         raise BadDataError(
             f"Column {name!r}: expected names of splits (train, validation, test), received {received}.",
             remedy="another column at data.split.column",

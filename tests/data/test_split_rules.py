@@ -179,3 +179,12 @@ def test_too_few_groups_for_the_folds_are_counted(tmp_path):
     source = parts(tmp_path, train=("abcd", 1))
     with pytest.raises(BadDataError, match="5 folds need at least 5 values of 'patient', received 4"):
         opened(source, group="patient", folds=5)
+
+
+def test_cells_that_name_no_split_are_located(tmp_path):
+    rows = [
+        f"{RNG.normal():.6f},{part},{'xy'[row % 2]}" for row, part in enumerate(["train", "", "fold1"] * 9)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["a,part,label", *rows]))
+    with pytest.raises(BadDataError, match="received nothing in row 2, 'fold1' in row 3"):
+        opened(str(tmp_path / "a.csv"), column="part")
