@@ -4,6 +4,7 @@ import datetime
 import os
 import signal
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import pellucid
 from pellucid import runner
 from pellucid.config import Config
 from pellucid.config_text import parse_override, read_yaml
-from pellucid.errors import ConfigError, PellucidError, StorageError
+from pellucid.data.sources.open_source import open_source
+from pellucid.errors import BadDataError, ConfigError, PellucidError, StorageError
 from pellucid.record import files
 from pellucid.record.run import Run
+from pellucid.runner import model_size
 
 HOSTILE = [
     2**64,
@@ -68,6 +71,23 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_allocated(tmp_pa
     with pytest.raises(ConfigError, match=r"parameters and their gradients take [\d,.]+ GiB: expected less"):
         pellucid.fit("mlp", toy(), runs=tmp_path, settings={"model.options": {"hidden": [10**6, 10**6]}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_larger_than_the_memory_are_refused_before_they_are_allocated(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_size.psutil, "virtual_memory", lambda: SimpleNamespace(total=300))
+    data = toy()
+    with pytest.raises(ConfigError, match=r"batch_size: 32 inputs of 3 numbers take .* less than the memory"):
+        pellucid.fit("mlp", data, runs=tmp_path, batch_size=10**9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_whose_header_names_more_than_the_memory_is_refused(tmp_path):
+    with open(tmp_path / "a.npy", "wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**6)}
+        np.lib.format.write_array_header_2_0(file, header)
+    config = Config.parse({"data": {"source": str(tmp_path / "a.npy")}})
+    with pytest.raises(BadDataError, match="Unable to allocate"):
+        open_source(config.data)
 
 
 def test_aliases_that_unfold_to_billions_are_refused(tmp_path):

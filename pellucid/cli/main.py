@@ -52,6 +52,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except MemoryError as error:
+        words = str(error) or "an allocation failed"
+        print(f"The memory is not sufficient: {words}.\nTry: --set train.batch_size=N", file=sys.stderr)
+        sys.exit(PellucidError.exit_code)
     except BrokenPipeError:
         silence(sys.stdout)
         sys.exit(0)

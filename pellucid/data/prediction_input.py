@@ -150,7 +150,7 @@ def _load(path: Path) -> np.ndarray:
         inputs = [name for name in loaded if name.lower() in INPUTS] or list(loaded)
         if len(inputs) == 1:
             return loaded[inputs[0]]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} is not a NumPy array that can be read: {error}.") from None
     raise BadDataError(
         f"{path} holds the arrays {', '.join(map(repr, loaded))}: expected one to predict.",

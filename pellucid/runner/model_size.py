@@ -1,4 +1,4 @@
-"""Estimate the size of a model before it is allocated."""
+"""Estimate the size of a model and of its batches before they are allocated."""
 
 from __future__ import annotations
 
@@ -40,6 +40,28 @@ def check_model_size(config: Config, preprocess: Preprocess) -> None:
             f"model: {count:,} parameters and their gradients take {needed / 2**30:,.1f} GiB: expected less "
             f"than the memory of this machine, {memory / 2**30:,.1f} GiB.",
             remedy="--set model.size=tiny, or smaller numbers in model.options",
+        )
+
+
+def check_batch_size(config: Config, preprocess: Preprocess, rows: int | None) -> None:
+    """Refuse batches whose inputs are larger than the memory.
+
+    Args:
+        config: the config.
+        preprocess: knows the shape of an input.
+        rows: of the training split, which a batch cannot exceed; None if that is not known.
+
+    Raises:
+        ConfigError: with the sizes.
+    """
+    batch = min(config.train.batch_size, rows or config.train.batch_size)
+    needed, memory = 4 * batch * math.prod(preprocess.input_shape), psutil.virtual_memory().total
+    if needed > memory:
+        shape = " x ".join(map(str, preprocess.input_shape))
+        raise ConfigError(
+            f"train.batch_size: {batch:,} inputs of {shape} numbers take {needed / 2**30:,.1f} GiB: expected "
+            f"less than the memory of this machine, {memory / 2**30:,.1f} GiB.",
+            remedy="a smaller --set data.image_size=N or train.batch_size=N",
         )
 
 

@@ -18,7 +18,7 @@ from pellucid.runner.components import stopped_by
 from pellucid.runner.data import prepare
 from pellucid.runner.load import starting_run
 from pellucid.runner.model_builder import PRETRAINED, make_model
-from pellucid.runner.model_size import check_model_size
+from pellucid.runner.model_size import check_batch_size, check_model_size
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.supplied import (
     NOTHING,
@@ -110,6 +110,7 @@ def set_up(
                 remedy="pass a module, e.g. fit(pellucid.models.CNN(num_classes=10), loader)",
             )
         check_model_size(config, prepared.preprocess)
+        check_batch_size(config, prepared.preprocess, prepared.size_of("train").get("rows"))
         model = make_model(config, prepared.preprocess)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(

@@ -133,7 +133,7 @@ def read_file(path: Path) -> Dataset:
             if isinstance(loaded, np.ndarray)
             else {name.lower(): loaded[name] for name in loaded}
         )
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} is not a NumPy file that can be read: {error}.") from None
     train = _pair(held, ("", "_train", "train_"))
     if train is None:
