@@ -242,6 +242,31 @@ def test_excel(tmp_path, monkeypatch):
     assert [column.kind for column in dataset.columns] == ["number", "date", "category"]
 
 
+def test_excel_with_notes_merged_cells_and_blank_rows(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Read the second sheet"])
+    sheet = book.create_sheet("Data")
+    for row in [["Report", None, None], [], ["region", "x", "label"]]:
+        sheet.append(row)
+    for i in range(60):
+        sheet.append([f"region {i // 15}" if i % 15 == 0 else None, i / 7, "ab"[i % 2]])
+    for first in range(4, 64, 15):
+        sheet.merge_cells(start_row=first, end_row=first + 14, start_column=1, end_column=1)
+    sheet.merge_cells("A1:C1")
+    sheet.append(["region 9", "oops", "a"])
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(BadDataError, match="line 64, column 'x': expected a finite number, received 'oops'"):
+        csv(tmp_path / "a.xlsx")
+    sheet.delete_rows(64)
+    book.save(tmp_path / "a.xlsx")
+    dataset = csv(tmp_path / "a.xlsx")
+    assert dataset.column("region").categories == tuple(f"region {i}" for i in range(4))
+    assert dataset.splits["train"]["region"].null_count == 0
+    assert any("56 cells that are merged" in note for note in dataset.notes)
+    assert any("only the sheet 'Data' is read, of 2" in note for note in dataset.notes)
+
+
 def test_excel_needs_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     (tmp_path / "a.xlsx").write_text("x")
