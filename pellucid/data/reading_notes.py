@@ -39,8 +39,7 @@ def reading_notes(
     notes = [*_numerals([*inputs, *([target] if target else [])]), *_exchanged(inputs)]
     for column in inputs:
         notes += _digits(column, raw[column.name], values[column.name])
-    named = [*inputs, *([target] if target else [])]
-    notes += [*_missing_words(inputs, raw), *_spellings(named), *_sentinels(inputs, values)]
+    notes += [*_missing_words(inputs, raw), *_spellings(inputs), *_sentinels(inputs, values)]
     return notes + (_class_words(target, raw) if target else [])
 
 
@@ -129,9 +128,9 @@ def _missing_words(inputs: Sequence[Column], raw: Mapping[str, pa.ChunkedArray])
         )
 
 
-def _spellings(columns: Sequence[Column]) -> Iterator[str]:
+def _spellings(inputs: Sequence[Column]) -> Iterator[str]:
     """Name the categories of which several values differ only in the case of their letters."""
-    for column in columns:
+    for column in inputs:
         same: dict[str, list[str]] = {}
         for value in column.categories if column.kind == "category" else ():
             same.setdefault(value.casefold(), []).append(value)

@@ -144,10 +144,10 @@ def test_words_that_are_missing_values_are_said(write):
     assert not any("missing value in" in note for note in csv(path, missing=[]).notes)
 
 
-def test_classes_that_differ_only_in_case_are_said(write):
-    path = write(rows(["1", "2", "3", "5"], ["Yes", "yes", "No"], names="a,y", mark=","))
+def test_values_that_differ_only_in_case_are_said(write):
+    path = write(rows(["Yes", "yes", "No"], ["1", "2", "3", "5"], names="a,y", mark=","))
     assert notes_of(path, "differ only in case") == [
-        "'Yes', 'yes' of 'y' differ only in case: they count as different"
+        "'Yes', 'yes' of 'a' differ only in case: they count as different"
     ]
 
 
