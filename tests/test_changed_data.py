@@ -51,7 +51,7 @@ def test_a_new_file_is_read_as_the_training_rows(frame, tmp_path):
     frame.head(7).assign(day="03/13/2020").to_csv(new, index=False)
     assert run.evaluate(str(new)).summary["rows"] == 7
     frame.head(7).assign(label="other").to_csv(new, index=False)
-    with pytest.raises(BadDataError, match="expected one of 2 classes, received 'other'"):
+    with pytest.raises(BadDataError, match=r"expected one of 2 classes \(p, q\), received 'other'"):
         run.evaluate(new)
     frame.head(3).to_csv(new, index=False)
     code, printed = command("evaluate", run.path, "--data", new)
