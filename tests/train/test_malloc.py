@@ -21,7 +21,7 @@ def faults():
 
 usual = faults()
 with keeping_memory():
-    torch.ones(16 * 2**20)
+    torch.ones(160 * 2**20)  # room for all, since a small object behind a block can keep it from being reused
     kept = faults()
 print(json.dumps([usual, kept, faults()]))
 """
