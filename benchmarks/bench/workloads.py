@@ -43,9 +43,9 @@ class Workload:
 
 
 AVX2 = {
-    ("mlp", "plain"): 1.0,
+    ("mlp", "plain"): 1.6,
     ("mlp", "keras_jax"): 1.0,
-    ("mlp512", "plain"): 1.0,
+    ("mlp512", "plain"): 2.0,
     ("mlp512", "keras_jax"): 1.0,
     ("mlp512", "scan"): 1.0,
     ("cnn", "plain"): 2.0,

@@ -345,8 +345,7 @@ def _file(key: str) -> Path:
 
 def _seconds_of_compiling(model: nn.Module) -> float:
     """Expect what compiling took on this machine the last time, for the number of weights."""
-    fixed, each = COMPILING
-    usual = fixed + each * sum(1 for _ in model.parameters())
+    usual = _usual_seconds(model)
     try:
         return usual * min(max(float(_read(_compiling_key())["pace"]), 0.1), 10.0)
     except (OSError, RunError, ValueError, KeyError, TypeError, OverflowError):
@@ -354,10 +353,13 @@ def _seconds_of_compiling(model: nn.Module) -> float:
 
 
 def _remember_compiling(model: nn.Module, seconds: float) -> None:
-    fixed, each = COMPILING
-    usual = fixed + each * sum(1 for _ in model.parameters())
-    if usual:
+    if usual := _usual_seconds(model):
         _remember(_compiling_key(), {"pace": seconds / usual})
+
+
+def _usual_seconds(model: nn.Module) -> float:
+    fixed, each = COMPILING
+    return fixed + each * sum(1 for _ in model.parameters())
 
 
 def _compiling_key() -> str:
