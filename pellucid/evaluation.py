@@ -7,6 +7,7 @@ An `Outcome` writes `evaluation/<split>.json` (metrics, summary, and the blocks 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +31,8 @@ from pellucid.train.objective import Objective, read_logits
 EVALUATION = "evaluation"  # folders of a run
 SAMPLES = "samples"
 
+NOT_DEFINED = "it is not defined for these rows (0 / 0)"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -42,6 +45,8 @@ class Outcome:
         examples: the most informative rows.
         blocks: blocks of the report in order; for their kinds see `report.blocks`.
         pictures: PNG files by the name that blocks refer to, `samples/<name>`.
+        left_out: the reason by the name of each metric that is not a number here (NaN), and so is none of
+            `metrics`; for those that the task gives no reason for, it is a general one.
 
     Raises:
         UsageError: a metric is not one number, or the blocks are not dicts.
@@ -53,11 +58,16 @@ class Outcome:
     examples: pa.Table | None = None
     blocks: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         of = f" of the task {self.summary['task']}" if "task" in self.summary else ""
         numbers = {name: _one_number(name, value, of) for name, value in self.metrics.items()}
-        object.__setattr__(self, "metrics", numbers)
+        missing = {name: NOT_DEFINED for name, value in numbers.items() if math.isnan(value)}
+        object.__setattr__(
+            self, "metrics", {name: value for name, value in numbers.items() if name not in missing}
+        )
+        object.__setattr__(self, "left_out", missing | self.left_out)
         if not isinstance(self.blocks, list) or not all(isinstance(block, dict) for block in self.blocks):
             raise UsageError(
                 f"The blocks of an Outcome{of} must be a list of dicts, received {self.blocks!r:.80}.",
@@ -73,7 +83,8 @@ class Outcome:
                 sink = pa.BufferOutputStream()
                 pq.write_table(table, sink)
                 files.write(folder / EVALUATION / f"{name}.parquet", sink.getvalue().to_pybytes())
-        facts = {"split": split, "metrics": self.metrics, **self.summary, "blocks": self.blocks}
+        left_out = {"left_out": self.left_out} if self.left_out else {}
+        facts = {"split": split, "metrics": self.metrics, **left_out, **self.summary, "blocks": self.blocks}
         files.write_json(folder / EVALUATION / f"{split}.json", facts)
 
 

@@ -69,6 +69,7 @@ class GANCurves:
         coverage: share of classes generated often enough at the end, 0..1; None if not measured.
         diversity: how much generated images differ from each other at the end, as a share of how much real
             images do; None if not measured.
+        feature_diversity: the same in the features of a network with random weights.
     """
 
     losses: Mapping[str, Series]
@@ -77,6 +78,7 @@ class GANCurves:
     probabilities: bool = True
     coverage: float | None = None
     diversity: float | None = None
+    feature_diversity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,7 @@ def _gan_curves(run: Run) -> GANCurves:
         probabilities=options.get("loss", "bce") == "bce",
         coverage=_final(run, "coverage"),
         diversity=_final(run, "diversity"),
+        feature_diversity=_final(run, "feature_diversity"),
     )
 
 

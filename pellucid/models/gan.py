@@ -1,6 +1,7 @@
 """The DCGAN: a generator that maps noise to images, and a discriminator of real and generated images.
 
-    z (B, latent_dim) -> linear -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> images (B, C, H, W) in 0..1
+    z (B, latent_dim) -> linear -> (B, 2 D, h, w) -> (B, D, 2 h, 2 w) -> (B, C, 4 h, 4 w) in 0..1,
+        cropped to images (B, C, H, W)
     images -> (B, D, 2 h, 2 w) -> (B, 2 D, h, w) -> linear -> logits (B,): above 0 means real
 
 Goodfellow et al. 2014, with the networks of Radford, Metz and Chintala 2016: strides instead of pooling,
@@ -11,7 +12,8 @@ of the discriminator are remedies of later papers for unstable training:
     minibatch_std=True  adds the variation within the batch as a feature (Karras et al. 2018)
     pack=2              classifies two images at a time, which exposes mode collapse (PacGAN, Lin et al. 2018)
 
-Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them, D the width.
+Shapes: B batch, C image channels, H and W height and width, h and w a quarter of them,
+rounded up in the generator and down in the discriminator, D the width.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Generator(nn.Module):
     """Generate images with pixels in 0..1 from noise.
 
     Args:
-        image_shape: (C, H, W), H and W divisible by 4.
+        image_shape: (C, H, W), H and W at least 4.
         latent_dim: dimension of the noise.
         width: D.
         num_classes: number of classes to condition on, or None.
@@ -56,8 +58,8 @@ class Generator(nn.Module):
     ):
         super().__init__()
         channels, height, side = image_shape
-        low = (2 * width, height // 4, side // 4)
-        self.latent_dim = latent_dim
+        low = (2 * width, -(-height // 4), -(-side // 4))  # rounded up
+        self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
         self.embedding = nn.Embedding(num_classes, LABEL_DIM) if num_classes else None
         features = latent_dim + (LABEL_DIM if num_classes else 0)
         self.layers = nn.Sequential(
@@ -79,14 +81,15 @@ class Generator(nn.Module):
         check_shape("Generator", "noise", (self.latent_dim,), z)
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(_require_labels("Generator", labels))], dim=1)
-        return (self.layers(z) + 1) / 2
+        _, height, width = self.image_shape
+        return (self.layers(z)[..., :height, :width] + 1) / 2
 
 
 class Discriminator(nn.Module):
     """Classify images as real or generated; returns logits.
 
     Args:
-        image_shape: (C, H, W), H and W divisible by 4.
+        image_shape: (C, H, W), H and W at least 4.
         width: D.
         num_classes: number of classes to condition on (projection, Miyato and Koyama 2018), or None.
         norm: one of `NORMS`, or None.
@@ -217,7 +220,7 @@ def dcgan(
     """Build a DCGAN for images of a shape.
 
     Args:
-        input_shape: the shape of one image, (C, H, W), H and W divisible by 4.
+        input_shape: the shape of one image, (C, H, W), H and W at least 4.
         num_outputs: number of classes; used only if the model is conditional.
         size: tiny, small (the default) or base, the size in the paper; see `SIZES`.
         latent_dim: see `Generator`.
@@ -227,7 +230,7 @@ def dcgan(
         pack: see `Discriminator`.
 
     Raises:
-        ValueError: the shape is not an image shape with H and W divisible by 4, or see `Discriminator`.
+        ValueError: the shape is not an image shape with H and W of at least 4, or see `Discriminator`.
 
     Example:
         >>> import torch
@@ -236,9 +239,9 @@ def dcgan(
         >>> images.shape, model.discriminator(images).shape
         (torch.Size([16, 1, 28, 28]), torch.Size([16]))
     """
-    if len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4:
+    if len(input_shape) != 3 or min(input_shape[1:]) < 4:
         raise ValueError(
-            "dcgan expects images of shape (C, H, W) with H and W divisible by 4, "
+            "dcgan expects images of shape (C, H, W) with H and W of at least 4, "
             f"received inputs of shape {tuple(input_shape)}."
         )
     width = lookup("dcgan size", size or "small", SIZES)

@@ -110,7 +110,8 @@ def train(
             config.to_yaml(),
             **run_facts(config, prepared, setup.model, setup.objective, supplied),
         )
-        for note in [*setup.notes, *data_warnings(prepared, labelled=setup.task.labelled)]:
+        found = data_warnings(prepared, labelled=setup.task.labelled)
+        for note in [*setup.notes, *found, *setup.task.warnings(prepared)]:
             run.note(note)
     else:
         check_resume(
@@ -261,6 +262,8 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
                 own = own_metrics(trained, prepared.batches(split))
                 outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
+                for name, reason in outcome.left_out.items():
+                    run.note(f"{prefix}/{name} is left out: {reason}.")
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
     run.update(

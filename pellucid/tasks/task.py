@@ -123,6 +123,10 @@ class Task:
         """
         return {}
 
+    def warnings(self, prepared: Prepared) -> list[str]:
+        """Return what the user should know of this data before training starts, one line each."""
+        return []
+
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         """Make what shows progress during training, e.g. samples after every epoch."""
         return []

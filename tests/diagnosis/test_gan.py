@@ -69,6 +69,7 @@ def test_images_that_hardly_differ_are_a_collapse_even_without_a_classifier(tmp_
     assert (finding.rule, finding.level) == ("collapsed", "warning")
     assert finding.seen.startswith("The generated images are only 10.0 % as diverse as real ones")
     assert first(gan(diversity=0.6)).rule == "balanced"
+    assert first(gan(diversity=1.2, feature_diversity=0.1)).rule == "collapsed"
     even = {"val/d_real": 0.6, "val/d_fake": 0.4}
     run = adversarial(tmp_path, {}, {"test/diversity": 0.0003}, **even)
     assert diagnose(run)[0].rule == "collapsed"

@@ -161,7 +161,7 @@ def test_measuring_twice_gives_the_same(learned: Learned, evaluator: Trained) ->
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_without_an_evaluator_only_pixels_are_measured(learned: Learned, digits: Digits) -> None:
+def test_without_an_evaluator_images_are_compared_with_each_other(learned: Learned, digits: Digits) -> None:
     found = outcome(learned, None)
     assert [block["title"] for block in found.blocks][1:] == [
         "Interpolations",
@@ -170,8 +170,10 @@ def test_without_an_evaluator_only_pixels_are_measured(learned: Learned, digits:
     assert "frechet" not in found.metrics
     same = outcome(generating(learned, digits.images[:1].expand(2, -1, -1, -1)), None)
     alike = outcome(generating(learned, digits.images[:1300]), None)
-    assert same.metrics["diversity"] == 0
+    assert same.metrics["diversity"] == same.metrics["feature_diversity"] == 0
     assert alike.metrics["diversity"] == pytest.approx(1, abs=0.15)
+    assert alike.metrics["feature_diversity"] == pytest.approx(1, abs=0.3)
+    assert alike.summary["samples"] == 1000  # as many as training images
 
 
 def test_conditional_images_are_requested_by_class(learn: Learn, evaluator: Trained) -> None:

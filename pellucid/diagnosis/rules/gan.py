@@ -69,6 +69,12 @@ def _collapsed(gan: GANCurves, step: int) -> Finding | None:
             f"The generated images are only {percent(gan.diversity)} as diverse as real ones: "
             "the generator has collapsed to a few images."
         )
+    elif gan.feature_diversity is not None and gan.feature_diversity < DIVERSE:
+        seen = (
+            "In the features of a random network, the generated images are only "
+            f"{percent(gan.feature_diversity)} as diverse as real ones, though their pixels differ: the "
+            "generator has collapsed to a few images, shifted or with other noise."
+        )
     else:
         return None
     return Finding(

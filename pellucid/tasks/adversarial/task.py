@@ -1,19 +1,22 @@
 """Generative adversarial networks: whether training stays balanced, and how good the images are.
 
 The losses of a GAN do not say how good its images are, so a classifier of the same data, the evaluator,
-counts and compares them (`generation_metrics`). Without one, only pixels are compared.
+counts and compares them (`generation_metrics`). Without one, they are only compared with each other
+(`diversity`).
 
 Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from pellucid.config import Config
+from pellucid.data.dataset import Dataset
+from pellucid.data.preprocess import Preprocess
+from pellucid.errors import ConfigError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
@@ -21,7 +24,6 @@ from pellucid.tasks.adversarial.gan_samples import (
     BETWEEN,
     Labelled,
     between,
-    discriminator_outputs,
     generate,
     nearest,
     untrained,
@@ -30,14 +32,21 @@ from pellucid.tasks.adversarial.generation_metrics import (
     Evaluator,
     Gaussian,
     Predictions,
-    coverage,
     frechet,
-    kl_to_uniform,
 )
 from pellucid.tasks.adversarial.objective import Options, adversarial
+from pellucid.tasks.adversarial.quality import (
+    EVALUATOR,
+    SAMPLES_BY_EPOCH,
+    balance,
+    compared_with,
+    evaluator_of,
+    quality_of,
+    sample_count,
+)
 from pellucid.tasks.adversarial.spec import SPEC
 from pellucid.tasks.options import read_options
-from pellucid.tasks.prepared import Prepared, sample
+from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
 from pellucid.tasks.shared.image_output import GeneratedImages, generate_images
 from pellucid.tasks.shared.image_task import ImageTask, few
@@ -46,13 +55,8 @@ from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
-EVALUATOR = "evaluator"
-SAMPLES_BY_EPOCH = 2000
-"""Images evaluated after an epoch."""
-SAMPLES_AT_END = 10_000
-"""Images evaluated at the end."""
-SAMPLES_STACKED = 26_000
-"""Images evaluated at the end where each channel is evaluated separately."""
+FEW_IMAGES = 500
+"""Of fewer training images, a GAN usually learns a few by heart."""
 NEAREST = 20
 """Generated images to show with their nearest training image."""
 COMPARED = 60_000
@@ -66,6 +70,13 @@ CAPTIONS = (
     ),
 )
 
+DIVERSITY = MeasureChart(
+    "Diversity by epoch",
+    "Mean squared difference of two generated images, as a share of that of two real ones: near 0 the "
+    "generator has collapsed to a few images.",
+    "share of real images",
+    {"diversity": "in pixels", "feature_diversity": "in random features"},
+)
 QUALITY = MeasureChart(
     "Quality by epoch",
     f"Fréchet distance between {SAMPLES_BY_EPOCH:,} generated images and at most as many held-out ones, in "
@@ -109,19 +120,55 @@ class Adversarial(ImageTask):
         options = vars(read_options(Options, config))
         return adversarial(**{name: value for name, value in options.items() if name != EVALUATOR})
 
+    def prepare(
+        self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
+    ) -> Prepared:
+        """Decode images without scaling them.
+
+        Raises:
+            ConfigError: a conditional model, and images without classes.
+        """
+        if config.model.options.get("conditional") and dataset.task != "classification":
+            raise ConfigError(
+                f"model.options.conditional: a conditional GAN learns to draw classes, and "
+                f"{dataset.name} has none.",
+                remedy="--set model.options.conditional=false; or --target with a column of classes, or a "
+                "folder with a subfolder for each class",
+            )
+        return super().prepare(dataset, config, reads_tokens, fitted)
+
+    def warnings(self, prepared: Prepared) -> list[str]:
+        count = len(prepared.rows["train"])
+        found = []
+        if count < FEW_IMAGES:
+            found.append(
+                f"There are {count:,} training images: a GAN learns so few by heart, or collapses to one of "
+                "them; it needs some thousands. Try: more images, and data.augment"
+            )
+        if prepared.needed.get(EVALUATOR) is None:
+            found += [
+                f"Generated images are compared with {said}."
+                for split in EVALUATED
+                if prepared.has(split)
+                for name, said in [compared_with(prepared, split)]
+                if name != split
+            ]
+        return found
+
     def needs(self, config: Config) -> dict[str, str]:
         evaluator = read_options(Options, config).evaluator
         return {EVALUATOR: evaluator} if evaluator else {}
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         classes = len(prepared.preprocess.classes)
-        quality = _quality(prepared, prepared.validation, SAMPLES_BY_EPOCH)
-        real = sample(prepared.rows[prepared.validation], SAMPLES_BY_EPOCH)
+        count = sample_count(prepared, "epoch")
+        quality = quality_of(prepared, prepared.validation, count)
+        real = sample(prepared.rows[prepared.validation], count)
         has_threshold = read_options(Options, prepared.config).loss != "wgan-gp"
 
         def watched(model: nn.Module) -> dict[str, float]:
-            made = generate(model, SAMPLES_BY_EPOCH, classes)
-            return {**quality(*made), **(_balance(model, real, made) if has_threshold else {})}
+            made = generate(model, count, classes)
+            return {**quality(*made), **(balance(model, real, made) if has_threshold else {})}
 
         return [
             Snapshots(
@@ -130,17 +177,14 @@ class Adversarial(ImageTask):
                 title="Images by epoch",
                 caption="Images generated from the same hundred noise vectors after every epoch.",
                 measure=watched,
-                charts=[QUALITY, SHARES, MODES, BALANCE, LOSSES],
+                charts=[QUALITY, SHARES, MODES, DIVERSITY, BALANCE, LOSSES],
             )
         ]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         model, classes = trained.model, len(prepared.preprocess.classes)
         metrics = measure(trained, prepared.batches(split))
-        evaluator, count = _evaluator(prepared), SAMPLES_BY_EPOCH
-        if split == "test":
-            stacked_images = evaluator is not None and evaluator.per_channel
-            count = SAMPLES_STACKED if stacked_images else SAMPLES_AT_END
+        evaluator, count = evaluator_of(prepared), sample_count(prepared, split)
         with evaluating(model):
             made = generate(model, count, classes)
             shown = made[0][:NEAREST]
@@ -149,84 +193,20 @@ class Adversarial(ImageTask):
                 f"{split}-interpolations.png": grid(between(model, classes), BETWEEN),
                 f"{split}-nearest.png": stacked([shown, nearest(shown, few(prepared, "train", COMPARED))]),
             }
-        metrics |= _quality(prepared, split, count)(*made)
+        metrics |= quality_of(prepared, split, count)(*made)
         blocks = [
             picture(title, caption, file) for file, (title, caption) in zip(pictures, CAPTIONS, strict=True)
         ]
         if evaluator is not None:
             blocks[1:1] = _tables(model, made, prepared, evaluator, split)
         summary = {"rows": len(prepared.rows[split]), "task": self.name, "samples": count}
+        if evaluator is None:
+            summary["compared_with"] = compared_with(prepared, split)[1]
         return Outcome(metrics, summary, blocks=blocks, pictures=pictures)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Generate `inputs` images; options are `seed` and `folder`."""
         return answer(generate_images, trained, inputs, options)
-
-
-# ---- quality ---------------------------------------------------------------------------------------
-
-
-def _quality(prepared: Prepared, split: str, count: int) -> Callable[[Tensor, Tensor], dict[str, float]]:
-    """Return a function that measures generated images (N, C, H, W) for requested classes (N,).
-
-    Without an evaluator it compares only pixels.
-
-    Args:
-        prepared: holds the real images.
-        split: whose images they are compared with.
-        count: the number of those.
-    """
-    real = few(prepared, split, count)
-    evaluator = _evaluator(prepared)
-    if evaluator is None:
-        return lambda made, asked: {"diversity": _spread(made) / _spread(real)}
-    if evaluator.per_channel:
-        return lambda made, asked: _modes(evaluator, made)
-    reference = Gaussian.fit(evaluator(real).features)
-    conditional = prepared.config.model.options.get("conditional", False)
-
-    def measured(made: Tensor, asked: Tensor) -> dict[str, float]:
-        predicted = evaluator(made)
-        found = {
-            "frechet": frechet(Gaussian.fit(predicted.features), reference),
-            "confidence": predicted.confidence.mean().item(),
-            "coverage": coverage(evaluator.counts(predicted)),
-        }
-        if conditional:
-            found["accuracy"] = (predicted.classes == asked).float().mean().item()
-        return found
-
-    return measured
-
-
-def _evaluator(prepared: Prepared) -> Evaluator | None:
-    """The classifier that evaluates the images, if the config names one."""
-    trained = prepared.needed.get(EVALUATOR)
-    return Evaluator(trained, prepared.preprocess.input_shape) if trained else None
-
-
-def _modes(evaluator: Evaluator, made: Tensor) -> dict[str, float]:
-    """Metz et al. 2017, Unrolled GANs, section 3.3: how many combinations of classes there are."""
-    predicted = evaluator(made)
-    counts = evaluator.modes(predicted, made.shape[1])
-    return {
-        "modes": float((counts > 0).sum()),
-        "kl": kl_to_uniform(counts),
-        "confidence": predicted.confidence.mean().item(),
-    }
-
-
-def _spread(images: Tensor) -> float:
-    """Mean squared difference of two images, of pairs that are neighbors in the given order."""
-    return (images[1:] - images[:-1]).square().mean().item()
-
-
-def _balance(model: nn.Module, real: Labelled, made: Labelled) -> dict[str, float]:
-    """How often the discriminator is right: about real images, and about generated ones."""
-    return {
-        "d_real_accuracy": (discriminator_outputs(model, *real) > 0).float().mean().item(),
-        "d_fake_accuracy": (discriminator_outputs(model, *made) < 0).float().mean().item(),
-    }
 
 
 # ---- tables ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ in that file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,7 @@ class Snapshots(Callback):
             measured = self.measure(model)
         losses = {f"{phase}_loss": total / count for phase, (total, count) in self._losses.items()}
         self._losses = {}
+        measured = {name: value for name, value in measured.items() if not math.isnan(value)}
         trainer.measures |= {f"val/{name}": value for name, value in measured.items()}
         trainer.measures |= {f"train/{name}": value for name, value in losses.items()}
         self.history = [row for row in self.history if row["epoch"] < trainer.epoch]
