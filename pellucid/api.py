@@ -19,7 +19,7 @@ from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
 from pellucid.runner.supplied import Supplied, lr_of
-from pellucid.tasks.task import Answer
+from pellucid.tasks.predictions import Predictions
 from pellucid.terminal import TextConsole
 from pellucid.train.objective import Objective
 
@@ -71,20 +71,23 @@ class Run(record.Run):
         numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
-    def predict(self, inputs: Any, **options: Any) -> Answer:
-        """Predict for new inputs, and return an answer with `outputs`, `labels` and `rows()`.
+    def predict(self, inputs: Any, **options: Any) -> Predictions:
+        """Predict for new inputs, and return predictions with `labels`, `probs`, `rows()` and `save(path)`.
+
+        Every row carries its name: the file, or the number of the row and its id.
 
         Where the model returns a tuple or a dict, its logits are used: the first entry, or the one named
         "logits", "output" or the like (see `pellucid.train.objective.read_logits`).
 
         Args:
-            inputs: an array, a table, images, a CSV, Parquet or .npy file, or a text; or a `DataLoader` or
+            inputs: an array, a tensor, a sparse matrix, a table of any library, a series, a mapping or a list
+                of them, images, texts, paths of files or folders, or a list of these; or a `DataLoader` or
                 dataset of PyTorch, whose batches are predicted in their order and joined (a loader that
                 shuffles gives them shuffled). A run that learned from batches also takes a list of batches.
-            options: `output=` is a file to write the predictions to, .csv, .jsonl or .parquet. `model=` is a
-                module of the form that was trained, where that was the caller's own. A run
-                that learned from batches also takes `output=` as the key or index of another output of the
-                model.
+            options: `out=` is a file to write the predictions to, .csv, .jsonl or .parquet. `skip_bad=True`
+                leaves out rows and files that cannot be read. `model=` is a module of the form that was
+                trained, where that was the caller's own. A run that learned from batches also takes `output=`
+                as the key or index of another output of the model.
                 Tasks have options of their own.
         """
         model = options.pop("model", None) or self.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,9 @@ from pellucid.batch import as_batch
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.data.dataset import Dataset
+from pellucid.data.input_rows import InputRows
 from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
+from pellucid.data.prediction_input import ADDRESS
 from pellucid.data.sources.arrays import arrays
 from pellucid.errors import (
     DataNotFoundError,
@@ -42,11 +45,11 @@ from pellucid.runner.supplied import (
 )
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
+from pellucid.tasks.predictions import Predictions
 from pellucid.tasks.shared.supervised import Prediction
-from pellucid.tasks.task import Answer
 from pellucid.train.seed import borrowed_generators
 
-__all__ = ["Prediction", "evaluate", "input_path", "predict"]
+__all__ = ["Prediction", "Predictions", "evaluate", "input_path", "input_paths", "is_text_address", "predict"]
 
 
 @borrowed_generators()
@@ -209,23 +212,36 @@ def _returns_several(run: Run) -> bool:
 
 
 @borrowed_generators()
-def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: Any) -> Answer:
+def predict(
+    run: Run,
+    inputs: Any,
+    model: nn.Module | None = None,
+    *,
+    out: str | Path | None = None,
+    skip_bad: bool = False,
+    pictures: str | Path | None = None,
+    **options: Any,
+) -> Predictions:
     """Predict for new inputs with a run's model.
 
     Args:
         run: a finished run.
-        inputs: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a table or a text;
-            a `DataLoader` or a dataset of PyTorch, whose batches may hold targets too.
+        inputs: what `Preprocess.read` takes; a `DataLoader` or a dataset of PyTorch, whose batches may hold
+            targets too.
         model: see `load_trained`.
-        options: options of the task, e.g. the length of a generated text; and `output`, a file to write the
-            predictions to, as CSV, JSON lines (.jsonl) or Parquet by its ending. Where the task takes a key
-            or an index of what the model returns as `output`, a name without such an ending is that key.
+        out: a file to write the predictions to, as CSV, JSON lines (.jsonl) or Parquet by its ending.
+        skip_bad: leave out rows and files that cannot be read; they are listed in `left_out`.
+        pictures: the folder where tasks that make pictures save them, unless `folder` names another; None:
+            they are not saved.
+        options: options of the task, e.g. the length of a generated text. `output` is an earlier name of
+            `out`; where the task takes a key or an index of what the model returns as `output`, a name
+            without such an ending is that key.
 
     Raises:
         UsageError, StorageError: the file to write has another ending, or its folder does not exist.
         ModelError, BadDataError: the inputs do not have the form of the training data.
     """
-    path = None
+    path = None if out is None else prediction_file.check_path(out)
     if isinstance(output := options.get("output"), (str, Path)) and (
         Path(output).suffix.lower() in prediction_file.ENDINGS or not _returns_several(run)
     ):
@@ -233,10 +249,38 @@ def predict(run: Run, inputs: Any, model: nn.Module | None = None, **options: An
     trained = load_trained(run, model)
     if trained.preprocess is not None and isinstance(inputs, (DataLoader, TorchDataset)):
         inputs = _joined(inputs, targets=False)
-    answer = get_task(trained.task).predict(trained, inputs, **options)
+    task = get_task(trained.task)
+    if task.saves_pictures and pictures is not None:
+        options.setdefault("folder", str(pictures))
+    read = task.read(trained, inputs, skip_bad=skip_bad)
+    answer = task.predict(trained, read, **options)
+    found = Predictions(answer, read if isinstance(read, InputRows) else None)
     if path is not None:
-        prediction_file.write(path, answer.rows())
-    return answer
+        found.save(path)
+    return found
+
+
+def input_paths(text: str, run: Run) -> list[Path]:
+    """Return the paths of inputs of `predict`: a file or folder, or all that a pattern such as *.png names.
+
+    Raises:
+        DataNotFoundError: there is no such file or folder, or it is an address.
+    """
+    if Path(text).exists():
+        return [Path(text)]
+    if ADDRESS.match(text):
+        raise DataNotFoundError(
+            f"{text} is an address, and nothing is downloaded to be predicted.",
+            remedy=f"download it, and name the file; {_what_it_takes(run)}",
+        )
+    found = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
+    return [Path(path) for path in found] or [input_path(text, run)]
+
+
+def is_text_address(text: str, run: Run) -> bool:
+    """Whether an address such as https://example.org is given to a run that reads texts, and so is one."""
+    columns = (run.facts.get("dataset") or {}).get("inputs") or []
+    return bool(ADDRESS.match(text)) and {column["kind"] for column in columns} == {"text"}
 
 
 def input_path(text: str, run: Run) -> Path:

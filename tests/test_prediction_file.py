@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_predictions_are_written_by_the_ending_of_the_file(run: Run, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"found.{ending}"
-    rows = run.predict(np.zeros((3, 4)), output=path).rows()
+    rows = run.predict(np.zeros((3, 4)), out=path).rows()
     if ending == "csv":
         with path.open() as file:
             found: list[Any] = list(csv.DictReader(file))
@@ -45,7 +45,7 @@ def test_predictions_are_written_by_the_ending_of_the_file(run: Run, tmp_path: P
 
 def test_a_file_that_cannot_be_written_is_refused_before_work(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected one of \.csv, \.jsonl, \.parquet"):
-        run.predict("nothing.csv", output=tmp_path / "found.txt")
+        run.predict("nothing.csv", out=tmp_path / "found.txt")
     with pytest.raises(StorageError, match="There is no folder"):
         run.predict("nothing.csv", output=str(tmp_path / "no" / "found.csv"))
 

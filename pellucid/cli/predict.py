@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pellucid.cli import common
 
+if TYPE_CHECKING:
+    from pellucid.record import Run
+    from pellucid.tasks.predictions import Predictions
+
+WIDEST = 60
+"""Characters of a name in front of a prediction that the others are aligned with."""
+
 
 def predict(
     run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")],
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            help="An image, a folder of images, a CSV, Parquet or .npy file, or a text.", metavar="INPUT"
+            help="Images, folders, CSV, Excel, Parquet or .npy files, or a text; several of one kind; "
+            "- for standard input.",
+            metavar="INPUT",
         ),
     ],
     settings: Annotated[
@@ -27,10 +37,15 @@ def predict(
             metavar="KEY=VALUE",
         ),
     ] = None,
-    output: Annotated[
+    out: Annotated[
         Path | None,
-        typer.Option("--output", help="File to write to: .csv, .jsonl or .parquet.", metavar="FILE"),
+        typer.Option("--out", help="File to write to: .csv, .jsonl or .parquet.", metavar="FILE"),
     ] = None,
+    output: Annotated[Path | None, typer.Option("--output", hidden=True)] = None,  # the name of --out before
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Give the probability of every class.")
+    ] = False,
+    skip_bad: common.SkipBad = False,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -43,24 +58,119 @@ def predict(
     from pellucid.record.run import find_run
 
     start = time.perf_counter()
-    found = find_run(runs, run)
-    inputs = source if is_text(source) else inference.input_path(source, found)
+    found, out = find_run(runs, run), out or output
+    if out is not None:
+        prediction_file.check_path(out)
     options = dict(map(parse_override, settings or []))
-    if output is not None:
-        options["output"] = prediction_file.check_path(output)
-    rows = inference.predict(found, inputs, **options).rows()
+    if probabilities:
+        options["probabilities"] = "all"
+    inputs = read_inputs(sources, found)
+    pictures = Path("predictions") / found.id
+    made = inference.predict(found, inputs, out=out, skip_bad=skip_bad, pictures=pictures, **options)
+    facts = {"run": str(found.path), "input": sources[0] if len(sources) == 1 else sources}
     if as_json:
-        seconds = {"total": time.perf_counter() - start}
-        written_to = {} if output is None else {"output": str(output)}
-        answer = {"run": str(found.path), "input": source, "predictions": rows, "seconds": seconds}
-        common.print_json(answer | written_to)
-        return
-    console = common.console()
-    if output is not None:
-        console.print(f"Wrote {len(rows):,} predictions to {output}")
-        return
-    for number, row in enumerate(rows, 1):
-        console.print(line(number, row))
+        show_json(made, facts, out, time.perf_counter() - start)
+    else:
+        show(made, out)
+
+
+def read_inputs(sources: Sequence[str], run: Run) -> Any:
+    """Return what the arguments name: a text, a path, or a list of paths or texts.
+
+    Raises:
+        DataNotFoundError: there is no file or folder of a name.
+    """
+    from pellucid import inference
+    from pellucid.cli.standard_input import read_standard_input
+
+    if list(sources) == ["-"]:
+        return read_standard_input(run)
+    found: list[Any] = []
+    for source in sources:
+        if is_text(source) or inference.is_text_address(source, run):
+            found.append(source)
+        else:
+            found += inference.input_paths(source, run)
+    return found[0] if len(found) == 1 else found
+
+
+# ---- what is printed -------------------------------------------------------------------------------
+
+
+def show_json(made: Predictions, facts: Mapping[str, Any], out: Path | None, seconds: float) -> None:
+    """Print everything as JSON."""
+    written_to = {} if out is None else {"output": str(out)}
+    said = {"notes": list(made.notes), "left_out": [dict(name) for name in made.left_out]}
+    answer = {**facts, "predictions": made.rows(), **said, "seconds": {"total": seconds}}
+    common.print_json(answer | written_to | {name: str(place) for name, place in places(made).items()})
+
+
+def show(made: Predictions, out: Path | None) -> None:
+    """Print a line for each prediction, or where they were written; notes to standard error."""
+    console, aside = common.console(), common.console(as_json=True)
+    for note in (*made.notes, *map(left_out, made.left_out)):
+        aside.print(f"note: {note}")
+    rows = made.rows()
+    if out is not None:
+        console.print(f"Wrote {len(rows):,} predictions to {out}")
+    elif hasattr(made, "text"):
+        console.print(made.text())
+    else:
+        names = made.names
+        labels = [label(name, number) for number, name in enumerate(names, 1)]
+        width = min(max(map(len, labels), default=0), WIDEST)
+        for row, name, said in zip(rows, names, labels, strict=True):
+            console.print(line(said.ljust(width), {k: v for k, v in row.items() if k not in name}))
+    for what, place in places(made).items():
+        console.print(f"Saved {len(rows):,} {what} in {place}")
+
+
+def places(made: Predictions) -> dict[str, Path]:
+    """Return the folder that pictures were saved in, if any."""
+    import os
+
+    paths = getattr(made, "paths", ())
+    return {"pictures": Path(os.path.commonpath([path.parent for path in paths]))} if paths else {}
+
+
+def label(name: Mapping[str, Any], number: int) -> str:
+    """Return what a line begins with: the file, or the number of the row, and its id."""
+    if not name:
+        return f"{number:>5}"
+    parts = [f"{value:>5}" if key == "row" else str(value) for key, value in name.items()]
+    return "  ".join(parts)
+
+
+def left_out(name: Mapping[str, Any]) -> str:
+    """Say which input could not be read."""
+    where = ", ".join(
+        str(value) if key == "file" else f"{key} {value}"
+        for key, value in name.items()
+        if key != "reason" and value is not None
+    )
+    return f"left out {where}: {name['reason']}" if where else f"left out {name['reason']}"
+
+
+def line(said: str, row: dict[str, Any]) -> str:
+    """Format one prediction; further lines of a text are indented below the first."""
+    indent = " " * (len(said) + 2)
+    text = f"\n{indent}".join(written(row["prediction"]).splitlines())
+    confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
+    return f"{said}  {text}{confidence}"
+
+
+def written(value: Any) -> str:
+    """Format a predicted value: names and texts as they are, numbers with six digits, lists in a row."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {written(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return "  ".join(written(each) for each in value)
+    return str(value)
+
+
+# ---- parts -----------------------------------------------------------------------------------------
 
 
 def load_arrow() -> None:
@@ -93,25 +203,8 @@ def is_text(source: str) -> bool:
             return False
     except (OSError, ValueError):  # too long for a name, or not a name at all
         return True
+    if any(mark in source for mark in "*?[") and not any(letter.isspace() for letter in source):
+        return False
     return any(letter.isspace() for letter in source) or not (
         Path(source).suffix or len(Path(source).parts) > 1
     )
-
-
-def line(number: int, row: dict[str, Any]) -> str:
-    """Format one prediction; further lines of a text are indented below the first."""
-    indent = " " * 7
-    text = f"\n{indent}".join(written(row["prediction"]).splitlines())
-    confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
-    return f"{number:>5}  {text}{confidence}"
-
-
-def written(value: Any) -> str:
-    """Format a predicted value: names and texts as they are, numbers with six digits, lists in a row."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {written(each)}" for name, each in value.items())
-    if isinstance(value, (list, tuple)):
-        return "  ".join(written(each) for each in value)
-    return str(value)

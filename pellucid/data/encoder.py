@@ -62,6 +62,12 @@ class Encoder(ABC):
         """Return what the user should know about the encoding of a column, one line each."""
         return [f"{name}: {missing:,} of {rows:,} training values are missing"] if missing else []
 
+    def new_notes(self, name: str, values: pa.ChunkedArray) -> list[str]:
+        """Return what the user should know of new values of a column, one line each."""
+        if len(values) and values.null_count == len(values):
+            return [f"{name!r} has no value in any of the {len(values):,} rows, and counts as missing"]
+        return []
+
     def state(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
         return asdict(self)  # type: ignore[call-overload]
@@ -134,6 +140,10 @@ class Inputs(ABC):
             ModelError: says both ranges.
         """
         return
+
+    def new_notes(self, table: pa.Table) -> list[str]:
+        """Return what the user should know of new rows, one line each."""
+        return []
 
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
         """Return what the model will not see of the splits, one line each."""

@@ -63,6 +63,15 @@ def images_below(folder: Path, depth: int | None = None, most: int | None = None
             left += [(place / name, down + 1, above | {real}) for name in reversed(subfolders(place))]
 
 
+def count_files(folder: Path) -> int:
+    """Count the files in a folder and in the folders below it, without hidden ones."""
+    count = 0
+    for place, names, found in os.walk(folder):
+        names[:] = [name for name in names if not is_hidden(name) and not _holds_runs(Path(place) / name)]
+        count += sum(not is_hidden(name) for name in found)
+    return count
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:

@@ -58,6 +58,12 @@ class TableInputs(Inputs):
             start = end
         return made
 
+    def new_notes(self, table: pa.Table) -> list[str]:
+        pairs = zip(self.columns, self.encoders, strict=True)
+        return [
+            note for column, encoder in pairs for note in encoder.new_notes(column.name, table[column.name])
+        ]
+
     def state(self) -> dict[str, Any]:
         return {"kind": self.stored_as, "encoders": [encoder.state() for encoder in self.encoders]}
 

@@ -1,10 +1,12 @@
-"""Prediction inputs as a table with the columns that a model was trained on."""
+"""Prediction inputs as rows of the columns that a model was trained on, each with its name."""
 
 from __future__ import annotations
 
 import os
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,69 @@ import pyarrow as pa
 from PIL import Image
 
 from pellucid.config import CsvConfig
-from pellucid.data import images, kinds, schema
+from pellucid.data import images, kinds, prediction_objects, schema
 from pellucid.data.build_dataset import Locate
-from pellucid.data.dataset import Column
-from pellucid.data.kinds.kind import Kind
+from pellucid.data.dataset import Column, Dataset
+from pellucid.data.image_files import count_files
+from pellucid.data.input_rows import InputRows, joined, numbered, row_names, within, without
+from pellucid.data.kinds.kind import LISTED, Kind
 from pellucid.data.kinds.tensor import batched
 from pellucid.data.sources import arrays, tables, textfiles
+from pellucid.data.sources.raw_files import printable
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 INPUTS = ("x", "images", "data")
 """The usual names of the inputs among the arrays of a file, in lower case."""
+ADDRESS = re.compile(r"^(https?|ftp|s3|gs)://\S+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model reads.
+
+    Attributes:
+        columns: that it learned from.
+        shape: of one example.
+        written: how files of text are written, as in `data.csv`.
+        targets: the columns that it predicts.
+        skip_bad: leave out rows and files that cannot be read.
+        scaled: brings pixels in memory to the scale of the training images.
+    """
+
+    columns: Sequence[Column]
+    shape: tuple[int, ...]
+    written: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    skip_bad: bool = False
+    scaled: Callable[[Any], Any] = lambda source: source
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of the only column; None if there are several."""
+        return kinds.find(self.columns[0].kind) if len(self.columns) == 1 else None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def words(self) -> str:
+        """The columns and their kinds, for messages; for images and texts what they are."""
+        kind = self.kind
+        if kind is not None and kind.name == "image":
+            channels = "color" if self.shape[0] == 3 else "gray"
+            return f"images, which become {self.shape[2]} x {self.shape[1]} {channels} pixels"
+        if kind is not None and kind.name == "tensor":
+            return f"arrays of shape {self.shape}"
+        shown = ", ".join(f"{column.name!r} ({_described(column)})" for column in self.columns[:20])
+        more = f" and {len(self.columns) - 20:,} more" if len(self.columns) > 20 else ""
+        return f"the column{'s' if len(self.columns) > 1 else ''} {shown}{more}"
+
+
+def _described(column: Column) -> str:
+    few = ", ".join(column.categories[:3]) if column.kind == "category" else ""
+    return f"{column.kind}: {few}{' ...' if len(column.categories) > 3 else ''}" if few else column.kind
 
 
 def table_from(
@@ -32,20 +87,33 @@ def table_from(
     written: Mapping[str, Any] | None = None,
 ) -> pa.Table:
     """Turn `source` into a table with `columns`; see `Preprocess.table_from`."""
-    only = _only_kind(columns)
-    if only is not None and only.takes_text and (texts := _texts(source)) is not None:
-        return pa.table({columns[0].name: pa.array([_valid(text) for text in texts], pa.large_string())})
+    return read(source, Wanted(columns, input_shape, written or {})).table
+
+
+def read(source: Any, wanted: Wanted) -> InputRows:
+    """Read prediction inputs; see `Preprocess.read`."""
+    if isinstance(source, InputRows):
+        return source
+    if isinstance(source, Dataset):
+        return _typed(source.splits.get("test", source.splits["train"]), wanted, None, source.name)
+    if prediction_objects.is_pandas(source, "Series"):
+        return _from_series(source, wanted)
+    if prediction_objects.is_pandas(source, "DataFrame"):
+        return _with_index(source, _typed(arrays.frame(source), wanted, None, "the data frame"))
+    source, kind = prediction_objects.plain(wanted.scaled(source)), wanted.kind
+    if kind is not None and kind.takes_text and (rows := _texts(source, wanted)) is not None:
+        return rows
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(Path(source), columns, input_shape, written or {})
+        return _from_path(Path(source), wanted)
     if isinstance(source, Image.Image):
-        source = np.asarray(images.convert(source, "RGB" if input_shape[0] == 3 else "L"))
-        return _from_array(source, columns, input_shape)
+        return _from_pictures([source], wanted)
     if isinstance(source, Mapping):
-        return _typed(_from_mapping(source), columns, None, "the input")
-    frame = arrays.frame(source)
-    if frame is not None:
-        return _typed(frame, columns, None, "the data frame")
-    return _from_array(arrays.numbers(source, "the input"), columns, input_shape)
+        return _typed(prediction_objects.table_of_mapping(source), wanted, None, "the input")
+    if isinstance(source, pa.Table):
+        return _typed(source, wanted, None, "the table")
+    if isinstance(source, (list, tuple)) and (rows := _from_list(list(source), wanted)) is not None:
+        return rows
+    return numbered(_from_array(arrays.numbers(source, "the input"), wanted))
 
 
 def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...]) -> None:
@@ -65,24 +133,27 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
             )
 
 
-def _only_kind(columns: Sequence[Column]) -> Kind | None:
-    """Return the kind of the only column; None if there are several."""
-    return kinds.find(columns[0].kind) if len(columns) == 1 else None
+# ---- texts ---------------------------------------------------------------------------------------
 
 
-# ---- texts -----
-
-
-def _texts(source: Any) -> list[str] | None:
-    """Return `source` as texts; None for a table, or the path of one."""
-    if isinstance(source, np.ndarray) and source.dtype.kind in "UO":
-        source = source.tolist()
-    if isinstance(source, (list, tuple)) and source and all(isinstance(text, str) for text in source):
-        return list(source)
+def _texts(source: Any, wanted: Wanted) -> InputRows | None:
+    """Read texts; None for a table, or the path of one."""
+    name = wanted.columns[0].name
+    if isinstance(source, (list, tuple)) and source and all(_is_text(text) for text in source):
+        return numbered(_text_table(name, list(source)))
     path = _file(source)
     if path is not None and textfiles.is_text(path):
-        return [textfiles.read_text(path)[0]]
-    return [source] if isinstance(source, str) and path is None else None
+        return InputRows(_text_table(name, [textfiles.read_text(path)[0]]), ({"file": path.name},))
+    return numbered(_text_table(name, [source])) if isinstance(source, str) and path is None else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or value is None or value != value
+
+
+def _text_table(name: str, texts: Sequence[Any]) -> pa.Table:
+    valid = [_valid(text) if isinstance(text, str) else None for text in texts]
+    return pa.table({name: pa.array(valid, pa.large_string())})
 
 
 def _file(source: Any) -> Path | None:
@@ -103,43 +174,96 @@ def _valid(text: str) -> str:
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def _from_path(
-    path: Path, columns: Sequence[Column], input_shape: tuple[int, ...], written: Mapping[str, Any]
-) -> pa.Table:
+def _from_path(path: Path, wanted: Wanted) -> InputRows:
     if not path.exists():
+        if ADDRESS.match(str(path).replace(":/", "://", 1)):
+            raise DataNotFoundError(
+                f"{str(path).replace(':/', '://', 1)} is an address: predictions are made for files here.",
+                remedy="download it, and name the file",
+            )
         raise DataNotFoundError(f"There is no file or folder {path} to predict.")
     if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
-        return _from_array(arrays.numbers(_load(path), path.name), columns, input_shape)
+        return numbered(_from_array(arrays.numbers(_load(path), path.name), wanted))
     if path.is_file() and tables.is_table_file(path):
-        return read_file(path, columns, written)
-    only = _only_kind(columns)
-    values = only.from_path(path) if only is not None and only.from_path is not None else None
-    if values is not None:
-        return pa.table({columns[0].name: values})
-    if path.is_file() and not images.is_image_file(path):
+        return read_rows(path, wanted)
+    kind = wanted.kind
+    found = kind.from_path(path) if kind is not None and kind.from_path is not None else None
+    if found is not None:
+        return _from_files(path, found, wanted)
+    if path.is_dir():
+        return _from_folder(path, wanted)
+    if not images.is_image_file(path):
         raise ModelError(
-            f"{path} cannot be predicted: expected an image, .csv, .parquet, .npy or .npz, "
-            f"not {path.suffix!r}."
+            f"{path} cannot be predicted: this run reads {wanted.words}, from an image, .csv, .xlsx, "
+            f".parquet, .jsonl, .npy or .npz, not {path.suffix!r}."
         )
-    raise ModelError(
-        f"{path} holds images: expected the columns {_names(columns)}.", remedy="pass a CSV file"
+    raise ModelError(f"{path} holds images: this run reads {wanted.words}.", remedy="pass a CSV file")
+
+
+def _from_files(path: Path, found: Any, wanted: Wanted) -> InputRows:
+    """Name rows that are files, below a folder by their path in it."""
+    if found.faults and not wanted.skip_bad:
+        bad = [f"{found.files[row]}: expected an image, but {why}" for row, why in found.faults.items()]
+        raise BadDataError(
+            "\n".join(bad[:LISTED]), remedy="replace or remove it, or leave such files out with skip_bad"
+        )
+    folder = path if path.is_dir() else None
+    named = tuple(
+        {"file": printable(file if folder is None else file.relative_to(folder).as_posix())}
+        for file in found.files
     )
+    bad = np.array([row in found.faults for row in range(len(found.files))], bool)
+    rows = InputRows(pa.table({wanted.columns[0].name: found.values}), named)
+    if folder is not None and (others := count_files(folder) - len(found.files)):
+        rows = replace(rows, notes=(f"{others:,} other files in {folder} are not read",))
+    return _some(without(rows, bad, found.faults), str(path))
+
+
+def _from_folder(folder: Path, wanted: Wanted) -> InputRows:
+    """Read every table of a folder; for a model of texts every text."""
+    files = sorted(tables.files_below(folder), key=lambda file: images.natural(str(file)))
+    if wanted.kind is not None and wanted.kind.takes_text:
+        texts = sorted(textfiles.files_below(folder), key=lambda file: images.natural(str(file)))
+        files = texts or files
+    if not files:
+        raise DataNotFoundError(f"{folder} holds nothing to predict: this run reads {wanted.words}.")
+    return joined([within(file.relative_to(folder), read(file, wanted)) for file in files])
 
 
 def read_file(path: Path, columns: Sequence[Column], written: Mapping[str, Any]) -> pa.Table:
-    """Read the columns of a table file as the kinds they had in training.
+    """Read the columns of a table file; see `read_rows`."""
+    return read_rows(path, Wanted(columns, (), written)).table
 
-    Args:
-        path: a file of a table.
-        columns: to read.
-        written: how files of text are written, as in `data.csv`.
+
+def read_rows(path: Path, wanted: Wanted) -> InputRows:
+    """Read the rows of a table file as the kinds its columns had in training.
 
     Raises:
         ModelError: a column is missing.
         BadDataError: a cell does not fit; names file, row and column.
     """
-    raw = tables.raw_tables(path, csv=CsvConfig.model_validate(dict(written)))
-    return _typed(raw.splits["train"], columns, path.parent, path.name, raw.locate["train"])
+    csv = CsvConfig.model_validate(dict(wanted.written))
+    raw = tables.raw_tables(path, csv=csv, skip_bad=wanted.skip_bad)
+    rows = _typed(raw.splits["train"], wanted, path.parent, path.name, raw.locate["train"])
+    if raw.skipped:
+        rows = _renumbered(rows, raw.skipped, raw.locate["train"](range(len(raw.splits["train"]))))
+    return replace(rows, notes=(*raw.notes, *rows.notes))
+
+
+def _renumbered(rows: InputRows, skipped: Sequence[str], places: Sequence[str]) -> InputRows:
+    """Count lines that were left out when the file was read among the rows."""
+    out = sorted(int(found[1].replace(",", "")) for line in skipped if (found := LINE.search(line)))
+    lines = [int(found[1].replace(",", "")) if (found := LINE.search(place)) else 0 for place in places]
+
+    def moved(name: Mapping[str, Any]) -> dict[str, Any]:
+        before = sum(line < lines[name["row"] - 1] for line in out)
+        return {**name, "row": name["row"] + before}
+
+    reasons = tuple({"row": None, "reason": line} for line in skipped)
+    return replace(rows, names=tuple(map(moved, rows.names)), left_out=(*reasons, *map(moved, rows.left_out)))
+
+
+LINE = re.compile(r" line ([\d,]+)")
 
 
 def _load(path: Path) -> np.ndarray:
@@ -161,83 +285,150 @@ def _load(path: Path) -> np.ndarray:
 # ---- objects in memory ---------------------------------------------------------------------------
 
 
-def _from_array(array: np.ndarray, columns: Sequence[Column], input_shape: tuple[int, ...]) -> pa.Table:
+def _from_list(source: list[Any], wanted: Wanted) -> InputRows | None:
+    """Read a list of paths, images, mappings or rows; None where it is an array of numbers."""
+    if not source:
+        raise BadDataError("The input has no rows: expected at least 1.")
+    items = [prediction_objects.plain(item) if not _is_pandas(item) else item for item in source]
+    if all(isinstance(item, (str, os.PathLike)) for item in items):
+        return joined([within(Path(item), read(Path(item), wanted)) for item in items])
+    if all(isinstance(item, Mapping) for item in items):
+        return _typed(prediction_objects.table_of_rows(items), wanted, None, "the list")
+    if all(prediction_objects.is_pandas(item, "Series") for item in items):
+        return _typed(
+            prediction_objects.table_of_rows([dict(item) for item in items]), wanted, None, "the list"
+        )
+    if all(isinstance(item, Image.Image) for item in items):
+        return _from_pictures(items, wanted)
+    if all(isinstance(item, np.ndarray) for item in items) and wanted.kind is not None:
+        if len({item.shape for item in items}) > 1:
+            return numbered(pa.concat_tables([_from_array(wanted.scaled(item), wanted) for item in items]))
+        return None
+    if all(kinds.find(column.kind).numeric for column in wanted.columns) or wanted.kind is not None:
+        return None
+    table = prediction_objects.table_by_position(items, wanted.names)
+    return _typed(table, wanted, None, "the list") if table is not None else None
+
+
+def _is_pandas(item: Any) -> bool:
+    return prediction_objects.is_pandas(item, "Series") or prediction_objects.is_pandas(item, "DataFrame")
+
+
+def _from_pictures(pictures: Sequence[Image.Image], wanted: Wanted) -> InputRows:
+    mode = "RGB" if wanted.shape[0] == 3 else "L"
+    arrays_of = [wanted.scaled(picture) for picture in pictures]
+    pixels = [
+        np.asarray(images.convert(made, mode)) if isinstance(made, Image.Image) else made
+        for made in arrays_of
+    ]
+    rows = numbered(pa.concat_tables([_from_array(array, wanted) for array in pixels]))
+    files = [getattr(picture, "filename", "") for picture in pictures]
+    return replace(rows, names=tuple({"file": str(file)} for file in files)) if all(files) else rows
+
+
+def _from_series(series: Any, wanted: Wanted) -> InputRows:
+    """Read a series as one row, where its index names the columns, or as a column."""
+    row = prediction_objects.row_of(series, wanted.names)
+    if row is not None:
+        return _typed(prediction_objects.table_of_rows([row]), wanted, None, "the series")
+    if wanted.kind is not None and wanted.kind.takes_text:
+        return _with_index(series, numbered(_text_table(wanted.names[0], series.tolist())))
+    if len(wanted.columns) == 1 and wanted.kind is not None and wanted.kind.from_array is None:
+        named = pa.table({wanted.names[0]: prediction_objects.column(wanted.names[0], series)})
+        return _with_index(series, _typed(named, wanted, None, "the series"))
+    return _with_index(series, read(series.tolist(), wanted))
+
+
+def _with_index(given: Any, rows: InputRows) -> InputRows:
+    """Add the index of a pandas object to the names of its rows, where it is more than their numbers."""
+    index = prediction_objects.index_of(given)
+    if index is None or len(index[1]) != len(rows):
+        return rows
+    name, values = index
+    named = tuple({**old, name: value} for old, value in zip(rows.names, values, strict=True))
+    return replace(rows, names=named)
+
+
+def _from_array(array: np.ndarray, wanted: Wanted) -> pa.Table:
     """Make a table of one example or of several; the last dimensions are those of the model's input."""
-    only = _only_kind(columns)
-    if only is not None and only.from_array is not None:
-        return pa.table({columns[0].name: only.from_array(array, input_shape)})
+    columns, kind = wanted.columns, wanted.kind
+    if kind is not None and kind.from_array is not None:
+        return pa.table({columns[0].name: kind.from_array(array, wanted.shape)})
     if not all(kinds.find(column.kind).numeric for column in columns):
         raise ModelError(
-            f"An array cannot stand for the columns {_names(columns)}: they are not all numbers.",
+            f"An array cannot stand for {wanted.words}: they are not all numbers.",
             remedy="pass a data frame, a CSV file or a mapping of names to values",
         )
+    if len(columns) == 1 and array.ndim < 2:
+        array = array.reshape(-1, 1)
     rows = batched(array, (len(columns),))
     table = pa.table(
         [pa.array(np.ascontiguousarray(rows[:, i])) for i in range(len(columns))],
         names=[c.name for c in columns],
     )
-    return _typed(table, columns, None, "the array")
-
-
-def _from_mapping(source: Mapping[str, Any]) -> pa.Table:
-    """Make a table of one row or several from names and values."""
-    lists = {
-        str(name): value if isinstance(value, (list, tuple, np.ndarray)) else [value]
-        for name, value in source.items()
-    }
-    try:
-        return pa.table({name: _mapped(name, values) for name, values in lists.items()})
-    except (pa.ArrowException, ValueError) as error:
-        raise ModelError(f"The input is not a table of names and values: {error}.") from None
-
-
-def _mapped(name: str, values: Any) -> pa.Array:
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise ModelError(
-            f"Column {name!r} of the input mixes types: {error}.", remedy="give its values one type"
-        ) from None
+    return _typed(table, wanted, None, "the array").table
 
 
 # ---- types ---------------------------------------------------------------------------------------
 
 
 def _typed(
-    raw: pa.Table,
-    columns: Sequence[Column],
-    folder: Path | None,
-    origin: str,
-    locate: Locate | None = None,
-) -> pa.Table:
+    raw: pa.Table | None, wanted: Wanted, folder: Path | None, origin: str, locate: Locate | None = None
+) -> InputRows:
     """Read the required columns as the kinds they had in training."""
-    lacking = [column for column in columns if column.name not in raw.column_names]
+    assert raw is not None
+    lacking = [column.name for column in wanted.columns if column.name not in raw.column_names]
     if lacking:
         raise ModelError(
-            f"{origin} has no column {_names(lacking)}: expected {_names(columns)}, "
+            f"{origin} has no column {', '.join(map(repr, lacking))}: this run reads {wanted.words}; "
             f"received {', '.join(map(repr, raw.column_names)) or 'none'}."
         )
     if not raw.num_rows:
         raise BadDataError(f"{origin} has no rows: expected at least 1.")
     places = locate or (lambda rows: [f"{origin} row {row + 1:,}" for row in rows])
-    return pa.table({column.name: _read(raw[column.name], column, folder, places) for column in columns})
+    made, bad, why = {}, np.zeros(len(raw), bool), {}
+    for column in wanted.columns:
+        made[column.name], wrong = _read(raw[column.name], column, folder)
+        if wrong and not wanted.skip_bad:
+            row, message = next(iter(wrong.items()))
+            raise BadDataError(
+                f"{places([row])[0]}, {message}",
+                remedy="write it as in training, leave the cell empty if it has no value, or leave such rows "
+                "out with skip_bad",
+            )
+        bad[list(wrong)] = True
+        why |= wrong
+    present = [name for name in wanted.targets if name in raw.column_names]
+    notes = [
+        f"{', '.join(map(repr, present))} is what this run predicts, and is not read here; evaluate compares "
+        "predictions with it"
+    ]
+    rows = InputRows(
+        pa.table(made), row_names(raw, wanted.columns, wanted.targets), tuple(notes if present else ())
+    )
+    return _some(without(rows, bad, why), origin)
 
 
-def _read(raw: pa.ChunkedArray, column: Column, folder: Path | None, places: Locate) -> pa.ChunkedArray:
+def _some(rows: InputRows, origin: str) -> InputRows:
+    if not len(rows):
+        raise BadDataError(
+            f"None of the {len(rows.left_out):,} rows of {origin} can be read: {rows.left_out[0]['reason']}"
+        )
+    return rows
+
+
+def _read(
+    raw: pa.ChunkedArray, column: Column, folder: Path | None
+) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """Return a column as its kind in training, and what is wrong with cells that do not fit, by row."""
     if pa.types.is_null(raw.type):
         empty = kinds.find(column.kind).empty
-        return raw.cast(empty) if empty is not None else raw
+        return (raw.cast(empty) if empty is not None else raw), {}
     reading = schema.read_column(column.name, raw, column.kind, folder or Path(), form=column.form)
-    if reading.bad is not None and reading.bad.any():
-        row = int(np.flatnonzero(reading.bad)[0])
+    wrong = {}
+    for row in np.flatnonzero(reading.bad).tolist() if reading.bad is not None else ():
         more = f": {reading.why[row]}" if row in reading.why else ""
-        raise BadDataError(
-            f"{places([row])[0]}, column {column.name!r}: expected {reading.expected}, "
-            f"received {raw[row].as_py()!r:.60}{more}.",
-            remedy="write it as in training, or leave the cell empty if it has no value",
+        wrong[row] = (
+            f"column {column.name!r}: expected {reading.expected}, received {raw[row].as_py()!r:.60}{more}."
         )
-    return reading.values
-
-
-def _names(columns: Sequence[Column]) -> str:
-    return ", ".join(repr(column.name) for column in columns)
+    return reading.values, wrong

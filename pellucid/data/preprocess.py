@@ -7,7 +7,7 @@ the model was trained on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pellucid.config import TextConfig
 from pellucid.data import inputs, kinds, prediction_input, targets
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.encoder import FitOptions, Inputs
+from pellucid.data.input_rows import InputRows
 from pellucid.data.targets.target import Target
 from pellucid.data.text.ragged import Ragged
 from pellucid.errors import ModelError, UnknownNameError
@@ -167,23 +168,37 @@ class Preprocess:
         self._check(table)
         return torch.from_numpy(np.asarray(self.encoded.pixels(table)))
 
-    def table_from(self, source: Any) -> pa.Table:
-        """Turn prediction inputs into a table with the columns that the model learns from.
+    def read(self, source: Any, *, skip_bad: bool = False) -> InputRows:
+        """Read prediction inputs as rows of the columns that the model learns from, each with its name.
 
         Args:
-            source: an image file, a folder of images, a CSV, Parquet or .npy file, an array, a tensor, a
-                PIL image, a data frame, a mapping of names to values; for a model that learned from texts a
-                text, a list of texts, or a .txt file.
+            source: a file or a folder of images, tables or arrays, or a list of paths; an array, a tensor, a
+                sparse matrix, PIL images; a data frame, a series, a table of any library; a mapping of names
+                to values, or a list of these; for a model that learned from texts a text, texts, or files.
+            skip_bad: leave out rows and files that cannot be read, instead of raising.
 
         Raises:
             DataNotFoundError: there is no such file.
             ModelError: it has another shape, type or other columns than the training data.
             BadDataError: a cell cannot be read; names file, row and column.
         """
-        source = self.encoded.plain_source(source)
-        table = prediction_input.table_from(source, self.columns, self.input_shape, self.written)
-        self.encoded.check_new(table)
-        return table
+        wanted = prediction_input.Wanted(
+            self.columns,
+            self.input_shape,
+            self.written,
+            self.target.sources if self.target else (),
+            skip_bad,
+            self.encoded.plain_source,
+        )
+        rows = prediction_input.read(source, wanted)
+        if rows is not source:
+            self.encoded.check_new(rows.table)
+            rows = replace(rows, notes=(*rows.notes, *self.encoded.new_notes(rows.table)))
+        return rows
+
+    def table_from(self, source: Any) -> pa.Table:
+        """Return the table of `read`."""
+        return self.read(source).table
 
     def check(self, table: pa.Table) -> None:
         """Refuse new rows with other columns than the training rows, or on another scale.

@@ -44,6 +44,7 @@ class Task:
         form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
         ordered: whether rows are a time series, so that the task must split them itself.
         returns_several: whether `predict` takes `output=`, a key or index of what the model returns.
+        saves_pictures: whether `predict` makes pictures, and takes `folder=` to save them in.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
     """
 
@@ -52,6 +53,7 @@ class Task:
     form: ClassVar[Form] = "rows"
     ordered: ClassVar[bool] = False
     returns_several: ClassVar[bool] = False
+    saves_pictures: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
 
     @property
@@ -135,8 +137,21 @@ class Task:
         """Measure a trained model on a split."""
         raise self._missing("evaluate", "an Outcome")
 
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
+        """Read what `predict` gets: rows with their names; what is not rows is returned as it is.
+
+        Args:
+            trained: knows the columns.
+            inputs: of the user.
+            skip_bad: leave out rows and files that cannot be read, instead of raising.
+        """
+        if trained.preprocess is None or not trained.preprocess.columns:
+            return inputs
+        return trained.preprocess.read(inputs, skip_bad=skip_bad)
+
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Predict for new inputs.
+        """Predict for new inputs: what `read` made of them, or a user's own, which
+        `trained.preprocess.table_from` takes both.
 
         Returns:
             An object with `rows()`: a list of one dict for each input, each with at least "prediction".

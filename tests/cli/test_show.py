@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from pellucid.cli.predict import is_text, line
+from pellucid.cli.predict import is_text, label, line
 from pellucid.cli.train import show
 from tests.report import shown
 
@@ -76,8 +76,10 @@ def test_input_that_does_not_look_like_a_path_is_a_text(source, text):
 
 
 def test_predictions_are_printed_one_per_line():
-    assert line(1, {"prediction": "cat", "confidence": 0.98765}) == "    1  cat  98.8 %"
-    assert line(12, {"prediction": "ROMEO:\nO, she"}) == "   12  ROMEO:\n       O, she"
+    assert line(label({}, 1), {"prediction": "cat", "confidence": 0.98765}) == "    1  cat  98.8 %"
+    assert line(label({}, 12), {"prediction": "ROMEO:\nO, she"}) == "   12  ROMEO:\n       O, she"
+    assert label({"row": 3, "id": "A17"}, 1) == "    3  A17"
+    assert label({"file": "bad/p7.png"}, 1) == "bad/p7.png"
     assert line(3, {"prediction": {"HUFL": 1.23456789, "OT": 10}}) == "    3  HUFL 1.23457  OT 10"
     assert line(4, {"prediction": [0.5, 0.25]}) == "    4  0.5  0.25"
     assert line(5, {"prediction": ""}) == "    5  "

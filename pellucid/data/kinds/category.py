@@ -12,7 +12,7 @@ from pellucid.data import images, parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder
-from pellucid.data.kinds.kind import FEW, MANY, Cells, Kind, Reading, all_bad, describe_common
+from pellucid.data.kinds.kind import FEW, LISTED, MANY, Cells, Kind, Reading, all_bad, describe_common
 
 TOO_LARGE = "whole numbers too large to be exact as decimals, which occur again"
 
@@ -119,6 +119,16 @@ class CategoryEncoder(Encoder):
         hot = np.zeros((len(column), len(self.names)), np.float32)
         hot[np.arange(len(column)), places] = 1
         return hot
+
+    def new_notes(self, name: str, values: pa.ChunkedArray) -> list[str]:
+        texts = _texts(values, self.known).drop_null()
+        common = pa.array(self.values, texts.type)
+        unseen = texts.filter(pc.invert(pc.is_in(texts, value_set=common)))
+        if not len(unseen) or len(self.values) == MOST_CATEGORIES:
+            return super().new_notes(name, values)
+        some = ", ".join(repr(value) for value in pc.unique(unseen).to_pylist()[:LISTED])
+        what = "all" if len(unseen) == len(texts) else f"{len(unseen):,} of {len(texts):,}"
+        return [f"{name!r}: {what} values were not in the training rows ({some}), and count as 'other'"]
 
     def notes(self, name: str, missing: int, rows: int) -> list[str]:
         notes = super().notes(name, missing, rows)

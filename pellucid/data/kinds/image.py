@@ -16,11 +16,20 @@ from PIL import Image
 from pellucid.data import cache, hashing, images
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs, with_tuples
-from pellucid.data.image_files import images_below
+from pellucid.data.image_files import count_files, images_below
 from pellucid.data.image_index import ImageIndex, names_images
-from pellucid.data.kinds.kind import LISTED, Cells, Description, Kind, Reading, WholeInput, all_bad
+from pellucid.data.kinds.kind import (
+    LISTED,
+    Cells,
+    Description,
+    FoundFiles,
+    Kind,
+    Reading,
+    WholeInput,
+    all_bad,
+)
 from pellucid.data.scaling import BLOCK, channel_scale
-from pellucid.errors import BadDataError, DataNotFoundError, ModelError
+from pellucid.errors import DataNotFoundError, ModelError
 
 KEPT_ROWS = 2000
 """Decoded images of at least this many rows are cached on disk; fewer are decoded when needed."""
@@ -268,31 +277,26 @@ def _notes(
 # ---- prediction ----------------------------------------------------------------------------------
 
 
-def from_path(path: Path) -> pa.Array | None:
-    """Make a column of the image at a path, or of all images in a folder; None for other files.
+def from_path(path: Path) -> FoundFiles | None:
+    """Find the image at a path, or all images in a folder; None for other files.
 
     Raises:
         DataNotFoundError: the folder holds no images.
-        BadDataError: naming the files that are not images.
     """
     if path.is_file():
         return _from_files([path]) if images.is_image_file(path) else None
     found = list(images_below(path))
     if not found:
-        raise DataNotFoundError(f"{path} holds no images to predict.")
+        others = count_files(path)
+        received = f"{others:,} other files" if others else "nothing"
+        raise DataNotFoundError(f"{path} holds no images to predict: received {received}.")
     return _from_files(sorted(found, key=lambda file: images.natural(str(file))))
 
 
-def _from_files(files: list[Path]) -> pa.Array:
+def _from_files(files: list[Path]) -> FoundFiles:
     checked = images.spread(images.check_file, [str(file) for file in files])
-    bad = [
-        f"{file}: expected an image, but {fault}"
-        for file, (_, fault) in zip(files, checked, strict=True)
-        if fault
-    ]
-    if bad:
-        raise BadDataError("\n".join(bad[:LISTED]), remedy="replace or remove it")
-    return images.from_files([str(file) for file in files], [digest for digest, _ in checked])
+    values = images.from_files([str(file) for file in files], [digest for digest, _ in checked])
+    return FoundFiles(values, files, {row: fault for row, (_, fault) in enumerate(checked) if fault})
 
 
 def from_array(array: np.ndarray, input_shape: tuple[int, ...]) -> pa.Array:

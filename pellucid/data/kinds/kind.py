@@ -195,6 +195,24 @@ class WholeInput:
     tokens: bool = False
 
 
+@dataclass(frozen=True)
+class FoundFiles:
+    """Rows that are files.
+
+    Attributes:
+        values: one value for each of N files.
+        files: where each is.
+        faults: what is wrong with those that cannot be read, by row.
+    """
+
+    values: pa.Array
+    files: Sequence[Path]
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """A kind of column.
@@ -216,7 +234,7 @@ class Kind:
         repeats: a column whose values all differ is of no use.
         whole: how a column is the whole input of a model; None: only a part of a table.
         from_array: makes a column from an array given to `predict`, and the input shape of the model.
-        from_path: makes a column from a file or folder given to `predict`; None if it is of another kind.
+        from_path: reads a file or folder given to `predict`; None if it is of another kind.
     """
 
     name: str
@@ -235,7 +253,7 @@ class Kind:
     repeats: bool = False
     whole: WholeInput | None = None
     from_array: Callable[[np.ndarray, tuple[int, ...]], pa.Array | pa.ChunkedArray] | None = None
-    from_path: Callable[[Path], pa.Array | None] | None = None
+    from_path: Callable[[Path], FoundFiles | None] | None = None
 
 
 # ---- readings ------------------------------------------------------------------------------------

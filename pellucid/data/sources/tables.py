@@ -172,9 +172,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     Raises:
         BadDataError: there are none, there are two kinds, or only some name a split.
     """
-    found = sorted(
-        file for file in folder.rglob("*") if file.is_file() and is_part(file) and not _hidden(file, folder)
-    )
+    found = sorted(files_below(folder))
     if not found:
         raise BadDataError(f"{folder} holds no CSV or Parquet file.")
     if len({is_text_suffix(suffix_of(file)) for file in found}) > 1:
@@ -192,6 +190,13 @@ def _files(folder: Path) -> dict[str, list[Path]]:
             remedy="name the file to use, or call the files train, validation and test",
         )
     return splits or {"train": unnamed}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the table files in a folder and in the folders below it."""
+    return [
+        file for file in folder.rglob("*") if file.is_file() and is_part(file) and not _hidden(file, folder)
+    ]
 
 
 def split_of(file: Path, folder: Path) -> str | None:

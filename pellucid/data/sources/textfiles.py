@@ -170,6 +170,11 @@ def _passed_over(folder: Path, files: list[Path]) -> list[str]:
     )
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of text in a folder and in the folders below it."""
+    return [file for file in _files(folder) if is_text(file)]
+
+
 def _tally(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {printable(suffix)}" for suffix, count in counts.most_common(4))
 

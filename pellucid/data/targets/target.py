@@ -224,6 +224,12 @@ class Target(ABC):
         return ()
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of a table that hold it."""
+        names = self.column.name, *(self.column.categories if self.column.kind == "tensor" else ())
+        return tuple(dict.fromkeys(names))
+
+    @property
     def unit(self) -> float | None:
         """What a difference of 1 in the encoded target is in the data; None where that is not one number."""
         return None

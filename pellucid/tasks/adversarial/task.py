@@ -115,6 +115,7 @@ class Adversarial(ImageTask):
     """Train a generator against a discriminator."""
 
     spec = SPEC
+    saves_pictures = True
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = vars(read_options(Options, config))
@@ -203,6 +204,9 @@ class Adversarial(ImageTask):
         if evaluator is None:
             summary["compared_with"] = compared_with(prepared, split)[1]
         return Outcome(metrics, summary, blocks=blocks, pictures=pictures)
+
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
+        return inputs
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Generate `inputs` images; options are `seed` and `folder`."""

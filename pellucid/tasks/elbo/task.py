@@ -21,7 +21,7 @@ from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.shared import latents
 from pellucid.tasks.shared.image_grid import grid, picture
-from pellucid.tasks.shared.image_output import GeneratedImages, restored
+from pellucid.tasks.shared.image_output import GeneratedImages, is_count, restored
 from pellucid.tasks.shared.image_task import SEED, ImageTask, class_names, few
 from pellucid.tasks.shared.model_interfaces import variational
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after
@@ -38,6 +38,7 @@ class Elbo(ImageTask):
     """Model the distribution of images."""
 
     spec = SPEC
+    saves_pictures = True
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         return elbo(**vars(read_options(Options, config)))
@@ -103,6 +104,9 @@ class Elbo(ImageTask):
         return Outcome(
             metrics, summary, blocks=[*blocks, *shown, *more], pictures={**pictures, **drawn, **seen}
         )
+
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
+        return inputs if is_count(inputs) else super().read(trained, inputs, skip_bad=skip_bad)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
         """Reconstruct images; the option `folder` saves them."""

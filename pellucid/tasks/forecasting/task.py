@@ -198,6 +198,9 @@ class Forecasting(Task):
         summary = {"rows": len(preds), "task": self.name, "channels": list(encoded.forecast_names)}
         return Outcome(metrics, summary, pa.table(columns), blocks=forecast_blocks.blocks(shown))
 
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
+        return inputs
+
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Forecast | Forecasts:
         """Forecast from the last L rows of a CSV or Parquet file, a data frame, or an array (rows, C).
 

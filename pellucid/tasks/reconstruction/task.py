@@ -43,6 +43,7 @@ class Reconstruction(ImageTask):
     """Reconstruct images; with noise, clean ones from noisy ones."""
 
     spec = SPEC
+    saves_pictures = True
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         return reconstruction(**vars(read_options(Options, config)))
