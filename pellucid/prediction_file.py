@@ -40,7 +40,7 @@ def check_path(path: str | Path) -> Path:
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one row for each prediction.
 
-    In CSV, the entry `probs` of the class `a` is the column `probs.a`, and a list is JSON.
+    In CSV and Parquet, the entry `probs` of the class `a` is the column `probs.a`; in CSV a list is JSON.
 
     Args:
         path: the file; see `check_path`.
@@ -56,7 +56,7 @@ def _json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), sink)
+    pq.write_table(_table([_flat(row, lists=False) for row in rows]), sink)
     return sink.getvalue().to_pybytes()
 
 
@@ -69,12 +69,26 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the entries of nested dicts under dotted names, and lists as JSON."""
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Return values as a column; of several types as text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError):
+        return pa.array([None if value is None else str(value) for value in values])
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "", *, lists: bool = True) -> dict[str, Any]:
+    """Return the entries of nested dicts under dotted names, and lists as JSON if asked."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.", lists=lists)
         else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, (list, tuple)) else value
+            as_text = lists and isinstance(value, (list, tuple))
+            flat[prefix + name] = json.dumps(value, ensure_ascii=False, default=str) if as_text else value
     return flat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +61,7 @@ def predict(
     found, out = find_run(runs, run), out or output
     if out is not None:
         prediction_file.check_path(out)
-    options = dict(map(parse_override, settings or []))
+    options = by_name(map(parse_override, settings or []))
     if probabilities:
         options["probabilities"] = "all"
     inputs = read_inputs(sources, found)
@@ -71,7 +71,19 @@ def predict(
     if as_json:
         show_json(made, facts, out, time.perf_counter() - start)
     else:
-        show(made, out)
+        show(made, out, probabilities="probabilities" in options)
+
+
+def by_name(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return options by name; those with a dot, such as threshold.a, are entries of one."""
+    options: dict[str, Any] = {}
+    for key, value in settings:
+        name, dot, entry = key.partition(".")
+        if dot and isinstance(options.setdefault(name, {}), dict):
+            options[name][entry] = value
+        else:
+            options[key] = value
+    return options
 
 
 def read_inputs(sources: Sequence[str], run: Run) -> Any:
@@ -105,7 +117,7 @@ def show_json(made: Predictions, facts: Mapping[str, Any], out: Path | None, sec
     common.print_json(answer | written_to | {name: str(place) for name, place in places(made).items()})
 
 
-def show(made: Predictions, out: Path | None) -> None:
+def show(made: Predictions, out: Path | None, *, probabilities: bool = False) -> None:
     """Print a line for each prediction, or where they were written; notes to standard error."""
     console, aside = common.console(), common.console(as_json=True)
     for note in (*made.notes, *map(left_out, made.left_out)):
@@ -116,11 +128,11 @@ def show(made: Predictions, out: Path | None) -> None:
     elif hasattr(made, "text"):
         console.print(made.text())
     else:
-        names = made.names
-        labels = [label(name, number) for number, name in enumerate(names, 1)]
+        labels = [label(name, number) for number, name in enumerate(made.names, 1)]
         width = min(max(map(len, labels), default=0), WIDEST)
-        for row, name, said in zip(rows, names, labels, strict=True):
-            console.print(line(said.ljust(width), {k: v for k, v in row.items() if k not in name}))
+        for row, said in zip(rows, labels, strict=True):
+            more = probs_of(row) if probabilities else ""
+            console.print(line(said.ljust(width), row) + more)
     for what, place in places(made).items():
         console.print(f"Saved {len(rows):,} {what} in {place}")
 
@@ -153,10 +165,29 @@ def left_out(name: Mapping[str, Any]) -> str:
 
 def line(said: str, row: dict[str, Any]) -> str:
     """Format one prediction; further lines of a text are indented below the first."""
+    if isinstance(row["prediction"], list) and "probs" in row:
+        return f"{said}  {labels_of(row)}"
     indent = " " * (len(said) + 2)
     text = f"\n{indent}".join(written(row["prediction"]).splitlines())
     confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
     return f"{said}  {text}{confidence}"
+
+
+def labels_of(row: dict[str, Any]) -> str:
+    """Format a set of labels, each with its probability."""
+    probs = row["probs"]
+    if row["prediction"]:
+        return ", ".join(
+            f"{name} {100 * probs[str(name)]:.1f} %" if str(name) in probs else str(name)
+            for name in row["prediction"]
+        )
+    best = max(probs, key=probs.get, default=None)
+    return "none" + (f" (the most probable is {best}, {100 * probs[best]:.1f} %)" if best else "")
+
+
+def probs_of(row: dict[str, Any]) -> str:
+    """Format the probabilities of a row."""
+    return "".join(f"  {name} {100 * prob:.1f} %" for name, prob in row.get("probs", {}).items())
 
 
 def written(value: Any) -> str:

@@ -146,7 +146,15 @@ def _target(
     read = [table[name] for name in targets]
     kind, classes = options.columns.get(targets[0]), raw.classes.get(targets[0])
     try:
-        target = read_target(targets, read, kind=kind, classes=classes, task=options.task, marks=raw.marks)
+        target = read_target(
+            targets,
+            read,
+            kind=kind,
+            classes=classes,
+            task=options.task,
+            marks=raw.marks,
+            written=raw.source.kind == "csv",
+        )
     except BadDataError:
         if options.labelled:
             raise

@@ -32,7 +32,7 @@ def plain(source: Any) -> Any:
         return _plain_array(source)
     if hasattr(source, "collect") and hasattr(source, "lazy"):  # a LazyFrame of polars
         source = source.collect()
-    if _is_column(source):
+    if _is_column(source) or is_pandas(source, "Series"):
         return source.to_list() if hasattr(source, "to_list") else source.to_pylist()
     if isinstance(source, (str, os.PathLike, Mapping, list, tuple, Image.Image)):
         return source
@@ -131,10 +131,9 @@ def table_by_position(rows: Sequence[Any], names: Sequence[str]) -> pa.Table | N
 def table_of_mapping(source: Mapping[str, Any]) -> pa.Table:
     """Make a table of one row or several from names and values."""
     columns = {str(name): plain(value) for name, value in source.items()}
-    series = {name: value.tolist() for name, value in columns.items() if is_pandas(value, "Series")}
     lists = {
         name: value if isinstance(value, (list, tuple, np.ndarray)) else [value]
-        for name, value in (columns | series).items()
+        for name, value in columns.items()
     }
     try:
         return pa.table({name: column(name, values) for name, values in lists.items()})

@@ -22,6 +22,7 @@ GUIDES = ROOT / "docs" / "guides"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMES = (
     "own-data",
+    "predict",
     "read-a-report",
     "own-loop",
     "add-a-model",

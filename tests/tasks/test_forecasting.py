@@ -200,7 +200,7 @@ def test_prediction_rows_are_encoded_like_the_training_rows():
 def test_intervals_cover_their_share_of_the_calibration_rows():
     torch.manual_seed(0)
     errors = torch.randn(999, 4, 2)
-    margin = interval(errors, torch.zeros_like(errors))
+    margin = interval(errors)
     held = (errors.abs() <= margin).sum(0)
     assert margin.shape == (4, 2)
     assert held.unique().tolist() == [900]  # ceil(1000 * 0.9)

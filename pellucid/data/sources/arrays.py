@@ -173,17 +173,32 @@ def _from_frames(parts: Mapping[str, _Part], task: Task | None) -> Dataset:
         if part.y is None or isinstance(part.y, str):
             target = part.y if part.y is not None else target
         else:
-            target = str(getattr(part.y, "name", None) or "y")
             _same_length(len(table), len(part.y), split)
-            if target in table.column_names:
-                raise UsageError(
-                    f"X has a column {target!r} already, the name of y.", remedy="rename one of them"
-                )
-            table = table.append_column(target, _column(part.y))
+            columns = _named_columns(part.y)
+            target = ", ".join(columns)
+            for name, values in columns.items():
+                if name in table.column_names:
+                    raise UsageError(
+                        f"X has a column {name!r} already, the name of y.", remedy="rename one of them"
+                    )
+                table = table.append_column(name, values)
         splits[split] = table
     return build_dataset(
         RawTables("arrays", splits, Source("arrays", "arrays")), DataOptions(target=target, task=task)
     )
+
+
+def _named_columns(y: Any) -> dict[str, Any]:
+    """Return the columns of y by name: those of a data frame, or the only one."""
+    columns = _names_of(y)
+    if len(columns) < 2:
+        return {str(columns[0] if columns else getattr(y, "name", None) or "y"): _column(y)}
+    return {str(name): _column(y[name]) for name in y.columns}
+
+
+def _names_of(y: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a data frame; () for anything else."""
+    return tuple(map(str, y.columns)) if frame(y) is not None and hasattr(y, "columns") else ()
 
 
 def _column(given: Any) -> pa.Array | pa.ChunkedArray:
@@ -271,6 +286,9 @@ def _with_target(
         raise BadDataError(
             f"y holds {int(target.bad.sum()):,} missing or infinite values, the first in row {row + 1:,}."
         )
+    names = _names_of(parts["train"].y)
+    if len(names) > 1 and len(names) == len(target.column.categories):
+        target = replace(target, column=replace(target.column, categories=names))
     made: dict[str, pa.Table] = {}
     start = 0
     for split, table in tables.items():

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pellucid.data import kinds, targets
 from pellucid.data.marks import UNKNOWN, Marks
-from pellucid.data.targets.target import TargetCells, TargetColumn
+from pellucid.data.targets.target import TargetCells, TargetColumn, label_type
 from pellucid.errors import BadDataError, UnknownNameError
 from pellucid.extensions import import_object
 
@@ -66,6 +66,7 @@ def read_target(
     classes: Sequence[str] | None = None,
     task: str | None = None,
     marks: Marks = UNKNOWN,
+    written: bool = False,
 ) -> TargetColumn:
     """Read the columns to predict as the first target that recognizes them.
 
@@ -77,6 +78,7 @@ def read_target(
         classes: the class names, where the source declares them and the values are their indices.
         task: the task that the user named.
         marks: what is known of how text cells are written.
+        written: whether the cells come from a file that holds only text.
 
     Raises:
         BadDataError: it holds nothing that can be predicted.
@@ -90,7 +92,11 @@ def read_target(
     for target in targets.all_targets():
         found = target.read(cells)
         if found is not None:
-            return replace(found, task=target.task, encoding=target.name)
+            column = found.column
+            if column.categories and cells.raw is not None and classes is None:
+                kind = label_type(cells.raw, column.categories, written=written)
+                column = replace(column, form={**column.form, "type": kind}) if kind != "str" else column
+            return replace(found, column=column, task=target.task, encoding=target.name)
     raise BadDataError(
         f"The target column {cells.name!r} cannot be predicted: expected classes or numbers, "
         f"received {cells.reading.kind or 'nothing'} ({cells.reading.reason}).",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -163,6 +164,39 @@ def _as_tensor(name: str, raw: pa.ChunkedArray) -> pa.ChunkedArray:
     return reading.values
 
 
+_LABELS: dict[str, Any] = {"int": int, "float": float, "bool": lambda name: name.lower() == "true"}
+
+
+def label_type(raw: pa.ChunkedArray, classes: Sequence[str], *, written: bool) -> str:
+    """Return the type of classes: "int", "float", "bool" or "str".
+
+    Args:
+        raw: the cells.
+        classes: their names.
+        written: whether cells of text come from a file that holds only text, where numbers are text too.
+    """
+    kind = raw.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if is_list(kind):
+        kind = kind.value_type
+    for name, is_type in (("bool", pa.types.is_boolean), ("int", pa.types.is_integer)):
+        if is_type(kind):
+            return name
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "float"
+    if not written or not classes or kind != raw.type:
+        return "str"
+    if {name.lower() for name in classes} <= {"true", "false"}:
+        return "bool"
+    if not all(_WHOLE.match(name) for name in classes):
+        return "str"
+    return "float" if pc.any(pc.match_substring(raw, ".")).as_py() else "int"
+
+
+_WHOLE = re.compile(r"^-?(0|[1-9][0-9]*)$")
+
+
 def missing(values: pa.ChunkedArray) -> np.ndarray | None:
     """Return (N,) True where a value is missing; None where none is."""
     return pc.is_null(values).to_numpy() if values.null_count else None
@@ -222,6 +256,12 @@ class Target(ABC):
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of the logits; () where there are no classes."""
         return ()
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """The classes in the type that the data had: whole numbers, decimals, truth values or texts."""
+        read = _LABELS.get(self.column.form.get("type", ""), str)
+        return tuple(read(name) for name in self.classes)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class SplitForecasts:
         preds: (N, H, C) by who forecasts; the network's is "forecast".
         inputs: (N, L, C).
         targets: (N, H, C).
-        margin: half the width of the intervals, (H, C), or None.
+        margin: half the width of the intervals, (N, H, C), or None.
         starts: the time of the first forecast row of each window, or [].
         target: the channel to show; None: the last.
     """
@@ -94,7 +94,7 @@ def _window(shown: SplitForecasts, row: int, words: str, channel: int) -> Block:
     line: dict[str, Any] = {"name": "forecast", "x": [i + 1 for i in ahead], "y": _at(forecast, ahead)}
     band = ""
     if shown.margin is not None:
-        margin = shown.margin[:, channel].double().numpy() * encoded.std[channel]
+        margin = shown.margin[row, :, channel].double().numpy() * encoded.std[channel]
         line |= {"low": _at(forecast - margin, ahead), "high": _at(forecast + margin, ahead)}
         band = " The band contains 90 % of the errors on validation rows at that step."
     since = f" from {shown.starts[row]} on" if shown.starts else f", window {row + 1:,}"

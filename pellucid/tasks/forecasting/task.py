@@ -8,8 +8,7 @@ Shapes: N windows, L rows in, H rows ahead, C channels, of which the first K are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -18,68 +17,23 @@ import torch
 from torch import Tensor
 
 from pellucid.config import Config, SeriesConfig
-from pellucid.data import panel, prediction_input, series, time_index
-from pellucid.data.batches import Batches, MemoryRows
-from pellucid.data.dataset import Column, Dataset
+from pellucid.data import panel, series, time_index
+from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.series import SeriesInputs
-from pellucid.data.series_fill import fill_gaps
-from pellucid.errors import ConfigError, ModelError
+from pellucid.errors import ConfigError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.forecasting import forecast_blocks, windows
+from pellucid.tasks.forecasting.forecasts import Forecasts, forecast, inputs_of
+from pellucid.tasks.forecasting.intervals import COVERAGE, interval, window_scale
 from pellucid.tasks.forecasting.objective import LossName, Options, forecasting
 from pellucid.tasks.forecasting.spec import SPEC
 from pellucid.tasks.options import read_loss_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
-from pellucid.tasks.task import Baselines, Task
+from pellucid.tasks.task import Baselines, Task, answer
 from pellucid.train.objective import Objective
 
 EVAL_BATCH = 256
-COVERAGE = 0.9
-"""Share of validation errors that an interval holds."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Forecast rows.
-
-    Attributes:
-        values: (H, C), in the units of the data.
-        names: of the channels.
-        times: of the rows, where the input had times; else ().
-    """
-
-    values: np.ndarray
-    names: tuple[str, ...]
-    times: tuple[datetime, ...] = ()
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict a row: how many steps ahead, its time if known, and the value of every channel."""
-        made = []
-        for step, row in enumerate(self.values.tolist()):
-            time = {"time": str(self.times[step])} if self.times else {}
-            made.append({"step": step + 1, **time, "prediction": dict(zip(self.names, row, strict=True))})
-        return made
-
-
-@dataclass(frozen=True)
-class Forecasts:
-    """Forecasts of several series.
-
-    Attributes:
-        series: the forecast of each, by its id.
-    """
-
-    series: dict[str, Forecast]
-
-    @property
-    def values(self) -> np.ndarray:
-        """Those of all series, (S, H, K), in the units of the data."""
-        return np.stack([forecast.values for forecast in self.series.values()])
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of every series, each with its id."""
-        return [{"series": name, **row} for name, one in self.series.items() for row in one.rows()]
 
 
 class Forecasting(Task):
@@ -175,12 +129,17 @@ class Forecasting(Task):
         squared = errors.square()
         mse, mae = squared.mean(dtype=torch.float64).item(), errors.abs().mean(dtype=torch.float64).item()
         metrics = {"loss": mse, "mse": mse, "mae": mae}
-        margin = None
-        if split != prepared.validation:
-            margin = interval(*_forecasts(trained, prepared, prepared.validation))
-            metrics["coverage"] = (errors.abs() <= margin).double().mean().item()
         inputs: Tensor = prepared.rows[split].inputs  # type: ignore[attr-defined]
         encoded = inputs_of(prepared.preprocess)
+        summary = {"rows": len(preds), "task": self.name, "channels": list(encoded.forecast_names)}
+        margin = None
+        if split != prepared.validation:
+            before: Tensor = prepared.rows[prepared.validation].inputs  # type: ignore[attr-defined]
+            known, truth = _forecasts(trained, prepared, prepared.validation)
+            quantiles = interval((known - truth) / window_scale(before, encoded))
+            margin = quantiles * window_scale(inputs, encoded)  # (N, H, K)
+            metrics["coverage"] = (errors.abs() <= margin).double().mean().item()
+            summary["interval"] = {"share": COVERAGE, "margins": quantiles.tolist()}
         shown = forecast_blocks.SplitForecasts(
             encoded,
             {"forecast": preds, **naive(inputs, encoded)},
@@ -195,48 +154,27 @@ class Forecasting(Task):
             "mse": squared.mean((1, 2)).numpy(),
             "mae": errors.abs().mean((1, 2)).numpy(),
         }
-        summary = {"rows": len(preds), "task": self.name, "channels": list(encoded.forecast_names)}
         return Outcome(metrics, summary, pa.table(columns), blocks=forecast_blocks.blocks(shown))
 
     def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
         return inputs
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Forecast | Forecasts:
-        """Forecast from the last L rows of a CSV or Parquet file, a data frame, or an array (rows, C).
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> Forecasts:
+        """Forecast from the last L rows of each series of a file, a data frame, or an array (rows, C).
+
+        Options: `horizon`, rows to forecast; more than in training where all channels are forecast.
 
         Raises:
             ModelError: there are fewer than L rows, or other channels than in training.
             BadDataError: a value cannot be read, or is missing.
         """
-        encoded = inputs_of(trained.preprocess)
-        if len(encoded.names) == 1 and getattr(inputs, "ndim", 2) == 1:
-            inputs = inputs.reshape(-1, 1)
-        table = _with_times(inputs, trained.preprocess, encoded)
-        made: dict[str, Forecast] = {}
-        for name, rows in _newest_rows(table, encoded):
-            with panel.naming(name):
-                window = trained.preprocess.inputs(rows)
-            outputs, _ = forward(trained, Batches(MemoryRows(window, torch.zeros(1)), 1))
-            values = encoded.own_units(outputs.reshape(encoded.horizon, -1).double().numpy())
-            made[name] = Forecast(values, encoded.forecast_names, _times(rows, encoded))
-        return next(iter(made.values())) if list(made) == [""] else Forecasts(made)
+        return answer(forecast, trained, inputs, options)
 
 
 def _fewer(settings: SeriesConfig, fraction: float) -> SeriesConfig:
     """Take the same share of the rows of every split."""
     rows = settings.rows and [int(fraction * count) for count in settings.rows]
     return settings.model_copy(update={"rows": rows})
-
-
-def inputs_of(preprocess: Preprocess) -> SeriesInputs:
-    """The series a model was fitted on.
-
-    Raises:
-        ModelError: it was fitted on something else.
-    """
-    if not isinstance(preprocess.encoded, SeriesInputs):
-        raise ModelError(f"Expected a model of series, received one of {type(preprocess.encoded).__name__}.")
-    return preprocess.encoded
 
 
 def naive(inputs: Tensor, encoded: SeriesInputs) -> dict[str, Tensor]:
@@ -249,18 +187,6 @@ def naive(inputs: Tensor, encoded: SeriesInputs) -> dict[str, Tensor]:
         rows = cycle[0]
         found["season"] = inputs[:, encoded.window - rows + torch.arange(horizon) % rows]
     return found
-
-
-def interval(preds: Tensor, targets: Tensor) -> Tensor:
-    """Half the width of an interval that held `COVERAGE` of the errors at each step: (H, C).
-
-    The ceil((N + 1) coverage)-th smallest of N absolute errors, as in split conformal prediction (Lei et al.
-    2018). Its guarantee asks for exchangeable errors, which those of a series are not: how many it holds on
-    later rows is measured.
-    """
-    errors = (preds - targets).abs()
-    rank = min(len(errors), int(np.ceil((len(errors) + 1) * COVERAGE)))
-    return errors.kthvalue(rank, dim=0).values
 
 
 # ---- parts -----------------------------------------------------------------------------------------
@@ -285,60 +211,6 @@ def _unread(dataset: Dataset, encoded: SeriesInputs) -> list[str]:
     read = {*encoded.names, *encoded.ids, encoded.time}
     others = [f"{column.name!r} ({column.kind})" for column in dataset.columns if column.name not in read]
     return [f"not read, since forecasts read only numbers: {', '.join(others)}"] if others else []
-
-
-def _newest_rows(table: pa.Table, encoded: SeriesInputs) -> list[tuple[str, pa.Table]]:
-    """Return the rows of every series in the order of time, with gaps filled as in training.
-
-    Raises:
-        BadDataError: times repeat, or the rows of the window are not as far apart as in training.
-    """
-    ids = [name for name in encoded.ids if name in table.column_names]
-    found, time = panel.series_of(table, ids), encoded.time_column
-    if time is not None and time.name in table.column_names:
-        found = panel.in_order(found, time)[0]
-    else:
-        time = None
-    made = []
-    for name, rows in found:
-        with panel.naming(name):
-            if time is not None:
-                newest = rows if encoded.fill else rows.slice(max(len(rows) - encoded.window, 0))
-                time_index.check_as_trained(newest, time, encoded.step, encoded.months, gaps=not encoded.fill)
-            if encoded.fill is not None:
-                steps = encoded.step, encoded.months
-                filled = time if encoded.step is not None else None
-                rows, _ = fill_gaps(rows, filled, *steps, encoded.names, encoded.fill)
-        made.append((name, rows))
-    return made
-
-
-def _with_times(source: Any, preprocess: Preprocess, encoded: SeriesInputs) -> pa.Table:
-    """Read the channels and, where the source has them, the times."""
-    times = [encoded.time_column] if encoded.time_column is not None else []
-    ids = [Column(name, "category") for name in encoded.ids]
-    for extra in ([*ids, *times], times, ids, []):
-        if extra:
-            try:
-                return prediction_input.table_from(source, (*extra, *preprocess.columns), encoded.shape)
-            except ModelError:  # no times or no ids: an array, or a table without the column
-                continue
-    return preprocess.table_from(source)
-
-
-def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
-    if encoded.time not in table.column_names or encoded.step is None:  # a number, or none
-        return ()
-    if encoded.months is None and encoded.step >= 28 * time_index.DAY:  # of a run before months were known
-        return ()
-    last = table[encoded.time][-1].as_py()
-    if last is None:
-        return ()
-    steps = range(1, encoded.horizon + 1)
-    if encoded.months is not None:
-        at_end = (last + timedelta(days=1)).day == 1
-        return tuple(time_index.add_months(last, encoded.months * step, at_end=at_end) for step in steps)
-    return tuple(last + timedelta(seconds=encoded.step * step) for step in steps)
 
 
 TASK = Forecasting()

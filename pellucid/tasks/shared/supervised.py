@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -17,12 +16,13 @@ from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, encode_splits
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError
+from pellucid.errors import ConfigError, ModelError, PellucidError, UsageError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.tasks.options import NoOptions, read_loss_options, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared import attribution, scoring
-from pellucid.tasks.task import Baselines, Task
+from pellucid.tasks.shared.prediction import Prediction, read_shown, read_thresholds
+from pellucid.tasks.task import Baselines, Task, answer
 from pellucid.train.baseline import TargetType, baselines
 from pellucid.train.catalogue import find_entry
 from pellucid.train.losses import LOSSES
@@ -37,40 +37,6 @@ EVAL_SAMPLE = 25_000
 
 SAME = {"label_smoothing": "label_smoothing", "class_weights": "weight"}
 """Settings of the objective that are options of a loss, by the name of the option."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions for rows.
-
-    Attributes:
-        outputs: (N, K) probabilities of the classes, or (N,) / (N, D) values in the target's own units.
-        classes: the names of the K classes; () for regression.
-    """
-
-    outputs: np.ndarray
-    classes: tuple[str, ...]
-
-    @property
-    def labels(self) -> list[Any]:
-        """The most probable class of each row, or the value itself."""
-        if not self.classes:
-            return self.outputs.tolist()
-        return [self.classes[index] for index in self.outputs.argmax(1)]
-
-    def rows(self, top: int = 3) -> list[dict[str, Any]]:
-        """One dict a row: the prediction, and for classes the most probable `top` of them."""
-        if not self.classes:
-            return [{"prediction": value} for value in self.outputs.tolist()]
-        order = np.argsort(-self.outputs, axis=1)[:, :top]
-        return [
-            {
-                "prediction": self.classes[best[0]],
-                "confidence": float(probs[best[0]]),
-                "probs": {self.classes[index]: float(probs[index]) for index in best},
-            }
-            for probs, best in zip(self.outputs, order, strict=True)
-        ]
 
 
 class Supervised(Task):
@@ -233,14 +199,33 @@ class Supervised(Task):
         raise NotImplementedError
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Prediction:
-        for option in options:
-            raise UnknownNameError(f"option to predict with {self.name}", option, ())
-        encoded = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
-        source = MemoryRows(encoded, torch.zeros(len(encoded)))
-        outputs, _ = forward(trained, Batches(source, EVAL_BATCH))
-        if trained.preprocess.classes:
-            return Prediction(trained.objective.probs(outputs).numpy(), tuple(trained.preprocess.classes))
-        return Prediction(trained.preprocess.untarget(outputs).numpy(), ())
+        """Predict the target of rows.
+
+        Options, where classes are predicted: `threshold`, the probability from which on a label holds, or the
+        second of two classes is predicted; one number, or numbers by class. `probabilities`: how many of them
+        rows show, "all", "none" or a number.
+        """
+        return answer(_predict, trained, inputs, options)
+
+
+def _predict(trained: Trained, inputs: Any, threshold: Any = None, probabilities: Any = None) -> Prediction:
+    preprocess, shown = trained.preprocess, read_shown(probabilities)
+    target, several = preprocess.target, trained.task == "multilabel"
+    thresholds = None
+    if preprocess.classes:
+        thresholds = read_thresholds(threshold, preprocess.classes, several=several)
+    elif threshold is not None:
+        raise UsageError("A threshold is for probabilities of classes; this run predicts numbers.")
+    encoded = preprocess.inputs(preprocess.table_from(inputs))
+    outputs, _ = forward(trained, Batches(MemoryRows(encoded, torch.zeros(len(encoded))), EVAL_BATCH))
+    if target is not None and preprocess.classes:
+        probs, names = trained.objective.probs(outputs).numpy(), tuple(preprocess.classes)
+        return Prediction(probs, target.labels, names, (), several, thresholds, shown)
+    values = preprocess.untarget(outputs).numpy()
+    names = target.column.categories if target is not None else ()
+    if values.ndim == 2 and values.shape[1] == 1:
+        return Prediction(values[:, 0])
+    return Prediction(values, targets=names if any(not name.isdecimal() for name in names) else ())
 
 
 def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:

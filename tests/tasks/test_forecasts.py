@@ -1,0 +1,100 @@
+"""Forecasts as they come out: dates, intervals and files, for each series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pellucid
+from pellucid import Run
+from pellucid.errors import UsageError
+from tests.cli.conftest import CommandLine
+
+RNG = np.random.default_rng(0)
+SERIES = {"window": 14, "horizon": 5}
+
+
+def daily(name: str, level: float, rows: int = 200) -> pd.DataFrame:
+    week = np.sin(2 * np.pi * np.arange(rows) / 7)
+    sales = level * (10 + week + 0.1 * RNG.normal(size=rows))
+    return pd.DataFrame(
+        {"store": name, "day": pd.date_range("2024-01-01", periods=rows), "sales": np.round(sales, 3)}
+    )
+
+
+def trained(data: Path, folder: Path, **series: object) -> Run:
+    settings = {"data.series": {**SERIES, **series}}
+    return pellucid.fit(
+        "nlinear",
+        str(data),
+        objective="forecasting",
+        epochs=3,
+        settings=settings,
+        runs=folder,
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    both = [daily("small", 1.0), daily("large", 1000.0)]
+    pd.concat(both).to_csv(folder / "stores.csv", index=False)
+    both[0].drop(columns="store").to_csv(folder / "one.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stores(folder: Path) -> Run:
+    return trained(folder / "stores.csv", folder / "runs", id="store")
+
+
+def test_every_series_has_dates_and_an_interval_of_its_own_scale(stores: Run, folder: Path) -> None:
+    found = stores.predict(folder / "stores.csv")
+    assert found.values.shape == found.low.shape == (2, 5, 1)
+    rows = found.rows()
+    assert [row["series"] for row in rows] == ["large"] * 5 + ["small"] * 5 or rows[0]["series"] == "small"
+    assert rows[0]["time"].startswith("2024-07-19")
+    for name, level in (("small", 1.0), ("large", 1000.0)):
+        of = [row for row in rows if row["series"] == name]
+        widths = [(row["high"]["sales"] - row["low"]["sales"]) / level for row in of]
+        assert all(0.1 < width < 5 for width in widths), name
+        assert all(row["low"]["sales"] < row["prediction"]["sales"] < row["high"]["sales"] for row in of)
+    assert any(
+        "90 % of the validation errors" in note and "on test rows they held" in note for note in found.notes
+    )
+
+
+def test_forecasts_are_written_as_one_number_a_row(stores: Run, folder: Path, tmp_path: Path) -> None:
+    stores.predict(folder / "stores.csv", out=tmp_path / "next.csv", horizon=2)
+    table = pd.read_csv(tmp_path / "next.csv", parse_dates=["time"])
+    assert list(table) == ["series", "step", "time", "target", "value", "low", "high"]
+    assert len(table) == 4
+    done = CommandLine(folder)("predict", stores.path, "stores.csv", "--set", "horizon=2")
+    lines = done.out.splitlines()
+    assert lines[0] in ("small", "large"), done.err
+    assert lines[1].split()[0] == "2024-07-19"
+    assert "note: intervals hold 90 %" in done.err
+
+
+def test_a_longer_horizon_goes_on_from_forecasts(folder: Path) -> None:
+    run = trained(folder / "one.csv", folder / "one")
+    found = run.predict(folder / "one.csv", horizon=12)
+    assert found.values.shape == (12, 1)
+    assert np.allclose(found.values[:5], run.predict(folder / "one.csv").values)
+    assert ["low" in row for row in found.rows()] == [True] * 5 + [False] * 7
+    assert found.rows()[-1]["time"].startswith("2024-07-30")
+    assert np.corrcoef(found.values[:7, 0], np.sin(2 * np.pi * np.arange(200, 207) / 7))[0, 1] > 0.8
+    with pytest.raises(UsageError, match="whole number"):
+        run.predict(folder / "one.csv", horizon=0)
+
+
+def test_series_that_are_too_short_are_left_out_and_named(stores: Run, folder: Path) -> None:
+    table = pd.read_csv(folder / "stores.csv")
+    short = table[table.store == "small"].tail(5)
+    found = stores.predict(pd.concat([table[table.store == "large"], short]))
+    assert list(found.series) == ["large"]
+    assert any("no forecast: small" in note for note in found.notes)
