@@ -18,7 +18,7 @@ from pellucid.config import CsvConfig
 from pellucid.data import images, kinds, prediction_objects, schema
 from pellucid.data.build_dataset import Locate
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.image_files import count_files
+from pellucid.data.image_files import count_files, images_below
 from pellucid.data.input_rows import InputRows, joined, numbered, row_names, within, without
 from pellucid.data.kinds.kind import LISTED, Kind
 from pellucid.data.kinds.tensor import batched
@@ -28,6 +28,8 @@ from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
 INPUTS = ("x", "images", "data")
 """The usual names of the inputs among the arrays of a file, in lower case."""
+MOST_NAMES = 20
+"""Columns that a message lists."""
 ADDRESS = re.compile(r"^(https?|ftp|s3|gs)://\S+$", re.IGNORECASE)
 
 
@@ -70,9 +72,16 @@ class Wanted:
             return f"images, which become {self.shape[2]} x {self.shape[1]} {channels} pixels"
         if kind is not None and kind.name == "tensor":
             return f"arrays of shape {self.shape}"
-        shown = ", ".join(f"{column.name!r} ({_described(column)})" for column in self.columns[:20])
-        more = f" and {len(self.columns) - 20:,} more" if len(self.columns) > 20 else ""
-        return f"the column{'s' if len(self.columns) > 1 else ''} {shown}{more}"
+        return f"the column{'s' if len(self.columns) > 1 else ''} {self.listed}"
+
+    @property
+    def listed(self) -> str:
+        """The columns, and of several their kinds, for messages."""
+        if len(self.columns) == 1:
+            return repr(self.columns[0].name)
+        shown = ", ".join(f"{column.name!r} ({_described(column)})" for column in self.columns[:MOST_NAMES])
+        more = len(self.columns) - MOST_NAMES
+        return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _described(column: Column) -> str:
@@ -225,6 +234,8 @@ def _from_folder(folder: Path, wanted: Wanted) -> InputRows:
     if wanted.kind is not None and wanted.kind.takes_text:
         texts = sorted(textfiles.files_below(folder), key=lambda file: images.natural(str(file)))
         files = texts or files
+    if not files and next(images_below(folder), None) is not None:
+        raise ModelError(f"{folder} holds images: this run reads {wanted.words}.", remedy="pass a CSV file")
     if not files:
         raise DataNotFoundError(f"{folder} holds nothing to predict: this run reads {wanted.words}.")
     return joined([within(file.relative_to(folder), read(file, wanted)) for file in files])
@@ -380,7 +391,7 @@ def _typed(
     lacking = [column.name for column in wanted.columns if column.name not in raw.column_names]
     if lacking:
         raise ModelError(
-            f"{origin} has no column {', '.join(map(repr, lacking))}: this run reads {wanted.words}; "
+            f"{origin} has no column {', '.join(map(repr, lacking))}: expected {wanted.listed}, "
             f"received {', '.join(map(repr, raw.column_names)) or 'none'}."
         )
     if not raw.num_rows:

@@ -16,8 +16,8 @@ class Predictions:
     What else the task answers, such as `labels`, `probs`, `outputs`, `values` or `images`, is found here too.
 
     Args:
-        answer: of the task.
-        inputs: the rows that it is for; None: they have no names.
+        answer: of the task; one with `has_names` names its rows itself.
+        inputs: the rows that it is for; None: they are numbered.
 
     Attributes:
         answer: of the task.
@@ -60,8 +60,10 @@ class Predictions:
 
     def _names(self, count: int) -> list[Mapping[str, Any]]:
         """Name `count` answers; several for one input have the same name."""
-        if self.inputs is None or not len(self.inputs) or count % len(self.inputs):
+        if getattr(self.answer, "has_names", False):
             return [{} for _ in range(count)]
+        if self.inputs is None or not len(self.inputs) or count % len(self.inputs):
+            return [{"row": row + 1} for row in range(count)]
         return [name for name in self.inputs.names for _ in range(count // len(self.inputs))]
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -100,6 +100,7 @@ class Forecasts:
 
     series: dict[str, Forecast]
     notes: tuple[str, ...] = ()
+    has_names: ClassVar[bool] = True
 
     @property
     def values(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from pellucid.record import files
 
 COVERAGE = 0.9
 """Share of validation errors that an interval holds."""
-SMALLEST = 1e-2
+SMALLEST = 1e-6
 """Least scale of a window, in standard deviations of the training rows: a constant one has errors, too."""
 
 
@@ -80,5 +80,5 @@ def measured_intervals(trained: Trained) -> Intervals | None:
     except (KeyError, TypeError, ValueError):
         raise RunError(
             f"{path} is damaged: its interval is not complete.",
-            remedy="`pellucid evaluate RUN`, which measures it again",
+            remedy="train the run again",
         ) from None
