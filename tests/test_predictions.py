@@ -214,6 +214,12 @@ def test_sets_of_labels_are_those_above_a_threshold(labelled: Run, tmp_path: Pat
     assert done.json["predictions"][2]["prediction"] == ["a", "b"]
 
 
+def test_columns_of_0_and_1_without_names_are_labelled_by_their_places(tmp_path: Path) -> None:
+    X = RNG.normal(size=(40, 2)).astype("float32")
+    run = pellucid.fit("mlp", pellucid.arrays(X, X > 0), epochs=1, runs=tmp_path, progress=False)
+    assert Run(run.path).predict(X, threshold=0).labels[0] == (0, 1)
+
+
 def test_all_probabilities_are_given_on_request_and_in_files(tmp_path: Path) -> None:
     X, y = RNG.normal(size=(150, 2)).astype("float32"), np.arange(150) % 30
     data = pellucid.arrays(X, y, task="classification")

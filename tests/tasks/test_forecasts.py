@@ -95,6 +95,15 @@ def test_a_longer_horizon_goes_on_from_forecasts(folder: Path) -> None:
         run.predict(folder / "one.csv", horizon=0)
 
 
+def test_times_may_be_the_index_of_a_series(folder: Path) -> None:
+    run = trained(folder / "one.csv", folder / "index")
+    indexed = pd.read_csv(folder / "one.csv", parse_dates=["day"], index_col="day")
+    expected = run.predict(folder / "one.csv")
+    for held in (indexed, indexed.sales):
+        assert np.allclose(run.predict(held).values, expected.values)
+        assert run.predict(held).times == expected.times
+
+
 def test_series_that_are_too_short_are_left_out_and_named(stores: Run, folder: Path) -> None:
     table = pd.read_csv(folder / "stores.csv")
     short = table[table.store == "small"].tail(5)

@@ -93,7 +93,8 @@ def read_target(
         found = target.read(cells)
         if found is not None:
             column = found.column
-            if column.categories and cells.raw is not None and classes is None:
+            named = target.task != "regression" and column.categories
+            if named and cells.raw is not None and classes is None:
                 kind = label_type(cells.raw, column.categories, written=written)
                 column = replace(column, form={**column.form, "type": kind}) if kind != "str" else column
             return replace(found, column=column, task=target.task, encoding=target.name)

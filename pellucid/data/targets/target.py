@@ -176,6 +176,8 @@ def label_type(raw: pa.ChunkedArray, classes: Sequence[str], *, written: bool) -
         written: whether cells of text come from a file that holds only text, where numbers are text too.
     """
     kind = raw.type
+    if isinstance(kind, pa.FixedShapeTensorType):  # columns of 0 and 1, named by their places
+        return "int" if list(classes) == list(map(str, range(len(classes)))) else "str"
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if is_list(kind):

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pellucid.data import panel, prediction_input, time_index
+from pellucid.data import panel, prediction_input, prediction_objects, time_index
 from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Column
 from pellucid.data.preprocess import Preprocess
@@ -168,9 +168,7 @@ def forecast(trained: Trained, inputs: Any, horizon: int | None = None) -> Forec
     """
     encoded, known = inputs_of(trained.preprocess), measured_intervals(trained)
     steps = _steps(horizon, encoded)
-    if len(encoded.names) == 1 and getattr(inputs, "ndim", 2) == 1:
-        inputs = np.asarray(inputs).reshape(-1, 1)
-    table = _with_times(inputs, trained.preprocess, encoded)
+    table = _with_times(_as_table(inputs, encoded), trained.preprocess, encoded)
     made: dict[str, Forecast] = {}
     short: list[str] = []
     found = _newest_rows(table, encoded)
@@ -183,6 +181,19 @@ def forecast(trained: Trained, inputs: Any, horizon: int | None = None) -> Forec
     if not made:
         raise ModelError(f"Expected at least {encoded.window} rows of a series to forecast from.")
     return Forecasts(made, tuple(_notes(short, encoded, steps, known)))
+
+
+def _as_table(inputs: Any, encoded: SeriesInputs) -> Any:
+    """Give an index of times, as data frames of series have, and a single column their names."""
+    if prediction_objects.is_pandas(inputs, "Series") and len(encoded.names) == 1:
+        inputs = inputs.to_frame(encoded.names[0])
+    if prediction_objects.is_pandas(inputs, "DataFrame"):
+        indexed = prediction_objects.index_of(inputs) is not None
+        if indexed and encoded.time is not None and encoded.time not in inputs.columns:
+            return inputs.rename_axis(encoded.time).reset_index()
+        return inputs
+    single = len(encoded.names) == 1 and getattr(inputs, "ndim", 2) == 1
+    return np.asarray(inputs).reshape(-1, 1) if single else inputs
 
 
 def _notes(short: list[str], encoded: SeriesInputs, steps: int, known: Intervals | None) -> list[str]:
