@@ -410,9 +410,11 @@ def _typed(
         bad[list(wrong)] = True
         why |= wrong
     present = [name for name in wanted.targets if name in raw.column_names]
+    some = ", ".join(map(repr, present[:LISTED])) + (" ..." if len(present) > LISTED else "")
+    one = len(present) < 2
     notes = [
-        f"{', '.join(map(repr, present))} is what this run predicts, and is not read here; evaluate compares "
-        "predictions with it"
+        f"{some} {'is' if one else 'are'} what this run predicts, and {'is' if one else 'are'} not read here; "
+        f"evaluate compares predictions with {'it' if one else 'them'}"
     ]
     rows = InputRows(
         pa.table(made), row_names(raw, wanted.columns, wanted.targets), tuple(notes if present else ())

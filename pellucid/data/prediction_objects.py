@@ -91,7 +91,7 @@ def is_pandas(source: Any, name: str) -> bool:
 def index_of(frame: Any) -> tuple[str, list[Any]] | None:
     """Return the name and the values of an index that says more than the number of a row; None for others."""
     index = getattr(frame, "index", None)
-    if index is None or callable(index) or type(index).__name__ == "RangeIndex":
+    if index is None or callable(index):
         return None
     values = [value if isinstance(value, (str, int, float)) else str(value) for value in index.tolist()]
     if values == list(range(len(values))):
