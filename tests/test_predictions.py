@@ -62,7 +62,7 @@ def test_images_of_a_folder_carry_their_names(pictures: Run, folder: Path, tmp_p
 def test_rows_carry_their_numbers_and_ids(rows: Run, folder: Path) -> None:
     found = rows.predict(folder / "rows.csv")
     assert {key: found.rows()[2][key] for key in ("row", "patient_id")} == {"row": 3, "patient_id": "A2"}
-    assert any("'result' is what this run predicts" in note for note in found.notes)
+    assert any("'result', which this run predicts" in note for note in found.notes)
     frame = pd.read_csv(folder / "rows.csv")[["group", "age"]].sample(5, random_state=0)
     assert [row["index"] for row in rows.predict(frame).rows()] == frame.index.tolist()
     assert len(rows.predict([folder / "rows.csv", folder / "rows.csv"])) == 120

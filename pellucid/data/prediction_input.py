@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +15,22 @@ import pyarrow as pa
 from PIL import Image
 
 from pellucid.config import CsvConfig
-from pellucid.data import images, kinds, prediction_objects, schema
-from pellucid.data.build_dataset import Locate
+from pellucid.data import images, kinds, prediction_objects
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.image_files import count_files, images_below
-from pellucid.data.input_rows import InputRows, joined, numbered, row_names, within, without
-from pellucid.data.kinds.kind import LISTED, Kind
+from pellucid.data.input_rows import InputRows, joined, numbered, within, without
+from pellucid.data.kinds.kind import LISTED
 from pellucid.data.kinds.tensor import batched
+from pellucid.data.prediction_columns import Wanted, check_type, some_of, typed
 from pellucid.data.sources import arrays, tables, textfiles
 from pellucid.data.sources.raw_files import printable
 from pellucid.errors import BadDataError, DataNotFoundError, ModelError
 
+__all__ = ["Wanted", "check_type", "read", "read_file", "table_from"]
+
 INPUTS = ("x", "images", "data")
 """The usual names of the inputs among the arrays of a file, in lower case."""
-MOST_NAMES = 20
-"""Columns that a message lists."""
 ADDRESS = re.compile(r"^(https?|ftp|s3|gs)://\S+$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a model reads.
-
-    Attributes:
-        columns: that it learned from.
-        shape: of one example.
-        written: how files of text are written, as in `data.csv`.
-        targets: the columns that it predicts.
-        skip_bad: leave out rows and files that cannot be read.
-        scaled: brings pixels in memory to the scale of the training images.
-    """
-
-    columns: Sequence[Column]
-    shape: tuple[int, ...]
-    written: Mapping[str, Any] = field(default_factory=dict)
-    targets: tuple[str, ...] = ()
-    skip_bad: bool = False
-    scaled: Callable[[Any], Any] = lambda source: source
-
-    @property
-    def kind(self) -> Kind | None:
-        """The kind of the only column; None if there are several."""
-        return kinds.find(self.columns[0].kind) if len(self.columns) == 1 else None
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the columns."""
-        return [column.name for column in self.columns]
-
-    @property
-    def words(self) -> str:
-        """The columns and their kinds, for messages; for images and texts what they are."""
-        kind = self.kind
-        if kind is not None and kind.name == "image":
-            channels = "color" if self.shape[0] == 3 else "gray"
-            return f"images, which become {self.shape[2]} x {self.shape[1]} {channels} pixels"
-        if kind is not None and kind.name == "tensor":
-            return f"arrays of shape {self.shape}"
-        return f"the column{'s' if len(self.columns) > 1 else ''} {self.listed}"
-
-    @property
-    def listed(self) -> str:
-        """The columns, and of several their kinds, for messages."""
-        if len(self.columns) == 1:
-            return repr(self.columns[0].name)
-        shown = ", ".join(f"{column.name!r} ({_described(column)})" for column in self.columns[:MOST_NAMES])
-        more = len(self.columns) - MOST_NAMES
-        return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def _described(column: Column) -> str:
-    few = ", ".join(column.categories[:3]) if column.kind == "category" else ""
-    return f"{column.kind}: {few}{' ...' if len(column.categories) > 3 else ''}" if few else column.kind
 
 
 def table_from(
@@ -104,11 +48,11 @@ def read(source: Any, wanted: Wanted) -> InputRows:
     if isinstance(source, InputRows):
         return source
     if isinstance(source, Dataset):
-        return _typed(source.splits.get("test", source.splits["train"]), wanted, None, source.name)
+        return typed(source.splits.get("test", source.splits["train"]), wanted, None, source.name)
     if prediction_objects.is_pandas(source, "Series"):
         return _from_series(source, wanted)
     if prediction_objects.is_pandas(source, "DataFrame"):
-        return _with_index(source, _typed(arrays.frame(source), wanted, None, "the data frame"))
+        return _with_index(source, typed(arrays.frame(source), wanted, None, "the data frame"))
     source, kind = prediction_objects.plain(wanted.scaled(source)), wanted.kind
     if kind is not None and kind.takes_text and (rows := _texts(source, wanted)) is not None:
         return rows
@@ -117,29 +61,12 @@ def read(source: Any, wanted: Wanted) -> InputRows:
     if isinstance(source, Image.Image):
         return _from_pictures([source], wanted)
     if isinstance(source, Mapping):
-        return _typed(prediction_objects.table_of_mapping(source), wanted, None, "the input")
+        return typed(prediction_objects.table_of_mapping(source), wanted, None, "the input")
     if isinstance(source, pa.Table):
-        return _typed(source, wanted, None, "the table")
+        return typed(source, wanted, None, "the table")
     if isinstance(source, (list, tuple)) and (rows := _from_list(list(source), wanted)) is not None:
         return rows
     return numbered(_from_array(arrays.numbers(source, "the input"), wanted))
-
-
-def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...]) -> None:
-    """Raise for a column of another type than in training.
-
-    Raises:
-        ModelError: names the column, the expected and the received type.
-    """
-    if not kinds.find(column.kind).fits(found):
-        raise ModelError(f"Column {column.name!r}: expected {column.kind}, received {found}.")
-    if isinstance(found, pa.FixedShapeTensorType) and len(input_shape) > 1:
-        received = tuple(found.shape)
-        fits = {input_shape, input_shape[1:] if input_shape[0] == 1 else input_shape}
-        if received not in fits and received != (*input_shape[1:], input_shape[0]):
-            raise ModelError(
-                f"Column {column.name!r}: expected arrays of shape {input_shape}, received {received}."
-            )
 
 
 # ---- texts ---------------------------------------------------------------------------------------
@@ -225,7 +152,7 @@ def _from_files(path: Path, found: Any, wanted: Wanted) -> InputRows:
     rows = InputRows(pa.table({wanted.columns[0].name: found.values}), named)
     if folder is not None and (others := count_files(folder) - len(found.files)):
         rows = replace(rows, notes=(f"{others:,} other files in {folder} are not read",))
-    return _some(without(rows, bad, found.faults), str(path))
+    return some_of(without(rows, bad, found.faults), str(path))
 
 
 def _from_folder(folder: Path, wanted: Wanted) -> InputRows:
@@ -255,7 +182,7 @@ def read_rows(path: Path, wanted: Wanted) -> InputRows:
     """
     csv = CsvConfig.model_validate(dict(wanted.written))
     raw = tables.raw_tables(path, csv=csv, skip_bad=wanted.skip_bad)
-    rows = _typed(raw.splits["train"], wanted, path.parent, path.name, raw.locate["train"])
+    rows = typed(raw.splits["train"], wanted, path.parent, path.name, raw.locate["train"])
     if raw.skipped:
         rows = _renumbered(rows, raw.skipped, raw.locate["train"](range(len(raw.splits["train"]))))
     return replace(rows, notes=(*raw.notes, *rows.notes))
@@ -304,9 +231,9 @@ def _from_list(source: list[Any], wanted: Wanted) -> InputRows | None:
     if all(isinstance(item, (str, os.PathLike)) for item in items):
         return joined([within(Path(item), read(Path(item), wanted)) for item in items])
     if all(isinstance(item, Mapping) for item in items):
-        return _typed(prediction_objects.table_of_rows(items), wanted, None, "the list")
+        return typed(prediction_objects.table_of_rows(items), wanted, None, "the list")
     if all(prediction_objects.is_pandas(item, "Series") for item in items):
-        return _typed(
+        return typed(
             prediction_objects.table_of_rows([dict(item) for item in items]), wanted, None, "the list"
         )
     if all(isinstance(item, Image.Image) for item in items):
@@ -318,7 +245,7 @@ def _from_list(source: list[Any], wanted: Wanted) -> InputRows | None:
     if all(kinds.find(column.kind).numeric for column in wanted.columns) or wanted.kind is not None:
         return None
     table = prediction_objects.table_by_position(items, wanted.names)
-    return _typed(table, wanted, None, "the list") if table is not None else None
+    return typed(table, wanted, None, "the list") if table is not None else None
 
 
 def _is_pandas(item: Any) -> bool:
@@ -341,12 +268,12 @@ def _from_series(series: Any, wanted: Wanted) -> InputRows:
     """Read a series as one row, where its index names the columns, or as a column."""
     row = prediction_objects.row_of(series, wanted.names)
     if row is not None:
-        return _typed(prediction_objects.table_of_rows([row]), wanted, None, "the series")
+        return typed(prediction_objects.table_of_rows([row]), wanted, None, "the series")
     if wanted.kind is not None and wanted.kind.takes_text:
         return _with_index(series, numbered(_text_table(wanted.names[0], series.tolist())))
     if len(wanted.columns) == 1 and wanted.kind is not None and wanted.kind.from_array is None:
         named = pa.table({wanted.names[0]: prediction_objects.column(wanted.names[0], series)})
-        return _with_index(series, _typed(named, wanted, None, "the series"))
+        return _with_index(series, typed(named, wanted, None, "the series"))
     return _with_index(series, read(series.tolist(), wanted))
 
 
@@ -377,71 +304,4 @@ def _from_array(array: np.ndarray, wanted: Wanted) -> pa.Table:
         [pa.array(np.ascontiguousarray(rows[:, i])) for i in range(len(columns))],
         names=[c.name for c in columns],
     )
-    return _typed(table, wanted, None, "the array").table
-
-
-# ---- types ---------------------------------------------------------------------------------------
-
-
-def _typed(
-    raw: pa.Table | None, wanted: Wanted, folder: Path | None, origin: str, locate: Locate | None = None
-) -> InputRows:
-    """Read the required columns as the kinds they had in training."""
-    assert raw is not None
-    lacking = [column.name for column in wanted.columns if column.name not in raw.column_names]
-    if lacking:
-        raise ModelError(
-            f"{origin} has no column {', '.join(map(repr, lacking))}: expected {wanted.listed}, "
-            f"received {', '.join(map(repr, raw.column_names)) or 'none'}."
-        )
-    if not raw.num_rows:
-        raise BadDataError(f"{origin} has no rows: expected at least 1.")
-    places = locate or (lambda rows: [f"{origin} row {row + 1:,}" for row in rows])
-    made, bad, why = {}, np.zeros(len(raw), bool), {}
-    for column in wanted.columns:
-        made[column.name], wrong = _read(raw[column.name], column, folder)
-        if wrong and not wanted.skip_bad:
-            row, message = next(iter(wrong.items()))
-            raise BadDataError(
-                f"{places([row])[0]}, {message}",
-                remedy="write it as in training, leave the cell empty if it has no value, or leave such rows "
-                "out with skip_bad",
-            )
-        bad[list(wrong)] = True
-        why |= wrong
-    present = [name for name in wanted.targets if name in raw.column_names]
-    some = ", ".join(map(repr, present[:LISTED])) + (" ..." if len(present) > LISTED else "")
-    one = len(present) < 2
-    notes = [
-        f"{some} {'is' if one else 'are'} what this run predicts, and {'is' if one else 'are'} not read here; "
-        f"evaluate compares predictions with {'it' if one else 'them'}"
-    ]
-    rows = InputRows(
-        pa.table(made), row_names(raw, wanted.columns, wanted.targets), tuple(notes if present else ())
-    )
-    return _some(without(rows, bad, why), origin)
-
-
-def _some(rows: InputRows, origin: str) -> InputRows:
-    if not len(rows):
-        raise BadDataError(
-            f"None of the {len(rows.left_out):,} rows of {origin} can be read: {rows.left_out[0]['reason']}"
-        )
-    return rows
-
-
-def _read(
-    raw: pa.ChunkedArray, column: Column, folder: Path | None
-) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """Return a column as its kind in training, and what is wrong with cells that do not fit, by row."""
-    if pa.types.is_null(raw.type):
-        empty = kinds.find(column.kind).empty
-        return (raw.cast(empty) if empty is not None else raw), {}
-    reading = schema.read_column(column.name, raw, column.kind, folder or Path(), form=column.form)
-    wrong = {}
-    for row in np.flatnonzero(reading.bad).tolist() if reading.bad is not None else ():
-        more = f": {reading.why[row]}" if row in reading.why else ""
-        wrong[row] = (
-            f"column {column.name!r}: expected {reading.expected}, received {raw[row].as_py()!r:.60}{more}."
-        )
-    return reading.values, wrong
+    return typed(table, wanted, None, "the array").table
