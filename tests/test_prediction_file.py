@@ -40,7 +40,7 @@ def test_predictions_are_written_by_the_ending_of_the_file(run: Run, tmp_path: P
     else:
         found = pq.read_table(path).to_pylist()
         assert found[0]["probs.0"] == rows[0]["probs"]["0"]
-    assert [row["prediction"] for row in found] == [row["prediction"] for row in rows]
+    assert [int(row["prediction"]) for row in found] == [row["prediction"] for row in rows]
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_work(run: Run, tmp_path: Path) -> None:
