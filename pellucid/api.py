@@ -71,6 +71,19 @@ class Run(record.Run):
         numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
         return f"Run({str(self.path)!r}, {self.status}{': ' + numbers if numbers else ''})"
 
+    def generate(self, count: int = 16, **options: Any) -> Any:
+        """Generate images with a GAN or a variational autoencoder.
+
+        Args:
+            count: number of images, or of walks.
+            options: `seed`, `class_`, `walk`, `from_`, `to`, `latents`, `grid` and `folder`; see
+                `pellucid.tasks.shared.image_generation.new_images`.
+
+        Returns:
+            `images` (N, C, H, W) with pixels in 0..1, `latent` (N, D), `pictures()` for PIL, and `rows()`.
+        """
+        return self.predict(count, **options)
+
     def predict(self, inputs: Any, **options: Any) -> Predictions:
         """Predict for new inputs, and return predictions with `labels`, `probs`, `rows()` and `save(path)`.
 

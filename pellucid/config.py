@@ -33,6 +33,10 @@ ColumnKind = str
 """The name of a column kind, a file in `pellucid/data/kinds`; checked when the data is opened."""
 
 
+ImageFit = Literal["pad", "crop", "stretch"]
+"""How an image of another shape than the model takes gets its size."""
+
+
 class DataConfig(Section):
     """What to learn from."""
 
@@ -74,6 +78,11 @@ class DataConfig(Section):
     )
     image_size: int | None = Field(
         default=None, ge=1, le=16_384, description="resize images to this side length"
+    )
+    image_fit: ImageFit | None = Field(
+        default=None,
+        description="how images of other shapes get one size: pad (the border is continued), crop (the "
+        "middle is cut out), or stretch (their shape is not kept); None: by the task",
     )
     stack: Literal[3] | None = Field(
         default=None, description="3: stack three random gray images as the channels of one, without labels"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 
-from pellucid.config import TextConfig
+from pellucid.config import ImageFit, TextConfig
 from pellucid.data.dataset import Column
 from pellucid.errors import ModelError
 
@@ -26,11 +26,13 @@ class FitOptions:
     """How inputs and targets are fitted.
 
     Attributes:
-        image_size: side in pixels that images are resized to; None: the most common size.
+        image_size: longer side in pixels that images are resized to; None: the most common size.
         normalize: bring inputs to mean 0 and standard deviation 1.
         text: how texts become tokens, for a model that reads tokens; None: texts become word counts.
         whole_texts: texts are concatenated rather than truncated.
         shared: a second column of text that uses the vocabulary of the input.
+        image_fit: how images get the size of the model; see `pellucid.data.image_fit`.
+        pixels: bring arrays of images to pixels in 0..1, whatever range they have.
     """
 
     image_size: int | None = None
@@ -38,6 +40,8 @@ class FitOptions:
     text: TextConfig | None = None
     whole_texts: bool = False
     shared: Column | None = None
+    image_fit: ImageFit = "stretch"
+    pixels: bool = False
 
 
 class Encoder(ABC):

@@ -21,6 +21,8 @@ import pyarrow as pa
 import xxhash
 from PIL import Image, ImageOps
 
+from pellucid.config import ImageFit
+from pellucid.data.image_fit import resized
 from pellucid.data.sources.raw_files import is_printable, printable
 from pellucid.errors import BadDataError
 
@@ -221,7 +223,12 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def decode(
-    column: pa.ChunkedArray, size: tuple[int, int], mode: str, out: np.ndarray, levels: Levels | None = None
+    column: pa.ChunkedArray,
+    size: tuple[int, int],
+    mode: str,
+    out: np.ndarray,
+    levels: Levels | None = None,
+    how: ImageFit = "stretch",
 ) -> None:
     """Decode a column into `out`, (N, C, H, W) uint8, on all cores.
 
@@ -231,6 +238,7 @@ def decode(
         mode: "L" or "RGB".
         out: filled in place, block by block, so it may be a file in memory.
         levels: of images with more than 8 bits, black and white; None: 0 and 65,535.
+        how: images of another shape get the size; see `pellucid.data.image_fit`.
 
     Raises:
         BadDataError: naming the image that cannot be decoded.
@@ -239,7 +247,7 @@ def decode(
     def block(start: int) -> None:
         for offset, row in enumerate(column.slice(start, BLOCK).to_pylist()):
             try:
-                out[start + offset] = _pixels(row or {}, size, mode, levels)
+                out[start + offset] = _pixels(row or {}, size, mode, levels, how)
             except Exception as error:  # as in `fault`
                 raise _undecodable(row, start + offset, error) from None
 
@@ -249,7 +257,7 @@ def decode(
     spread(block, range(0, len(column), BLOCK), workers=1 if small else None)
 
 
-def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None) -> np.ndarray:
+def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None, how: ImageFit) -> np.ndarray:
     with open_row(row) as image:
         if image.format == "JPEG" and image.size != size:
             image.draft(
@@ -257,8 +265,7 @@ def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None) 
             )  # decodes large photographs at a fraction of the cost
         if image.mode != mode or image.size != size or has_alpha(image) or _turned(image):
             image = convert(image, mode, levels)
-            if image.size != size:
-                image = image.resize(size, Image.Resampling.BILINEAR)
+            image = resized(image, size, how)
         array = np.asarray(image)  # (H, W) or (H, W, 3)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)  # (C, H, W)
 

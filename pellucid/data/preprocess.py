@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pellucid.config import TextConfig
+from pellucid.config import ImageFit, TextConfig
 from pellucid.data import inputs, kinds, prediction_input, targets
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.encoder import FitOptions, Inputs
@@ -55,17 +55,21 @@ class Preprocess:
         text: TextConfig | None = None,
         whole_texts: bool = False,
         shared_tokens: bool = False,
+        image_fit: ImageFit | None = None,
+        pixels: bool = False,
     ) -> Preprocess:
         """Fit on the training split.
 
         Args:
             dataset: with its splits made.
-            image_size: side in pixels that images are resized to; None: the most common size.
+            image_size: longer side in pixels that images are resized to; None: the most common size.
             normalize: bring inputs to mean 0 and standard deviation 1.
             text: how a column of text becomes tokens, for a model that reads tokens; None: texts become
                 word counts, concatenated with the other columns.
             whole_texts: texts are concatenated rather than truncated.
             shared_tokens: a text and its translation use one vocabulary.
+            image_fit: how images of other shapes get one size; None: they are stretched.
+            pixels: bring arrays of images to pixels in 0..1, whatever range they have.
 
         Raises:
             BadDataError: an image cannot be decoded, which is named; or all texts are empty.
@@ -74,7 +78,10 @@ class Preprocess:
         """
         train = dataset.splits["train"]
         column = dataset.column(dataset.target) if dataset.target else None
-        options = FitOptions(image_size, normalize, text, whole_texts, column if shared_tokens else None)
+        shared = column if shared_tokens else None
+        options = FitOptions(
+            image_size, normalize, text, whole_texts, shared, image_fit or "stretch", pixels=pixels
+        )
         encoded, used, notes = inputs.fit(dataset.inputs, train, options)
         notes += encoded.notes(dataset.splits, options)
         kind, target = targets.of(dataset), None

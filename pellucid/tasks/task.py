@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from keyword import iskeyword
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -193,11 +194,14 @@ def check_baselines(task: str, found: Any) -> Baselines:
 def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options: Mapping[str, Any]) -> Any:
     """Call a function that predicts, with the options of the call.
 
+    Options that are keywords of Python, such as class, are parameters with an underscore, `class_`.
+
     Raises:
         UnknownNameError: an option it does not have.
     """
-    _check_options("option of this prediction", options, function, ("trained", "inputs"))
-    return function(trained, inputs, **options)
+    python = {f"{name}_" if iskeyword(name) else name: value for name, value in options.items()}
+    _check_options("option of this prediction", python, function, ("trained", "inputs"))
+    return function(trained, inputs, **python)
 
 
 def _check_options(

@@ -59,7 +59,7 @@ def test_random_features_see_that_a_shifted_image_is_the_same(digits: Digits) ->
 def test_ten_images_are_warned_of_and_leave_no_nan(tmp_path: Any) -> None:
     run = pellucid.fit("dcgan", few(10), epochs=1, progress=False, settings=SETTINGS, runs=tmp_path)
     notes = " ".join(run.facts["notes"])
-    assert "There are 8 training images: a GAN learns so few by heart" in notes
+    assert "There are 8 training images: a GAN memorizes so few" in notes
     assert "compared with the 8 training images, since only 1 are in the test split" in notes
     assert 0 <= run.metrics["test/diversity"] < 2
     for file in [*run.path.glob("*.json"), *run.path.glob("evaluation/*.json")]:

@@ -13,10 +13,12 @@ import pyarrow as pa
 import xxhash
 from PIL import Image
 
-from pellucid.data import cache, hashing, images
+from pellucid.config import ImageFit
+from pellucid.data import cache, hashing, image_fit, images
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs, with_tuples
 from pellucid.data.image_files import count_files, images_below
+from pellucid.data.image_fit import common_size
 from pellucid.data.image_index import ImageIndex, names_images
 from pellucid.data.kinds.kind import (
     LISTED,
@@ -152,6 +154,8 @@ class ImageInputs(Inputs):
         std: of each channel.
         levels: the values of images with more than 8 bits that become black and white, measured on the
             training images; None: there are none, or the run is older.
+        fit_by: how images of another shape get the size; see `pellucid.data.image_fit`.
+        trained_on: (width, height) of most training images; None: the run is older.
     """
 
     stored_as = "image"
@@ -162,19 +166,22 @@ class ImageInputs(Inputs):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     levels: images.Levels | None = None
+    fit_by: ImageFit = "stretch"
+    trained_on: tuple[int, int] | None = None
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[ImageInputs, list[str]]:
         """Decide size and mode from the headers, then measure the channels; notes say what is changed."""
         seen = images.shapes(table[column.name])
-        side = options.image_size
-        size = (side, side) if side else next(iter(seen.sizes))
+        how = options.image_fit
+        size = common_size(seen.sizes, options.image_size, how)
         mode = "RGB" if seen.colored else "L"
         channels = len(mode)
         deep = any(name == "F" or name.startswith("I") for name in seen.modes)
         levels = images.measure_levels(table[column.name]) if deep else None
-        made = cls(column.name, size, mode, (0.0,) * channels, (1.0,) * channels, levels)
-        notes = _notes(seen, size, mode, len(table), levels)
+        scale = (0.0,) * channels, (1.0,) * channels
+        made = cls(column.name, size, mode, *scale, levels, how, next(iter(seen.sizes)))
+        notes = _notes(seen, size, mode, len(table), levels, how)
         if options.normalize:
             pixels = made.pixels(table)
             mean, std = channel_scale([pixels], 255.0)
@@ -193,13 +200,14 @@ class ImageInputs(Inputs):
         column, shape = table[self.name], (len(table), *self.shape)
         if len(table) < KEPT_ROWS:
             decoded = np.zeros(shape, np.uint8)
-            images.decode(column, self.size, self.mode, decoded, self.levels)
+            images.decode(column, self.size, self.mode, decoded, self.levels, self.fit_by)
             return decoded
         key = (
             f"images 1 {xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())} {self.size} {self.mode}"
         ) + (f" {self.levels}" if self.levels else "")
+        key += "" if self.fit_by == "stretch" else f" {self.fit_by}"
         return cache.array(
-            key, shape, lambda out: images.decode(column, self.size, self.mode, out, self.levels)
+            key, shape, lambda out: images.decode(column, self.size, self.mode, out, self.levels, self.fit_by)
         )
 
     def plain_source(self, source: Any) -> Any:
@@ -247,14 +255,15 @@ def _constant(pixels: np.ndarray) -> list[str]:
 
 
 def _notes(
-    seen: images.Shapes, size: tuple[int, int], mode: str, rows: int, levels: images.Levels | None
+    seen: images.Shapes,
+    size: tuple[int, int],
+    mode: str,
+    rows: int,
+    levels: images.Levels | None,
+    how: ImageFit,
 ) -> list[str]:
-    notes = []
     among = f"of {seen.sampled:,} images" if seen.sampled == rows else f"of {seen.sampled:,} sampled images"
-    other = seen.sampled - seen.sizes.get(size, 0)
-    if other:
-        shown = ", ".join(f"{w} x {h}" for w, h in list(seen.sizes)[:3] if (w, h) != size)
-        notes.append(f"{other:,} {among} are not {size[0]} x {size[1]} ({shown}) and are resized to it")
+    notes = image_fit.note(seen.sizes, size, how, among)
     if levels is not None:
         notes.append(
             f"pixels of more than 8 bits: {levels[0]:g} to {levels[1]:g}, the range of the training images, "
@@ -331,6 +340,8 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         if low < 0 or high > 255:
             raise ModelError(f"Expected bytes between 0 and 255, received {low} to {high}.")
         return array.astype(np.uint8)
+    if low >= 0 and 16 < high <= 255:
+        return np.rint(array).astype(np.uint8)
     if low < 0 or high > 1:
         raise ModelError(
             f"Expected pixels between 0 and 1, or bytes between 0 and 255; "

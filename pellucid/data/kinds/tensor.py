@@ -17,12 +17,15 @@ from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder, FitOptions, Inputs, with_tuples
 from pellucid.data.kinds.kind import Cells, Description, Kind, Reading, WholeInput, all_bad
+from pellucid.data.pixel_range import unit_levels
 from pellucid.data.scaling import channel_scale, scale
 from pellucid.data.tensor_column import tensor, tensor_values, torch_values
 from pellucid.errors import ModelError
 
 MOST_CHANNELS = 4
 """Most channels of an image: red, green, blue and transparency."""
+MOST_BANDS = 16
+"""Most channels of an image with the channels last, such as those of satellites."""
 
 
 def infer(cells: Cells) -> Reading | None:
@@ -115,6 +118,7 @@ class TensorInputs(Inputs):
         std: of each feature or channel.
         channels_last: whether rows are stored as (H, W, C).
         range: the smallest and largest training value; None: not measured, or the run is older.
+        clip: whether values are pixels that are cut off at 0 and 1 after scaling.
     """
 
     stored_as = "tensor"
@@ -126,6 +130,7 @@ class TensorInputs(Inputs):
     std: tuple[float, ...]
     channels_last: bool = False
     range: tuple[float, float] | None = None
+    clip: bool = False
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[TensorInputs, list[str]]:
@@ -133,8 +138,14 @@ class TensorInputs(Inputs):
         values = table[column.name]
         shape = tuple(values.type.shape)
         last = has_channels_last(shape)
-        notes = [f"{column.name}: rows of shape {shape} are images with channels last"] if last else []
+        notes = _axes_note(column.name, shape)
         made = cls(column.name, shape, (0.0,), (1.0,), last)
+        if options.pixels and len(shape) > 1 and len(table):
+            numbers = tensor_values(values)
+            (black, white), said = unit_levels(numbers)
+            notes += [f"{column.name}: {said}"] if said else []
+            whole = (float(numbers.min()), float(numbers.max()))
+            return replace(made, mean=(black,), std=(white - black,), range=whole, clip=True), notes
         if not options.normalize:
             return made, notes
         ends: list[tuple[float, float]] = []
@@ -160,7 +171,9 @@ class TensorInputs(Inputs):
         (mean, std), start = self._scale, 0
         for chunk in table[self.name].chunks:
             values = self.arranged(torch_values(chunk)).to(torch.float32)
-            torch.sub(values, mean, out=made[start : start + len(chunk)]).div_(std)
+            scaled = torch.sub(values, mean, out=made[start : start + len(chunk)]).div_(std)
+            if self.clip:
+                scaled.clamp_(0, 1)
             start += len(chunk)
         return made.numpy()
 
@@ -231,8 +244,28 @@ def _noting_range(values: np.ndarray, ends: list[tuple[float, float]]) -> np.nda
 
 
 def has_channels_last(shape: tuple[int, ...]) -> bool:
-    """Return whether rows of a shape are images (H, W, C) of 1 to 4 channels, not (C, H, W)."""
-    return len(shape) == 3 and shape[2] <= MOST_CHANNELS < min(shape[:2])
+    """Return whether rows of a shape are images (H, W, C), not (C, H, W).
+
+    They are if the last length is at most 4 and the first two are larger; or at most 16, as of satellites,
+    and at most half of each of the first two.
+    """
+    if len(shape) != 3:
+        return False
+    least = min(shape[:2])
+    bands = shape[2] <= MOST_BANDS and least >= max(2 * shape[2], 2 * MOST_CHANNELS)
+    return shape[2] <= MOST_CHANNELS < least or bands
+
+
+def _axes_note(name: str, shape: tuple[int, ...]) -> list[str]:
+    """Say where the channels were found, where it is not as usual or could be otherwise."""
+    if has_channels_last(shape):
+        return [f"{name}: rows of shape {shape} are images with channels last"]
+    if len(shape) == 3 and shape[2] <= MOST_CHANNELS:
+        return [
+            f"{name}: rows of shape {shape} are read as {shape[0]} channels of {shape[1]} x {shape[2]}; if "
+            "the channels are last, pass X.transpose(0, 3, 1, 2)"
+        ]
+    return []
 
 
 def from_array(array: np.ndarray, input_shape: tuple[int, ...]) -> pa.ChunkedArray:

@@ -123,6 +123,8 @@ def numbers(given: Any, name: str = "X") -> np.ndarray:
 def read_file(path: Path) -> Dataset:
     """Read a .npz file with arrays named X and y (and X_test, y_test, X_validation, y_validation).
 
+    Where nothing is predicted, it needs only X, as in a .npy file.
+
     Raises:
         BadDataError: it cannot be read, or has no X.
     """
@@ -136,6 +138,8 @@ def read_file(path: Path) -> Dataset:
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} is not a NumPy file that can be read: {error}.") from None
     train = _pair(held, ("", "_train", "train_"))
+    if train is None and (alone := _alone(held)) is not None:
+        return replace(arrays(alone), name=path.stem, source=Source(str(path), "arrays"))
     if train is None:
         raise BadDataError(
             f"{path} has no arrays X and y: received {', '.join(held)}.", remedy="np.savez(path, X=X, y=y)"
@@ -147,6 +151,13 @@ def read_file(path: Path) -> Dataset:
             held_out[split] = pair
     made = arrays(*train, validation=held_out.get("validation"), test=held_out.get("test"))
     return replace(made, name=path.stem, source=Source(str(path), "arrays"))
+
+
+def _alone(held: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Return the only array of a file, or X where no other has a name of targets: what needs no targets."""
+    if len(held) == 1:
+        return next(iter(held.values()))
+    return next((held[name] for name in ("x", "images", "data") if name in held), None)
 
 
 def _pair(held: Mapping[str, np.ndarray], marks: Sequence[str]) -> tuple[Any, Any] | None:

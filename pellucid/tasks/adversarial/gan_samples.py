@@ -10,6 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from pellucid.tasks.shared import image_generation
 from pellucid.tasks.shared.image_task import SEED, device_of
 from pellucid.tasks.shared.model_interfaces import gan_model
 
@@ -52,16 +53,12 @@ def _draw(model: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
 def between(model: nn.Module, classes: int) -> Tensor:
     """Interpolate between noise vectors: (ROWS BETWEEN, C, H, W).
 
-    The path follows the arc, on which the length of the noise stays that of random draws (White 2016,
-    Sampling Generative Networks).
+    The path follows the arc; see `image_generation.between`.
     """
     z = torch.randn(
         2, ROWS, 1, gan_model(model).latent_dim, generator=torch.Generator().manual_seed(SEED + 1)
     )
-    units = z / z.norm(dim=-1, keepdim=True)
-    angle = (units[0] * units[1]).sum(-1, keepdim=True).arccos()  # (ROWS, 1, 1)
-    share = torch.linspace(0, 1, BETWEEN).view(1, -1, 1)
-    way = (torch.sin((1 - share) * angle) * z[0] + torch.sin(share * angle) * z[1]) / torch.sin(angle)
+    way = image_generation.between(z[0], z[1], torch.linspace(0, 1, BETWEEN).view(1, -1, 1), arc=True)
     labels = torch.arange(ROWS).repeat_interleave(BETWEEN) % max(classes, 1)
     return _draw(model, way.flatten(0, 1), labels)
 

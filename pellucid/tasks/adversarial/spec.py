@@ -37,6 +37,6 @@ SPEC = TaskSpec(
         "coverage": "The images {name} generates cover {value} of the classes",
         "diversity": "The images {name} generates are {value} as diverse as {of}",
     },
-    predict_input="16 --set folder=images",
+    predict_input="16",
     players=True,
 )

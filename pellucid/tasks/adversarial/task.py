@@ -9,9 +9,10 @@ Shapes: N images (N, C, H, W) with pixels in 0..1, z noise (N, latent_dim).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
@@ -47,16 +48,17 @@ from pellucid.tasks.adversarial.quality import (
 from pellucid.tasks.adversarial.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
+from pellucid.tasks.shared.image_generation import Decoder, NewImages, new_images
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
-from pellucid.tasks.shared.image_output import GeneratedImages, generate_images
-from pellucid.tasks.shared.image_task import ImageTask, few
+from pellucid.tasks.shared.image_task import ImageTask, device_of, few
+from pellucid.tasks.shared.model_interfaces import gan_model
 from pellucid.tasks.shared.snapshots import MeasureChart, Snapshots
 from pellucid.tasks.task import answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 FEW_IMAGES = 500
-"""Of fewer training images, a GAN usually learns a few by heart."""
+"""Of fewer training images, a GAN usually memorizes some."""
 NEAREST = 20
 """Generated images to show with their nearest training image."""
 COMPARED = 60_000
@@ -116,6 +118,7 @@ class Adversarial(ImageTask):
 
     spec = SPEC
     saves_pictures = True
+    image_fit = "crop"  # a padded border would be generated too
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = vars(read_options(Options, config))
@@ -208,9 +211,21 @@ class Adversarial(ImageTask):
     def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
         return inputs
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
-        """Generate `inputs` images; options are `seed` and `folder`."""
-        return answer(generate_images, trained, inputs, options)
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> NewImages:
+        """Generate `inputs` images; for the options see `new_images`."""
+        return answer(partial(new_images, decoder=_decoder(trained)), trained, inputs, options)
+
+
+def _decoder(trained: Trained) -> Decoder:
+    """Return the generator, with the classes that it can be asked for."""
+    players, device = gan_model(trained.model), device_of(trained.model)
+    classes = tuple(trained.preprocess.classes) if players.conditional else ()
+
+    def decode(z: Tensor, labels: Tensor) -> Tensor:
+        asked = (labels.to(device),) if players.conditional else ()
+        return players.generator(z.to(device), *asked)
+
+    return Decoder(decode, players.latent_dim, classes=classes)
 
 
 # ---- tables ------------------------------------------------------------------------------------------

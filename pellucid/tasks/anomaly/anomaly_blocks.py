@@ -64,7 +64,7 @@ def by_class(
         "kind": "table",
         "title": "Scores by class",
         "caption": f"How well each class is distinguished from {names[index]!r}, and the share of it that is "
-        f"found with the limit at which about 5 % of {names[index]!r} are false alarms.",
+        f"found with the limit {limit:.3g}.",
         "columns": ["class", "images", "AUROC", "% found"],
         "rows": sorted(rows, key=lambda row: row[2]),
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from pellucid.errors import ConfigError
+from pellucid.tasks.anomaly.reconstruction_score import FALSE_ALARM_RATE
 from pellucid.tasks.elbo.objective import elbo
 from pellucid.tasks.reconstruction.objective import NoiseKind, reconstruction
 from pellucid.train.objective import Objective, one_of
@@ -19,12 +20,19 @@ class Options:
 
     Attributes:
         normal: the class to learn.
+        limit: the score above which an image counts as an anomaly; None: by `false_alarm_rate`.
+        false_alarm_rate: the share of normal images that may count as anomalies, above 0 and below 1.
+        examples: a folder with normal images in good/ and anomalies in other folders, which the limit is
+            chosen from.
     """
 
     normal: str | int | float | bool | None = None
     loss: LossName = "mse"
     noise: float = 0.0
     noise_kind: NoiseKind = "gaussian"
+    limit: float | None = None
+    false_alarm_rate: float = FALSE_ALARM_RATE
+    examples: str | None = None
 
 
 def anomaly(

@@ -26,8 +26,8 @@ BLUR = 0.04
 """Deviation of the blur, as a share of the height of an image: 1.1 pixels of 28."""
 FLAT = 1e-4
 """Least variance of a pixel that an image counts as having: there is nothing to explain in a flat one."""
-QUANTILE = 0.95
-"""Share of normal validation images that are not to count as strange."""
+FALSE_ALARM_RATE = 0.05
+"""Share of normal images that may count as strange."""
 
 
 def reconstruction_score(images: Tensor, restored: Tensor) -> Tensor:
@@ -58,11 +58,49 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(rows, weights.view(1, 1, 1, -1)).view_as(images)
 
 
-def threshold(normal: Tensor) -> float:
-    """Return the score above which an image counts as strange, given those of normal validation images.
+def error_map(images: Tensor, restored: Tensor) -> Tensor:
+    """Return where a model does not explain images: the squared error after the blur, (N, H, W).
 
-    The ceil((N + 1) q)-th smallest of N, as in split conformal prediction (Lei et al. 2018): of new normal
-    images, at most 1 - q are expected above it. With fewer than 19 there is no such score; it is the largest.
+    Its mean over an image, divided by the variance of the image, is the score.
+
+    Args:
+        images: what a model was given, (N, C, H, W).
+        restored: their reconstructions.
     """
-    rank = min(len(normal), math.ceil((len(normal) + 1) * QUANTILE))
-    return normal.kthvalue(rank).values.item()
+    return blurred(images - restored, BLUR * images.shape[2]).square().mean(1)
+
+
+def threshold(normal: Tensor, false_alarm_rate: float = FALSE_ALARM_RATE) -> float:
+    """Return the score above which an image counts as strange, given those of held-out normal images.
+
+    The ceil((N + 1) (1 - r))-th smallest of N, as in split conformal prediction (Lei et al. 2018): of new
+    normal images, a share of at most r is expected above it. With fewer than 1 / r - 1 there is no such
+    score; it is the largest.
+
+    Args:
+        normal: their scores, (N,).
+        false_alarm_rate: r, above 0 and below 1.
+    """
+    rank = min(len(normal), math.ceil(round((len(normal) + 1) * (1 - false_alarm_rate), 9)))
+    return normal.kthvalue(max(rank, 1)).values.item()
+
+
+def best_threshold(normal: Tensor, strange: Tensor) -> tuple[float, float, float]:
+    """Return the limit that separates labelled examples best, and what it makes of them.
+
+    It maximizes the share of anomalies above it minus that of normal images (Youden 1950, Index for Rating
+    Diagnostic Tests), in the middle between two scores.
+
+    Args:
+        normal: scores of normal examples, (N,), N at least 1.
+        strange: scores of anomalies, (M,), M at least 1.
+
+    Returns:
+        The limit, the share of the anomalies above it, the share of the normal examples above it.
+    """
+    scores = torch.cat([normal, strange]).unique()  # sorted
+    limits = torch.cat([scores[:1] - 1e-6, (scores[1:] + scores[:-1]) / 2])
+    found = (strange[None] > limits[:, None]).double().mean(1)
+    alarms = (normal[None] > limits[:, None]).double().mean(1)
+    best = int((found - alarms).argmax())
+    return limits[best].item(), found[best].item(), alarms[best].item()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,21 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.one_class import of_class
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.classes import class_codes
-from pellucid.errors import BadDataError, ConfigError, RunError
-from pellucid.evaluation import EVALUATION, Outcome, Trained, measure
+from pellucid.errors import BadDataError, ConfigError
+from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
-from pellucid.record import Run, files
+from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
+from pellucid.tasks.anomaly.heat_map import save_heat_maps
+from pellucid.tasks.anomaly.limit import check_rate, choose_limit, limit_for
 from pellucid.tasks.anomaly.objective import Options, anomaly
-from pellucid.tasks.anomaly.reconstruction_score import reconstruction_score, threshold
+from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
 from pellucid.tasks.anomaly.spec import SPEC
 from pellucid.tasks.options import read_options
-from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.shared import latents, pca
 from pellucid.tasks.shared.image_grid import picture, stacked
+from pellucid.tasks.shared.image_output import picture_paths
 from pellucid.tasks.shared.image_task import ImageTask, few
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, ROWS, SHOWN
 from pellucid.tasks.shared.snapshots import Snapshots
@@ -60,14 +64,23 @@ class Scores:
     Attributes:
         values: (N,).
         limit: the score above which an image counts as an anomaly; None if the run kept none.
+        maps: where each is strange, (N, H, W): see `error_map`; None if not computed.
+        paths: where the picture of each heat map was saved; () if nowhere.
+        notes: where the limit comes from.
     """
 
     values: np.ndarray
     limit: float | None
+    maps: np.ndarray | None = None
+    paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict an image: its score and, where there is a limit, the verdict."""
-        return [{"prediction": self._said(value)} for value in self.values.tolist()]
+        """One dict an image: its score, where there is a limit the verdict, and the file of its heat map."""
+        found = [{"prediction": self._said(value)} for value in self.values.tolist()]
+        if not self.paths:
+            return found
+        return [{**row, "heat_map": str(path)} for row, path in zip(found, self.paths, strict=True)]
 
     def _said(self, value: float) -> dict[str, Any]:
         if self.limit is None:
@@ -79,6 +92,7 @@ class Anomaly(ImageTask):
     """Detect images that do not belong to one class."""
 
     spec = SPEC
+    saves_pictures = True
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -96,6 +110,7 @@ class Anomaly(ImageTask):
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
+        check_rate(options.false_alarm_rate)
         return anomaly(options.loss, noise=options.noise, noise_kind=options.noise_kind)
 
     def baselines(self, prepared: Prepared) -> Baselines:
@@ -131,7 +146,16 @@ class Anomaly(ImageTask):
         with evaluating(trained.model):
             scores, classes = _scored(score, prepared.batches(split))
             held_out, theirs = _scored(score, prepared.batches(prepared.validation))
-        limit = threshold(held_out[theirs == index])
+        options = read_options(Options, prepared.config)
+        chosen = choose_limit(
+            held_out[theirs == index],
+            limit=options.limit,
+            false_alarm_rate=options.false_alarm_rate,
+            examples=options.examples,
+            score=lambda source: _maps(trained, _read_images(trained, source))[0],
+        )
+        limit = chosen.value
+        assert limit is not None
         normal, names = classes == index, prepared.preprocess.classes
         metrics = {"score_normal": scores[normal].mean().item()}
         shown = {"strangest": _order(scores, normal, largest=True)}
@@ -149,6 +173,7 @@ class Anomaly(ImageTask):
         drawn, pictures = _pictures(trained, prepared, split, shown)
         columns = {"row": np.arange(len(scores)), "target": classes.numpy(), "score": scores.numpy()}
         summary = {"rows": len(scores), "task": self.name, "normal": names[index], "limit": limit}
+        summary["limit_reason"] = chosen.reason
         return Outcome(metrics, summary, pa.table(columns), blocks=[*blocks, *drawn], pictures=pictures)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Scores:
@@ -200,6 +225,10 @@ def _index(prepared: Prepared) -> int:
     return prepared.preprocess.classes.index(str(read_options(Options, prepared.config).normal))
 
 
+def _read_images(trained: Trained, source: Any) -> Tensor:
+    return trained.preprocess.inputs(trained.preprocess.table_from(source))
+
+
 # ---- scores ------------------------------------------------------------------------------------------
 
 
@@ -244,29 +273,47 @@ def _verdicts(scores: Tensor, normal: Tensor, limit: float) -> dict[str, float]:
     }
 
 
-def _predict(trained: Trained, inputs: Any) -> Scores:
-    images = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
-    score = _score(trained)
+def _predict(
+    trained: Trained,
+    inputs: Any,
+    limit: float | None = None,
+    false_alarm_rate: float | None = None,
+    examples: str | None = None,
+    folder: str | None = None,
+) -> Scores:
+    """Score images.
+
+    Args:
+        trained: a model of normal images.
+        inputs: what `Preprocess.read` takes.
+        limit: the score above which an image counts as an anomaly.
+        false_alarm_rate: the share of normal images that may count as anomalies, which sets the limit.
+        examples: a folder with normal images in good/ and anomalies in others, which sets the limit.
+        folder: where to save each picture with its heat map.
+    """
+
+    def score(source: Any) -> Tensor:
+        return _maps(trained, _read_images(trained, source))[0]
+
+    found = limit_for(trained, score, limit, false_alarm_rate, examples)
+    rows = trained.preprocess.read(inputs)
+    paths = () if folder is None else picture_paths(Path(folder), rows)
+    images = trained.preprocess.inputs(rows.table)
+    scores, maps = _maps(trained, images)
+    if paths:
+        save_heat_maps(trained, rows.table, images, maps, paths)
+    return Scores(scores.numpy(), found.value, maps.numpy(), paths, (found.reason,) if found.reason else ())
+
+
+def _maps(trained: Trained, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the score of each image (N,), and its error map (N, H, W)."""
+    scores, maps, probs = [], [], trained.objective.probs
     with evaluating(trained.model):
-        values = torch.cat([score(batch) for batch in images.split(BATCH)])
-    return Scores(values.numpy(), _kept_limit(trained))
-
-
-def _kept_limit(trained: Trained) -> float | None:
-    """Return the limit that a run wrote down when it was evaluated; None where it never was."""
-    if trained.folder is None:
-        return None
-    for split in EVALUATED:
-        path = trained.folder / EVALUATION / f"{split}.json"
-        if path.exists():
-            try:
-                return float(files.read_json(path)["limit"])
-            except (KeyError, TypeError, ValueError):
-                raise RunError(
-                    f"{path} is damaged: it has no limit.",
-                    remedy="`pellucid evaluate RUN`, which writes it again",
-                ) from None
-    return None
+        for batch in images.split(BATCH):
+            restored = latents.restore(trained.model, batch, probs)
+            scores.append(reconstruction_score(batch, restored))
+            maps.append(error_map(batch, restored))
+    return torch.cat(scores), torch.cat(maps)
 
 
 # ---- pictures ----------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class Custom(Task):
         preprocess = fitted or Preprocess.fit(
             dataset,
             image_size=data.image_size,
+            image_fit=data.image_fit,
             normalize=data.normalize,
             text=data.text if reads_tokens else None,
         )

@@ -24,5 +24,5 @@ SPEC = TaskSpec(
             "pixel means", "a model of pixel means", "every pixel on its own, with its mean in training"
         )
     },
-    predict_input="INPUT --set folder=images",
+    predict_input="16",
 )

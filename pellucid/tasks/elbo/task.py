@@ -6,6 +6,7 @@ Shapes: N images (N, C, H, W) with pixels in 0..1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from pellucid.tasks.elbo.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.shared import latents
+from pellucid.tasks.shared.image_generation import NewImages, is_count, new_images
 from pellucid.tasks.shared.image_grid import grid, picture
-from pellucid.tasks.shared.image_output import GeneratedImages, is_count, restored
+from pellucid.tasks.shared.image_output import GeneratedImages, restored
 from pellucid.tasks.shared.image_task import SEED, ImageTask, class_names, few
 from pellucid.tasks.shared.model_interfaces import variational
 from pellucid.tasks.shared.reconstruction_blocks import FITTED, SHOWN, before_and_after
@@ -39,6 +41,7 @@ class Elbo(ImageTask):
 
     spec = SPEC
     saves_pictures = True
+    image_fit = "crop"  # a padded border would be generated too
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         return elbo(**vars(read_options(Options, config)))
@@ -108,8 +111,10 @@ class Elbo(ImageTask):
     def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
         return inputs if is_count(inputs) else super().read(trained, inputs, skip_bad=skip_bad)
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
-        """Reconstruct images; the option `folder` saves them."""
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages | NewImages:
+        """Draw as many images as a number says, see `new_images`; or reconstruct images, see `restored`."""
+        if is_count(inputs):
+            return answer(partial(new_images, decoder=latents.decoder(trained)), trained, inputs, options)
         return answer(restored, trained, inputs, options)
 
 

@@ -5,6 +5,7 @@ Shapes: N images (N, C, H, W) with pixels in 0..1.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pellucid.tasks.reconstruction import denoising
 from pellucid.tasks.reconstruction.objective import Options, add_noise, reconstruction
 from pellucid.tasks.reconstruction.spec import SPEC
 from pellucid.tasks.shared import latents, pca
+from pellucid.tasks.shared.image_generation import NewImages, is_count, new_images
 from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_output import GeneratedImages, restored
 from pellucid.tasks.shared.image_task import ImageTask, class_names, few
@@ -102,8 +104,13 @@ class Reconstruction(ImageTask):
         summary = {"rows": len(errors), "task": self.name, "noise": noise, "noise_kind": kind}
         return Outcome(metrics, summary, predictions, None, [*blocks, *more], {**pictures, **drawn})
 
-    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages:
-        """Reconstruct images; the option `folder` saves them."""
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> Any:
+        return inputs if is_count(inputs) else super().read(trained, inputs, skip_bad=skip_bad)
+
+    def predict(self, trained: Trained, inputs: Any, **options: Any) -> GeneratedImages | NewImages:
+        """Reconstruct images, see `restored`; a number of images are decoded from codes, see `new_images`."""
+        if is_count(inputs):
+            return answer(partial(new_images, decoder=latents.decoder(trained)), trained, inputs, options)
         return answer(restored, trained, inputs, options)
 
     @torch.no_grad()

@@ -47,6 +47,13 @@ def grid(images: Tensor, columns: int) -> bytes:
     return out.getvalue()
 
 
+def picture_bytes(image: Tensor) -> bytes:
+    """Return one image (C, H, W) as a PNG file, gray or in color."""
+    pixels, out = _bytes(image[None])[0], io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
+    return out.getvalue()
+
+
 def stacked(rows: Sequence[Tensor]) -> bytes:
     """Lay out equally many images under each other: the first of every row in the first column."""
     return grid(torch.cat([row.cpu() for row in rows]), len(rows[0]))

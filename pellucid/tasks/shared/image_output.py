@@ -17,8 +17,9 @@ from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
 from pellucid.nn.modes import evaluating
 from pellucid.record import files
-from pellucid.tasks.shared.image_grid import grid
-from pellucid.tasks.shared.model_interfaces import gan_model
+from pellucid.tasks.shared import latents
+from pellucid.tasks.shared.image_grid import picture_bytes
+from pellucid.tasks.shared.own_size import OwnSize, own_pictures
 
 BATCH = 256
 
@@ -28,93 +29,74 @@ class GeneratedImages:
     """Images from a model.
 
     Attributes:
-        images: (N, C, H, W) with pixels in 0..1.
+        images: (N, C, H, W) with pixels in 0..1; a list of N arrays (C, H, W) where they differ in size.
         latent: (N, D), the latent vectors, where the model has them.
         paths: where each was saved; () if nowhere.
+        notes: how they were made, one line each.
     """
 
-    images: np.ndarray
+    images: np.ndarray | list[np.ndarray]
     latent: np.ndarray | None = None
     paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict an image: where it was saved, or its latent vector."""
+        """One dict an image: where it was saved."""
         return [{"prediction": self._said(number)} for number in range(len(self.images))]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows of a file: also the latent vector of each image, where there is one."""
+        if self.latent is None:
+            return self.rows()
+        return [{**row, "latent": z} for row, z in zip(self.rows(), self.latent.tolist(), strict=True)]
 
     def _said(self, number: int) -> Any:
         if self.paths:
             return str(self.paths[number])
-        if self.latent is not None:
-            return self.latent[number].tolist()
-        height, width = self.images.shape[-2:]
+        height, width = self.images[number].shape[-2:]
         return f"an image of {width} x {height} pixels; --set folder=DIR saves it"
 
 
-def is_count(inputs: Any) -> bool:
-    """Whether an input is a number of images to make, and not the images themselves."""
-    if isinstance(inputs, (int, np.integer)) and not isinstance(inputs, bool):
-        return True
-    return isinstance(inputs, str) and inputs.isdecimal()
-
-
-def restored(trained: Trained, inputs: Any, folder: str | None = None) -> GeneratedImages:
-    """Reconstruct images.
+def restored(
+    trained: Trained, inputs: Any, folder: str | None = None, tiles: bool | None = None
+) -> GeneratedImages:
+    """Reconstruct images; pictures at their own size and in their own colors, see `own_size`.
 
     Args:
         trained: the model.
         inputs: what `Preprocess.read` takes.
         folder: where to save the results, as PNG files named after their sources.
+        tiles: reconstruct pictures in tiles of the training size; None: see `own_size`.
     """
     rows = trained.preprocess.read(inputs)
     paths = () if folder is None else picture_paths(Path(folder), rows)
     images = trained.preprocess.inputs(rows.table)
-    encode = getattr(trained.model, "encode", None)
-    made, latent = [], []
     with evaluating(trained.model):
-        for batch in images.split(BATCH):
-            output = trained.model(batch)
-            made.append(trained.objective.probs(getattr(output, "recon", output)))
-            if encode is not None:
-                code = encode(batch)
-                latent.append((code[0] if isinstance(code, tuple) else code).flatten(1))
-    return saved(torch.cat(made), torch.cat(latent) if latent else None, paths)
+        codes = [latents.codes(trained.model, batch) for batch in images.split(BATCH)]
+        pictures = own_pictures(trained.preprocess.encoded, rows.table)
+        if pictures is None:
+            batches = images.split(BATCH)
+            made = [one for batch in batches for one in _restored(trained, batch)]
+            notes: tuple[str, ...] = ()
+        else:
+            restore = OwnSize(trained, tiles)
+            made = [restore(picture) for picture in pictures]
+            notes = (f"pictures are reconstructed {restore.way}",)
+    for path, image in zip(paths, made, strict=bool(paths)):
+        files.write(path, picture_bytes(image), "folder= with a folder you may write")
+    arrays = [image.numpy() for image in made]
+    same = len({array.shape for array in arrays}) == 1
+    latent = None if codes[0] is None else torch.cat([code.flatten(1) for code in codes if code is not None])
+    return GeneratedImages(
+        np.stack(arrays) if same else arrays, None if latent is None else latent.cpu().numpy(), paths, notes
+    )
 
 
-def generate_images(
-    trained: Trained, inputs: Any, seed: int = 0, folder: str | None = None
-) -> GeneratedImages:
-    """Generate images.
-
-    Args:
-        trained: a model with a `generator`.
-        inputs: number of images, as int or str; a conditional model generates all classes in turn.
-        seed: of the noise.
-        folder: where to save them, as PNG files.
-
-    Raises:
-        UsageError: `inputs` is not a number of images.
-    """
-    model, classes = trained.model, len(trained.preprocess.classes)
-    if not str(inputs).isdecimal() or int(inputs) < 1:
-        raise UsageError(
-            f"A generative model expects the number of images to generate, received {inputs!r}.",
-            remedy="pellucid predict RUN 16 --set folder=images",
-        )
-    count = int(inputs)
-    players = gan_model(model)
-    noise = torch.randn(count, players.latent_dim, generator=torch.Generator().manual_seed(seed))
-    labels = (torch.arange(count) % classes,) if players.conditional else ()
-    with evaluating(model):
-        made = players.generator(noise, *labels)
-    return saved(made, noise, () if folder is None else numbered_paths(Path(folder), count))
+def _restored(trained: Trained, batch: Tensor) -> Tensor:
+    return latents.restore(trained.model, batch, trained.objective.probs).clamp(0, 1)
 
 
 # ---- files ---------------------------------------------------------------------------------------
-
-
-def numbered_paths(folder: Path, count: int) -> tuple[Path, ...]:
-    """Return where to save pictures that come from no file: 0001.png, 0002.png ..."""
-    return tuple(folder / f"{number:04d}.png" for number in range(1, count + 1))
 
 
 def picture_paths(folder: Path, rows: InputRows) -> tuple[Path, ...]:
@@ -157,11 +139,3 @@ def _keep_sources(folder: Path, made: Sequence[Path], rows: InputRows) -> None:
                 f"{path} is one of the pictures to predict, and would be overwritten.",
                 remedy=f"--set folder={folder}-out, in Python folder='{folder}-out'",
             )
-
-
-def saved(images: Tensor, latent: Tensor | None, paths: Sequence[Path] = ()) -> GeneratedImages:
-    """Move images to the CPU, and save each at its path if there are any."""
-    images = images.float().cpu().clamp(0, 1)
-    for path, image in zip(paths, images, strict=bool(paths)):
-        files.write(path, grid(image[None], 1), "folder= with a folder you may write")
-    return GeneratedImages(images.numpy(), None if latent is None else latent.cpu().numpy(), tuple(paths))

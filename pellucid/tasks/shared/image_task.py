@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from pellucid.config import Config
+from pellucid.config import Config, ImageFit
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import MemoryRows, Rows, encode_splits, rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import BadDataError, ConfigError
+from pellucid.errors import BadDataError
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.task import Task
 
@@ -22,34 +23,42 @@ SEED = 0
 
 
 class ImageTask(Task):
-    """Base of image tasks: batches are (images in 0..1, classes or zeros)."""
+    """Base of image tasks: batches are (images in 0..1, classes or zeros).
+
+    Attributes:
+        image_fit: how images of other shapes get one size, unless the config says it.
+    """
 
     labelled: ClassVar[bool] = False
     takes_loss = False
+    image_fit: ClassVar[ImageFit] = "pad"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
         """Decode images without scaling them.
 
+        Pixels are in 0..1, whatever `data.normalize` says, and images keep their shape unless
+        `data.image_fit` is stretch.
+
         Raises:
-            ConfigError: pixels would be scaled.
-            BadDataError: the rows are not images, or their pixels lie outside 0..1.
+            BadDataError: the rows are not images.
         """
         data = config.data
-        if data.normalize:
-            raise ConfigError(
-                f"{self.name} needs pixels in 0..1, and data.normalize would scale them.",
-                remedy="--set data.normalize=false",
-            )
-        preprocess = fitted or Preprocess.fit(dataset, image_size=data.image_size, normalize=False)
+        preprocess = fitted or Preprocess.fit(
+            dataset,
+            image_size=data.image_size,
+            normalize=False,
+            image_fit=data.image_fit or self.image_fit,
+            pixels=True,
+        )
         shape = preprocess.input_shape
         if len(shape) != 3:
             raise BadDataError(
-                f"{self.name} expects images (C, H, W); {dataset.name} has rows of shape {shape}."
+                f"{self.name} expects images (C, H, W); {dataset.name} has rows of shape {shape}.",
+                remedy=_remedy(shape),
             )
         encoded, held = encode_splits(dataset.splits, preprocess, data.memory, _encoded)
-        _check_range(encoded["train"], dataset.name)
         augment = Augmenter(data.augment, preprocess.num_outputs)
         return Prepared(
             config,
@@ -69,16 +78,12 @@ def _encoded(table: pa.Table, preprocess: Preprocess, share: float) -> tuple[Row
     return MemoryRows(inputs, torch.zeros(len(inputs), dtype=torch.long)), "in memory"
 
 
-def _check_range(source: Rows, name: str) -> None:
-    """Arrays may hold anything; what is streamed was decoded from images."""
-    if not isinstance(source, MemoryRows):
-        return
-    low, high = (value.item() for value in source.inputs.aminmax())
-    if low < 0 or high > 1:
-        raise BadDataError(
-            f"Expected pixels in 0..1, received values from {low:g} to {high:g} in {name}.",
-            remedy="divide them by their largest value",
-        )
+def _remedy(shape: tuple[int, ...]) -> str | None:
+    """Return how flat rows that may be square images are given their shape."""
+    side = math.isqrt(shape[0]) if len(shape) == 1 else 0
+    if side * side == math.prod(shape) and side > 3:
+        return f"X.reshape(-1, {side}, {side}), if every row is an image of {side} x {side} pixels"
+    return "arrays (N, H, W) or (N, C, H, W), or a folder of images"
 
 
 def device_of(model: nn.Module) -> torch.device:

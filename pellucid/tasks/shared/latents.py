@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.errors import UsageError
+from pellucid.evaluation import Trained
+from pellucid.tasks.shared.image_generation import Decoder
 from pellucid.tasks.shared.image_grid import grid, picture
 from pellucid.tasks.shared.image_task import device_of
 from pellucid.tasks.shared.model_interfaces import autoencoding
@@ -54,6 +57,28 @@ def encode(model: nn.Module, images: Tensor) -> Tensor | None:
 def decode(model: nn.Module, z: Tensor, probs: Pixels) -> Tensor:
     """Return images (N, C, H, W) in the range of pixels, on the CPU."""
     return probs(autoencoding(model).decode(z.to(device_of(model)))).float().cpu()
+
+
+def decoder(trained: Trained) -> Decoder:
+    """Return the decoder of an autoencoder; a variational one has codes from N(0, 1).
+
+    Raises:
+        UsageError: the model has no codes of `latent_dim` numbers.
+    """
+    model = trained.model
+    size = getattr(model, "latent_dim", None)
+    if not isinstance(size, int) or not hasattr(model, "decode") or not hasattr(model, "encode"):
+        raise UsageError(
+            f"A {type(model).__name__} has no vector of latent numbers for an image, so it cannot make new "
+            "ones.",
+            remedy="pass images to reconstruct, or train a vae or an autoencoder",
+        )
+    return Decoder(
+        lambda z, labels: decode(model, z, trained.objective.probs),
+        size,
+        gaussian=trained.task == "elbo",
+        encode=lambda images: encode(model, images),
+    )
 
 
 def plane(latents: Tensor, names: list[str]) -> dict[str, Any]:

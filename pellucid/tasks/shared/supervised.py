@@ -65,7 +65,7 @@ class Supervised(Task):
             )
         text = data.text if reads_tokens else None
         preprocess = fitted or Preprocess.fit(
-            dataset, image_size=data.image_size, normalize=data.normalize, text=text
+            dataset, image_size=data.image_size, normalize=data.normalize, text=text, image_fit=data.image_fit
         )
         encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
         augment = None
