@@ -146,7 +146,7 @@ class Adversarial(ImageTask):
         found = []
         if count < FEW_IMAGES:
             found.append(
-                f"There are {count:,} training images: a GAN learns so few by heart, or collapses to one of "
+                f"There are {count:,} training images: a GAN memorizes so few, or collapses to one of "
                 "them; it needs some thousands. Try: more images, and data.augment"
             )
         if prepared.needed.get(EVALUATOR) is None:
