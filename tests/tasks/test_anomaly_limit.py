@@ -145,3 +145,27 @@ def test_an_error_map_has_the_mean_that_the_score_is_made_of() -> None:
     ratio = error_map(images, restored).mean((1, 2)) / reconstruction_score(images, restored)
     other = error_map(images, flat).mean((1, 2)) / reconstruction_score(images, flat)
     torch.testing.assert_close(ratio, other)
+
+
+def test_ten_good_parts_and_one_scratched_one_are_enough(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name, count in (("good", 10), ("scratch", 1)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(count):
+            part(rng, scratched=name != "good").save(tmp_path / "data" / name / f"{number}.png")
+    settings = {name: value for name, value in SETTINGS.items() if "normal" not in name}
+    data, runs = str(tmp_path / "data"), tmp_path / "runs"
+    run = pellucid.fit("autoencoder", data, epochs=2, progress=False, settings=settings, runs=runs)
+    assert 0 <= run.metrics["test/auroc"] <= 1
+    assert run.facts["dataset"]["splits"]["train"]["rows"] >= 7
+
+
+def test_only_good_parts_are_enough(tmp_path: Path, folder: Path) -> None:
+    settings = {name: value for name, value in SETTINGS.items() if "normal" not in name}
+    X = np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "data" / "good").iterdir())])
+    run = pellucid.fit(
+        "autoencoder", pellucid.arrays(X), epochs=2, progress=False, settings=settings, runs=tmp_path
+    )
+    assert 0 <= run.metrics["test/false_alarms"] <= 1
+    rows = run.predict(X[:3], false_alarm_rate=0.2).rows()
+    assert {row["prediction"]["verdict"] for row in rows} <= {"normal", "anomaly"}

@@ -161,7 +161,8 @@ def _normal_scores(trained: Trained) -> Tensor:
         path = trained.folder / EVALUATION / f"{split}.parquet"
         if path.exists() and {"score", "target"} <= set((table := pq.read_table(path)).column_names):
             classes = list(trained.preprocess.classes)
-            index = classes.index(str(_summary(trained)["normal"]))
+            name = str(_summary(trained)["normal"])
+            index = classes.index(name) if name in classes else 0
             found = table.filter(pc.field("target") == index)["score"].to_numpy()
             if len(found):
                 return torch.from_numpy(found.copy())

@@ -19,7 +19,8 @@ class Options:
     """Options of the task; see `anomaly`.
 
     Attributes:
-        normal: the class to learn.
+        normal: the class to learn; None: the only one, or the one called good, normal, ok or healthy; where
+            there are no classes, all images are normal.
         limit: the score above which an image counts as an anomaly; None: by `false_alarm_rate`.
         false_alarm_rate: the share of normal images that may count as anomalies, above 0 and below 1.
         examples: a folder with normal images in good/ and anomalies in other folders, which the limit is

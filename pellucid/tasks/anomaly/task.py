@@ -10,7 +10,7 @@ Shapes: N images (N, C, H, W) with pixels in 0..1, scores (N,).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
-from pellucid.data.one_class import of_class
+from pellucid.data.one_class import of_class, with_both_kinds_in_test
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.classes import class_codes
 from pellucid.errors import BadDataError, ConfigError
@@ -31,7 +31,7 @@ from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.heat_map import save_heat_maps
-from pellucid.tasks.anomaly.limit import check_rate, choose_limit, limit_for
+from pellucid.tasks.anomaly.limit import GOOD, check_rate, choose_limit, limit_for
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
 from pellucid.tasks.anomaly.spec import SPEC
@@ -104,7 +104,10 @@ class Anomaly(ImageTask):
             BadDataError: there are no classes, no images, or not both kinds in the test split.
         """
         normal = _normal(dataset, config)
+        if normal is None:
+            return super().prepare(dataset, config, reads_tokens, fitted)
         learned = [split for split in ("train", "validation") if split in dataset.splits]
+        dataset = with_both_kinds_in_test(dataset, normal)
         _check_test(dataset, normal)
         return super().prepare(of_class(dataset, normal, learned), config, reads_tokens, fitted)
 
@@ -127,6 +130,8 @@ class Anomaly(ImageTask):
         found: Baselines = {}
         for name, method in methods.items():
             scores, classes = _scored(method, prepared.batches("test"))
+            if (classes == _index(prepared)).all():
+                return {}
             ranks = _ranks(scores, classes == _index(prepared))
             found[name] = {f"test/{key}": value for key, value in ranks.items()}
         return found
@@ -156,12 +161,13 @@ class Anomaly(ImageTask):
         )
         limit = chosen.value
         assert limit is not None
-        normal, names = classes == index, prepared.preprocess.classes
+        normal, names = classes == index, prepared.preprocess.classes or ("normal",)
         metrics = {"score_normal": scores[normal].mean().item()}
         shown = {"strangest": _order(scores, normal, largest=True)}
         blocks: list[dict[str, Any]] = []
         if normal.all():
             metrics = {**measure(trained, prepared.batches(split)), **metrics}
+            metrics |= {"false_alarms": (scores > limit).double().mean().item()} if split == "test" else {}
         else:
             metrics = {**_ranks(scores, normal), **metrics, **_verdicts(scores, normal, limit)}
             shown["missed"] = _order(scores, ~normal, largest=False)
@@ -188,28 +194,39 @@ class Anomaly(ImageTask):
 # ---- what is normal ----------------------------------------------------------------------------------
 
 
-def _normal(dataset: Dataset, config: Config) -> str:
-    """Return the name of the normal class."""
+def _normal(dataset: Dataset, config: Config) -> str | None:
+    """Return the name of the normal class; None where there are no classes, so that all images are normal."""
+    asked = read_options(Options, config).normal
+    if dataset.target is None and asked is None:
+        return None
     if dataset.task != "classification":
         raise BadDataError(
             f"anomaly learns one class and needs the classes of the images; {dataset.name} has "
             f"{f'the target {dataset.target!r} ({dataset.task})' if dataset.target else 'no target'}.",
-            remedy="--target names a column of classes, or a folder with a subfolder for each class",
+            remedy="--target names a column of classes, or a folder with a subfolder for each class; or "
+            "--set objective.options.normal=null, if all images are normal",
         )
-    asked = read_options(Options, config).normal
-    if str(asked) not in dataset.classes:
+    if (name := _normal_name(dataset.classes, asked)) is None:
         received = "none" if asked is None else repr(asked)
         raise ConfigError(
             f"objective.options.normal: expected the class to learn, one of {', '.join(dataset.classes)}; "
             f"received {received}.",
             remedy=f"--set objective.options.normal={dataset.classes[0]}",
         )
-    return str(asked)
+    return name
+
+
+def _normal_name(classes: Sequence[str], asked: Any) -> str | None:
+    """Return the class that was asked for, else the only one or the one with a usual name."""
+    if asked is not None:
+        return str(asked) if str(asked) in classes else None
+    named = [name for name in classes if name.casefold() in GOOD]
+    return classes[0] if len(classes) == 1 else named[0] if len(named) == 1 else None
 
 
 def _check_test(dataset: Dataset, normal: str) -> None:
-    """Refuse a test split without normal images, or with nothing else."""
-    if (table := dataset.splits.get("test")) is None:
+    """Refuse a test split without normal images, or with nothing else although there are other classes."""
+    if (table := dataset.splits.get("test")) is None or len(dataset.classes) == 1:
         return
     assert dataset.target is not None
     here = class_codes(dataset.column(dataset.target), table[dataset.target]) == dataset.classes.index(normal)
@@ -222,7 +239,10 @@ def _check_test(dataset: Dataset, normal: str) -> None:
 
 
 def _index(prepared: Prepared) -> int:
-    return prepared.preprocess.classes.index(str(read_options(Options, prepared.config).normal))
+    """Return the code of the normal class; 0 where there are no classes."""
+    classes = prepared.preprocess.classes
+    name = _normal_name(classes, read_options(Options, prepared.config).normal) if classes else None
+    return classes.index(name) if name is not None else 0
 
 
 def _read_images(trained: Trained, source: Any) -> Tensor:
