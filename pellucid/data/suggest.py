@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pellucid.config import Augment, Config, DataConfig
 from pellucid.data import inputs
-from pellucid.data.dataset import Dataset
+from pellucid.data.dataset import Column, Dataset
+from pellucid.data.kinds.category import MOST_CATEGORIES
 from pellucid.data.suggest_series import suggest_series
 
 LARGEST_SIDE = 64
 """Larger images are resized to this many pixels a side."""
 
 _MOST_STEPS = 20_000
+MOST_FEATURES = 300
+"""Tables with more numbers in a row, such as counts of words, get a plain MLP."""
+TABLE_BATCHES = {1000: 32, 3000: 64, 10_000: 128, 1_000_000: 256}
+"""Batch sizes by the number of rows below which they are used."""
+TABLE_STEPS = 3000
+"""Updates of a network for tables, in 5 to 100 epochs."""
 
 
 def suggest(
@@ -34,9 +44,11 @@ def suggest(
     if dataset.target is None and image_size is not None:
         return _images(dataset, data, image_size)
     rows = len(dataset.splits["train"])
+    deep = image_size is not None or _is_spatial(dataset)
+    if not deep and _num_features(dataset) <= MOST_FEATURES:
+        return _table(dataset, data)
     batch = _batch_size(rows)
     epochs = _epochs(rows, batch)
-    deep = image_size is not None or _is_spatial(dataset)
     stopping = {"patience": max(5, epochs // 5)} if rows < 5000 else None
     return Config.parse(
         {
@@ -48,6 +60,35 @@ def suggest(
             "optimizer": {"name": "adamw", "lr": 2e-3 if deep else 3e-3, "weight_decay": 0.01},
             "schedule": {"name": "one_cycle" if rows >= 5000 else "cosine"},
             "train": {"epochs": epochs, "batch_size": batch, "early_stopping": stopping},
+        },
+        "the suggested config",
+    )
+
+
+def _table(dataset: Dataset, data: DataConfig) -> Config:
+    """Suggest an ensemble in one network, trained to the end of its schedule.
+
+    Its last weights are kept: the best epoch of a few validation rows is a matter of chance, and costs more
+    than it gains (measured in benchmarks/tables.py).
+    """
+    rows = len(dataset.splits["train"])
+    batch = next((size for most, size in TABLE_BATCHES.items() if rows < most), 1024)
+    epochs = round(TABLE_STEPS * batch / max(rows, 1))
+    return Config.parse(
+        {
+            "name": Path(dataset.name).stem,
+            "summary": f"{dataset.task} of {dataset.target} from {_words(dataset)}",
+            "data": data.model_dump(),
+            "model": {"name": "tabm", "size": "small"},
+            "objective": {"name": dataset.task or "classification"},
+            "optimizer": {
+                "name": "adamw",
+                "lr": 3e-3,
+                "weight_decay": 0.02,
+                "options": {"betas": [0.9, 0.95]},
+            },
+            "schedule": {"name": "cosine"},
+            "train": {"epochs": min(max(epochs, 5), 100), "batch_size": batch, "restore_best": False},
         },
         "the suggested config",
     )
@@ -142,6 +183,20 @@ def _epochs(rows: int, batch: int) -> int:
     """Return more epochs for few rows, fewer for many."""
     wanted = 60 if rows < 2000 else 30 if rows < 20_000 else 15 if rows < 200_000 else 5
     return max(1, min(wanted, _MOST_STEPS * batch // max(rows, 1)))
+
+
+def _num_features(dataset: Dataset) -> float:
+    """Return about how many numbers a row becomes; infinity where it has a text."""
+    table = dataset.splits["train"]
+    return sum(_width(column, table) for column in dataset.inputs)
+
+
+def _width(column: Column, table: pa.Table) -> float:
+    if column.kind == "text":
+        return math.inf
+    if column.kind == "category":
+        return min(len(table[column.name].unique()), MOST_CATEGORIES) + 1
+    return math.prod(getattr(table.schema.field(column.name).type, "shape", ()))
 
 
 def _is_spatial(dataset: Dataset) -> bool:

@@ -24,6 +24,7 @@ from pellucid.models.rnn import RNN, gru, lstm, rnn
 from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
 from pellucid.models.siamese import Siamese, siamese
+from pellucid.models.tabm import TabM, tabm
 from pellucid.models.text_cnn import PhraseLM, TextCNN, phrase_lm, text_cnn
 from pellucid.models.transformer import BERT, GPT, TransformerEncoder, bert, gpt, transformer
 from pellucid.models.unet import UNet, unet
@@ -54,6 +55,7 @@ __all__ = [
     "RNNMaskedModel",
     "Seq2Seq",
     "Siamese",
+    "TabM",
     "TextCNN",
     "TransformerEncoder",
     "UNet",
@@ -79,6 +81,7 @@ __all__ = [
     "rnn",
     "seq2seq",
     "siamese",
+    "tabm",
     "text_cnn",
     "transformer",
     "unet",

@@ -43,11 +43,8 @@ def make_model(
         UnknownNameError: there is no model or option of that name.
         ConfigError: an option has a wrong value, or the model needs other inputs.
     """
-    builder, options = builder_of(config), model_options(config)
-    if preprocess.vocab_size is not None and "vocab_size" in inspect.signature(builder).parameters:
-        options["vocab_size"] = preprocess.vocab_size
-    if preprocess.encoded.target_channels is not None and "targets" in inspect.signature(builder).parameters:
-        options["targets"] = preprocess.encoded.target_channels
+    builder = builder_of(config)
+    options = _derived(builder, config, preprocess) | model_options(config)
     outputs = get_task(config.objective.name).num_outputs(preprocess)
     if architecture is not None:
         return rebuild(architecture, outputs, options.get("dropout", 0.1))
@@ -57,6 +54,17 @@ def make_model(
         return builder(preprocess.input_shape, outputs, **options)
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"model: {error}") from None
+
+
+def _derived(builder: Callable[..., Any], config: Config, preprocess: Preprocess) -> dict[str, Any]:
+    """Return what a builder takes that the data and the task determine."""
+    derived = {
+        "vocab_size": preprocess.vocab_size,
+        "targets": preprocess.encoded.target_channels,
+        "task": config.objective.name,
+    }
+    taken = inspect.signature(builder).parameters
+    return {name: value for name, value in derived.items() if value is not None and name in taken}
 
 
 def model_options(config: Config) -> dict[str, Any]:

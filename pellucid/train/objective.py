@@ -15,12 +15,12 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import WEIGHTS, as_batch, call_model, num_rows
+from pellucid.batch import WEIGHTS, Batch, as_batch, call_model, map_tensors, num_rows
 from pellucid.errors import ConfigError
 from pellucid.train.explain import explain, is_explained
 from pellucid.train.metrics import Measures, Metric, means, update
@@ -64,6 +64,27 @@ def forward_inputs(model: nn.Module, batch: Any) -> Any:
     if type(batch) is tuple and len(batch) == 2 and isinstance(batch[0], Tensor):
         return model(batch[0])  # the usual pair
     return call_model(model, as_batch(batch).inputs)
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """Several members in one network. `forward` averages them; each learns as if it were alone."""
+
+    def member_outputs(self, inputs: Tensor, /) -> Tensor:
+        """Return the outputs of M members, (B, M, K)."""
+        ...
+
+
+def forward_members(model: Ensemble, batch: Any) -> tuple[Tensor, Batch]:
+    """Return the outputs of all members, (B M, K), and the batch with its targets and weights M times.
+
+    A loss that is a mean over rows is then the mean over members of their losses.
+    """
+    read = as_batch(batch)
+    outputs = model.member_outputs(read.inputs)
+    members = outputs.shape[1]
+    targets, extra = map_tensors(lambda t: t.repeat_interleave(members, 0), (read.targets, read.extra))
+    return outputs.flatten(0, 1), Batch(read.inputs, targets, extra)
 
 
 @dataclass(frozen=True)
@@ -182,6 +203,8 @@ def supervised(
 ) -> Objective:
     """Return an objective of one phase whose loss compares the outputs of a model with targets.
 
+    The training loss of an `Ensemble` is the mean over its members.
+
     Args:
         name: of the objective.
         loss: (outputs, targets) -> scalar; see `weighted` for batches with a weight for each row.
@@ -197,7 +220,12 @@ def supervised(
         return returned if read is None else read(returned, batch)
 
     def train(model: nn.Module, batch: Any) -> Tensor:
-        value = compare(forward(model, batch), batch)
+        if isinstance(model, Ensemble):
+            returned, batch = forward_members(model, batch)
+            outputs = returned if read is None else read(returned, batch)
+        else:
+            outputs = forward(model, batch)
+        value = compare(outputs, batch)
         return value if penalty is None else value + penalty(model)
 
     def measured(outputs: Any, batch: Any) -> Measures:

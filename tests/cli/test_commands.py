@@ -280,7 +280,7 @@ def test_lr_find_suggests_a_rate_and_says_why(pellucid):
 
 def test_profile_says_where_the_time_goes(pellucid, trained):
     said = pellucid("profile", Path(trained["run"]).name).out
-    assert "ms per update of 16 rows" in said
+    assert "ms per update of 32 rows" in said
     assert "preparing batches" in said
     assert "Try: " in said
     assert (

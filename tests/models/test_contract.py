@@ -55,6 +55,7 @@ def conv(channels: int, width: int, kernel_size: int = 3) -> int:
 SMALL = conv(1, 16) + conv(16, 32) + conv(32, 64) + conv(64, 128)
 BASE = conv(3, 64) + conv(64, 128) + 2 * conv(128, 128) + conv(128, 256) + 2 * conv(256, 256)
 TINY = conv(1, 6, 5) + conv(6, 16, 5)
+TABM = 5 * (2 + 2 + 16 * 2) + (10 * 8 + 4 * (10 + 16)) + (8 * 8 + 4 * 24) + 4 * 90
 CASES = [
     Case("linear", (13,), 140),
     Case("mlp", (1, 28, 28), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10, differs=True),
@@ -65,6 +66,14 @@ CASES = [
         (15,),
         15 * 8 + 8 + 16 + 80 + 10,
         {"hidden": [8], "norm": "layer", "dropout": 0.3},
+        differs=True,
+    ),
+    Case("tabm", (5,), TABM, {"members": 4, "hidden": 8, "embed_dim": 2}, differs=True),
+    Case(
+        "tabm",
+        (3, 2),
+        (6 * 32 + 8 * (6 + 64)) + (32 * 32 + 8 * 96) + 8 * 330,
+        {"size": "tiny"},
         differs=True,
     ),
     Case("cnn", (1, 28, 28), TINY + 400 * 84 + 2 * 84 + 850, {"size": "tiny"}, differs=True),
