@@ -68,7 +68,7 @@ def forward_inputs(model: nn.Module, batch: Any) -> Any:
 
 @runtime_checkable
 class Ensemble(Protocol):
-    """Several members in one network. `forward` averages them; each learns as if it were alone."""
+    """Several members in one network. `forward` averages them; each learns independently of the others."""
 
     def member_outputs(self, inputs: Tensor, /) -> Tensor:
         """Return the outputs of M members, (B, M, K)."""
