@@ -27,6 +27,7 @@ from pellucid.nn import (
     last_pool,
     max_pool,
     mean_pool,
+    no_pool,
 )
 from pellucid.nn.init import init_output
 from pellucid.nn.names import lookup
@@ -56,6 +57,7 @@ POOLINGS = {
     "max": max_pool,
     "concat": concat_pool,
     "attention": AttentionPool,
+    "none": no_pool,
 }
 """Pooling functions by name."""
 
@@ -82,7 +84,8 @@ class RNN(nn.Module):
         dropout: in training, the probability of zeroing a word everywhere in the batch (Gal and Ghahramani
             2016), an input feature of a layer at all steps of a sequence, and a feature before the logits,
             0..1.
-        pooling: pooling of the last layer: last, mean, max, concat (all three) or attention.
+        pooling: pooling of the last layer: last, mean, max, concat (all three) or attention; none answers at
+            every step, with logits (B, T, K).
 
     Raises:
         ValueError: an unknown cell or pooling, or a shape that does not fit the vocab_size.
@@ -120,10 +123,10 @@ class RNN(nn.Module):
         init_embedding(self.embedding)
         init_output(self.output)
 
-    def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B K"]:
+    def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B *T K"]:
         hidden = self.encode(inputs)  # (B, T, D H)
-        pooled = self.pool(hidden, self.embedding.content(inputs))  # (B, P)
-        return self.output(self.dropout(pooled))  # (B, K)
+        pooled = self.pool(hidden, self.embedding.content(inputs))  # (B, P), or (B, T, P) without pooling
+        return self.output(self.dropout(pooled))  # (B, K) or (B, T, K)
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T DH"]:
         """Return the outputs of the last layer at every step."""

@@ -26,6 +26,7 @@ from pellucid.nn import (
     input_layer,
     max_pool,
     mean_pool,
+    no_pool,
     positions,
 )
 from pellucid.nn.init import init_output
@@ -65,7 +66,7 @@ def class_token_pool(x: Float[Tensor, "B S C"], content: Bool[Tensor, "B S"]) ->
     return x[:, 0]
 
 
-POOLINGS = {"mean": mean_pool, "max": max_pool, "cls": class_token_pool}
+POOLINGS = {"mean": mean_pool, "max": max_pool, "cls": class_token_pool, "none": no_pool}
 """Pooling functions by name; cls uses a class token, which is put before the other tokens."""
 
 
@@ -166,7 +167,8 @@ class TransformerEncoder(nn.Module):
         encoder: see `Encoder`.
         num_classes: K.
         dropout: probability of zeroing a feature before the logits in training, 0..1.
-        pooling: mean or max over the content, or cls for a learned class token (Devlin et al. 2019).
+        pooling: mean or max over the content, or cls for a learned class token (Devlin et al. 2019); none
+            answers at every step, with logits (B, T, K).
 
     Raises:
         ValueError: an unknown pooling.
@@ -184,9 +186,9 @@ class TransformerEncoder(nn.Module):
         if self.class_token is not None:
             nn.init.normal_(self.class_token, std=encoder.embed_dim**-0.5)
 
-    def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B K"]:
+    def forward(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B *T K"]:
         hidden, content = self.encoder(inputs, self.class_token)  # (B, S, C), (B, S)
-        return self.output(self.dropout(self.pool(hidden, content)))  # (B, K)
+        return self.output(self.dropout(self.pool(hidden, content)))  # (B, K) or (B, T, K)
 
     def encode(self, inputs: Int[Tensor, "B T"] | Float[Tensor, "B T F"]) -> Float[Tensor, "B T C"]:
         """Return the vector of every position, without the class token.

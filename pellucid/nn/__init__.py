@@ -24,7 +24,7 @@ from pellucid.nn.embedding import (
 from pellucid.nn.init import gain, init_output, init_weights
 from pellucid.nn.ngrams import BayesNgrams, ngrams
 from pellucid.nn.norm import NORMS, norm
-from pellucid.nn.pooling import AttentionPool, concat_pool, last_pool, max_pool, mean_pool
+from pellucid.nn.pooling import AttentionPool, concat_pool, last_pool, max_pool, mean_pool, no_pool
 from pellucid.nn.position import (
     POSITIONS,
     LearnedPositions,
@@ -71,6 +71,7 @@ __all__ = [
     "max_pool",
     "mean_pool",
     "ngrams",
+    "no_pool",
     "norm",
     "positions",
     "unroll",

@@ -11,6 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
+def no_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+    """Return every position as it is, for models that answer at every step."""
+    return x
+
+
 def mean_pool(x: Float[Tensor, "B T C"], content: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
     """Return the mean over the content."""
     weights = content.to(x.dtype)  # (B, T)

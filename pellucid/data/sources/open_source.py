@@ -18,7 +18,7 @@ from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.image_index import names_images
 from pellucid.data.panel import FILE
 from pellucid.data.sources import arrays as in_memory
-from pellucid.data.sources import folder, hub, jsonlines, tablefile, tables, textfiles
+from pellucid.data.sources import conll, folder, hub, jsonlines, tablefile, tables, tagged, textfiles
 from pellucid.data.sources.stacked_images import stack
 from pellucid.data.sources.toy import TOYS
 from pellucid.data.split_rules import rule_columns, without_rule_columns
@@ -58,8 +58,9 @@ STAND_IN = (
 )
 
 
-Form = Literal["rows", "texts", "series"]
-"""What a task makes of a source: rows of a table or images; whole texts; rows in the order of time."""
+Form = Literal["rows", "texts", "series", "tagged"]
+"""What a task makes of a source: rows of a table or images; whole texts; rows in the order of time; rows of
+tokens with a tag for each."""
 
 
 def load(name: str, *, subset: str | None = None) -> Dataset:
@@ -130,13 +131,22 @@ def open_source(
     if path.exists():
         if form == "texts" and _is_text(path):
             return _read_texts(path, config)
+        if form == "tagged":
+            return build_dataset(*tagged.pair_columns(_tagged_tables(path, options), options))
         return _read_path(path, options, config)
     if _is_path(config.source):
         raise DataNotFoundError(
             f"There is no file or folder {config.source} (looked in {Path.cwd()}).{similar_file(path)}",
             remedy="pass an existing path, or the name of a dataset such as mnist",
         )
-    return _load(config.source, config.subset, options)
+    return _load(config.source, config.subset, options, form)
+
+
+def _tagged_tables(path: Path, options: DataOptions) -> RawTables:
+    """Read a CoNLL file or a folder of them, or tables."""
+    if conll.is_conll(path) if path.is_file() else not _holds_tables(path):
+        return conll.read_conll(path, options.csv.encoding)
+    return tables.raw_tables(path, skip_bad=options.skip_bad, csv=options.csv)
 
 
 def _for_series(options: DataOptions, config: DataConfig) -> DataOptions:
@@ -214,7 +224,7 @@ ARRAYS = "arrays"
 # ---- names ---------------------------------------------------------------------------------------
 
 
-def _load(name: str, subset: str | None, options: DataOptions) -> Dataset:
+def _load(name: str, subset: str | None, options: DataOptions, form: Form = "rows") -> Dataset:
     identity, subset = ALIASES.get(name, name), subset or SUBSETS.get(name)
     if name in (ARRAYS, *TOYS):
         made = "pellucid.arrays" if name == ARRAYS else f"pellucid.toy.{name}"
@@ -246,7 +256,7 @@ def _load(name: str, subset: str | None, options: DataOptions) -> Dataset:
     raw = RawTables(
         name, splits, source, classes=found.classes, notes=tuple(notes), documents=found.documents
     )
-    return build_dataset(raw, options)
+    return build_dataset(*(tagged.pair_columns(raw, options) if form == "tagged" else (raw, options)))
 
 
 _BUNDLED = Source(

@@ -1,0 +1,130 @@
+"""CoNLL files: a token and its tag on every line, and an empty line after every sentence.
+
+Read are the layouts of CoNLL-2003 (columns separated by white space) and CoNLL-U (ten columns separated by
+tabs; the token is FORM, the tag UPOS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pellucid.data.build_dataset import Locate, RawTables
+from pellucid.data.dataset import Source
+from pellucid.data.sources.raw_files import content, printable, suffix_of
+from pellucid.data.sources.tables import in_run, split_of
+from pellucid.data.text.decoding import decode
+from pellucid.errors import BadDataError
+
+SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bilou", ".train", ".testa", ".testb")
+NAMED = {
+    "train": "train",
+    "testa": "validation",
+    "dev": "validation",
+    "valid": "validation",
+    "testb": "test",
+    "test": "test",
+}
+"""The split of a file by a part of its name; testa and testb are those of CoNLL-2003."""
+UNIVERSAL = 10
+"""Columns of CoNLL-U."""
+TOKENS, TAGS = "tokens", "tags"
+
+
+def is_conll(path: Path) -> bool:
+    """Return whether a file is laid out this way: by its name, or because lines of tokens come in groups."""
+    if suffix_of(path) in SUFFIXES:
+        return True
+    if suffix_of(path) not in (".txt", ".tsv", ".dat", ".data", ""):
+        return False
+    lines = decode(content(path)[:20_000], printable(path.name))[0].splitlines()[:-1]
+    columns = [len(_cells(line)) for line in lines if line.strip() and not line.startswith("#")]
+    return (
+        len(columns) > 1
+        and "" in map(str.strip, lines)
+        and set(columns) - {1} != set()
+        and min(columns) >= 2
+        and max(columns) == min(columns)
+    )
+
+
+def holds_conll(folder: Path) -> bool:
+    """Return whether a folder holds CoNLL files."""
+    return any(is_conll(file) for file in _files(folder))
+
+
+def read_conll(path: Path, encoding: str | None = None) -> RawTables:
+    """Read a file, or the files of a folder, as two columns of lists, `tokens` and `tags`.
+
+    Raises:
+        BadDataError: a line has fewer than two columns; names it. Or there is no such file in the folder.
+    """
+    files = {"train": [path]} if path.is_file() else _by_split(path)
+    splits: dict[str, pa.Table] = {}
+    locate: dict[str, Locate] = {}
+    for split, paths in files.items():
+        found = [sentence for file in paths for sentence in _sentences(file, encoding)]
+        splits[split] = pa.table(
+            {
+                TOKENS: pa.array([tokens for _, tokens, _ in found], pa.list_(pa.string())),
+                TAGS: pa.array([tags for _, _, tags in found], pa.list_(pa.string())),
+            }
+        )
+        locate[split] = _places([place for place, _, _ in found])
+    return RawTables(path.stem or path.name, splits, Source(str(path), "text"), locate, path.parent)
+
+
+def _places(places: Sequence[str]) -> Locate:
+    return lambda rows: [places[row] for row in rows]
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(file for file in folder.rglob("*") if file.is_file() and not in_run(file, folder))
+    return [file for file in found if not file.name.startswith((".", "_", "README", "readme"))]
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    splits: dict[str, list[Path]] = {}
+    for file in filter(is_conll, _files(folder)):
+        parts = file.name.lower().replace("-", ".").replace("_", ".").split(".")
+        named = next((NAMED[part] for part in parts if part in NAMED), None)
+        splits.setdefault(named or split_of(file, folder) or "train", []).append(file)
+    if not splits:
+        raise BadDataError(
+            f"{folder} holds no file with a token and its tag on every line.", remedy="name the file to use"
+        )
+    return splits
+
+
+def _sentences(file: Path, encoding: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield where a sentence begins, its tokens and its tags."""
+    tokens: list[str] = []
+    tags: list[str] = []
+    start = 1
+    for number, line in enumerate(decode(content(file), printable(file.name), encoding)[0].splitlines(), 1):
+        if not line.strip() or line.startswith(("-DOCSTART-", "# ")) or line.strip() == "#":
+            if tokens and not line.strip():
+                yield f"{file.name} line {start:,}", tokens, tags
+                tokens, tags = [], []
+            start = number + 1
+            continue
+        cells = _cells(line)
+        if len(cells) < 2:
+            raise BadDataError(
+                f"{file.name} line {number:,}: expected a token and its tag, received {line.strip()!r:.60}.",
+                remedy="an empty line ends a sentence; columns are separated by white space",
+            )
+        if len(cells) == UNIVERSAL and "\t" in line:
+            if not cells[0].isdigit():
+                continue  # 1-2 is a word that is written as one and read as two; 1.1 is not written at all
+            cells = [cells[1], cells[3]]
+        tokens.append(cells[0])
+        tags.append(cells[-1])
+    if tokens:
+        yield f"{file.name} line {start:,}", tokens, tags
+
+
+def _cells(line: str) -> list[str]:
+    return line.rstrip("\n").split("\t") if "\t" in line else line.split()

@@ -1,0 +1,104 @@
+"""A tag for every token of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pellucid.data import images
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Column
+from pellucid.data.encoder import FitOptions, Inputs
+from pellucid.data.kinds.tokens import fits
+from pellucid.data.targets.target import Target, TargetCells, TargetColumn
+from pellucid.data.text.ragged import Ragged, ends
+from pellucid.errors import BadDataError
+
+OUTSIDE = "O"
+"""The tag of tokens that belong to no span (Ramshaw & Marcus 1995)."""
+
+
+@dataclass(frozen=True)
+class Tags(Target):
+    """A tag for every token: rows of 1 + the index of its class; 0 is padding, as in the inputs."""
+
+    name = "tags"
+    task = "tagging"
+    order = 5
+
+    column: Column
+
+    @classmethod
+    def read(cls, cells: TargetCells) -> TargetColumn | None:
+        if cells.kind != cls.name or cells.raw is None or not fits(cells.raw.type):
+            return None
+        found = {tag for chunk in cells.raw.chunks for tag in pc.list_flatten(chunk).unique().to_pylist()}
+        classes = sorted(found - {None}, key=lambda tag: (tag != OUTSIDE, images.natural(tag)))
+        if len(classes) < 2:
+            raise BadDataError(
+                f"The target {cells.name!r} has {len(classes)} different tags: expected at least 2.",
+                remedy="--target names another column",
+            )
+        column = Column(cells.name, "tokens", tuple(classes), f"{len(classes)} different tags")
+        return TargetColumn(column, cells.raw, None, "a list of tags")
+
+    @classmethod
+    def counts(cls, column: Column, values: pa.ChunkedArray) -> dict[str, int]:
+        found = np.bincount(codes(column, values).ids, minlength=len(column.categories) + 1)[1:]
+        return dict(zip(column.categories, found.tolist(), strict=True))
+
+    @classmethod
+    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Tags:
+        return cls(column)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.column.categories
+
+    def rows(self, table: pa.Table) -> Ragged:
+        return codes(self.column, self.values(table))
+
+    def apply(self, table: pa.Table) -> Tensor:
+        return torch.from_numpy(self.rows(table).padded())
+
+    def invert(self, encoded: Tensor) -> list[list[str]]:
+        """Return the tags of rows (N, T), without padding."""
+        return [self.names(row[row > 0] - 1) for row in encoded.cpu().numpy()]
+
+    def names(self, classes: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the tags of indices of classes."""
+        return [self.classes[index] for index in classes]
+
+
+def codes(column: Column, values: pa.ChunkedArray) -> Ragged:
+    """Return 1 + the index of the class of every tag, row by row.
+
+    Raises:
+        BadDataError: a tag is none of the classes.
+    """
+    found, lengths = [np.zeros(0, np.uint16)], [np.zeros(0, np.int64)]
+    for chunk in values.chunks:
+        tags = pc.list_flatten(chunk)
+        index = pc.index_in(tags, value_set=pa.array(column.categories, tags.type))
+        if index.null_count:
+            unknown = tags.filter(pc.is_null(index))[0].as_py()
+            raise BadDataError(
+                f"The target {column.name!r}: expected one of {len(column.categories)} tags "
+                f"({', '.join(column.categories[:10])}), received {unknown!r}.",
+                remedy="write it as in training",
+            )
+        found.append(index.to_numpy(zero_copy_only=False).astype(np.uint16) + 1)
+        lengths.append(pc.list_value_length(chunk).to_numpy(zero_copy_only=False))
+    return Ragged(np.concatenate(found), ends(np.concatenate(lengths)))
+
+
+TARGET = Tags

@@ -1,0 +1,1 @@
+"""Predict a tag for every token of a text."""
