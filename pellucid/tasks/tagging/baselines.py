@@ -65,9 +65,8 @@ class _Linear:
         self.vocab_size, self.classes = vocab_size, classes
         self.around = AROUND if vocab_size <= FEW else 2
         tokens = train[0].head(max(1, int(np.searchsorted(train[0].offsets, MOST, "right")) - 1))
-        self.model = SGDClassifier(
-            loss="log_loss", alpha=1e-4, average=True, max_iter=15, tol=None, random_state=0
-        )
+        self.model = SGDClassifier(loss="log_loss", alpha=1e-4, average=True, max_iter=15, random_state=0)
+        self.model.set_params(tol=None)  # all epochs, without a warning that they were few
         self.known = np.unique(train[1][: len(tokens.ids)])
         if len(self.known) > 1:
             self.model.fit(self._features(tokens), train[1][: len(tokens.ids)])
