@@ -266,11 +266,11 @@ def test_a_run_on_batches_is_evaluated_on_its_own_and_on_new_ones(fit: Any) -> N
 
 def test_a_run_on_rows_is_evaluated_on_new_ones(fit: Any) -> None:
     run = fit(network(), (X.numpy(), Y.numpy()), epochs=5)
-    right = (np.array(run.predict(X.numpy()).labels) == Y.numpy().astype(str)).mean()
+    right = (np.array(run.predict(X.numpy()).labels) == Y.numpy()).mean()
     ones = Y == 1
     for new in ((X, Y), pellucid.arrays(X, Y), DataLoader(TENSORS, 32), TENSORS):
         assert run.evaluate(new).metrics["accuracy"] == pytest.approx(right)
-    share = (np.array(run.predict(X[ones].numpy()).labels) == "1").mean()
+    share = (np.array(run.predict(X[ones].numpy()).labels) == 1).mean()
     assert run.evaluate((X[ones], Y[ones])).metrics["accuracy"] == pytest.approx(share)
     assert run.evaluate("val").metrics == run.evaluate("validation").metrics
     with pytest.raises(UsageError, match="received Tensor"):

@@ -238,7 +238,7 @@ def test_rows_with_zero_weight_do_not_affect_training(fit: Any) -> None:
     for name, weights in {"weighed": np.where(wrong, 0.0, 1.0), "alike": np.ones(len(X))}.items():
         plan = {"epochs": 40, "lr": 0.05, "settings": {"train.restore_best": False}}
         run = fit(network(), pellucid.arrays(X, labels), sample_weight=weights, **plan)
-        scores[name] = (np.array(run.predict(X).labels) == Y.astype(str)).mean()
+        scores[name] = (np.array(run.predict(X).labels) == Y).mean()
     assert scores["weighed"] > 0.9
     assert scores["alike"] < 0.8
     with pytest.raises(BadDataError, match=r"sample_weight has 3 values: expected one for each of 160 rows"):
@@ -270,9 +270,7 @@ def test_the_task_follows_from_the_target_of_a_file(fit: Any, tmp_path: Path) ->
 def test_class_weights_by_name_and_by_frequency(fit: Any) -> None:
     plan = {"epochs": 10, "settings": {"train.restore_best": False}}
     shares = [
-        np.mean(
-            [label == "1" for label in fit(network(), arrays(), class_weight=w, **plan).predict(X).labels]
-        )
+        np.mean([label == 1 for label in fit(network(), arrays(), class_weight=w, **plan).predict(X).labels])
         for w in ({0: 50, 1: 1}, None, {0: 1, 1: 50})
     ]
     assert shares == sorted(shares)

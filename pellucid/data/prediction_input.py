@@ -133,7 +133,7 @@ def _from_path(path: Path, wanted: Wanted) -> InputRows:
             f"{path} cannot be predicted: this run reads {wanted.words}, from an image, .csv, .xlsx, "
             f".parquet, .jsonl, .npy or .npz, not {path.suffix!r}."
         )
-    raise ModelError(f"{path} holds images: this run reads {wanted.words}.", remedy="pass a CSV file")
+    raise ModelError(f"{path} holds images: expected {wanted.words}.", remedy="pass a CSV file")
 
 
 def _from_files(path: Path, found: Any, wanted: Wanted) -> InputRows:
@@ -162,7 +162,7 @@ def _from_folder(folder: Path, wanted: Wanted) -> InputRows:
         texts = sorted(textfiles.files_below(folder), key=lambda file: images.natural(str(file)))
         files = texts or files
     if not files and next(images_below(folder), None) is not None:
-        raise ModelError(f"{folder} holds images: this run reads {wanted.words}.", remedy="pass a CSV file")
+        raise ModelError(f"{folder} holds images: expected {wanted.words}.", remedy="pass a CSV file")
     if not files:
         raise DataNotFoundError(f"{folder} holds nothing to predict: this run reads {wanted.words}.")
     return joined([within(file.relative_to(folder), read(file, wanted)) for file in files])
