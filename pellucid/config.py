@@ -84,6 +84,11 @@ class DataConfig(Section):
         description="how images of other shapes get one size: pad (the border is continued), crop (the "
         "middle is cut out), or stretch (their shape is not kept); None: by the task",
     )
+    images_of: str | None = Field(
+        default=None,
+        description="use the image size, mean and deviation of this pretrained model instead of measuring "
+        "them; set automatically for the model `pretrained`",
+    )
     stack: Literal[3] | None = Field(
         default=None, description="3: stack three random gray images as the channels of one, without labels"
     )

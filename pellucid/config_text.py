@@ -20,7 +20,7 @@ OLD_KEYS = {
 """Keys of earlier versions, and their current names."""
 
 
-PATH_KEYS = ("data.source", "data.text.pretrained", "model.weights")
+PATH_KEYS = ("data.source", "data.text.pretrained", "data.images_of", "model.weights")
 """Settings that may be the path of a file or folder."""
 
 

@@ -93,7 +93,9 @@ def evaluate(
             check_unchanged(run, prepared.facts()["splits"])
     else:
         found, split = new_dataset(split, trained), "test"
-        prepared = get_task(trained.task).prepare(found, config, reads_tokens(config), trained.preprocess)
+        prepared = get_task(trained.task).prepare(
+            found, config, reads_tokens(config, trained.preprocess), trained.preprocess
+        )
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, prepared.dataset.splits)
     prepared = replace(prepared, needed=load_needed(config, run.path.parent))

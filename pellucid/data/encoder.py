@@ -33,6 +33,7 @@ class FitOptions:
         shared: a second column of text that uses the vocabulary of the input.
         image_fit: how images get the size of the model; see `pellucid.data.image_fit`.
         pixels: bring arrays of images to pixels in 0..1, whatever range they have.
+        images_of: the pretrained model whose size, mean and deviation of images are used; None: measured.
     """
 
     image_size: int | None = None
@@ -42,6 +43,7 @@ class FitOptions:
     shared: Column | None = None
     image_fit: ImageFit = "stretch"
     pixels: bool = False
+    images_of: str | None = None
 
 
 class Encoder(ABC):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -228,7 +228,7 @@ def decode(
     mode: str,
     out: np.ndarray,
     levels: Levels | None = None,
-    how: ImageFit = "stretch",
+    how: ImageFit | Resizing = "stretch",
 ) -> None:
     """Decode a column into `out`, (N, C, H, W) uint8, on all cores.
 
@@ -238,7 +238,8 @@ def decode(
         mode: "L" or "RGB".
         out: filled in place, block by block, so it may be a file in memory.
         levels: of images with more than 8 bits, black and white; None: 0 and 65,535.
-        how: images of another shape get the size; see `pellucid.data.image_fit`.
+        how: images of another shape get the size; see `pellucid.data.image_fit`, and `Resizing` for that of a
+            pretrained model.
 
     Raises:
         BadDataError: naming the image that cannot be decoded.
@@ -257,8 +258,26 @@ def decode(
     spread(block, range(0, len(column), BLOCK), workers=1 if small else None)
 
 
-def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None, how: ImageFit) -> np.ndarray:
+class Resizing(NamedTuple):
+    """How images get their size.
+
+    Attributes:
+        resize_to: the shorter side in pixels, or (width, height), before the middle is cut out; None: the
+            final size.
+        resample: number of PIL's filter.
+    """
+
+    resize_to: int | tuple[int, int] | None
+    resample: int
+
+
+def _pixels(
+    row: dict, size: tuple[int, int], mode: str, levels: Levels | None, how: ImageFit | Resizing
+) -> np.ndarray:
     with open_row(row) as image:
+        if isinstance(how, Resizing):
+            array = np.asarray(_middle(convert(image, mode, levels), size, how))
+            return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         if image.format == "JPEG" and image.size != size:
             image.draft(
                 mode, (size[0] * 2, size[1] * 2)
@@ -268,6 +287,21 @@ def _pixels(row: dict, size: tuple[int, int], mode: str, levels: Levels | None, 
             image = resized(image, size, how)
         array = np.asarray(image)  # (H, W) or (H, W, 3)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)  # (C, H, W)
+
+
+def _middle(image: Image.Image, size: tuple[int, int], resizing: Resizing) -> Image.Image:
+    """Resize an image and cut out its middle; what lies outside of it is black."""
+    width, height = image.size
+    target = resizing.resize_to or size
+    if isinstance(target, int):
+        shorter = min(width, height)
+        target = int(target * width / shorter), int(target * height / shorter)
+    if image.size != target:
+        image = image.resize(target, Image.Resampling(resizing.resample))
+    if image.size == size:
+        return image
+    left, top = (image.size[0] - size[0]) // 2, (image.size[1] - size[1]) // 2
+    return image.crop((left, top, left + size[0], top + size[1]))
 
 
 def convert(image: Image.Image, mode: str, levels: Levels | None = None) -> Image.Image:

@@ -57,6 +57,7 @@ class Preprocess:
         shared_tokens: bool = False,
         image_fit: ImageFit | None = None,
         pixels: bool = False,
+        images_of: str | None = None,
     ) -> Preprocess:
         """Fit on the training split.
 
@@ -70,6 +71,7 @@ class Preprocess:
             shared_tokens: a text and its translation use one vocabulary.
             image_fit: how images of other shapes get one size; None: they are stretched.
             pixels: bring arrays of images to pixels in 0..1, whatever range they have.
+            images_of: the pretrained model whose size, mean and deviation of images are used; None: measured.
 
         Raises:
             BadDataError: an image cannot be decoded, which is named; or all texts are empty.
@@ -80,7 +82,14 @@ class Preprocess:
         column = dataset.column(dataset.target) if dataset.target else None
         shared = column if shared_tokens else None
         options = FitOptions(
-            image_size, normalize, text, whole_texts, shared, image_fit or "stretch", pixels=pixels
+            image_size,
+            normalize,
+            text,
+            whole_texts,
+            shared,
+            image_fit or "stretch",
+            pixels=pixels,
+            images_of=images_of,
         )
         encoded, used, notes = inputs.fit(dataset.inputs, train, options)
         notes += encoded.notes(dataset.splits, options)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from pellucid.models.transformer import GPT, POOLINGS, TransformerPlan, check_le
 from pellucid.models.vit import ViT, ViTPlan
 from pellucid.nn import PAD, LearnedPositions, TokenEmbedding, TransformerBlock
 from pellucid.nn.init import init_output
+from pellucid.nn.modes import FrozenInEvaluation
 from pellucid.nn.names import lookup
 
 FRAME = 2
@@ -198,7 +199,16 @@ class PretrainedGPT(GPT):
         self.blocks = architecture.blocks(dropout, causal=True)
 
 
-class PretrainedClassifier(nn.Module):
+class Described(Protocol):
+    """An architecture as plain values, of a model that makes vectors of `embed_dim` numbers."""
+
+    @property
+    def embed_dim(self) -> int: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+
+class PretrainedClassifier(FrozenInEvaluation):
     """A new linear layer on top of a pretrained encoder; returns logits.
 
     Args:
@@ -211,9 +221,7 @@ class PretrainedClassifier(nn.Module):
         architecture: the architecture as plain values, from which the model can be rebuilt.
     """
 
-    def __init__(
-        self, encoder: TextEncoder | ViT, architecture: Architecture, num_classes: int, dropout: float = 0.1
-    ):
+    def __init__(self, encoder: nn.Module, architecture: Described, num_classes: int, dropout: float = 0.1):
         super().__init__()
         self.encoder = encoder
         self.architecture = architecture.state()
@@ -226,7 +234,48 @@ class PretrainedClassifier(nn.Module):
 
     def encode(self, inputs: Tensor) -> Float[Tensor, "B T C"]:
         """Return the vector of every token or patch; see `TextEncoder.encode` and `ViT.encode`."""
-        return self.encoder.encode(inputs)
+        return self.encoder.encode(inputs)  # type: ignore[operator]
+
+
+VECTOR_HEAD = {"head": "vectors"}
+"""What the architecture of a `PretrainedEmbedding` says in addition to that of its encoder."""
+
+
+class PretrainedEmbedding(FrozenInEvaluation):
+    """A pretrained encoder whose vectors are brought to unit length, for metric learning.
+
+    Args:
+        encoder: a model that maps a batch to vectors (B, C).
+        architecture: architecture of the encoder.
+        embed_dim: D, the length of the vectors after a new linear layer; None: those of the encoder, D = C.
+        dropout: probability of zeroing a feature before that layer in training, 0..1.
+
+    Attributes:
+        architecture: the architecture as plain values, from which the model can be rebuilt.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        architecture: Described,
+        embed_dim: int | None = None,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.architecture = {**architecture.state(), **VECTOR_HEAD, "projection": embed_dim}
+        self.output = nn.Identity()
+        if embed_dim is not None:
+            layer = nn.Linear(architecture.embed_dim, embed_dim)
+            init_output(layer)
+            self.output = nn.Sequential(nn.Dropout(dropout), layer)
+
+    def forward(self, inputs: Tensor) -> Float[Tensor, "B D"]:
+        return F.normalize(self.output(self.encoder(inputs)), dim=1)
+
+    def encode(self, inputs: Tensor) -> Float[Tensor, "B T C"]:
+        """Return the vector of every token or patch; see `TextEncoder.encode` and `ViT.encode`."""
+        return self.encoder.encode(inputs)  # type: ignore[operator]
 
 
 def build_model(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | PretrainedGPT | ViT:
@@ -244,13 +293,22 @@ def build_classifier(
     Raises:
         ValueError: the model is not an encoder.
     """
+    return PretrainedClassifier(build_encoder(architecture, dropout), architecture, num_classes, dropout)
+
+
+def build_encoder(architecture: Architecture, dropout: float = 0.1) -> TextEncoder | ViT:
+    """Build an encoder with new weights, without the head and the scaling of the published model.
+
+    Raises:
+        ValueError: the model is not an encoder.
+    """
     encoder = build_model(replace(architecture, num_classes=0, unit_length=False), dropout)
     if isinstance(encoder, PretrainedGPT):
         raise ValueError(
             "A classifier expects an encoder, received a GPT-2, which generates texts. "
             "Try a model of the type bert."
         )
-    return PretrainedClassifier(encoder, architecture, num_classes, dropout)
+    return encoder
 
 
 def _vit(architecture: Architecture, dropout: float) -> ViT:

@@ -57,9 +57,11 @@ def prepare(
         )
     if task.ordered:
         _check_rule(config)
-    tokens = reads_tokens(config)
+    tokens = reads_tokens(config, fitted)
     if tokens and fitted is None:
         config = _with_tokens(config, runs)
+    if config.model.name == PRETRAINED and not tokens and config.data.images_of is None:
+        config = config.patch({"data.images_of": config.model.weights})
     if dataset is None:
         dataset = open_source(config.data, labelled=task.labelled, form=task.form)
     column = weights if isinstance(weights, str) else config.data.sample_weight

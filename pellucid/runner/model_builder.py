@@ -19,12 +19,13 @@ from pellucid.record import Run
 from pellucid.runner.supplied import argument_names
 from pellucid.tasks import get_task
 from pellucid.train.catalogue import check_options, types_of
+from pellucid.train.freezing import freeze
 
 PRETRAINED = "pretrained"
 """The `model.name` of a pretrained model; `model.weights` names its weights."""
 OWN_MODEL = "custom"
 """The `model.name` of a module that the user passed."""
-DERIVED = ("input_shape", "num_outputs", "vocab_size", "targets", "weights")
+DERIVED = ("input_shape", "num_outputs", "vocab_size", "targets", "weights", "outputs")
 """Arguments of a builder that are derived from the data or from another key of the config."""
 
 
@@ -45,11 +46,12 @@ def make_model(
     """
     builder = builder_of(config)
     options = _derived(builder, config, preprocess) | model_options(config)
-    outputs = get_task(config.objective.name).num_outputs(preprocess)
+    task = get_task(config.objective.name)
+    outputs = task.num_outputs(preprocess)
     if architecture is not None:
-        return rebuild(architecture, outputs, options.get("dropout", 0.1))
+        return _rebuilt(architecture, outputs, options)
     if config.model.name == PRETRAINED:
-        options["weights"] = _weights(config)
+        options |= {"weights": _weights(config), "outputs": task.outputs}
     try:
         return builder(preprocess.input_shape, outputs, **options)
     except (TypeError, ValueError, KeyError) as error:
@@ -65,6 +67,14 @@ def _derived(builder: Callable[..., Any], config: Config, preprocess: Preprocess
     }
     taken = inspect.signature(builder).parameters
     return {name: value for name, value in derived.items() if value is not None and name in taken}
+
+
+def _rebuilt(architecture: Mapping[str, Any], outputs: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build a pretrained model again, without its files."""
+    model = rebuild(architecture, outputs, options.get("dropout", 0.1))
+    if options.get("freeze") is not None:
+        freeze(model, options["freeze"])
+    return model
 
 
 def model_options(config: Config) -> dict[str, Any]:
@@ -129,10 +139,18 @@ def recall_model(run: Run) -> None:
             )
 
 
-def reads_tokens(config: Config) -> bool:
-    """Return whether the model of a config takes token ids; False for the caller's own module (unknown)."""
+def reads_tokens(config: Config, fitted: Preprocess | None = None) -> bool:
+    """Return whether the model of a config takes token ids; False for the caller's own module (unknown).
+
+    Args:
+        config: the whole config.
+        fitted: the preprocessing of an already trained model, which knows it without the files of a
+            pretrained one.
+    """
+    if config.model.name == PRETRAINED and fitted is not None:
+        return fitted.vocab_size is not None
     if config.model.name == PRETRAINED:
-        return input_type(_weights(config)) == "text"
+        return input_type(_weights(config), config.model.options.get("part")) == "text"
     own = config.model.name == OWN_MODEL
     return not own and "vocab_size" in inspect.signature(builder_of(config)).parameters
 

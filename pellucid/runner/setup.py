@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ def set_up(
     fitted: Preprocess | None = None,
     model: nn.Module | None = None,
     fresh: bool = True,
+    architecture: Mapping[str, Any] | None = None,
     supplied: Supplied = NOTHING,
 ) -> Setup:
     """Load the data, build the objective and the model, and check that they fit together.
@@ -80,6 +82,8 @@ def set_up(
         fitted: the preprocessing of a run that is resumed; None to fit it on the data.
         model: the module to use instead of `model.name`.
         fresh: whether to load the initial weights that the config names; a resumed run has its own.
+        architecture: the recorded architecture of a pretrained model that is resumed, whose files are not
+            needed.
         supplied: the objects that the caller passed in.
 
     Raises:
@@ -111,7 +115,7 @@ def set_up(
             )
         check_model_size(config, prepared.preprocess)
         check_batch_size(config, prepared.preprocess, prepared.size_of("train").get("rows"))
-        model = make_model(config, prepared.preprocess)
+        model = make_model(config, prepared.preprocess, architecture)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(
             f"The model {type(model).__name__} has no parameters that can be learned.",
@@ -189,7 +193,9 @@ def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) ->
         ModelError: the weights belong to another model; names the tensors that differ.
     """
     weights = config.model.weights
-    if weights is None or config.model.name == PRETRAINED:
+    if config.model.name == PRETRAINED:
+        return getattr(model, "notes", ())
+    if weights is None:
         return ()
     run = starting_run(config, runs)
     path = checkpoint.find_weights(run, "best") if run else Path(weights)

@@ -99,6 +99,7 @@ def train(
         fitted=fitted,
         model=model,
         fresh=run is None,
+        architecture=run.facts["model"].get("architecture") if run and fitted is not None else None,
         supplied=supplied,
     )
     needed = load_needed(config, runs) if needed is None else needed

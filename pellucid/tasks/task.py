@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from keyword import iskeyword
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn
@@ -47,6 +47,7 @@ class Task:
         returns_several: whether `predict` takes `output=`, a key or index of what the model returns.
         saves_pictures: whether `predict` makes pictures, and takes `folder=` to save them in.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
+        outputs: what a pretrained model is to output: values for each row, an embedding, or logits of tokens.
     """
 
     spec: ClassVar[TaskSpec]
@@ -56,6 +57,7 @@ class Task:
     returns_several: ClassVar[bool] = False
     saves_pictures: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
+    outputs: ClassVar[Literal["values", "vectors", "next_tokens", "masked_tokens"]] = "values"
 
     @property
     def name(self) -> str:

@@ -32,6 +32,7 @@ NAMES = (
     "resume",
     "add-a-column-kind",
     "add-a-target",
+    "pretrained-models",
 )
 
 

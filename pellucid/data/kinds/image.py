@@ -20,6 +20,7 @@ from pellucid.data.encoder import FitOptions, Inputs, with_tuples
 from pellucid.data.image_files import count_files, images_below
 from pellucid.data.image_fit import common_size
 from pellucid.data.image_index import ImageIndex, names_images
+from pellucid.data.image_statistics import image_statistics
 from pellucid.data.kinds.kind import (
     LISTED,
     Cells,
@@ -156,6 +157,7 @@ class ImageInputs(Inputs):
             training images; None: there are none, or the run is older.
         fit_by: how images of another shape get the size; see `pellucid.data.image_fit`.
         trained_on: (width, height) of most training images; None: the run is older.
+        resizing: as `images.Resizing`, for a pretrained model; None: images are resized to `size`.
     """
 
     stored_as = "image"
@@ -168,11 +170,14 @@ class ImageInputs(Inputs):
     levels: images.Levels | None = None
     fit_by: ImageFit = "stretch"
     trained_on: tuple[int, int] | None = None
+    resizing: images.Resizing | None = None
 
     @classmethod
     def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[ImageInputs, list[str]]:
         """Decide size and mode from the headers, then measure the channels; notes say what is changed."""
         seen = images.shapes(table[column.name])
+        if options.images_of is not None:
+            return cls._as_pretrained(column, table, options, seen)
         how = options.image_fit
         size = common_size(seen.sizes, options.image_size, how)
         mode = "RGB" if seen.colored else "L"
@@ -191,23 +196,40 @@ class ImageInputs(Inputs):
             notes += _constant(made.pixels(table.slice(0, SAMPLED)))
         return made, notes
 
+    @classmethod
+    def _as_pretrained(
+        cls, column: Column, table: pa.Table, options: FitOptions, seen: images.Shapes
+    ) -> tuple[ImageInputs, list[str]]:
+        """Take size, mean and deviation from a pretrained model; nothing is measured but the levels."""
+        assert options.images_of is not None
+        known = image_statistics(options.images_of)
+        known = known.scaled_to(options.image_size) if options.image_size else known
+        deep = any(name == "F" or name.startswith("I") for name in seen.modes)
+        levels = images.measure_levels(table[column.name]) if deep else None
+        mean, std = (known.mean, known.std) if options.normalize else ((0.0,) * 3, (1.0,) * 3)
+        resizing = images.Resizing(known.resize_to, known.resample)
+        common = next(iter(seen.sizes))
+        made = cls(column.name, known.size, "RGB", mean, std, levels, "stretch", common, resizing)
+        note = f"images are {known.words}, and scaled as {options.images_of} was trained"
+        return made, [note, *_constant(made.pixels(table.slice(0, SAMPLED)))]
+
     @property
     def shape(self) -> tuple[int, int, int]:
         return (len(self.mode), self.size[1], self.size[0])
 
     def pixels(self, table: pa.Table) -> np.ndarray:
         """Decode images: (N, C, H, W) uint8, mapped from disk where they were decoded before."""
-        column, shape = table[self.name], (len(table), *self.shape)
+        column, shape, how = table[self.name], (len(table), *self.shape), self.resizing or self.fit_by
         if len(table) < KEPT_ROWS:
             decoded = np.zeros(shape, np.uint8)
-            images.decode(column, self.size, self.mode, decoded, self.levels, self.fit_by)
+            images.decode(column, self.size, self.mode, decoded, self.levels, how)
             return decoded
         key = (
             f"images 1 {xxhash.xxh3_128_hexdigest(hashing.values(column).tobytes())} {self.size} {self.mode}"
         ) + (f" {self.levels}" if self.levels else "")
-        key += "" if self.fit_by == "stretch" else f" {self.fit_by}"
+        key += "" if how == "stretch" else f" {how}"
         return cache.array(
-            key, shape, lambda out: images.decode(column, self.size, self.mode, out, self.levels, self.fit_by)
+            key, shape, lambda out: images.decode(column, self.size, self.mode, out, self.levels, how)
         )
 
     def plain_source(self, source: Any) -> Any:
@@ -242,7 +264,13 @@ class ImageInputs(Inputs):
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ImageInputs:
         """Restore from `state()`."""
-        return cls(**with_tuples(state))
+        values = with_tuples(state)
+        if (resizing := values.get("resizing")) is not None:
+            resize_to, resample = resizing
+            values["resizing"] = images.Resizing(
+                tuple(resize_to) if isinstance(resize_to, list) else resize_to, resample
+            )
+        return cls(**values)
 
 
 def _constant(pixels: np.ndarray) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,39 @@ from pellucid.errors import ModelError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+SHARDS = "model.safetensors.index.json"
+"""Lists the files of weights that are stored in several."""
 TOKENIZER = "tokenizer.json"
 IMAGES = "preprocessor_config.json"
 STEPS = "modules.json"
 SENTENCES = "sentence_bert_config.json"
 POOLING = "1_Pooling/config.json"
-FILES = (CONFIG, WEIGHTS, TOKENIZER, IMAGES, STEPS, SENTENCES, POOLING)
-"""What a model may come with; the first two it must."""
+FILES = (
+    CONFIG,
+    WEIGHTS,
+    SHARDS,
+    "model-*.safetensors",
+    TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    IMAGES,
+    STEPS,
+    SENTENCES,
+    POOLING,
+)
+"""What a model may come with; the first it must, and weights in one file or several."""
+CONVERT = (
+    "python -c \"from transformers import AutoModel; AutoModel.from_pretrained('{name}')"
+    ".save_pretrained('{leaf}')\" writes them as safetensors; copy its tokenizer or preprocessor_config.json "
+    "to {leaf}, and name that folder"
+)
+"""How to get weights that exist only as a pickle."""
 
 
 def find(name: str) -> Path:
@@ -35,7 +62,8 @@ def find(name: str) -> Path:
     Raises:
         ModelError: it is in none of the places; says what each of them answered, and how to get it by hand.
     """
-    looked = []
+    looked: list[str] = []
+    pickled = False
     places = {
         "folder": _from_folder,
         "package": _from_package,
@@ -49,9 +77,10 @@ def find(name: str) -> Path:
         if folder and not lacking:
             return folder
         looked.append(f"{place}: {lacking or said}")
+        pickled = pickled or PICKLE in looked[-1]
     raise ModelError(
         f"There is no pretrained model {name!r} in any of the places looked at. {'; '.join(looked)}.",
-        remedy=_by_hand(name),
+        remedy=CONVERT.format(name=name, leaf=f"{Path(name).name}-safe") if pickled else _by_hand(name),
     )
 
 
@@ -91,7 +120,8 @@ def _from_package(name: str) -> tuple[Path | None, str]:
         package = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
         return None, "none of that name is installed"
-    found = [Path(str(file.locate())).parent for file in package.files or () if file.name == WEIGHTS]
+    weights = [file for file in package.files or () if file.name in (WEIGHTS, SHARDS)]
+    found = [Path(str(file.locate())).parent for file in weights]
     return (found[0], "found") if found else (None, f"it is installed and carries no {WEIGHTS}")
 
 
@@ -119,11 +149,16 @@ def _from_hub(name: str) -> tuple[Path | None, str]:
     if constants.is_offline_mode():
         return None, "not asked (offline mode is on)"
 
+    files: list[str] = []
+
     def ask() -> None:
-        HfApi().model_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up too
+        info = HfApi().model_info(name, timeout=PATIENCE + 1)  # ours ends first, and covers the name look-up
+        files.extend(file.rfilename for file in info.siblings or ())
 
     where, error = constants.ENDPOINT, within(PATIENCE, ask)
     try:
+        if error is None and any(file.endswith(".bin") for file in files) and not _has_weights(files):
+            return None, f"it has no {WEIGHTS}{PICKLE}"
         if error is None:
             return Path(snapshot_download(name, allow_patterns=list(FILES))), "found"
     except Exception as broken:  # the library raises whatever the network and the disk do
@@ -137,11 +172,40 @@ def _from_hub(name: str) -> tuple[Path | None, str]:
     return None, f"not reachable ({where}: {first_line(error)})"
 
 
+PICKLE = "; its *.bin is a pickle, which could run any program and is not read"
+
+
+def _has_weights(files: Iterable[str]) -> bool:
+    return any(file in (WEIGHTS, SHARDS) for file in files)
+
+
 def _lacking(folder: Path) -> str | None:
     """Say what a folder lacks to be a model; None if it is one."""
-    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    missing = [] if (folder / CONFIG).is_file() else [CONFIG]
+    if not _has_weights(file.name for file in folder.iterdir()):
+        missing.append(WEIGHTS)
     if not missing:
         return None
-    pickled = WEIGHTS in missing and any(folder.glob("*.bin"))
-    hint = "; its *.bin is a pickle, which could run any program and is not read" if pickled else ""
+    hint = PICKLE if WEIGHTS in missing and any(folder.glob("*.bin")) else ""
     return f"{folder} has no {' and no '.join(missing)}{hint}"
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files with the weights of a model.
+
+    Raises:
+        ModelError: the list of several files is damaged, or one of them is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    stated = read_json(folder, SHARDS)
+    places = stated.get("weight_map") if isinstance(stated, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise ModelError(f"{folder / SHARDS} has no weight_map.", remedy="download it again")
+    found = [folder / Path(str(file)).name for file in dict.fromkeys(places.values())]
+    missing = [file.name for file in found if not file.is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} has no {', '.join(missing)}, which {SHARDS} lists.", remedy="download it again"
+        )
+    return found

@@ -31,7 +31,8 @@ from pellucid.errors import BadDataError
 
 SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 PAD, UNK, BOS, EOS, MASK = range(len(SPECIAL))
-TokenizerKind = Literal["words", "characters", "bpe", "wordpiece"]
+TokenizerKind = Literal["words", "characters", "bpe", "wordpiece", "unigram"]
+"""The kinds that are learned, and unigram, which only pretrained models have (Kudo 2018)."""
 
 KEPT_ROWS, KEPT_BYTES = 1000, 100_000
 """Tokens of at least this many texts, or bytes of text, are cached on disk."""
@@ -58,6 +59,8 @@ class TextInputs(Inputs):
         max_seq_len: maximum number of tokens of a text that a model reads.
         truncation: which part of a longer text is left out; without the middle, a review keeps its
             beginning and its end (Sun et al. 2019, How to Fine-Tune BERT, section 5.3).
+        special_ids: of a pretrained tokenizer, its own ids of the five special tokens, which are exchanged
+            with 0 to 4; None: they have these ids already.
     """
 
     stored_as = "text"
@@ -67,6 +70,7 @@ class TextInputs(Inputs):
     tokenizer: str
     max_seq_len: int
     truncation: ragged.Cut = "end"
+    special_ids: tuple[int, ...] | None = None
 
     @classmethod
     def fit(
@@ -108,12 +112,15 @@ class TextInputs(Inputs):
 
     @functools.cached_property
     def _size(self) -> int:
-        return self._plain.get_vocab_size()
+        if self.special_ids is None:
+            return self._plain.get_vocab_size()
+        return max(self._plain.get_vocab().values()) + 1
 
     @property
     def lossless(self) -> bool:
         """Whether a text can be restored from its tokens, except unknown characters."""
-        return self.kind in ("characters", "bpe")
+        own = self.special_ids is None or '"ByteLevel"' in self.tokenizer
+        return self.kind in ("characters", "bpe") and own
 
     @property
     def lowercase(self) -> bool:
@@ -135,11 +142,17 @@ class TextInputs(Inputs):
             texts: N texts in any script.
             masks: read "[MASK]" as the mask token; otherwise it is text like any other.
         """
-        pieces = [_pieces(text or "") for text in texts]
+        split = _pieces if self.special_ids is None else lambda text: [text]
+        if masks and self.special_ids is not None:
+            own = self._marked.id_to_token(self.special_ids[MASK]) or SPECIAL[MASK]
+            texts = [(text or "").replace(SPECIAL[MASK], own) for text in texts]
+        pieces = [split(text or "") for text in texts]
         tokenizer = self._marked if masks else self._plain
         flat = [piece for parts in pieces for piece in parts]
         found = tokenizer.encode_batch_fast(flat, add_special_tokens=False)
         made = ragged.join([each.ids for each in found], self.vocab_size)
+        if self.special_ids is not None:
+            made = Ragged(self._order.argsort()[made.ids].astype(made.ids.dtype), made.offsets)
         firsts = ragged.ends(np.fromiter((len(parts) for parts in pieces), np.int64, len(pieces)))
         return Ragged(made.ids, made.offsets[firsts])
 
@@ -149,6 +162,8 @@ class TextInputs(Inputs):
         if not _kept(values):
             return self.encode(values.to_pylist())
         learned = self._plain.to_str()  # the same text, however the restored JSON was formatted
+        if self.special_ids is not None:
+            learned += str(self.special_ids)
         key = f"tokens 1 {xxhash.xxh3_128_hexdigest(learned.encode())} {_content(values)}"
         return Ragged(*cache.arrays(key, lambda: self.encode(values.to_pylist())))
 
@@ -175,7 +190,7 @@ class TextInputs(Inputs):
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Join tokens into a text, without [PAD], [BOS] and [EOS]; words are separated by spaces."""
         kept = [int(token) for token in ids if token not in (PAD, BOS, EOS)]
-        return self._plain.decode(kept, skip_special_tokens=False)
+        return self._plain.decode(self._published(kept), skip_special_tokens=False)
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens that a model reads of a text, for display."""
@@ -183,9 +198,20 @@ class TextInputs(Inputs):
 
     def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """Return each token as text, for display."""
+        own = self._published(ids)
         if self.kind == "bpe":
-            return [self._plain.decode([int(token)], skip_special_tokens=False) for token in ids]
-        return [self._plain.id_to_token(int(token)) or "" for token in ids]
+            return [self._plain.decode([token], skip_special_tokens=False) for token in own]
+        return [self._plain.id_to_token(token) or "" for token in own]
+
+    def _published(self, ids: Sequence[int] | np.ndarray) -> list[int]:
+        """Return the ids that the library's tokenizer has for tokens."""
+        if self.special_ids is None:
+            return [int(token) for token in ids]
+        return self._order[np.asarray(ids, np.int64)].tolist()
+
+    @functools.cached_property
+    def _order(self) -> np.ndarray:
+        return exchanged(self.vocab_size, self.special_ids or range(len(SPECIAL)))
 
     # ---- the library's object ----------------------------------------------------------------------
 
@@ -216,7 +242,29 @@ class TextInputs(Inputs):
             tokenizer=json.dumps(state["tokenizer"]),
             max_seq_len=state["max_seq_len"],
             truncation=state["truncation"] if "truncation" in state else state["cut"],  # version 0.1
+            special_ids=None if (ids := state.get("special_ids")) is None else tuple(ids),
         )
+
+
+def exchanged(count: int, specials: Sequence[int]) -> np.ndarray:
+    """Return the ids 0 ... count - 1 with those of the special tokens exchanged with the first ones.
+
+    Args:
+        count: number of ids.
+        specials: the ids that change places with 0, 1, 2 ...
+
+    Returns:
+        (count,) int64: at each new id, the id it had before.
+
+    Example:
+        >>> exchanged(6, [0, 5]).tolist()
+        [0, 5, 2, 3, 4, 1]
+    """
+    order = np.arange(count)
+    for slot, special in enumerate(specials):
+        place = int(np.flatnonzero(order == special)[0])
+        order[[slot, place]] = order[[place, slot]]
+    return order
 
 
 LEARNED = "learned from the training texts"

@@ -81,6 +81,7 @@ class Custom(Task):
             image_fit=data.image_fit,
             normalize=data.normalize,
             text=data.text if reads_tokens else None,
+            images_of=data.images_of,
         )
         encoded = {name: rows(table, preprocess, data.memory) for name, table in dataset.splits.items()}
         where = "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items())

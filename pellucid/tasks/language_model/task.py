@@ -54,6 +54,7 @@ class LanguageModel(TextTask):
     """Predict the next token."""
 
     spec = SPEC
+    outputs = "next_tokens"
     remedy = "a model such as gpt or lstm_lm"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:

@@ -41,6 +41,7 @@ class MaskedLanguageModel(TextTask):
     """Predict masked tokens."""
 
     spec = SPEC
+    outputs = "masked_tokens"
     remedy = "a model such as bert or lstm_mlm"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:

@@ -79,6 +79,7 @@ class MetricLearning(Task):
     """Learn distances from classes."""
 
     spec = SPEC
+    outputs = "vectors"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -96,7 +97,12 @@ class MetricLearning(Task):
         _check_pairs(dataset)
         text = data.text if reads_tokens else None
         preprocess = fitted or Preprocess.fit(
-            dataset, image_size=data.image_size, normalize=data.normalize, text=text, image_fit=data.image_fit
+            dataset,
+            image_size=data.image_size,
+            normalize=data.normalize,
+            text=text,
+            image_fit=data.image_fit,
+            images_of=data.images_of,
         )
         encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
         augment = Augmenter(data.augment)

@@ -65,7 +65,12 @@ class Supervised(Task):
             )
         text = data.text if reads_tokens else None
         preprocess = fitted or Preprocess.fit(
-            dataset, image_size=data.image_size, normalize=data.normalize, text=text, image_fit=data.image_fit
+            dataset,
+            image_size=data.image_size,
+            normalize=data.normalize,
+            text=text,
+            image_fit=data.image_fit,
+            images_of=data.images_of,
         )
         encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
         augment = None

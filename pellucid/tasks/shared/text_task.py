@@ -45,7 +45,7 @@ class TextTask(Task):
         dataset = with_unlabeled(dataset)
         preprocess = fitted or Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
         encoded = tokens_of(preprocess)
-        window = config.data.text.max_seq_len
+        window = min(config.data.text.max_seq_len, encoded.max_seq_len)
         rows: dict[str, Rows] = {
             name: StreamRows(stream(encoded.column(table), EOS), window)
             for name, table in dataset.splits.items()
