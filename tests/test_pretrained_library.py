@@ -28,6 +28,7 @@ from pellucid.pretrained import load_model, pretrained
 from pellucid.pretrained.library import quiet
 from pellucid.record import Run
 from pellucid.runner.supplied import Supplied
+from pellucid.tasks.shared.attribution import integrated_gradients
 from pellucid.train.freezing import freeze
 
 transformers = pytest.importorskip("transformers")
@@ -58,10 +59,11 @@ IMAGES = {
 }  # fmt: skip
 """Small models of images by type, and what their configs need."""
 SIDE = {"height": 32, "width": 32}
+PATCHES = {"height": 28, "width": 28}
 PROCESSORS = {
     "resnet": ("ConvNextImageProcessor", {"size": {"shortest_edge": 32}, "crop_pct": 0.875}),
     "convnext": ("ConvNextImageProcessor", {"size": {"shortest_edge": 32}, "crop_pct": 0.875}),
-    "dinov2": ("BitImageProcessor", {"size": {"shortest_edge": 32}, "crop_size": {"height": 28, "width": 28}}),
+    "dinov2": ("BitImageProcessor", {"size": {"shortest_edge": 32}, "crop_size": PATCHES}),
     "mobilenet_v2": ("MobileNetV2ImageProcessor", {"size": {"shortest_edge": 36}, "crop_size": SIDE}),
     "efficientnet": (
         "EfficientNetImageProcessor", {"size": SIDE, "rescale_offset": True, "rescale_factor": 1 / 127.5},
@@ -427,6 +429,23 @@ def test_embeddings_are_learned_from_classes(folders: Any, pictures: Path, tmp_p
     vectors = pellucid.Run(run.path).predict(str(pictures / "dark")).outputs
     assert vectors.shape == (20, 16)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_what_words_contribute_adds_up_to_the_logit(folders: Any) -> None:
+    order = order_of(folders("roberta"))
+    model = pretrained((12,), 2, weights=str(folders("roberta")), vocab_size=len(order)).eval()
+    tokens = torch.tensor([[20, 30, 40, 50]])
+    added = integrated_gradients(model, tokens, 1, steps=64)
+    table = model.encoder.word_embedding  # type: ignore[union-attr]
+
+    def no_words(module: nn.Module, given: Any, made: torch.Tensor) -> torch.Tensor:
+        return torch.cat([made[:, :1], 0 * made[:, 1:5], made[:, 5:]], dim=1)
+
+    with torch.no_grad():
+        whole = model(tokens)[0, 1]
+        table.register_forward_hook(no_words)
+        empty = model(tokens)[0, 1]
+    torch.testing.assert_close(added.sum(), whole - empty, atol=0.02, rtol=0.05)
 
 
 # ---- refused ---------------------------------------------------------------------------------------

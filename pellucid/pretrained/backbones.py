@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pellucid.models.conversion import NEVER
 from pellucid.nn import PAD
+from pellucid.nn.modes import FrozenInEvaluation
 from pellucid.nn.names import lookup
 from pellucid.pretrained.library import takes
 
@@ -145,6 +146,16 @@ class LibraryText(nn.Module):
         self._pool = lookup("pooling of texts", architecture.pooling, TEXT_POOLINGS)
         self._options = {"use_cache": False} if takes(module, "use_cache") else {}
 
+    @property
+    def word_embedding(self) -> nn.Module:
+        """The module that turns tokens into vectors."""
+        return self.module.get_input_embeddings()  # type: ignore[operator]
+
+    @property
+    def before(self) -> int:
+        """Number of tokens that are put before a text."""
+        return len(self.framing.prefix)
+
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B C"]:
         found, content = self.compute(tokens)
         pooled = self._pool(found, content)
@@ -202,7 +213,7 @@ TEXT_POOLINGS = {
 model's own pooler."""
 
 
-class LibraryTokens(nn.Module):
+class LibraryTokens(FrozenInEvaluation):
     """A language model of the library with its own head: tokens to logits of the next or the masked tokens.
 
     Args:

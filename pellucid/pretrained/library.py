@@ -204,8 +204,7 @@ def _part(model: nn.Module, output: str, reads: str) -> str:
         if hasattr(model, wanted):
             return wanted
         raise ModelError(
-            f"{type(model).__name__} reads images and texts together, and has no part {wanted!r} that can "
-            "be used alone.",
+            f"{type(model).__name__} reads images and texts together, and has no part {wanted!r} of its own.",
             remedy="a model of one of them, or one such as clip or siglip",
         )
     if getattr(model, "config", None) is not None and getattr(model.config, "is_encoder_decoder", False):

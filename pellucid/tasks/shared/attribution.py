@@ -80,9 +80,13 @@ def integrated_gradients(
     points = (torch.arange(steps, device=tokens.device) + 0.5) / steps  # (S,)
     shares = points.repeat(len(tokens))[:, None, None]  # (B S, 1, 1)
 
+    before, count = _before(model), tokens.shape[1]
+
     def on_the_line(module: nn.Module, given: Any, made: Tensor) -> Tensor:
-        whole[module] = made[:, : tokens.shape[1]].detach()
+        whole[module] = made[:, before : before + count].detach()
         lines[module] = (whole[module] * shares.to(made)).requires_grad_(True)
+        if before:
+            return torch.cat([made[:, :before], lines[module], made[:, before + count :]], dim=1)
         return F.pad(lines[module], (0, 0, 0, made.shape[1] - tokens.shape[1]))  # as the model itself padded
 
     training = model.training
@@ -106,8 +110,16 @@ def integrated_gradients(
 
 def _tables(model: nn.Module) -> list[nn.Embedding]:
     """The tables that turn tokens into vectors: those that know of padding."""
+    named = [part.word_embedding for part in model.modules() if hasattr(part, "word_embedding")]
+    if named:
+        return named
     tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
     return [table for table in tables if table.padding_idx is not None]
+
+
+def _before(model: nn.Module) -> int:
+    """Return the number of tokens that a model puts before a text when it looks up its vectors."""
+    return next((part.before for part in model.modules() if hasattr(part, "before")), 0)
 
 
 def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArray) -> list[int]:
