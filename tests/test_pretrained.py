@@ -74,6 +74,13 @@ def test_vectors_equal_transformers(minilm: Pretrained) -> None:
     np.testing.assert_allclose(minilm.embed(TEXTS, batch_size=2), expected, atol=1e-5)
 
 
+def test_both_implementations_have_the_same_vectors(minilm: Pretrained) -> None:
+    pytest.importorskip("transformers")
+    theirs = load_model(PACKAGE, implementation="transformers")
+    assert (minilm.architecture.family, theirs.architecture.family) == ("bert", "transformers")
+    np.testing.assert_allclose(theirs.embed(TEXTS), minilm.embed(TEXTS), atol=1e-5)
+
+
 def test_similar_meanings_have_similar_vectors(minilm: Pretrained) -> None:
     pairs = [
         ("How do I reset my password?", "I forgot my login and want a new one."),
