@@ -85,7 +85,8 @@ def model_options(config: Config) -> dict[str, Any]:
         ConfigError: the value of an option is not of its type.
     """
     builder, section = builder_of(config), config.model
-    options = {**({"size": section.size} if section.size else {}), **section.options}
+    sized = section.size and section.name != PRETRAINED  # its files determine the size
+    options = {**({"size": section.size} if sized else {}), **section.options}
     names = argument_names(builder)
     if names is None:
         return options
