@@ -11,10 +11,11 @@ from torch.optim import Optimizer
 
 from pellucid import diagnosis, inference, record, report, runner
 from pellucid.config import Config
+from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
 from pellucid.data.loaders import is_loader
+from pellucid.data.offers import choose, proposals
 from pellucid.data.sources.arrays import arrays
-from pellucid.data.sources.open_source import open_source
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
@@ -148,9 +149,10 @@ class Run(record.Run):
 
 
 def fit(
-    model: nn.Module | str,
+    model: nn.Module | str | None,
     data: Any,
     *,
+    task: str | None = None,
     validation: Any = None,
     test: Any = None,
     objective: Objective | str | None = None,
@@ -173,12 +175,16 @@ def fit(
 
     Args:
         model: any module, or a model's name. For a dataset with a target it returns one logit for each class
-            (or one number), a tuple that begins with them, or a dict with "logits".
+            (or one number), a tuple that begins with them, or a dict with "logits". None: the model that is
+            suggested for the data, with `task`.
         data: a dataset; what `pellucid.load` takes; (X, y); or batches: a `DataLoader`, a
             `torch.utils.data.Dataset`, an iterable of batches, a function epoch -> iterable. A batch is a
             pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a longer tuple the last entry
             is the target, unless `inputs=` says how many of the first are inputs: with `inputs=1`, a batch
             (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
+        task: what to learn from a dataset, a file or a folder: "generate", "denoise", "forecast" ..., as
+            `pellucid inspect` lists them. Model, size, learning rate and the rest are then those suggested
+            for this data, unless they are passed. None: what its target suggests.
         validation: what to measure on after every epoch, in the form of `data`, where that is batches or (X,
             y).
         test: likewise, for the final result.
@@ -219,6 +225,7 @@ def fit(
         )
     data, validation, test = _datasets(data, validation, test)
     own_batches = not isinstance(data, (Dataset, str))
+    _check_task(task, model, objective, own_batches)
     if own_batches and isinstance(objective, str):
         raise UsageError(
             f"objective={objective!r} is a task of datasets, and batches of your own were passed.",
@@ -245,11 +252,13 @@ def fit(
     values |= _described(model, data, supplied, lr) | values | _class_weights(class_weight)
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     own = model if isinstance(model, nn.Module) else None
-    config = Config(name=_name(data)).patch(values)
     dataset = data if isinstance(data, Dataset) else None
-    if isinstance(data, str) and "objective.name" not in values:
-        dataset = open_source(config.data)
-        config = config.patch(_task_of(dataset))
+    if task is not None:
+        config = _suggested(model, data, task, values)
+    else:
+        config = Config(name=_name(data)).patch(values)
+        if isinstance(data, str) and "objective.name" not in values:
+            config, dataset = _by_content(config, values)
     finished = runner.train(
         config,
         runs=runs,
@@ -262,7 +271,11 @@ def fit(
     return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)
 
 
+UNLIKELY = 0.1
+"""What is less likely than this is not what a model was meant for."""
+
 ARGUMENTS = (
+    "task",
     "loss",
     "objective",
     "metrics",
@@ -335,6 +348,56 @@ def _optimizers(given: Mapping[str, Any], lr: Any) -> dict[str, Any]:
         if own is not None and (lr is None or isinstance(part, Optimizer)):
             phases[phase]["lr"] = own
     return {"optimizer.phases": phases}
+
+
+def _check_task(task: str | None, model: Any, objective: Any, own_batches: bool) -> None:
+    """Refuse a task together with what also says what to learn, and no model without a task.
+
+    Raises:
+        UsageError: saying which of the two to leave out.
+    """
+    if task is None:
+        if model is None:
+            raise UsageError(
+                "model=None is the model that is suggested for a task, and task= is missing.",
+                remedy="pellucid.fit(None, data, task='classify')",
+            )
+        return
+    if objective is not None:
+        raise UsageError(f"task={task!r} and objective= both say what to learn.", remedy="one of the two")
+    if own_batches:
+        raise UsageError(
+            f"task={task!r} is learned from a dataset, a file or a folder, and batches were passed.",
+            remedy="loss=..., or nothing: classes and numbers are recognized by the targets",
+        )
+
+
+def _suggested(
+    model: nn.Module | str | None, data: Dataset | str, task: str, values: dict[str, Any]
+) -> Config:
+    """Return the config that is suggested for a task, with what was passed to `fit`."""
+    if isinstance(data, Dataset):
+        values = {key: value for key, value in values.items() if key != "objective.name"}
+    about = Config().patch({key: value for key, value in values.items() if key.startswith("data.")}).data
+    contents = Contents(about, data, fixed=True) if isinstance(data, Dataset) else look(about)
+    config = choose(contents, task).suggest(None).config.patch({"name": _name(data)})
+    if model is None:
+        return config.patch({key: value for key, value in values.items() if key != "model.name"})
+    if values["model.name"] != config.model.name:
+        config = config.patch({"model": {"name": values["model.name"]}})
+    return config.patch(values)
+
+
+def _by_content(config: Config, values: dict[str, Any]) -> tuple[Config, Dataset | None]:
+    """Return a config with the task that its data suggests, and the data where it was opened."""
+    contents = look(config.data)
+    if contents.predicts is not None:
+        return config.patch(_task_of(contents.dataset)), contents.dataset
+    possible = [found.suggest(None).config for found in proposals(contents) if found.likelihood > UNLIKELY]
+    fitting = [found for found in possible if found.model.name == config.model.name]
+    suggested = fitting[0] if fitting else choose(contents).suggest(None).config
+    chosen = {"objective": suggested.objective.model_dump(), "data": suggested.data.model_dump()}
+    return config.patch(chosen).patch(values), None
 
 
 def _task_of(dataset: Dataset) -> dict[str, Any]:

@@ -27,6 +27,15 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs.", metavar="D
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, batch order and augmentation.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training data.")]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="What to learn from data, such as generate, denoise, forecast; `pellucid inspect DATA` lists "
+        "what it allows.",
+        metavar="NAME",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Set any setting; may be repeated.", metavar="SECTION.KEY=VALUE"),
@@ -129,6 +138,25 @@ def patched(config: Config | Study, flags: Mapping[str, Any], settings: list[str
             config = config.patch({key: value}, FLAGS[key])
     changes = dict(map(parse_override, settings or []))
     return config.patch(changes) if changes else config
+
+
+TASK = "objective.name"
+"""The setting that names the task."""
+
+
+def wanted_task(task: str | None, settings: list[str] | None) -> str | None:
+    """Return the task that `--task` or `--set objective.name=` names; None where neither does."""
+    named = [value.strip() for key, _, value in _parts(settings) if key.strip() == TASK]
+    return task or (named[-1] if named else None)
+
+
+def without_task(settings: list[str] | None) -> list[str]:
+    """Return the values of `--set` that do not name the task."""
+    return ["".join(parts) for parts in _parts(settings) if parts[0].strip() != TASK]
+
+
+def _parts(settings: list[str] | None) -> list[tuple[str, str, str]]:
+    return [setting.partition("=") for setting in settings or []]
 
 
 def result(run: Run) -> dict[str, Any]:

@@ -16,20 +16,25 @@ from pellucid.cli import common
 def inspect(
     source: Annotated[str, typer.Argument(help="A file, a folder or a hub name.", metavar="DATA")],
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    task: common.TaskName = None,
     out: Annotated[Path, typer.Option("--out", help="File to write the config to.")] = Path("config.yaml"),
     settings: common.Set = None,
     skip_bad: common.SkipBad = False,
     as_json: common.Json = False,
 ) -> None:
     """Describe a data set and write a config that trains on it."""
+    import yaml
+
     from pellucid.config import Config
     from pellucid.data.inspect import describe, inspect_data
     from pellucid.record import files
 
     flags = {"data.target": target, "data.skip_bad": skip_bad or None}
     config = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
-    found = inspect_data(config.data)
-    found = replace(found, config=_written(found.config, out))
+    wanted = common.wanted_task(task, settings)
+    found = inspect_data(config.data, wanted)
+    changed = common.patched(Config.parse(yaml.safe_load(found.config)), {}, common.without_task(settings))
+    found = replace(found, config=_written(changed.to_yaml(), out))
     files.write(out, found.config, "`--out FILE` in a folder you may write")
     if as_json:
         common.print_json({**found.to_dict(), "written": str(out)})
@@ -37,6 +42,9 @@ def inspect(
     console = common.console()
     for line in describe(found):
         console.print(line)
+    console.print(f"\nThe config is for --task {found.chosen}:")
+    for reason in found.reasons:
+        console.print(f"- {reason}")
     console.print(f"\nWrote {out}. Train with: pellucid train {shlex.quote(str(out))}")
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from pellucid.errors import ResumeError, UsageError
 if TYPE_CHECKING:
     from pellucid.config import Config
     from pellucid.data.dataset import Dataset
+    from pellucid.data.offers import Proposal
     from pellucid.record import Run
     from pellucid.study import Study
 
@@ -64,6 +65,7 @@ def train(
         str, typer.Argument(help="A config.yaml, or data: a file, a folder or a hub name.", metavar="SOURCE")
     ],
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    task: common.TaskName = None,
     seed: common.Seed = None,
     epochs: common.Epochs = None,
     settings: common.Set = None,
@@ -90,11 +92,30 @@ def train(
         "data.fraction": data_fraction,
         "model.weights": begin_from,
     }
-    config, dataset = config_of(source, about_data, settings)
-    config = common.patched(config, flags, settings)
+    config, dataset, reasons, offers = config_of(source, about_data, settings, task)
+    config = common.patched(config, flags, common.without_task(settings) if offers else settings)
+    if offers:
+        _say_offers(source, offers, reasons, common.console(as_json))
     if folds is not None:
         config, dataset = in_folds(common.single(config), folds), None
     _train(config, runs, resume, allow_changes, as_json, dataset)
+
+
+def _say_offers(
+    source: str, offers: tuple[Proposal, ...], reasons: tuple[str, ...], console: Console
+) -> None:
+    """Say what is learned from data and why in this way, and what else could be."""
+    chosen, *others = offers
+    console.print(f"Learns {chosen.learns} (--task {chosen.name})")
+    for reason in reasons:
+        console.print(f"- {reason}", style="dim")
+    if others:
+        names = ", ".join(other.name for other in others)
+        console.print(
+            f"Also possible: --task {names}; `pellucid inspect {shlex.quote(source)}` says what each learns",
+            style="dim",
+        )
+    console.print()
 
 
 def in_folds(config: Config, folds: int) -> Study:
@@ -158,7 +179,7 @@ def named_config(source: str, runs: Path, settings: list[str] | None) -> Config:
         return common.single(find(source))
     if _is_run(source, runs):
         return common.single(read(find_run(runs, source).path / "config.yaml"))
-    return common.single(config_of(source, {}, settings)[0])
+    return common.single(config_of(source, {}, settings).config)
 
 
 def _is_run(source: str, runs: Path) -> bool:
@@ -170,40 +191,50 @@ def _is_run(source: str, runs: Path) -> bool:
     return source == "last" or any(run.id.startswith(source) for run in list_runs(runs))
 
 
+class Opened(NamedTuple):
+    """A config, with the data if it was opened to suggest it, and the reasons for what was suggested."""
+
+    config: Config | Study
+    dataset: Dataset | None = None
+    reasons: tuple[str, ...] = ()
+    offers: tuple[Proposal, ...] = ()
+
+
 def config_of(
-    source: str, flags: Mapping[str, Any], settings: list[str] | None
-) -> tuple[Config | Study, Dataset | None]:
-    """Read a config file, or suggest a config for data; return the config, and the data if it was opened."""
+    source: str, flags: Mapping[str, Any], settings: list[str] | None, task: str | None = None
+) -> Opened:
+    """Read a config file, or suggest a config for data.
+
+    Args:
+        source: a config file, or data.
+        flags: what flags say about the data.
+        settings: the values of `--set`.
+        task: what to learn from data; None: the likeliest.
+
+    Raises:
+        UsageError: a task is named for a config file.
+    """
     from pellucid.config import Config
     from pellucid.study import read
 
     if Path(source).suffix in (".yaml", ".yml"):
-        return read(source), None
-    from pellucid.data.inspect import suggest_config
+        if task is not None:
+            raise UsageError(
+                f"--task {task} says what to learn from data, but {source} is a config, which has a task.",
+                remedy="--task with the data instead of the config",
+            )
+        return Opened(read(source))
+    from pellucid.data import offers
+    from pellucid.data.contents import look
+    from pellucid.record.spec import find_spec
 
-    asked = common.patched(Config.parse({"data": {"source": source}}), flags, settings)
-    task = asked.objective.name if _sets("objective.name", settings) else None
-    dataset = _opened(asked, task)
-    return suggest_config(dataset, asked.data, task), dataset
-
-
-def _sets(key: str, settings: list[str] | None) -> bool:
-    return any(setting.partition("=")[0].strip() == key for setting in settings or [])
-
-
-def _opened(config: Config, task: str | None) -> Dataset:
-    """Open the data of a config as a task reads it; None: as its content suggests."""
-    from pellucid.data.sources.open_source import open_data, open_source, with_splits
-    from pellucid.data.suggest import is_text
-    from pellucid.tasks import get_task
-
-    if task is not None:
-        read = get_task(task)
-        if read.ordered:
-            return open_source(config.data, labelled=False, form=read.form)
-        return open_data(config.data, labelled=read.labelled, form=read.form)
-    dataset = open_source(config.data)
-    return with_splits(dataset, config.data, labelled=not is_text(dataset))
+    asked = common.patched(Config.parse({"data": {"source": source}}), flags, common.without_task(settings))
+    contents = look(asked.data)
+    chosen = offers.choose(contents, common.wanted_task(task, settings))
+    suggested = chosen.suggest(None)
+    dataset = contents.read(suggested.config.data, find_spec(chosen.task))
+    others = tuple(found for found in offers.proposals(contents) if found.name != chosen.name)
+    return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others))
 
 
 def _train(

@@ -121,6 +121,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
         encoding=target.encoding if target else None,
         source=raw.source,
         written=raw.written,
+        read_columns=tuple(names),
         skipped=(*raw.skipped, *rows.skipped()),
         notes=(
             *(*raw.notes, *notes, *([note] if note and target else []), *left_out),

@@ -89,6 +89,7 @@ class Dataset:
         notes: what was changed or decided while reading, one line each (resized, converted, split ...).
         encoding: how the target is encoded, a file of `pellucid/data/targets`; None: as usual for its task.
         written: how its files of text are written, as in `data.csv`.
+        read_columns: the names of all columns of the source, in its order; also of those that were left out.
         rows_of: the settings that its rows and splits were made with, where `open_data` made them.
     """
 
@@ -103,6 +104,7 @@ class Dataset:
     encoding: str | None = None
     rows_of: Mapping[str, Any] | None = None
     written: Mapping[str, Any] = field(default_factory=dict)
+    read_columns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(table):,}" for name, table in self.splits.items())

@@ -13,15 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from pellucid.config import Config, DataConfig
-from pellucid.data import hashing, images, kinds, parse, targets
+from pellucid.data import hashing, kinds, parse, targets
 from pellucid.data.class_warnings import Warned, warnings_of_classes
 from pellucid.data.compute import pc
+from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.sources.open_source import make_splits, open_source
+from pellucid.data.offers import Suggestion, choose, proposals
+from pellucid.data.sources.open_source import make_splits
 from pellucid.data.split import is_document
-from pellucid.data.suggest import suggest
 from pellucid.data.suggest_series import series_hint
 from pellucid.data.targets.classes import class_codes
+from pellucid.record.spec import find_spec
 
 SAMPLE = 200_000
 """Number of rows that are searched for copies, leaks and distinct values."""
@@ -67,6 +69,15 @@ class ColumnFacts:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """What can be learned: what `--task` calls it, the name of the task, and what it would learn."""
+
+    name: str
+    task: str
+    learns: str
+
+
+@dataclass(frozen=True)
 class Inspection:
     """The result of inspecting a dataset.
 
@@ -81,6 +92,9 @@ class Inspection:
         sampled: number of rows that were searched for copies and leaks; None: all.
         warnings: what stands out.
         skipped, notes: what the reader skipped and decided.
+        offers: what can be learned from it, the likeliest first.
+        chosen: the name of the offer that the config is for.
+        reasons: why the config is so.
         config: a config that trains as it is, as YAML.
     """
 
@@ -98,6 +112,9 @@ class Inspection:
     warnings: tuple[Warned, ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    offers: tuple[Offered, ...] = ()
+    chosen: str = ""
+    reasons: tuple[str, ...] = ()
     config: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,22 +122,44 @@ class Inspection:
         return asdict(self)
 
 
-def inspect_data(config: DataConfig) -> Inspection:
+def inspect_data(config: DataConfig, task: str | None = None) -> Inspection:
     """Inspect the data that a config describes.
 
+    Args:
+        config: how to open it.
+        task: what to learn, by a name that users have for it (see `pellucid.data.offers`); None: the
+            likeliest.
+
     Raises:
-        DataError: it cannot be read; the message says what to do.
+        DataError: it cannot be read, or the task cannot be learned from it; the message says what to do.
     """
-    dataset = open_source(config)
-    labelled = dataset.target is not None and not config.stack
-    found = inspect_dataset(make_splits(dataset, config, labelled=labelled), config)
-    hint = series_hint(dataset, config)
-    return replace(found, notes=(*found.notes, hint)) if hint else found
+    contents = look(config)
+    chosen = choose(contents, task)
+    suggested = chosen.suggest(None)
+    spec = find_spec(chosen.task)
+    if spec.form == "series":
+        dataset = make_splits(contents.dataset, config, labelled=contents.predicts is not None)
+    else:
+        dataset = contents.read(suggested.config.data, spec)
+    found = _inspected(dataset, suggested)
+    hint = series_hint(contents.dataset, config) if spec.form != "series" else None
+    notes = (*found.notes, *([hint] if hint else []))
+    return replace(found, chosen=chosen.name, offers=_offered(contents), notes=notes)
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
     """Inspect a dataset that has its splits."""
-    config = config or DataConfig.model_validate({"source": dataset.source.name})
+    contents = _contents(dataset, config)
+    chosen = choose(contents)
+    found = _inspected(dataset, chosen.suggest(None))
+    return replace(found, chosen=chosen.name, offers=_offered(contents))
+
+
+def _offered(contents: Contents) -> tuple[Offered, ...]:
+    return tuple(Offered(found.name, found.task, found.learns) for found in proposals(contents))
+
+
+def _inspected(dataset: Dataset, suggested: Suggestion) -> Inspection:
     train = dataset.splits["train"]
     cells = dict(zip(train.column_names, train.columns, strict=True))
     facts = tuple(_column_facts(column, cells[column.name]) for column in dataset.columns)
@@ -141,7 +180,8 @@ def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspe
         warnings=tuple(_warnings(dataset, {column.name: column.missing for column in facts}, classes, leaks)),
         skipped=dataset.skipped,
         notes=dataset.notes,
-        config=suggest_config(dataset, config).to_yaml(),
+        reasons=suggested.reasons,
+        config=suggested.config.to_yaml(),
     )
 
 
@@ -151,12 +191,14 @@ def suggest_config(dataset: Dataset, data: DataConfig | None = None, task: str |
     Args:
         dataset: with its splits made.
         data: how it was opened; None: by the name of its source.
-        task: what to learn; None: what its target suggests.
+        task: what to learn, by a name that users have for it; None: the likeliest.
     """
+    return choose(_contents(dataset, data), task).suggest(None).config
+
+
+def _contents(dataset: Dataset, data: DataConfig | None) -> Contents:
     data = data or DataConfig.model_validate({"source": dataset.source.name})
-    image = next((column.name for column in dataset.inputs if column.kind == "image"), None)
-    size = next(iter(images.shapes(dataset.splits["train"][image], 200).sizes)) if image else None
-    return suggest(dataset, data, size, task)
+    return Contents(data, dataset, fixed=True)
 
 
 def warnings_of(dataset: Dataset) -> list[Warned]:
@@ -187,6 +229,10 @@ def describe(found: Inspection) -> list[str]:
     for split, counts in found.classes.items():
         shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:12])
         lines.append(f"  {split} classes: {shown}" + (" ..." if len(counts) > 12 else ""))
+    if found.offers:
+        lines += ["", "What can be learned from it, the likeliest first:"]
+        width = max(len(offer.name) for offer in found.offers)
+        lines += [f"  --task {offer.name:{width}}  {offer.learns}" for offer in found.offers]
     for warned in found.warnings:
         lines += ["", f"! {warned.seen}", f"  Try: {warned.remedy}"]
     return lines + ([""] if found.notes else []) + [f"- {note}" for note in found.notes]

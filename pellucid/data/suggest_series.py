@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from pellucid.config import Config, DataConfig, SeriesConfig
+from pellucid.config import DataConfig, SeriesConfig
 from pellucid.data import panel, series, time_index
+from pellucid.data.contents import Contents
 from pellucid.data.dataset import Column, Dataset
+from pellucid.data.offers import Suggestion
+from pellucid.data.sources.open_source import open_source
+from pellucid.data.suggest import suggestion
 from pellucid.errors import PellucidError
 
 LONGEST = 96
@@ -19,16 +23,20 @@ SHORTEST = 30
 UNSET = SeriesConfig()
 
 
-def suggest_series(dataset: Dataset, data: DataConfig) -> Config:
+def suggest_series(contents: Contents) -> Suggestion:
     """Suggest a linear model, with a window and a horizon that fit the length of the series.
 
     Args:
-        dataset: all rows, in the order in which they were read.
-        data: how it was opened; a window and a horizon that differ from the defaults stay.
+        contents: of the data; a window and a horizon of its settings that differ from the defaults stay.
 
     Raises:
         BadDataError: its times repeat, go back or leave gaps.
     """
+    data = contents.config
+    hint = find_series(contents.dataset, data)
+    if hint and hint.ids and data.series.id is None:
+        data = data.model_copy(update={"series": data.series.model_copy(update={"id": hint.ids[0]})})
+    dataset = contents.dataset if contents.fixed else open_source(data, labelled=False, form="series")
     settings = data.series
     table = series.in_order(dataset)
     dated = time_index.time_column(dataset, settings.time)
@@ -44,19 +52,21 @@ def suggest_series(dataset: Dataset, data: DataConfig) -> Config:
         "horizon": settings.horizon if settings.horizon != UNSET.horizon else horizon,
     }
     few = sum(map(len, found.tables)) < 5000
-    return Config.parse(
-        {
-            "name": Path(dataset.name).stem,
-            "summary": f"the next {changes['horizon']} rows of {data.target or 'all channels'} from the last "
-            f"{changes['window']}, a linear model",
-            "data": {**data.model_dump(), "series": {**settings.model_dump(), **changes}},
-            "model": {"name": "nlinear"},
-            "objective": {"name": "forecasting"},
-            "optimizer": {"name": "adam", "lr": 2e-3},
-            "schedule": {"name": "cosine"},
-            "train": {"epochs": 30 if few else 10, "batch_size": 16 if few else 32},
-        },
-        "the suggested config",
+    return suggestion(
+        contents,
+        "forecasting",
+        f"the next {changes['horizon']} rows of {data.target or 'all channels'} from the last "
+        f"{changes['window']}, a linear model",
+        data={"series": {**settings.model_dump(), **changes}},
+        model={"name": "nlinear"},
+        optimizer={"name": "adam", "lr": 2e-3},
+        schedule={"name": "cosine"},
+        train={"epochs": 30 if few else 10, "batch_size": 16 if few else 32},
+        reasons=(
+            "a linear model of the window, which is hard to beat on series (Zeng et al. 2023)",
+            f"{changes['horizon']} rows ahead from {changes['window']}"
+            + (f", by the season of {season[0]} rows" if season else f", by the {rows:,} rows of a series"),
+        ),
     )
 
 
@@ -68,8 +78,15 @@ def _lengths(rows: int, season: int, data: DataConfig) -> tuple[int, int]:
     return max(1, min(max(2 * season, 2 * horizon), left // 2, LONGEST)), horizon
 
 
-def series_hint(dataset: Dataset, data: DataConfig) -> str | None:
-    """Return a note on how to forecast, if the rows of a dataset follow each other in time; else None.
+class SeriesHint(NamedTuple):
+    """Where rows follow each other in time: how, in words, and the columns that may name several series."""
+
+    every: str
+    ids: tuple[str, ...]
+
+
+def find_series(dataset: Dataset, data: DataConfig) -> SeriesHint | None:
+    """Return how the rows of a dataset follow each other in time; None if they do not.
 
     Args:
         dataset: before it is split.
@@ -95,13 +112,20 @@ def series_hint(dataset: Dataset, data: DataConfig) -> str | None:
             if time.kind == "date"
             else f"in the order of {time.name!r}"
         )
-        arguments = ["objective.name=forecasting", *([f"data.series.id={ids[0]}"] if ids else [])]
-        chosen = " ".join(f"--set {shlex.quote(argument)}" for argument in arguments)
-        return (
-            f"this looks like {'several time series' if ids else 'a time series'}, {every}; to forecast it: "
-            f"pellucid train {shlex.quote(data.source)} {chosen} --target NAME"
-        )
+        return SeriesHint(every, tuple(ids))
     return None
+
+
+def series_hint(dataset: Dataset, data: DataConfig) -> str | None:
+    """Return a note on how to forecast, if the rows of a dataset follow each other in time; else None."""
+    found = find_series(dataset, data)
+    if found is None:
+        return None
+    several = f" --set {shlex.quote(f'data.series.id={found.ids[0]}')}" if found.ids else ""
+    return (
+        f"this looks like {'several time series' if found.ids else 'a time series'}, {found.every}; to "
+        f"forecast it: pellucid train {shlex.quote(data.source)} --task forecast{several} --target NAME"
+    )
 
 
 def _times(dataset: Dataset) -> list[Column]:

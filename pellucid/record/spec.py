@@ -93,6 +93,8 @@ class TaskSpec:
         baselines: its baselines in words, by the name they are recorded under.
         predict_input: what `pellucid predict RUN` takes, as in a command line.
         targets: kinds of target (`Dataset.task`) from which this task follows.
+        labelled: whether every row needs a target.
+        form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
         reads_target: whether the target column is what the model reads or predicts.
         accuracy_of: what its accuracy counts: rows, tokens or something else (""). A sampling error follows
             from the number of rows only where it is rows.
@@ -117,6 +119,8 @@ class TaskSpec:
     baselines: Mapping[str, BaselineSpec] = field(default_factory=dict)
     predict_input: str = "INPUT"
     targets: tuple[str, ...] = ()
+    labelled: bool = True
+    form: Literal["rows", "texts", "series"] = "rows"
     reads_target: bool = False
     accuracy_of: Literal["rows", "tokens", ""] = ""
     little_to_learn: bool = False

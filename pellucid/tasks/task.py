@@ -41,9 +41,6 @@ class Task:
 
     Attributes:
         spec: what the task says about itself.
-        labelled: whether every row needs a target.
-        form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
-        ordered: whether rows are a time series, so that the task must split them itself.
         returns_several: whether `predict` takes `output=`, a key or index of what the model returns.
         saves_pictures: whether `predict` makes pictures, and takes `folder=` to save them in.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
@@ -51,9 +48,6 @@ class Task:
     """
 
     spec: ClassVar[TaskSpec]
-    labelled: ClassVar[bool] = True
-    form: ClassVar[Form] = "rows"
-    ordered: ClassVar[bool] = False
     returns_several: ClassVar[bool] = False
     saves_pictures: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
@@ -63,6 +57,21 @@ class Task:
     def name(self) -> str:
         """What configs write at `objective.name`."""
         return self.spec.name
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every row needs a target."""
+        return self.spec.labelled
+
+    @property
+    def form(self) -> Form:
+        """What the task makes of a source: "rows", whole "texts", or "series" in the order of time."""
+        return self.spec.form
+
+    @property
+    def ordered(self) -> bool:
+        """Whether rows are a time series, so that the task must split them itself."""
+        return self.form == "series"
 
     def needs(self, config: Config) -> dict[str, str]:
         """Return the finished runs whose models this task uses, by role; they come back in `Prepared.needed`.

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 import pellucid
@@ -278,11 +279,14 @@ def test_a_file_is_forecast_without_a_config(stores, tmp_path):
 
 def test_inspect_offers_to_forecast(stores, tmp_path):
     found = inspect_data(DataConfig(source=stores))
-    assert any("several time series" in note and "data.series.id=store" in note for note in found.notes)
-    single = write(tmp_path / "a.csv", date=days(200), sales=np.arange(200) * 0.5)
-    assert any(
-        "a time series, a row every day" in note and "objective.name=forecasting" in note
-        for note in inspect_data(DataConfig(source=single)).notes
+    assert (found.chosen, found.offers[0].learns) == (
+        "forecast",
+        "the next rows of each 'store' from the last: a row every day",
     )
+    assert Config.parse(yaml.safe_load(found.config)).data.series.id == "store"
+    single = write(tmp_path / "a.csv", date=days(200), sales=np.arange(200) * 0.5, label=[1, 2] * 100)
+    found = inspect_data(DataConfig(source=single))
+    assert [offer.name for offer in found.offers][:2] == ["classify", "forecast"]
+    assert any("a time series, a row every day" in note and "--task forecast" in note for note in found.notes)
     table = write(tmp_path / "b.csv", born=days(40)[::-1] + days(40), a=np.arange(80), label=[1, 2] * 40)
     assert not any("time series" in note for note in inspect_data(DataConfig(source=table)).notes)

@@ -5,6 +5,7 @@ from pellucid.record.spec import Measure, TaskSpec
 SPEC = TaskSpec(
     name="adversarial",
     summary="Generate images with a generator and a discriminator (GAN)",
+    labelled=False,
     section="Generated images",
     headline=(
         "frechet",

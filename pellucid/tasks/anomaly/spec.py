@@ -5,6 +5,7 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="anomaly",
     summary="Detect images unlike those of one class",
+    labelled=False,
     section="Anomalies",
     headline=("auroc", "average_precision", "detected", "false_alarms", "loss"),
     measures={

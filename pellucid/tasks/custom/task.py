@@ -69,7 +69,6 @@ class Custom(Task):
 
     spec = SPEC
     returns_several = True
-    labelled = False
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

@@ -5,6 +5,7 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="elbo",
     summary="Model images with a variational autoencoder",
+    labelled=False,
     section="Generated images",
     headline=("elbo", "recon", "kl", "active_units", "loss"),
     measures={

@@ -5,6 +5,8 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="forecasting",
     summary="Forecast a time series",
+    labelled=False,
+    form="series",
     section="Forecasts",
     headline=("mse", "mae", "coverage", "loss"),
     measures={"coverage": Measure("coverage", share=True)},

@@ -9,7 +9,7 @@ Shapes: N windows, L rows in, H rows ahead, C channels, of which the first K are
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -40,9 +40,6 @@ class Forecasting(Task):
     """Forecast the next rows of a series."""
 
     spec = SPEC
-    labelled: ClassVar[bool] = False
-    form = "series"
-    ordered: ClassVar[bool] = True
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

@@ -5,6 +5,8 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="language_model",
     summary="Predict the next token of a text",
+    labelled=False,
+    form="texts",
     section="Generated text",
     headline=("loss", "perplexity", "accuracy"),
     measures={

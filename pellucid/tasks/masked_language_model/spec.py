@@ -5,6 +5,8 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="masked_language_model",
     summary="Predict the masked tokens of a text",
+    labelled=False,
+    form="texts",
     section="Filled masks",
     headline=("accuracy", "loss", "perplexity"),
     measures={"bits_per_token": Measure("bits per token", lower=True)},

@@ -5,6 +5,8 @@ from pellucid.record.spec import TaskSpec
 SPEC = TaskSpec(
     name="next_words",
     summary="Predict which words follow soon, to learn word vectors",
+    labelled=False,
+    form="texts",
     section="Word vectors",
     headline=("loss", "perplexity"),
     loss_unit="nats per word",

@@ -5,6 +5,7 @@ from pellucid.record.spec import BaselineSpec, Measure, TaskSpec
 SPEC = TaskSpec(
     name="reconstruction",
     summary="Reconstruct images, or remove noise from them",
+    labelled=False,
     section="Reconstructions",
     headline=("mse", "psnr", "ssim", "loss"),
     measures={

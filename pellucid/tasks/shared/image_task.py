@@ -29,7 +29,6 @@ class ImageTask(Task):
         image_fit: how images of other shapes get one size, unless the config says it.
     """
 
-    labelled: ClassVar[bool] = False
     takes_loss = False
     image_fit: ClassVar[ImageFit] = "pad"
 

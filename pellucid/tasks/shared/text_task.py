@@ -35,9 +35,7 @@ LOGITS = 2**25
 class TextTask(Task):
     """Base of the tasks that read a stream of tokens in windows."""
 
-    labelled = False
     takes_loss = False
-    form = "texts"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

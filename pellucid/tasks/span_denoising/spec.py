@@ -5,6 +5,8 @@ from pellucid.record.spec import Measure, TaskSpec
 SPEC = TaskSpec(
     name="span_denoising",
     summary="Predict the spans that were removed from a text",
+    labelled=False,
+    form="texts",
     section="Restored text",
     headline=("accuracy", "exact_fill", "loss"),
     measures={"exact_fill": Measure("spans filled exactly", share=True)},

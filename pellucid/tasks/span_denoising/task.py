@@ -6,7 +6,7 @@ Shapes: B texts, S source tokens, T target tokens.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -53,8 +53,6 @@ class SpanDenoising(Task):
 
     spec = SPEC
     takes_loss = False
-    labelled: ClassVar[bool] = False
-    form = "texts"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
