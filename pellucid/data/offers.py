@@ -22,6 +22,8 @@ from pellucid.extensions import explain
 from pellucid.record.spec import TaskSpec, find_spec, package_of, specs
 
 LISTED = 6
+SURE = 0.9
+"""Likelihood from which a proposal is followed although another use of the named target is refused."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def choose(contents: Contents, wanted: str | None = None) -> Proposal:
     """
     possible = proposals(contents)
     if wanted is None:
-        if not possible or (contents.refusal is not None and contents.named_target):
+        doubted = contents.refusal is not None and contents.named_target
+        if not possible or (doubted and possible[0].likelihood < SURE):
             raise _refused(contents, possible)
         return possible[0]
     offers = find_offers(wanted)
