@@ -317,7 +317,7 @@ def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
     return data, validation, test
 
 
-def _described(model: nn.Module | str, data: Any, supplied: Supplied, lr: Any) -> dict[str, Any]:
+def _described(model: nn.Module | str | None, data: Any, supplied: Supplied, lr: Any) -> dict[str, Any]:
     """What the config says about objects that were passed; `lr` is the common learning rate, if any."""
     values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
     if isinstance(data, Dataset):
