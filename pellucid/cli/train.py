@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pellucid.cli import common
+from pellucid.cli.other_data import for_other_data
 from pellucid.cli.stopping import leave, stoppable
 from pellucid.config_text import near
 from pellucid.errors import ResumeError, UsageError
@@ -56,8 +57,8 @@ def run(
         "model.weights": begin_from,
     }
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
-    config = common.patched(started, flags, settings)
-    _train(config, runs, resume, allow_changes, as_json)
+    config, note = for_other_data(started, common.patched(started, flags, settings), settings)
+    _train(config, runs, resume, allow_changes, as_json, note=note)
 
 
 def train(
@@ -110,7 +111,7 @@ def _say_offers(
     for reason in reasons:
         console.print(f"- {reason}", style="dim")
     if others:
-        names = ", ".join(other.name for other in others)
+        names = ", ".join(dict.fromkeys(other.name for other in others))
         console.print(
             f"Also possible: --task {names}; `pellucid inspect {shlex.quote(source)}` says what each learns",
             style="dim",
@@ -244,13 +245,23 @@ def _train(
     allow_changes: bool,
     as_json: bool,
     dataset: Dataset | None = None,
+    note: str | None = None,
 ) -> None:
+    """Train; the note is recorded with the run."""
     from pellucid import runner
     from pellucid.config import Config
 
     console = common.console(as_json)
     again = runner.Resume(resume, allow_changes) if resume else None
-    with stoppable(config.name, console, as_json) as begun:
+    if note:
+        console.print(note)
+    with stoppable(config.name, console, as_json) as stop_at:
+
+        def begun(run: Run) -> None:
+            stop_at(run)
+            if note and run.name == config.name:
+                run.note(note)
+
         if isinstance(config, Config):
             usable = _usable(dataset, config)
             finished = runner.train(

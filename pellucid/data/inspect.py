@@ -156,7 +156,9 @@ def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspe
 
 
 def _offered(contents: Contents) -> tuple[Offered, ...]:
-    return tuple(Offered(found.name, found.task, found.learns) for found in proposals(contents))
+    """Return what is offered, each name once: that of the likelier task."""
+    found = {offer.name: offer for offer in reversed(proposals(contents))}
+    return tuple(Offered(offer.name, offer.task, offer.learns) for offer in reversed(found.values()))
 
 
 def _inspected(dataset: Dataset, suggested: Suggestion) -> Inspection:

@@ -196,15 +196,21 @@ def _refused(
     offers: Sequence[Offer] = (),
 ) -> PellucidError:
     """Return the error that nothing, or not what is wanted, can be learned; names what can."""
-    other = in_words(contents, possible)
-    if contents.refusal is not None and (wanted is None or all(find_spec(o.task).labelled for o in offers)):
-        remedy = "; or ".join(part for part in (contents.refusal.remedy, other) if part)
-        return BadDataError(contents.refusal.message, remedy=remedy or None)
-    if wanted is None:
+    other, refusal = in_words(contents, possible), contents.refusal
+    if wanted is None and refusal is None:
         return BadDataError(f"There is no task for this data: received {contents.named()}.")
+    if wanted is None or (refusal is not None and any(find_spec(offer.task).labelled for offer in offers)):
+        assert refusal is not None
+        needed = "" if wanted is None else f"{_needed(contents, wanted, offers)} "
+        remedy = "; or ".join(part for part in (refusal.remedy, other) if part)
+        return BadDataError(needed + refusal.message, remedy=remedy or None)
+    return BadDataError(_needed(contents, wanted, offers), remedy=other or None)
+
+
+def _needed(contents: Contents, wanted: str, offers: Sequence[Offer]) -> str:
+    """Return what a task needs, and what the data is."""
     needs = " or ".join(dict.fromkeys(offer.needs for offer in offers))
-    return BadDataError(
+    return (
         f"{wanted} cannot be learned from {contents.config.source}: expected {needs}; received "
-        f"{contents.named()}.",
-        remedy=other or None,
+        f"{contents.named()}."
     )

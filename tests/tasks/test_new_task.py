@@ -111,7 +111,7 @@ def test_options_of_a_new_task_are_checked(run: pellucid.Run) -> None:
 def test_a_new_task_is_one_folder_outside_of_pellucid(project: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = project
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
-    names = ("__init__", "quantile/__init__", "quantile/spec", "quantile/task")
+    names = ("__init__", "quantile/__init__", "quantile/offer", "quantile/spec", "quantile/task")
     assert written == [f"my_project/{name}.py" for name in names]
 
 
@@ -128,3 +128,12 @@ def test_the_run_holds_the_spec(run: pellucid.Run) -> None:
     stored = json.loads((run.path / "run.json").read_text())["spec"]
     assert stored["measures"]["pinball"]["lower"] is True
     assert report.render(run)
+
+
+def test_a_new_task_is_offered_for_data(project: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    register("my_project.quantile")
+    (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{row % 7},{row / 3}\n" for row in range(80)))
+    run = pellucid.fit(
+        None, str(tmp_path / "a.csv"), task="upper-limit", epochs=1, runs=tmp_path / "runs", progress=False
+    )
+    assert (run.task, run.facts["model"]["name"]) == ("quantile", "mlp")

@@ -20,11 +20,13 @@ SHOWN = 5
 LISTED = 100
 
 
-def image_folder(path: str | os.PathLike) -> Dataset:
+def image_folder(path: str | os.PathLike, *, labelled: bool = True) -> Dataset:
     """Read a folder of images; the name of the subfolder an image lies in is its class.
 
     Args:
         path: `path/CLASS/x.png`, or `path/train/CLASS/x.png` next to `validation` (or `val`) and `test`.
+        labelled: whether there must be classes; without, images may lie in one folder, or in several levels,
+            or all be of one class.
 
     Returns:
         A dataset with the columns `image` and `label`; not split unless the folders are.
@@ -33,7 +35,13 @@ def image_folder(path: str | os.PathLike) -> Dataset:
         DataNotFoundError: there is no such folder.
         BadDataError: a file or folder is not as expected; names it.
     """
-    return read_folder(Path(path))
+    try:
+        return read_folder(Path(path), labelled=labelled)
+    except BadDataError as error:
+        if not labelled or error.remedy is None:
+            raise
+        without = "what needs no classes: pellucid.image_folder(path, labelled=False)"
+        raise BadDataError(error.message, remedy=f"{error.remedy}; or for {without}") from None
 
 
 def holds_images(folder: Path) -> bool:

@@ -103,6 +103,15 @@ def _by_folder(found: Layout, top: Path, split: str, folder: Path, *, loose: boo
             f"a trained run predicts them: pellucid predict RUN {top}"
         )
         return
+    if loose and any(
+        _anything_below(top / label / deeper) for label in labels for deeper in subfolders(top / label)
+    ):
+        nested = sorted(images_below(top), key=lambda path: images.natural(str(path)))
+        found.files += [ImageFile(path, split, "") for path in nested]
+        found.notes.append(
+            f"{printable(top)}: the images are in folders of several levels, so there are no classes"
+        )
+        return
     for label in labels:
         inside = _class_images(top / label, found.others)
         found.files += [ImageFile(path, split, printable(label)) for path in inside]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,11 +81,21 @@ def is_prose(path: Path) -> bool:
         return is_text(path)
     try:
         layout = csvfile.sniff(path)
-        widths = [len(record) for _, (_, record) in zip(range(200), layout.records(), strict=False)]
+        records = [record for _, (_, record) in zip(range(200), layout.records(), strict=False)]
+        widths = [len(record) for record in records]
     except PellucidError:
         return True
     width = len(layout.names)
+    if layout.dialect.delimiter == "," and _are_sentences(layout.names, records):
+        return True
     return width < 2 or sum(found == width for found in widths) < 0.9 * len(widths)
+
+
+def _are_sentences(names: Sequence[str], records: Sequence[Sequence[str]]) -> bool:
+    """Return whether what stands between commas is parts of sentences: a name of 4 words, or mostly 3."""
+    cells = [cell for record in records for cell in record]
+    long = sum(len(cell.split()) >= 3 for cell in cells)
+    return any(len(name.split()) >= 4 for name in names) or long > len(cells) / 2
 
 
 def read_texts(path: Path, *, encoding: str | None = None, field: str | None = None) -> RawTables:

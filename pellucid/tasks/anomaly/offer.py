@@ -10,7 +10,7 @@ from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.data.targets.classes import class_codes
 from pellucid.tasks.shared.image_offers import likelihood, suggest_pictures
 
-GOOD = ("good", "normal", "ok", "okay", "healthy", "negative", "free", "intact", "defect_free", "no_defect")
+GOOD = ("good", "normal", "ok", "healthy", "okay", "negative", "free", "intact", "defect_free", "no_defect")
 """Usual names of the class that is not an anomaly."""
 
 

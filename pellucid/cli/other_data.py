@@ -1,0 +1,76 @@
+"""A recipe used with other data: what belonged to its own data is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pellucid.config_text import parse_override
+
+if TYPE_CHECKING:
+    from pellucid.config import Config
+    from pellucid.study import Study
+
+SCORES = {"target": None, "published": None, "published_note": ""}
+"""The settings about a score on certain data, without one."""
+READING = {
+    "data.target": None,
+    "data.inputs": None,
+    "data.columns": {},
+    "data.subset": None,
+    "data.series.rows": None,
+}
+"""The settings that name parts of certain data, without any."""
+
+
+def for_other_data(
+    recipe: Config | Study, config: Config | Study, settings: list[str] | None
+) -> tuple[Config | Study, str | None]:
+    """Leave out what belongs to the data of a recipe, if a config made from it has other data.
+
+    Args:
+        recipe: as it was before it was changed.
+        config: the recipe with the settings of the user.
+        settings: the values of `--set`; what they set stays.
+
+    Returns:
+        The config, and a note on what was left out; None if nothing was.
+    """
+    from pellucid.config import Config
+
+    before, after = (given if isinstance(given, Config) else given.base for given in (recipe, config))
+    if before.data.source == after.data.source:
+        return config, None
+    asked = dict(map(parse_override, settings or []))
+    changes: dict[str, Any] = {"summary": f"the recipe {recipe.name} on {after.data.source}", **SCORES}
+    if isinstance(config, Config):
+        own = {**READING, **_needed(config)}
+        changes |= {key: empty for key, empty in own.items() if _value(config, key) != empty}
+    changes = {
+        key: value for key, value in changes.items() if not any(name.startswith(key) for name in asked)
+    }
+    left_out = [key for key in changes if key != "summary" and _value(config, key) not in (None, "", {})]
+    note = f"The data is not that of the recipe {recipe.name}, so these of its settings are left out: "
+    changed = config.model_copy(update={key: changes.pop(key) for key in [*changes] if "." not in key})
+    return changed.patch(changes), note + ", ".join(left_out) + "." if left_out else None
+
+
+def _needed(config: Config) -> dict[str, Any]:
+    """Return the settings that name runs which learned from the recipe's own data, without these."""
+    from pellucid.recipes import names
+    from pellucid.tasks import get_task
+
+    needs = get_task(config.objective.name).needs(config).values()
+    options = config.objective.options
+    found: dict[str, Any] = {
+        f"objective.options.{name}": None for name, value in options.items() if value in needs
+    }
+    if config.model.weights in names():
+        found["model.weights"] = None
+    return found
+
+
+def _value(config: Config | Study, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part)
+    return value

@@ -1,0 +1,1 @@
+"""Learn embeddings of pictures without classes, from two views of each."""
