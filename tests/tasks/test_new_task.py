@@ -136,4 +136,4 @@ def test_a_new_task_is_offered_for_data(project: tuple[Path, dict[str, Any]], tm
     run = pellucid.fit(
         None, str(tmp_path / "a.csv"), task="upper-limit", epochs=1, runs=tmp_path / "runs", progress=False
     )
-    assert (run.task, run.facts["model"]["name"]) == ("quantile", "mlp")
+    assert (run.task, run.facts["model"]["name"]) == ("quantile", "tabm")

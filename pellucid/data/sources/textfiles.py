@@ -92,10 +92,14 @@ def is_prose(path: Path) -> bool:
 
 
 def _are_sentences(names: Sequence[str], records: Sequence[Sequence[str]]) -> bool:
-    """Return whether what stands between commas is parts of sentences: a name of 4 words, or mostly 3."""
+    """Return whether lines with commas are sentences.
+
+    A name of 4 words is none; and cells of a table seldom have 3 words, or rows a full stop at their end.
+    """
     cells = [cell for record in records for cell in record]
     long = sum(len(cell.split()) >= 3 for cell in cells)
-    return any(len(name.split()) >= 4 for name in names) or long > len(cells) / 2
+    ended = sum(record[-1].rstrip().endswith((".", "!", "?")) for record in records if record)
+    return any(len(name.split()) >= 4 for name in names) or long > len(cells) / 2 or ended > len(records) / 2
 
 
 def read_texts(path: Path, *, encoding: str | None = None, field: str | None = None) -> RawTables:
