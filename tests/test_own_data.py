@@ -59,7 +59,7 @@ def test_a_mixed_csv(tmp_path):
     frame.drop(columns="survived").head(5).to_csv(tmp_path / "new.csv", index=False)
     rows = json.loads(pellucid(tmp_path, "predict", result["run"], "new.csv", "--json"))["predictions"]
     assert len(rows) == 5
-    assert {row["prediction"] for row in rows} <= {"0", "1"}
+    assert {row["prediction"] for row in rows} <= {0, 1}
 
 
 def test_a_parquet_with_numbers_to_predict(tmp_path):

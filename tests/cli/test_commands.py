@@ -132,7 +132,7 @@ def test_names_from_users_are_printed_as_they_are(pellucid, flowers):
 def test_every_command_has_json(pellucid, words):
     help_text = pellucid(*words, "--help").out
     assert "--json" in help_text
-    assert "..." not in help_text
+    assert "..." not in help_text.replace("INPUT}...", "").replace("INPUT...", "")  # several inputs
 
 
 def test_a_report_can_be_written_again(pellucid, trained, flowers):
