@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from pellucid import diagnosis, inference, record, report, runner
+from pellucid import diagnosis, inference, record, report, runner, vectors
 from pellucid.config import Config
 from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
@@ -106,6 +106,51 @@ class Run(record.Run):
         """
         model = options.pop("model", None) or self.model
         return inference.predict(self, inputs, model, **options)
+
+    def stream(self, prompt: str, **options: Any) -> Iterator[str]:
+        """Continue a text, and yield it piece by piece while it is generated.
+
+        Args:
+            prompt: the text to continue.
+            options: those of `predict`, such as max_new_tokens, temperature, top_p, stop and seed.
+
+        Raises:
+            UsageError: the run does not write texts token by token, or an option is wrong.
+
+        Example:
+            >>> for piece in run.stream("Once", seed=1):  # doctest: +SKIP
+            ...     print(piece, end="", flush=True)
+        """
+        return inference.stream(self, prompt, options.pop("model", None) or self.model, **options)
+
+    def embed(self, inputs: Any, *, model: nn.Module | None = None) -> vectors.Vectors:
+        """Return the vectors that the model makes of inputs, (N, D), before its last layer.
+
+        They are the latent vectors of an autoencoder, the embeddings of metric learning, the mean hidden
+        state of a model of texts, and what goes into the last linear layer of a classifier.
+
+        Args:
+            inputs: what `predict` takes.
+            model: a module like the one that was trained, if that was the caller's own.
+
+        Example:
+            >>> run.embed(["one text", "another"]).save("vectors.parquet")  # doctest: +SKIP
+        """
+        return vectors.embed(self, inputs, model or self.model)
+
+    def neighbors(
+        self, query: Any, among: Any = None, k: int = 5, *, model: nn.Module | None = None
+    ) -> vectors.Neighbors:
+        """Find what is most similar to an input, by the cosine of the vectors of `embed`.
+
+        Args:
+            query: what `predict` takes; or a word, of a run that reads texts.
+            among: inputs to look in; "train", "validation" or "test"; or "words", the vocabulary. None: the
+                vocabulary for one word, else the training data.
+            k: neighbors of each query.
+            model: a module like the one that was trained, if that was the caller's own.
+        """
+        return vectors.neighbors(self, query, among, k, model or self.model, self.dataset)
 
     def evaluate(
         self, split: Any = "test", *, model: nn.Module | None = None, allow_changed_data: bool = False

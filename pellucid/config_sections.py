@@ -65,6 +65,13 @@ class TextConfig(Section):
     max_seq_len: int = Field(
         default=256, ge=2, le=1_000_000, description="maximum tokens per text; the rest is cut"
     )
+    max_target_len: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="maximum tokens of a text to predict; None: those of the longest in training, up to 512 "
+        "or max_seq_len",
+    )
     truncation: Literal["end", "start", "middle"] = Field(
         default="end", description="which part of a long text to cut"
     )

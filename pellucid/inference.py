@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +48,7 @@ from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.predictions import Predictions
 from pellucid.tasks.shared.supervised import Prediction
+from pellucid.tasks.task import Task
 from pellucid.train.seed import borrowed_generators
 
 __all__ = ["Prediction", "Predictions", "evaluate", "input_path", "input_paths", "is_text_address", "predict"]
@@ -210,7 +212,11 @@ def _joined(data: Any, *, targets: bool = True) -> Any:
 
 def _returns_several(run: Run) -> bool:
     """Whether the task of a run takes a key of what the model returns as `output`."""
-    return get_task(Config.read(run.path / "config.yaml").objective.name).returns_several
+    return _task_of(run).returns_several
+
+
+def _task_of(run: Run) -> Task:
+    return get_task(Config.read(run.path / "config.yaml").objective.name)
 
 
 @borrowed_generators()
@@ -248,13 +254,14 @@ def predict(
         Path(output).suffix.lower() in prediction_file.ENDINGS or not _returns_several(run)
     ):
         path = prediction_file.check_path(options.pop("output"))
+    _task_of(run).check_options(options)
     trained = load_trained(run, model)
     if trained.preprocess is not None and isinstance(inputs, (DataLoader, TorchDataset)):
         inputs = _joined(inputs, targets=False)
     task = get_task(trained.task)
     if task.saves_pictures and pictures is not None:
         options.setdefault("folder", str(pictures))
-    read = task.read(trained, inputs, skip_bad=skip_bad)
+    read = task.read(trained, inputs, skip_bad=skip_bad, **task.reading(options))
     answer = task.predict(trained, read, **options)
     found = Predictions(answer, read if isinstance(read, InputRows) else None)
     if path is not None:
@@ -283,6 +290,28 @@ def is_text_address(text: str, run: Run) -> bool:
     """Whether an address such as https://example.org is given to a run that reads texts, and so is one."""
     columns = (run.facts.get("dataset") or {}).get("inputs") or []
     return bool(ADDRESS.match(text)) and {column["kind"] for column in columns} == {"text"}
+
+
+def stream(run: Run, prompt: str, model: nn.Module | None = None, **options: Any) -> Iterator[str]:
+    """Continue a text, and yield it piece by piece.
+
+    Args:
+        run: a finished run of a task that writes texts.
+        prompt: the text to continue.
+        model: see `load_trained`.
+        options: those of `predict`.
+
+    Raises:
+        UsageError: the task does not write texts token by token, or an option is wrong.
+    """
+    task = _task_of(run)
+    task.check_options(options)
+    return task.stream(load_trained(run, model), prompt, **options)
+
+
+def streams(run: Run) -> bool:
+    """Whether a run writes texts token by token."""
+    return _task_of(run).streams
 
 
 def input_path(text: str, run: Run) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 FIRST = (
     "guides/own-data.md",
     "guides/predict.md",
+    "guides/texts.md",
     "guides/read-a-report.md",
     "guides/resume.md",
     "guides/own-loop.md",

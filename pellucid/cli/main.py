@@ -13,7 +13,19 @@ from pathlib import Path
 
 import typer
 
-from pellucid.cli import doctor, evaluate, inspect, lr_find, predict, profile, recipes, report, runs, train
+from pellucid.cli import (
+    doctor,
+    evaluate,
+    inspect,
+    lr_find,
+    predict,
+    profile,
+    recipes,
+    report,
+    runs,
+    train,
+    vectors,
+)
 from pellucid.errors import INTERRUPTED, PellucidError, StorageError
 from pellucid.terminal import silence, visible
 
@@ -34,6 +46,8 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("embed")(vectors.embed)
+app.command("neighbors")(vectors.neighbors)
 app.command("report")(report.report)
 app.add_typer(runs.app, name="runs")
 app.command("doctor")(doctor.doctor)

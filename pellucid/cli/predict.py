@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +46,9 @@ def predict(
         bool, typer.Option("--probabilities", help="Give the probability of every class.")
     ] = False,
     skip_bad: common.SkipBad = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="The inputs are texts, also where files have such names.")
+    ] = False,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -64,7 +67,12 @@ def predict(
     options = by_name(map(parse_override, settings or []))
     if probabilities:
         options["probabilities"] = "all"
-    inputs = read_inputs(sources, found)
+    inputs = list(sources) if text else read_inputs(sources, found)
+    single = inputs[0] if text and len(sources) == 1 else inputs
+    plain = not as_json and out is None and options.get("samples", 1) == 1
+    if plain and sys.stdout.isatty() and isinstance(single, str) and inference.streams(found):
+        show_stream(inference.stream(found, single, **options))
+        return
     pictures = Path("predictions") / found.id
     made = inference.predict(found, inputs, out=out, skip_bad=skip_bad, pictures=pictures, **options)
     facts = {"run": str(found.path), "input": sources[0] if len(sources) == 1 else sources}
@@ -135,6 +143,15 @@ def show(made: Predictions, out: Path | None, *, probabilities: bool = False) ->
             console.print(line(said.ljust(width), row) + more)
     for what, place in places(made).items():
         console.print(f"Saved {len(rows):,} {what} in {place}")
+
+
+def show_stream(pieces: Iterator[str]) -> None:
+    """Print a text while it is written."""
+    console = common.console()
+    for piece in pieces:
+        console.print(piece, end="", highlight=False)
+        sys.stdout.flush()
+    console.print()
 
 
 def places(made: Predictions) -> dict[str, Path]:

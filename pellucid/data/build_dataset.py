@@ -110,6 +110,9 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
     target = _target(raw, options, table, targets, rows)
     columns, values, left_out = _inputs(raw, options, table, targets if target else [], rows)
     rows.refuse()
+    if target is not None and target.task == "translation":
+        sides = {column.name: values[column.name] for column in columns if column.kind == "text"}
+        rows.leave_out_empty({**sides, target.column.name: target.values})
 
     predicted = {target.column.name: target.values} if target else {}
     return Dataset(
@@ -160,7 +163,7 @@ def _target(
         if options.labelled:
             raise
         return None
-    if options.labelled:
+    if options.labelled and target.task != "translation":
         rows.check(target.column.name, read, target)
     elif target.bad is not None and target.bad[rows.labelled].any():
         return None
@@ -259,6 +262,7 @@ class _Rows:
         self.raw, self.sizes, self.options = raw, sizes, options
         self.bad = np.zeros(sum(sizes.values()), bool)
         self.faults: list[tuple[str, int, list[str]]] = []  # (column, how many, the first of them in words)
+        self.empty: list[str] = []  # texts without a partner, in words, one line a column
         self.remedy = ""  # what to try for the first column
 
     @property
@@ -285,6 +289,20 @@ class _Rows:
             self.remedy = self._remedy(name, cells_before[0].take(pa.array(found)), reading)
         self.faults.append((name, len(found), lines))
         self.bad |= reading.bad
+
+    def leave_out_empty(self, sides: Mapping[str, pa.ChunkedArray]) -> None:
+        """Leave out the pairs of texts with an empty side: from them, a model learns to write nothing."""
+        for name, texts in sides.items():
+            empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True).to_numpy()
+            empty &= self.labelled
+            if empty.any():
+                count, found = int(empty.sum()), np.flatnonzero(empty)[:SHOWN]
+                more = ", ..." if count > SHOWN else ""
+                pairs = "pair has" if count == 1 else "pairs have"
+                self.empty.append(
+                    f"{count:,} {pairs} no text in column {name!r}: {', '.join(self.places(found))}{more}"
+                )
+                self.bad |= empty
 
     def places(self, found: np.ndarray) -> list[str]:
         """Name the places of rows."""
@@ -327,7 +345,7 @@ class _Rows:
             lines += shown + (
                 [f"... and {count - len(shown):,} more in column {name!r}"] if count > len(shown) else []
             )
-        return lines
+        return lines + self.empty
 
     def split(self, table: pa.Table) -> dict[str, pa.Table]:
         """Cut a table of all rows back into splits, without the bad rows."""

@@ -30,6 +30,7 @@ class FitOptions:
         normalize: bring inputs to mean 0 and standard deviation 1.
         text: how texts become tokens, for a model that reads tokens; None: texts become word counts.
         whole_texts: texts are concatenated rather than truncated.
+        layout: line breaks and indentation are words, since texts are written with these tokens.
         shared: a second column of text that uses the vocabulary of the input.
         image_fit: how images get the size of the model; see `pellucid.data.image_fit`.
         pixels: bring arrays of images to pixels in 0..1, whatever range they have.
@@ -40,6 +41,7 @@ class FitOptions:
     normalize: bool = True
     text: TextConfig | None = None
     whole_texts: bool = False
+    layout: bool = False
     shared: Column | None = None
     image_fit: ImageFit = "stretch"
     pixels: bool = False

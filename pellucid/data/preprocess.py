@@ -54,6 +54,7 @@ class Preprocess:
         normalize: bool = True,
         text: TextConfig | None = None,
         whole_texts: bool = False,
+        layout: bool = False,
         shared_tokens: bool = False,
         image_fit: ImageFit | None = None,
         pixels: bool = False,
@@ -68,6 +69,7 @@ class Preprocess:
             text: how a column of text becomes tokens, for a model that reads tokens; None: texts become
                 word counts, concatenated with the other columns.
             whole_texts: texts are concatenated rather than truncated.
+            layout: line breaks and indentation are words, since texts are written with these tokens.
             shared_tokens: a text and its translation use one vocabulary.
             image_fit: how images of other shapes get one size; None: they are stretched.
             pixels: bring arrays of images to pixels in 0..1, whatever range they have.
@@ -86,6 +88,7 @@ class Preprocess:
             normalize,
             text,
             whole_texts,
+            layout,
             shared,
             image_fit or "stretch",
             pixels=pixels,

@@ -12,6 +12,8 @@ from pellucid.record import measures
 Baselines = Mapping[str, Mapping[str, float]]
 GUESSES = ("prior", "unigram", "pixel_means", "mean")
 """Baselines that ignore their input."""
+CERTAIN = 0.999
+"""Share of the rows from which on guessing leaves nothing to learn."""
 SAME = 0.005
 """A smaller share of the distance from guessing to a perfect score counts as none."""
 
@@ -30,9 +32,11 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
         least: the share of the distance from guessing to a perfect score that counts as better.
 
     Returns:
-        (what was seen, what it means), or None if it is better.
+        (what was seen, what it means), or None if it is better, or if guessing is right anyway.
     """
     name, prior = guess(baselines)
+    if prior.get("val/accuracy", 0.0) >= CERTAIN:
+        return None
     called = measures.baseline(name).label
     skills, words = [], []
     if points.val_accuracy is not None and "val/accuracy" in prior:

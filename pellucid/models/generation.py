@@ -1,4 +1,4 @@
-"""Text generation: sampling from a language model, and beam search with an encoder-decoder.
+"""Text generation with an encoder-decoder: beam search; sampling is in `pellucid.models.sampling`.
 
 Shapes: B examples, T tokens, V vocabulary, N beams. Every step computes one token per row; the model's cache
 holds the previous tokens.
@@ -6,33 +6,18 @@ holds the previous tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pellucid.models.sampling import BOS, EOS, NEVER, CachedModel, Continuations, grown, sample, without
 from pellucid.nn import PAD
-from pellucid.nn.modes import HasTrainingMode, evaluating
+from pellucid.nn.modes import evaluating
 
-BOS = 2  # beginning of sequence
-EOS = 3  # end of sequence
-NEVER = -float("inf")
-
-
-class CachedModel(HasTrainingMode, Protocol):
-    """A model that generates token by token with a cache."""
-
-    def new_cache(self) -> Any: ...
-
-
-class LanguageModel(CachedModel, Protocol):
-    """A causal model of text: `GPT`, `RNNLanguageModel`."""
-
-    @property
-    def max_seq_len(self) -> int | None: ...
-
-    def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
+__all__ = ["BOS", "EOS", "Beams", "beam_search", "sample", "sample_targets"]
 
 
 class EncoderDecoder(CachedModel, Protocol):
@@ -44,104 +29,6 @@ class EncoderDecoder(CachedModel, Protocol):
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def decode(self, target_in: Tensor, memory: Tensor, source_mask: Tensor, cache: Any) -> Tensor: ...
-
-
-def sample(
-    model: LanguageModel,
-    prompts: Int[Tensor, "B T"],
-    max_new_tokens: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    stop: int | None = EOS,
-    generator: torch.Generator | None = None,
-) -> Int[Tensor, "B S"]:
-    """Continue texts token by token.
-
-    When a text exceeds the context of the model, it continues from the last half of the context, so that most
-    steps still cost one token.
-
-    Args:
-        model: the model; it is in evaluation mode during the call.
-        prompts: at least one token each; shorter ones are padded at the end.
-        max_new_tokens: maximum number of tokens to add to each prompt.
-        temperature: divisor of the logits; below 1 makes likely tokens more likely, above 1 less so, and 0
-            always picks the most likely token.
-        top_k: sample among the k most likely tokens.
-        top_p: sample among the smallest set of tokens with this total probability, 0..1 (nucleus sampling,
-            Holtzman et al. 2020).
-        stop: token that ends a text; None for none.
-        generator: random number generator; torch's global one by default.
-
-    Returns:
-        The prompts with their continuations, padded at the end.
-
-    Raises:
-        ValueError: an empty prompt, or a setting out of its range.
-    """
-    _check_sampling(prompts, temperature, top_k, top_p)
-    lengths = (prompts != PAD).sum(1)  # (B,)
-    now, ends = int(lengths.min()), lengths + max_new_tokens
-    tokens = prompts.new_full((len(prompts), int(ends.max())), PAD)
-    tokens[:, : prompts.shape[1]] = prompts[:, : tokens.shape[1]]
-    with evaluating(model), torch.inference_mode():
-        cache, begin, seen = model.new_cache(), 0, 0
-        while now < tokens.shape[1]:
-            if model.max_seq_len is not None and now - begin > model.max_seq_len:
-                begin = seen = now - max(1, model.max_seq_len // 2)
-                cache = model.new_cache()
-            logits = model(tokens[:, seen:now], cache=cache)[:, -1]  # (B, V)
-            chosen = choose(logits, temperature, top_k, top_p, generator)  # (B,)
-            given, ended = now < lengths, now >= ends
-            tokens[:, now] = torch.where(given, tokens[:, now], chosen.masked_fill(ended, PAD))
-            if stop is not None:
-                ends = torch.where(~given & ~ended & (chosen == stop), now + 1, ends)
-            seen, now = now, now + 1
-            if bool((ends <= now).all()):
-                break
-    return tokens[:, :now]
-
-
-def _check_sampling(prompts: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if prompts.ndim != 2 or not bool((prompts != PAD).any(1).all()):
-        raise ValueError(
-            f"sample expects prompts (B, T) of at least one token each, received {tuple(prompts.shape)} "
-            f"with an empty one. Try the token that starts a text, {BOS}."
-        )
-    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
-        raise ValueError(
-            "sample expects a temperature of 0 or more, a top_k of 1 or more and a top_p in 0..1, received "
-            f"temperature={temperature}, top_k={top_k}, top_p={top_p}."
-        )
-
-
-def choose(
-    logits: Float[Tensor, "B V"],
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Int[Tensor, "B"]:
-    """Choose a token for each row, never padding; see `sample`."""
-    logits = logits.float().index_fill(1, logits.new_tensor([PAD], dtype=torch.long), NEVER)
-    if temperature == 0:
-        return logits.argmax(1)
-    logits = logits / temperature
-    if top_k is not None:
-        least = logits.topk(min(top_k, logits.shape[1])).values[:, -1:]  # (B, 1)
-        logits = logits.masked_fill(logits < least, NEVER)
-    probs = logits.softmax(1)
-    if top_p is not None:
-        probs = _nucleus(probs, top_p)
-    return torch.multinomial(probs, 1, generator=generator).squeeze(1)
-
-
-def _nucleus(probs: Tensor, top_p: float) -> Tensor:
-    """Keep the most likely tokens of each row up to a total probability of `top_p`, and at least one."""
-    ordered, order = probs.sort(dim=1, descending=True)
-    before = ordered.cumsum(1) - ordered  # probability of all more likely tokens
-    return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(before >= top_p, 0.0))
 
 
 class Beams(NamedTuple):
@@ -163,6 +50,7 @@ def beam_search(
     beams: int = 4,
     max_new_tokens: int | None = None,
     length_penalty: float = 0.6,
+    never: Sequence[int] = (PAD,),
 ) -> Beams:
     """Search for the most likely targets, keeping the N best prefixes at every step.
 
@@ -176,6 +64,7 @@ def beam_search(
         beams: N.
         max_new_tokens: maximum length of a target, including EOS; the maximum of the model by default.
         length_penalty: 0 or more; 0 is no penalty and favors short targets.
+        never: tokens that are never chosen; padding never is.
 
     Raises:
         ValueError: fewer than one beam, or a length penalty below 0.
@@ -193,12 +82,48 @@ def beam_search(
         last = source.new_full((len(source) * beams, 1), BOS)
         for step in range(limit):
             logits = model.decode(last, memory, mask, cache)[:, -1]  # (B N, V)
-            rows = search.advance(step, logits.float().log_softmax(1))
+            rows = search.advance(step, without(logits.float().log_softmax(1), (PAD, *never)))
             cache.reorder(rows)
             last = search.live[:, :, step].reshape(-1, 1)
             if bool(search.done.all()):
                 break
         return search.result()
+
+
+class _Targets:
+    """The decoder of an encoder-decoder for some sources, as a language model of their targets."""
+
+    max_seq_len: int | None = None
+
+    def __init__(self, model: EncoderDecoder, source: Tensor):
+        self.model, self.new_cache = model, model.new_cache
+        self.memory, self.mask = model.encode(source)
+
+    def __call__(self, tokens: Tensor, cache: Any) -> Tensor:
+        return self.model.decode(tokens, self.memory, self.mask, cache)
+
+
+def sample_targets(
+    model: EncoderDecoder, source: Int[Tensor, "B S"], max_new_tokens: int | None = None, **settings: Any
+) -> Int[Tensor, "B T"]:
+    """Sample a target for every source, token by token.
+
+    Args:
+        model: the model; it is in evaluation mode during the call.
+        source: the sources.
+        max_new_tokens: maximum length of a target, including EOS; the maximum of the model by default.
+        settings: those of `pellucid.models.sampling.sample`.
+
+    Returns:
+        The targets without BOS, with EOS, padded at the end.
+
+    Raises:
+        ValueError: a setting out of its range.
+    """
+    limit = min(max_new_tokens or model.max_target_len, model.max_target_len)
+    with evaluating(model), torch.inference_mode():
+        start = source.new_full((len(source), 1), BOS)
+        return grown(Continuations(_Targets(model, source), start, limit, **settings))[:, 1:]
 
 
 class _BeamSearch:
@@ -221,7 +146,6 @@ class _BeamSearch:
     def advance(self, step: int, log_probs: Float[Tensor, "BN V"]) -> Int[Tensor, "BN"]:
         """Add a token to every prefix; return the row (of B N) that each new prefix continues."""
         examples, vocab = len(self.done), log_probs.shape[1]
-        log_probs[:, PAD] = NEVER
         totals = self.live_scores[:, :, None] + log_probs.view(examples, self.beams, vocab)
         # Twice as many candidates as beams: even if N of them end, N remain.
         scores, places = totals.flatten(1).topk(2 * self.beams, dim=1)  # (B, 2N)

@@ -274,6 +274,10 @@ class GPT(nn.Module):
         Raises:
             ValueError: there are more tokens than `max_seq_len`.
         """
+        return self.embedding.logits(self.hidden(tokens, cache))  # (B, T, V)
+
+    def hidden(self, tokens: Int[Tensor, "B T"], cache: KVCache | None = None) -> Float[Tensor, "B T C"]:
+        """Return the inputs of the output layer; see `forward`."""
         x = self.embedding(tokens)  # (B, T, C)
         start = cache.length if cache is not None else 0
         check_length("A GPT", start + x.shape[1], self.max_seq_len)
@@ -282,7 +286,7 @@ class GPT(nn.Module):
             x = block(x, cache=cache)
         if cache is not None:
             cache.length += tokens.shape[1]
-        return self.embedding.logits(self.norm(x))  # (B, T, V)
+        return self.norm(x)  # (B, T, C)
 
     def new_cache(self) -> KVCache:
         """Make an empty cache."""

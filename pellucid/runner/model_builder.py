@@ -64,6 +64,7 @@ def _derived(builder: Callable[..., Any], config: Config, preprocess: Preprocess
         "vocab_size": preprocess.vocab_size,
         "targets": preprocess.encoded.target_channels,
         "task": config.objective.name,
+        "max_target_len": preprocess.target.max_len if preprocess.target else None,
     }
     taken = inspect.signature(builder).parameters
     return {name: value for name, value in derived.items() if value is not None and name in taken}

@@ -6,10 +6,12 @@ Training is the same for every task: `runner.training` calls the methods of `Tas
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from keyword import iskeyword
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -22,6 +24,7 @@ from pellucid.errors import ModelError, PellucidError, UnknownNameError, UsageEr
 from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
 from pellucid.record.spec import TaskSpec
+from pellucid.tasks.options import predict_options
 from pellucid.tasks.prepared import Prepared
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -45,6 +48,8 @@ class Task:
         saves_pictures: whether `predict` makes pictures, and takes `folder=` to save them in.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
         outputs: what a pretrained model is to output: values for each row, an embedding, or logits of tokens.
+        predict_options: the dataclass of the options of `predict`, see `pellucid.tasks.options`; None:
+            `predict` reads them itself.
     """
 
     spec: ClassVar[TaskSpec]
@@ -52,6 +57,10 @@ class Task:
     saves_pictures: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
     outputs: ClassVar[Literal["values", "vectors", "next_tokens", "masked_tokens"]] = "values"
+    predict_options: ClassVar[type | None] = None
+
+    option_kind: ClassVar[str] = "this prediction"
+    """What messages call the options of `predict`."""
 
     @property
     def name(self) -> str:
@@ -161,6 +170,20 @@ class Task:
             return inputs
         return trained.preprocess.read(inputs, skip_bad=skip_bad)
 
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of `predict` that say how to read its inputs, as arguments of `read`."""
+        return {}
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse wrong options of `predict`, before the model is loaded.
+
+        Raises:
+            UnknownNameError: there is no such option.
+            UsageError: a value has another type, or is out of its range.
+        """
+        if self.predict_options is not None:
+            predict_options(self.predict_options, options, self.option_kind)
+
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Predict for new inputs: what `read` made of them, or a user's own, which
         `trained.preprocess.table_from` takes both.
@@ -172,6 +195,32 @@ class Task:
             UsageError: the task has no predictions, or not for such inputs.
         """
         raise UsageError(f"A model trained for {self.name.replace('_', ' ')} has no predictions.")
+
+    def embed(self, trained: Trained, table: pa.Table) -> np.ndarray:
+        """Return a vector for every row of a table, (N, D) float32; see `embed_rows`.
+
+        Raises:
+            ModelError: the model has no vectors of its inputs.
+        """
+        from pellucid.tasks.shared.vectors import embed_rows
+
+        return embed_rows(trained, table)
+
+    def stream(self, trained: Trained, text: str, **options: Any) -> Iterator[str]:
+        """Yield a text that continues another piece by piece.
+
+        Raises:
+            UsageError: the task does not write texts token by token.
+        """
+        raise UsageError(
+            f"A model trained for {self.name.replace('_', ' ')} does not write a text token by token.",
+            remedy="run.predict(...)",
+        )
+
+    @property
+    def streams(self) -> bool:
+        """Whether the task writes texts token by token."""
+        return type(self).stream is not Task.stream
 
     def _missing(self, method: str, returned: str) -> UsageError:
         return UsageError(

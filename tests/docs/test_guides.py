@@ -23,6 +23,7 @@ BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.DOTALL | 
 NAMES = (
     "own-data",
     "predict",
+    "texts",
     "read-a-report",
     "own-loop",
     "add-a-model",

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pellucid.models.generation import BOS, EOS, beam_search, choose, sample
+from pellucid.models.generation import BOS, EOS, beam_search, sample, sample_targets
 from pellucid.models.rnn_language import lstm_lm
+from pellucid.models.sampling import choose, context_start, penalized
 from pellucid.models.seq2seq import seq2seq
 from pellucid.models.transformer import gpt
 
@@ -102,7 +103,51 @@ def test_text_may_exceed_the_context(rows: int) -> None:
     texts = sample(model, prompts(rows), 10, temperature=0, stop=None)
     assert texts.shape == (rows, 14)
     assert torch.equal(texts[:, :7], greedy(model, prompts(rows), 3))
-    assert torch.equal(texts[:, 7], greedy(model, texts[:, 4:7], 1)[:, -1])  # the last half of the context
+    for now in range(7, 14):  # the context moves on by half of it: by 3 after 6, 9 and 12 tokens
+        begin = [3, 3, 3, 6, 6, 6, 9][now - 7]
+        assert torch.equal(texts[:, now], greedy(model, texts[:, begin:now], 1)[:, -1])
+
+
+@each
+@pytest.mark.parametrize("temperature", [0, 0.9])
+def test_texts_beyond_the_context_do_not_depend_on_their_neighbors(make, temperature: float) -> None:
+    model, ragged = bold(make()), prompts(length=30)
+    ragged[0, 2:], ragged[2, 14:] = 0, 0
+
+    def generators(count: int) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(5) for _ in range(count)]
+
+    how = {"temperature": temperature, "stop": None, "repetition_penalty": 1.3}
+    together = sample(model, ragged, 20, **how, generator=generators(3))
+    for row, length in enumerate([2, 30, 14]):
+        alone = sample(model, ragged[row : row + 1, :length], 20, **how, generator=generators(1))[0]
+        assert together[row, : length + 20].tolist() == alone.tolist()
+
+
+def test_the_context_depends_only_on_the_length_of_the_text() -> None:
+    for size in (1, 2, 5, 8):
+        starts = [context_start(length, size) for length in range(60)]
+        assert starts == sorted(starts)
+        contexts = [length - start for length, start in enumerate(starts)]
+        assert max(contexts) == size
+        assert all(size - max(1, size // 2) < context for context in contexts[size:])
+    assert context_start(10_000, None) == 0
+
+
+def test_repeated_tokens_are_penalized_by_the_sign_of_their_logits() -> None:
+    logits = torch.tensor([[2.0, -1.0, 4.0, 3.0]])
+    found = penalized(logits, torch.tensor([[0, 1, 0, 3]]), 2.0, exempt=3)
+    assert found.tolist() == [[1.0, -2.0, 4.0, 3.0]]
+
+
+def test_tokens_that_are_excluded_are_never_chosen() -> None:
+    logits = torch.tensor([[9.0, 8.0, 1.0, 2.0]]).expand(500, 4)
+    assert set(choose(logits, 0, never=(0, 1)).tolist()) == {3}
+    assert set(choose(logits, 5.0, never=(0, 1)).tolist()) == {2, 3}
+    model, source = translator(), sources()
+    unruled = beam_search(model, source, beams=1).tokens
+    banned = int(unruled[unruled > EOS][0])
+    assert banned not in beam_search(model, source, beams=2, never=(banned,)).tokens
 
 
 def test_generator_determines_the_text_and_the_mode_is_restored() -> None:
@@ -237,6 +282,16 @@ def test_one_beam_is_greedy_search() -> None:
             logits[0] = -math.inf
             target.append(int(logits.argmax()))
         assert found[row].tolist() == target[1:] + [0] * (found.shape[1] - len(target) + 1)
+
+
+def test_targets_sampled_at_temperature_0_are_those_of_greedy_search() -> None:
+    model, source = translator(), sources()
+    found = beam_search(model, source, beams=1).tokens[:, 0]
+    targets = sample_targets(model, source, temperature=0)
+    assert torch.equal(targets, found)
+    assert sample_targets(model, source[1:2, :3], temperature=0)[0].tolist() == [
+        token for token in targets[1].tolist() if token
+    ]
 
 
 def test_wide_beam_search_finds_the_best_of_all_texts() -> None:

@@ -249,7 +249,7 @@ def test_texts_are_continued(writer):
         CAUSAL.predict(trained, "KING", temprature=1)
     with pytest.raises(UsageError, match="samples: expected a whole number of 1 or more, received 0"):
         CAUSAL.predict(trained, "KING", samples=0)
-    with pytest.raises(UsageError, match="temperature of 0 or more"):
+    with pytest.raises(UsageError, match="temperature: expected a number of 0 or more"):
         CAUSAL.predict(trained, "KING", temperature=-1)
 
 
@@ -317,7 +317,7 @@ def test_masked_evaluation_is_deterministic_and_fills_masks(masked):
         GAPS.predict(trained, "the king")
     with pytest.raises(UsageError, match="at most 32"):
         GAPS.predict(trained, "k" * 40 + "[MASK]")
-    with pytest.raises(UsageError, match="no options"):
+    with pytest.raises(UsageError, match="option of filling masks named"):
         GAPS.predict(trained, "the k[MASK]ng", beams=3)
 
 

@@ -152,7 +152,7 @@ def test_texts_are_translated(translator):
     assert PAIRS.predict(translator, "eins zwei", beams=1).rows()[0]["prediction"] == "one two"
     with pytest.raises(UnknownNameError, match="beams"):
         PAIRS.predict(translator, "eins", beam=2)
-    with pytest.raises(UsageError, match="at least one beam"):
+    with pytest.raises(UsageError, match="beams: expected a whole number of 1 to 1000, received 0"):
         PAIRS.predict(translator, "eins", beams=0)
 
 
@@ -196,11 +196,14 @@ def test_translations_are_saved_during_training(numbers, tmp_path):
     assert [row["label"] for row in block["rows"]] == ["untrained", "epoch 1"]
 
 
-def test_bleu_equals_sacrebleu():
-    score, signature = translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], True)
-    assert score == pytest.approx(100)
+def test_scores_ignore_case_only_for_lowercased_texts():
+    said, wanted = ["the cat sat on the mat"], ["The cat sat on the mat"]
+    scores, signature = translation.scores(said, wanted, True)
+    assert scores == pytest.approx({"bleu": 100, "chrf": 100, "exact_match": 1})
     assert "case:lc" in signature
-    assert translation.bleu(["the cat sat on the mat"], ["The cat sat on the mat"], False)[0] < 100
+    scores, _ = translation.scores(said, wanted, False)
+    assert scores["bleu"] < 100 > scores["chrf"]
+    assert scores["exact_match"] == 0
 
 
 def test_the_dictionary_is_learned_only_from_pairs():

@@ -85,7 +85,7 @@ def split_words(text: str | None) -> list[str]:
 
 def _fit_tokens(column: Column, table: pa.Table, options: FitOptions) -> tuple[Inputs, list[str]]:
     assert options.text is not None
-    return token_inputs(column, table, options.text, options.shared), []
+    return token_inputs(column, table, options.text, options.shared, options.layout), []
 
 
 KIND = Kind(

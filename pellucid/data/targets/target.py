@@ -272,6 +272,11 @@ class Target(ABC):
         return tuple(dict.fromkeys(names))
 
     @property
+    def max_len(self) -> int | None:
+        """Most tokens that a model writes for a row, with BOS; None where a row is not a sequence."""
+        return None
+
+    @property
     def unit(self) -> float | None:
         """What a difference of 1 in the encoded target is in the data; None where that is not one number."""
         return None

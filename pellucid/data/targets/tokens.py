@@ -19,6 +19,9 @@ from pellucid.data.text.text_inputs import BOS, EOS, TextInputs
 from pellucid.data.text.vocabulary import token_inputs
 from pellucid.errors import ModelError
 
+MOST = 512
+"""Most tokens of a target where no setting says how many, unless sources may be longer."""
+
 
 @dataclass(frozen=True)
 class Tokens(Target):
@@ -26,7 +29,8 @@ class Tokens(Target):
 
     Attributes:
         column: what is predicted.
-        tokens: the tokenizer of the text.
+        tokens: the tokenizer of the text; its `max_seq_len` is where targets are cut.
+        longest: tokens of the longest training target with its EOS; None in runs of earlier versions.
     """
 
     name = "tokens"
@@ -35,6 +39,7 @@ class Tokens(Target):
 
     column: Column
     tokens: TextInputs
+    longest: int | None = None
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -49,15 +54,23 @@ class Tokens(Target):
         if options.text is None or not isinstance(inputs, TextInputs):
             raise ModelError(f"The target {column.name!r} is text: expected a model such as seq2seq.")
         if options.shared is not None:
-            return cls(column, replace(inputs, name=column.name))
-        return cls(column, token_inputs(column, train, options.text))
+            tokens = replace(inputs, name=column.name)
+        else:
+            tokens = token_inputs(column, train, options.text)
+        found = int(tokens.column(train).lengths.max(initial=0))
+        limit = options.text.max_target_len or max(options.text.max_seq_len, min(found, MOST))
+        return cls(column, replace(tokens, max_seq_len=limit), min(found, limit) + 1)
 
     @property
     def num_outputs(self) -> int:
         return 0
 
+    @property
+    def max_len(self) -> int:
+        return self.tokens.max_seq_len + 1
+
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
-        return self.tokens.notes(splits, options)
+        return self.tokens.notes(splits, replace(options, layout=True))
 
     def apply(self, table: pa.Table) -> Tensor:
         return torch.from_numpy(self.rows(table).padded())
@@ -72,11 +85,13 @@ class Tokens(Target):
         return [self.tokens.decode(row) for row in encoded.cpu().numpy()]
 
     def state(self) -> dict[str, Any]:
-        return {"kind": self.name, "column": asdict(self.column), "tokens": self.tokens.state()}
+        own = {"kind": self.name, "column": asdict(self.column), "tokens": self.tokens.state()}
+        return {**own, "longest": self.longest}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Tokens:
-        return cls(Column.from_state(state["column"]), TextInputs.from_state(state["tokens"]))
+        tokens = TextInputs.from_state(state["tokens"])
+        return cls(Column.from_state(state["column"]), tokens, state.get("longest"))
 
 
 TARGET = Tokens

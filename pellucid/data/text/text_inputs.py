@@ -9,6 +9,7 @@ tokens.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}"
 _LETTER = rf"(?:(?![{_NO_SPACES}])[\p{{L}}\p{{M}}])"
 _WORD = rf"[{_NO_SPACES}]|{_LETTER}+(?:['’]{_LETTER}+)*|\p{{N}}+|[^\s\p{{L}}\p{{M}}\p{{N}}]"
 _LINE_BREAK = r"<\s*br\s*/?\s*>"
+_LAYOUT = r"\n|(?<=\n)[ \t]+|^[ \t]+"
+"""Line breaks and the white space at the beginning of a line, as tokens of their own."""
 _PIECES = re.compile(r"(?<=\S)(?=\n)")
 """Where every kind of tokenizer splits a text anyway."""
 
@@ -74,7 +77,12 @@ class TextInputs(Inputs):
 
     @classmethod
     def fit(
-        cls, column: Column, table: pa.Table, config: TextConfig, also: Column | None = None
+        cls,
+        column: Column,
+        table: pa.Table,
+        config: TextConfig,
+        also: Column | None = None,
+        layout: bool = False,
     ) -> TextInputs:
         """Learn the vocabulary of a column.
 
@@ -83,6 +91,7 @@ class TextInputs(Inputs):
             table: the training rows.
             config: kind and size; a tokenizer of None means words.
             also: a second column of text that shares the vocabulary.
+            layout: line breaks and indentation are tokens, too, if the tokenizer is one of words.
 
         Raises:
             BadDataError: all texts are empty.
@@ -92,11 +101,12 @@ class TextInputs(Inputs):
             values = pa.chunked_array([*values.chunks, *table[also.name].cast(values.type).chunks])
         if not any(text and text.strip() for text in _texts(values)):
             raise BadDataError(f"All {len(values):,} texts of {column.name!r} are empty: expected text.")
-        settings = f"{kind} {config.vocab_size} {config.lowercase}"
+        layout = layout and kind == "words" and any("\n" in text for text in _texts(values))
+        settings = f"{kind} {config.vocab_size} {config.lowercase}{' layout' if layout else ''}"
         key = f"tokenizer 1 {tokenizers.__version__} {_content(values)} {settings}"
         learned = cache.notes(key).get("tokenizer") if _kept(values) else None
         if learned is None:
-            learned = _learn(_texts(values), kind, config).to_str()
+            learned = _learn(_texts(values), kind, config, layout).to_str()
             if _kept(values):
                 cache.write_notes(key, {"tokenizer": learned})
         return cls(column.name, kind, learned, config.max_seq_len, config.truncation)
@@ -126,6 +136,13 @@ class TextInputs(Inputs):
     def lowercase(self) -> bool:
         """Whether texts are converted to lower case."""
         return '"Lowercase"' in json.dumps(json.loads(self.tokenizer)["normalizer"])
+
+    @functools.cached_property
+    def unwritten(self) -> tuple[int, ...]:
+        """Tokens that are never part of a text: padding, the beginning, masks, gaps, and unknown words."""
+        added = json.loads(self.tokenizer).get("added_tokens") or []
+        special = {int(token["id"]) for token in added if token.get("special")}
+        return tuple(sorted((special | {PAD, UNK, BOS, MASK}) - {EOS}))
 
     def with_gaps(self, count: int) -> TextInputs:
         """Add tokens for `count` gaps at the end of the vocabulary; the first has the id `vocab_size`."""
@@ -183,14 +200,36 @@ class TextInputs(Inputs):
         return self.rows(table).padded()
 
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
-        return notes(self, splits, origin=_origin(options.text), whole=options.whole_texts)
+        origin, whole = _origin(options.text), options.whole_texts
+        return notes(self, splits, origin=origin, whole=whole, written=options.layout)
 
     # ---- tokens to text ----------------------------------------------------------------------------
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Join tokens into a text, without [PAD], [BOS] and [EOS]; words are separated by spaces."""
         kept = [int(token) for token in ids if token not in (PAD, BOS, EOS)]
-        return self._plain.decode(self._published(kept), skip_special_tokens=False)
+        if not self._layout:
+            return self._plain.decode(self._published(kept), skip_special_tokens=False)
+        groups = itertools.groupby(kept, self._layout.get)  # white space as it is, words in runs
+        return "".join(
+            self._plain.decode(self._published(list(tokens)), skip_special_tokens=False)
+            if space is None
+            else space * len(list(tokens))
+            for space, tokens in groups
+        )
+
+    @functools.cached_property
+    def _layout(self) -> dict[int, str]:
+        """Line breaks and indentation by their tokens; {} if the tokenizer has none."""
+        if self.kind != "words":
+            return {}
+        words = self._plain.get_vocab()
+        return {token: word for word, token in words.items() if word.isspace()} if "\n" in words else {}
+
+    @property
+    def keeps_lines(self) -> bool:
+        """Whether line breaks are tokens."""
+        return self.lossless or bool(self._layout)
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens that a model reads of a text, for display."""
@@ -275,7 +314,12 @@ def _origin(text: TextConfig | None) -> str:
 
 
 def notes(
-    made: TextInputs, splits: Mapping[str, pa.Table], *, origin: str = LEARNED, whole: bool = False
+    made: TextInputs,
+    splits: Mapping[str, pa.Table],
+    *,
+    origin: str = LEARNED,
+    whole: bool = False,
+    written: bool = False,
 ) -> list[str]:
     """Return what a model will not see: what is truncated, unknown or empty.
 
@@ -284,8 +328,10 @@ def notes(
         splits: by name; train and validation are described.
         origin: where its vocabulary comes from, in words.
         whole: nothing is truncated, since texts are concatenated.
+        written: texts are written with these tokens.
     """
     lines = [f"{made.name}: {made.vocab_size:,} different tokens ({made.kind}), {origin}"]
+    lines += _lost(made, splits["train"][made.name]) if written and "train" in splits else []
     for split in ("train", "validation"):
         if split not in splits:
             continue
@@ -308,13 +354,32 @@ def notes(
     return lines
 
 
+def _lost(made: TextInputs, texts: pa.ChunkedArray) -> list[str]:
+    """Return what texts that are written will lack because their tokens do."""
+    facts = []
+    if not made.keeps_lines and any("\n" in text for text in _texts(texts)):
+        facts.append(
+            f"line breaks and indentation are lost: this tokenizer ({made.kind}) has no tokens for them; "
+            "--set data.text.tokenizer=bpe keeps them"
+        )
+    if made.lowercase and any(text != text.lower() for text in _texts(texts)):
+        facts.append("capital letters are lost: --set data.text.lowercase=false keeps them")
+    return facts
+
+
 # ---- learning ------------------------------------------------------------------------------------
 
 
-def _learn(texts: Iterator[str], kind: TokenizerKind, config: TextConfig) -> tokenizers.Tokenizer:
+def _learn(
+    texts: Iterator[str], kind: TokenizerKind, config: TextConfig, layout: bool
+) -> tokenizers.Tokenizer:
     made, trainer = _MAKERS[kind](config)
+    if layout:
+        pattern = tokenizers.Regex(f"{_LAYOUT}|{_WORD}")
+        made.pre_tokenizer = pre_tokenizers.Split(pattern, "removed", invert=True)
     made.normalizer = normalizers.Sequence(
         [normalizers.NFC()]
+        + ([normalizers.Replace(tokenizers.Regex(r"\r\n?"), "\n")] if layout else [])
         + (
             [normalizers.Replace(tokenizers.Regex(_LINE_BREAK), " ")]
             if kind in ("words", "wordpiece")

@@ -275,7 +275,11 @@ def most_tokens(folder: Path, frame: int = 2) -> int | None:
 
 
 def token_inputs(
-    column: Column, table: pa.Table, config: TextConfig, also: Column | None = None
+    column: Column,
+    table: pa.Table,
+    config: TextConfig,
+    also: Column | None = None,
+    layout: bool = False,
 ) -> TextInputs:
     """Return the tokenizer of a column: that of `config.pretrained`, or one learned from the training rows.
 
@@ -283,7 +287,7 @@ def token_inputs(
     """
     if config.pretrained is not None:
         return pretrained_inputs(config.pretrained, column.name, config)
-    return TextInputs.fit(column, table, config, also)
+    return TextInputs.fit(column, table, config, also, layout)
 
 
 def pretrained_inputs(name: str, column: str, config: TextConfig) -> TextInputs:

@@ -6,6 +6,7 @@ Shapes: B windows, T tokens, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,16 @@ from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
 from pellucid.tasks.language_model.objective import Options, language_model
 from pellucid.tasks.language_model.spec import SPEC
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import predict_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
+from pellucid.tasks.shared.prompts import ReadsPrompts, prompt_texts, read_prompts
 from pellucid.tasks.shared.text_generation import (
-    Sampling,
     TextAnswers,
     TextSamples,
     can_generate,
     generate_tokens,
-    prompts_from,
+    stream_new_tokens,
     tokens_of,
 )
 from pellucid.tasks.shared.text_task import (
@@ -39,6 +40,7 @@ from pellucid.tasks.shared.text_task import (
     token_counts,
 )
 from pellucid.tasks.shared.token_loss import Losses
+from pellucid.tasks.shared.writing import Sampling, cut_at, pieces
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
@@ -50,12 +52,15 @@ LONG_ORDERS = {**ORDERS, "6-gram": (2, 3, 4, 5, 6)}
 """Baselines for characters, of which three carry little information."""
 
 
-class LanguageModel(TextTask):
+class LanguageModel(ReadsPrompts, TextTask):
     """Predict the next token."""
 
     spec = SPEC
     outputs = "next_tokens"
     remedy = "a model such as gpt or lstm_lm"
+    predict_options = Sampling
+    option_kind = "sampling"
+    writes = True
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         num_sampled = read_options(Options, config).num_sampled
@@ -92,7 +97,7 @@ class LanguageModel(TextTask):
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         encoded = tokens_of(prepared.preprocess)
         prompt = _beginning(prepared)
-        how = Sampling(_length(encoded), TEMPERATURE)
+        how = Sampling(max_new_tokens=_length(encoded), temperature=TEMPERATURE)
 
         def text(model: nn.Module) -> str:
             return encoded.decode([*prompt, *generate_tokens(model, encoded, [prompt], how, None)[0]])
@@ -114,20 +119,36 @@ class LanguageModel(TextTask):
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Continue texts; options are those of `Sampling`."""
-        how, encoded = Sampling.of(options), tokens_of(trained.preprocess)
-        if not can_generate(trained.model):
-            raise UsageError("This model cannot generate text: it has no `new_cache()`.")
-        prompts = prompts_from(trained.preprocess, inputs)
-        ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in prompts]
-        made = generate_tokens(trained.model, encoded, ids, how, EOS)
-        repeated = [prompt for prompt in prompts for _ in range(how.samples)]
-        before = [row for row in ids for _ in range(how.samples)]
+        how, encoded = predict_options(Sampling, options, self.option_kind), tokens_of(trained.preprocess)
+        _check_generates(trained.model)
+        prompts = read_prompts(trained.preprocess, inputs, how)
+        texts = prompt_texts(trained.preprocess, prompts)
+        ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in texts]
+        made = iter(generate_tokens(trained.model, encoded, ids, how, EOS))
         return TextAnswers(
             [
-                {"prompt": prompt, "prediction": _continuation(encoded, row, new)}
-                for prompt, row, new in zip(repeated, before, made, strict=True)
+                {
+                    **name,
+                    "prompt": prompt,
+                    "prediction": cut_at(_continuation(encoded, row, next(made)), how.stops),
+                }
+                for name, prompt, row in zip(prompts.names, texts, ids, strict=True)
+                for _ in range(how.samples)
             ]
         )
+
+    def stream(self, trained: Trained, text: str, **options: Any) -> Iterator[str]:
+        """Yield the continuation of a text piece by piece; together they are what `predict` returns."""
+        how, encoded = predict_options(Sampling, options, self.option_kind), tokens_of(trained.preprocess)
+        _check_generates(trained.model)
+        prompt = encoded.encode([text], masks=False).ids.tolist() or [EOS]
+        grown = stream_new_tokens(trained.model, encoded, prompt, how, EOS)
+        return pieces((_continuation(encoded, prompt, new) for new in grown), how.stops)
+
+
+def _check_generates(model: nn.Module) -> None:
+    if not can_generate(model):
+        raise UsageError("This model cannot generate text: it has no `new_cache()`.")
 
 
 def _beginning(prepared: Prepared) -> list[int]:
@@ -153,7 +174,8 @@ def _continued(trained: Trained, tokens: np.ndarray) -> dict[str, Any]:
     known = min(length // 8, len(tokens))
     starts = np.linspace(0, len(tokens) - known, SHOWN).astype(int)
     prompts = [tokens[start : start + known].tolist() for start in starts]
-    made = generate_tokens(trained.model, encoded, prompts, Sampling(length, TEMPERATURE), None)
+    how = Sampling(max_new_tokens=length, temperature=TEMPERATURE)
+    made = generate_tokens(trained.model, encoded, prompts, how, None)
     rows = [
         {
             "text": _continuation(encoded, prompt, new),

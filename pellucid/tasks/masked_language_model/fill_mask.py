@@ -80,7 +80,8 @@ def answer(model: nn.Module, encoded: TextInputs, text: str) -> dict[str, Any]:
         raise UsageError(
             f"The text has {len(ids):,} tokens: expected at most {encoded.max_seq_len}, as in training."
         )
-    found = probs(model, ids[None])[0]
+    found = probs(model, ids[None])[0]  # (T, V)
+    found[:, list(encoded.unwritten)] = 0.0
     whole = torch.where(gaps, found.argmax(1), ids)
     guesses = [dict(_guesses(encoded, row)) for row in found[gaps]]
     return {"prompt": text, "prediction": encoded.decode(whole.numpy()), "gaps": guesses}

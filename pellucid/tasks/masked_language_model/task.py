@@ -14,17 +14,17 @@ from pellucid.config import Config, TextConfig
 from pellucid.data.batches import Augment, Batches
 from pellucid.data.text.masking import MaskTokens
 from pellucid.data.text.text_inputs import TextInputs
-from pellucid.errors import UsageError
 from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
 from pellucid.tasks.language_model.objective import Options
 from pellucid.tasks.masked_language_model import fill_mask
 from pellucid.tasks.masked_language_model.objective import masked_language_model
 from pellucid.tasks.masked_language_model.spec import SPEC
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import predict_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
-from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
+from pellucid.tasks.shared.prompts import ReadsPrompts, prompt_texts, read_prompts
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, tokens_of
 from pellucid.tasks.shared.text_task import (
     TextTask,
     counted_metrics,
@@ -32,17 +32,20 @@ from pellucid.tasks.shared.text_task import (
     token_counts,
 )
 from pellucid.tasks.shared.token_loss import PASSAGE, Losses
+from pellucid.tasks.shared.writing import Reading
 from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 
-class MaskedLanguageModel(TextTask):
+class MaskedLanguageModel(ReadsPrompts, TextTask):
     """Predict masked tokens."""
 
     spec = SPEC
     outputs = "masked_tokens"
     remedy = "a model such as bert or lstm_mlm"
+    predict_options = Reading
+    option_kind = "filling masks"
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         num_sampled = read_options(Options, config).num_sampled
@@ -84,14 +87,14 @@ class MaskedLanguageModel(TextTask):
         return Outcome(losses.metrics, self._summary(prepared, split, losses), blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Fill the [MASK] of texts."""
-        if options:
-            raise UsageError(f"Filling masks has no options; received {', '.join(options)}.")
-        encoded = tokens_of(trained.preprocess)
+        """Fill the [MASK] of texts; options are those of `Reading`."""
+        how, encoded = predict_options(Reading, options, self.option_kind), tokens_of(trained.preprocess)
+        prompts = read_prompts(trained.preprocess, inputs, how)
+        texts = prompt_texts(trained.preprocess, prompts)
         return TextAnswers(
             [
-                fill_mask.answer(trained.model, encoded, text)
-                for text in prompts_from(trained.preprocess, inputs)
+                {**name, **fill_mask.answer(trained.model, encoded, text)}
+                for name, text in zip(prompts.names, texts, strict=True)
             ]
         )
 

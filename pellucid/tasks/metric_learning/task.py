@@ -171,9 +171,12 @@ class MetricLearning(Task):
         return Outcome(metrics, summary, pa.table(columns), blocks=blocks, pictures=pictures)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Embeddings:
-        encoded = trained.preprocess.inputs(trained.preprocess.table_from(inputs))
+        return Embeddings(self.embed(trained, trained.preprocess.table_from(inputs)))
+
+    def embed(self, trained: Trained, table: pa.Table) -> np.ndarray:
+        encoded = trained.preprocess.inputs(table)
         outputs, _ = forward(trained, Batches(MemoryRows(encoded, torch.zeros(len(encoded))), EVAL_BATCH))
-        return Embeddings(outputs.numpy())
+        return outputs.numpy()
 
 
 # ---- splits ----------------------------------------------------------------------------------------

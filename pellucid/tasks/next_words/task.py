@@ -13,19 +13,18 @@ from torch.nn import functional as F
 
 from pellucid.config import Config
 from pellucid.data.text.text_inputs import TextInputs
-from pellucid.errors import UsageError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.language_model.task import LanguageModel
 from pellucid.tasks.next_words.objective import SPECIAL, Options, importance, next_words
 from pellucid.tasks.next_words.spec import SPEC
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import NoOptions, predict_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.model_interfaces import tied_language_model
 from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
 from pellucid.tasks.shared.text_task import token_counts
-from pellucid.tasks.task import Answer, Baselines
+from pellucid.tasks.task import Answer, Baselines, Task
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
@@ -44,6 +43,11 @@ class NextWords(LanguageModel):
 
     spec = SPEC
     remedy = "a model such as phrase_lm or lstm_lm"
+    predict_options = NoOptions
+    option_kind = "predicting next words"
+    writes = False
+    reading, read = Task.reading, Task.read
+    stream = Task.stream  # it predicts which words follow, not a text
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
@@ -89,8 +93,7 @@ class NextWords(LanguageModel):
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
         """Predict the next words after texts, the most characteristic first."""
-        if options:
-            raise UsageError(f"Predicting next words has no options; received {', '.join(options)}.")
+        predict_options(NoOptions, options, self.option_kind)
         encoded, model = tokens_of(trained.preprocess), tied_language_model(trained.model)
         weight, bias = model.output_weights()
         answers = []

@@ -22,18 +22,25 @@ from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import ConfigError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.record import Run
-from pellucid.tasks.options import read_options
+from pellucid.tasks.options import predict_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.seq2seq import translation
 from pellucid.tasks.seq2seq.objective import Options, seq2seq
 from pellucid.tasks.seq2seq.spec import SPEC
-from pellucid.tasks.shared.sequence_generation import beam_search, can_translate, translate
-from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
+from pellucid.tasks.shared.prompts import ReadsPrompts, prompt_texts, read_prompts
+from pellucid.tasks.shared.sequence_generation import (
+    can_translate,
+    check_can_translate,
+    cut_notes,
+    translate,
+)
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, tokens_of
 from pellucid.tasks.shared.text_task import (
     measured_batch,
     with_perplexity,
 )
-from pellucid.tasks.task import Answer, Baselines, Task
+from pellucid.tasks.shared.writing import Search, cut_at
+from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
@@ -43,13 +50,16 @@ SHOWN = 10
 """Translations to show."""
 FOLLOWED = 4
 """Texts translated after every epoch."""
+GREEDY = Search(beams=1)
 
 
-class Seq2Seq(Task):
+class Seq2Seq(ReadsPrompts):
     """Translate texts."""
 
     spec = SPEC
     takes_loss = False
+    predict_options = Search
+    option_kind = "the search"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -91,15 +101,16 @@ class Seq2Seq(Task):
                 said = translation.word_by_word(sources, best)
                 words = [outputs.decode(said.row(number)) for number in range(said.rows)]
                 for name, translations in (("copy", texts), ("word_by_word", words)):
-                    found[name][f"{prefix}/bleu"] = _bleu(prepared, translations, references)[0]
+                    scores, _ = _scores(prepared, translations, references)
+                    found[name] |= {f"{prefix}/{measure}": value for measure, value in scores.items()}
         return found
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
-        outputs = _outputs(prepared.preprocess)
+        outputs, settings = _outputs(prepared.preprocess), _limits(prepared.preprocess, GREEDY)
         sources, texts, references = _sample(prepared, prepared.validation, FOLLOWED)
 
         def text(model: nn.Module) -> str:
-            said = [outputs.decode(tokens) for tokens, _ in translate(model, sources, beams=1)]
+            said = [outputs.decode(each.tokens) for each in translate(model, sources, GREEDY, **settings)]
             parts = zip(texts, said, references, strict=True)
             return "\n\n".join(
                 f"{source}\n-> {words}\n   ({reference})" for source, words, reference in parts
@@ -115,10 +126,13 @@ class Seq2Seq(Task):
             return Outcome(metrics, summary)
         inputs, outputs = tokens_of(trained.preprocess), _outputs(trained.preprocess)
         sources, texts, references = _sample(prepared, split)
-        found = [tokens for tokens, _ in translate(trained.model, sources)]
-        said = [outputs.decode(tokens) for tokens in found]
-        metrics["bleu"], signature = _bleu(prepared, said, references)
-        summary |= {"translated": len(said), "bleu": signature}
+        how = Search()
+        found = translate(trained.model, sources, how, **_limits(trained.preprocess, how))
+        said = [outputs.decode(each.tokens) for each in found]
+        scores, signature = _scores(prepared, said, references)
+        metrics |= scores
+        cut = sum(each.cut for each in found)
+        summary |= {"translated": len(said), "bleu": signature, "cut": cut}
         shown = np.linspace(0, len(said) - 1, min(SHOWN, len(said))).astype(int)
         examples = [
             {"label": texts[row], "text": said[row], "note": f"reference: {references[row]}"} for row in shown
@@ -127,30 +141,48 @@ class Seq2Seq(Task):
         blocks = [{"kind": "texts", "title": "Translations", "caption": caption, "rows": examples}]
         first = int(shown[len(shown) // 2])
         aligned = translation.alignment(
-            trained.model, sources.row(first).tolist(), found[first], inputs, outputs
+            trained.model, sources.row(first).tolist(), found[first].tokens, inputs, outputs
         )
         predictions = pa.table({"source": texts, "prediction": said, "reference": references})
         return Outcome(metrics, summary, predictions, blocks=[*blocks, *([aligned] if aligned else [])])
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Translate texts; options are `beams` and `length_penalty`."""
-        texts, encoded = prompts_from(trained.preprocess, inputs), tokens_of(trained.preprocess)
-        sources = encoded.encode(texts).cut(encoded.max_seq_len, encoded.truncation).filled(1)
+        """Translate texts; options are those of `Search`."""
+        how = predict_options(Search, options, self.option_kind)
+        check_can_translate(trained.model)
+        prompts, encoded = read_prompts(trained.preprocess, inputs, how), tokens_of(trained.preprocess)
+        texts = prompt_texts(trained.preprocess, prompts)
         outputs = _outputs(trained.preprocess)
-        return TextAnswers(
-            [
-                {"prompt": text, "prediction": outputs.decode(tokens), "score": score}
-                for text, (tokens, score) in zip(texts, beam_search(trained, sources, options), strict=True)
-            ]
-        )
+        found = translate(trained.model, encoded.read(texts), how, **_limits(trained.preprocess, how))
+        answers = [
+            {
+                **name,
+                "prompt": text,
+                "prediction": cut_at(outputs.decode(each.tokens), how.stops),
+                "score": each.score,
+                "cut": each.cut,
+            }
+            for name, text, each in zip(prompts.names, texts, found, strict=True)
+        ]
+        return TextAnswers(answers, cut_notes(found, trained.model))
 
 
 # ---- settings ----------------------------------------------------------------------------------
 
 
 def _outputs(preprocess: Preprocess) -> TextInputs:
+    return _target(preprocess).tokens
+
+
+def _target(preprocess: Preprocess) -> Tokens:
     assert isinstance(preprocess.target, Tokens)
-    return preprocess.target.tokens
+    return preprocess.target
+
+
+def _limits(preprocess: Preprocess, how: Search) -> dict[str, Any]:
+    """Return what is never written, and how long texts become."""
+    target = _target(preprocess)
+    return {"never": how.never(target.tokens), "longest": target.longest}
 
 
 # ---- texts -------------------------------------------------------------------------------------
@@ -166,8 +198,10 @@ def _sample(prepared: Prepared, split: str, most: int = SCORED) -> tuple[Ragged,
     return inputs.rows(table), texts, references
 
 
-def _bleu(prepared: Prepared, translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
-    return translation.bleu(translations, references, prepared.config.data.text.lowercase)
+def _scores(
+    prepared: Prepared, translations: Sequence[str], references: Sequence[str]
+) -> tuple[dict[str, float], str]:
+    return translation.scores(translations, references, prepared.config.data.text.lowercase)
 
 
 TASK = Seq2Seq()

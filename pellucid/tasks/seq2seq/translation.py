@@ -23,16 +23,41 @@ NULL = 0
 """The source of words that have none; it takes the id of padding."""
 
 
-def bleu(translations: Sequence[str], references: Sequence[str], lowercase: bool) -> tuple[float, str]:
-    """Return BLEU (Papineni et al. 2002), 0..100, of texts against one reference each, and its signature.
+def scores(
+    translations: Sequence[str], references: Sequence[str], lowercase: bool
+) -> tuple[dict[str, float], str]:
+    """Compare texts with one reference each.
 
-    Computed by SacreBLEU (Post 2018), which splits texts into words itself, so that scores can be compared.
+    Args:
+        translations: N texts.
+        references: N texts.
+        lowercase: ignore case, since a model of lowercased texts writes no capitals.
+
+    Returns:
+        "bleu" (Papineni et al. 2002) and "chrf" (Popović 2015), 0..100, computed by SacreBLEU (Post 2018),
+        which splits texts into words itself, so that scores can be compared; and "exact_match", the share
+        of texts that equal their reference, 0..1, any white space counting as one space. And the signature
+        of BLEU.
     """
     from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
-    scorer = BLEU(lowercase=lowercase)
-    score = scorer.corpus_score(list(translations), [list(references)]).score
-    return score, str(scorer.get_signature())
+    said, wanted = list(translations), [list(references)]
+    bleu, chrf = BLEU(lowercase=lowercase), CHRF(lowercase=lowercase)
+    same = [
+        _plain(text, lowercase) == _plain(reference, lowercase)
+        for text, reference in zip(translations, references, strict=True)
+    ]
+    found = {
+        "bleu": bleu.corpus_score(said, wanted).score,
+        "chrf": chrf.corpus_score(said, wanted).score,
+        "exact_match": sum(same) / len(same),
+    }
+    return found, str(bleu.get_signature())
+
+
+def _plain(text: str, lowercase: bool) -> str:
+    return " ".join((text.lower() if lowercase else text).split())
 
 
 def alignment(

@@ -5,7 +5,8 @@ Shapes: N texts.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,10 +15,10 @@ from pellucid.data.batches import Batches
 from pellucid.data.text.ragged import Ragged
 from pellucid.data.text.text_inputs import EOS
 from pellucid.data.text.token_rows import RaggedRows
-from pellucid.errors import ModelError, UnknownNameError, UsageError
-from pellucid.evaluation import Trained
+from pellucid.errors import ModelError
 from pellucid.models import generation
 from pellucid.tasks.shared.image_task import device_of
+from pellucid.tasks.shared.writing import Search
 
 BATCH = 64
 
@@ -27,56 +28,78 @@ def can_translate(model: nn.Module) -> bool:
     return all(hasattr(model, name) for name in ("encode", "decode", "new_cache", "max_target_len"))
 
 
+class Written(NamedTuple):
+    """A target that a model wrote.
+
+    Attributes:
+        tokens: without BOS and EOS.
+        score: log-probability by the length penalty; None if it was sampled.
+        cut: whether it reached the limit before it ended.
+    """
+
+    tokens: list[int]
+    score: float | None
+    cut: bool
+
+
 def translate(
-    model: Any, sources: Ragged, *, beams: int = 4, length_penalty: float = 0.6
-) -> list[tuple[list[int], float]]:
-    """Find the likeliest target of every source.
+    model: Any,
+    sources: Ragged,
+    how: Search,
+    *,
+    never: Sequence[int] = (),
+    longest: int | None = None,
+) -> list[Written]:
+    """Write the target of every source; none depends on the others.
 
     Args:
         model: an encoder-decoder.
         sources: N rows of tokens.
-        beams: beginnings that are kept; 1 is greedy.
-        length_penalty: see `pellucid.models.generation.beam_search`.
-
-    Returns:
-        N pairs of the target's tokens, without BOS and EOS, and its score.
+        how: beam search or sampling.
+        never: tokens that are not written.
+        longest: most tokens of a target with its EOS; None: as many as the model has room for.
     """
-    device = device_of(model)
-    found: list[tuple[list[int], float]] = [([], 0.0)] * sources.rows
+    device, sampling = device_of(model), how.sampling()
+    limit = min(how.max_new_tokens or longest or model.max_target_len, model.max_target_len)
+    found = [Written([], None, False)] * sources.rows
     for inputs, rows in Batches(RaggedRows(sources, torch.arange(sources.rows)), BATCH):
-        limit = 2 * inputs.shape[1] + 10  # a target that is longer has gone wrong
-        best = generation.beam_search(
-            model, inputs.to(device), beams=beams, max_new_tokens=limit, length_penalty=length_penalty
-        )
-        for row, tokens, score in zip(
-            rows.tolist(), best.tokens[:, 0].tolist(), best.scores[:, 0].tolist(), strict=True
-        ):
-            found[row] = [token for token in tokens if token not in (0, EOS)], score
+        if sampling is None:
+            settings = {"beams": how.beams, "length_penalty": how.length_penalty, "max_new_tokens": limit}
+            best = generation.beam_search(model, inputs.to(device), **settings, never=never)
+            targets, scores = best.tokens[:, 0], best.scores[:, 0].tolist()
+        else:
+            draws = sampling.generators([(sources.row(row).tolist(), 0) for row in rows.tolist()], device)
+            targets = generation.sample_targets(
+                model, inputs.to(device), limit, **sampling.settings, never=never, generator=draws
+            )
+            scores = [None] * len(inputs)
+        for row, tokens, score in zip(rows.tolist(), targets.tolist(), scores, strict=True):
+            found[row] = Written([t for t in tokens if t not in (0, EOS)], score, EOS not in tokens)
     return found
 
 
-def beam_search(trained: Trained, sources: Ragged, options: dict[str, Any]) -> list[tuple[list[int], float]]:
-    """Return the most probable target of each source, with its score.
-
-    Args:
-        trained: an encoder-decoder.
-        sources: token ids.
-        options: `beams` and `length_penalty`, as the user typed them.
+def check_can_translate(model: nn.Module) -> None:
+    """Refuse a model that cannot be searched for the likeliest target.
 
     Raises:
-        ModelError: the model cannot be searched.
-        UnknownNameError: there is no such option.
-        UsageError: an option is out of range.
+        ModelError: names what it lacks.
     """
-    if not can_translate(trained.model):
+    if not can_translate(model):
         raise ModelError(
-            "This model cannot be searched for a text: it needs `encode`, `decode`, `new_cache()`."
+            "This model cannot be searched for a text: it needs `encode`, `decode`, `new_cache()` and "
+            "`max_target_len`."
         )
-    known = ("beams", "length_penalty")
-    for option in options:
-        if option not in known:
-            raise UnknownNameError("option of the search", option, known)
-    try:
-        return translate(trained.model, sources, **options)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+
+
+def cut_notes(written: Sequence[Written], model: Any) -> tuple[str, ...]:
+    """Say how many targets were cut, and what to try."""
+    count = sum(each.cut for each in written)
+    if not count:
+        return ()
+    longest, room = max(len(each.tokens) for each in written if each.cut), model.max_target_len
+    more = (
+        f"--set max_new_tokens=N, up to {room:,}"
+        if longest < room
+        else "train with a larger data.text.max_target_len"
+    )
+    return (f"{count:,} of {len(written):,} texts were cut after {longest:,} tokens; {more}",)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,52 +11,18 @@ from torch import nn
 
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.text_inputs import TextInputs
-from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import SAMPLES
 from pellucid.models import generation
+from pellucid.models.sampling import Continuations
+from pellucid.nn.modes import evaluating
 from pellucid.record import Run, files
 from pellucid.tasks.shared.snapshots import save_blocks
+from pellucid.tasks.shared.writing import Sampling, Stops
 from pellucid.train.callbacks import Callback
 from pellucid.train.trainer import Trainer
 
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample text from a model; see `pellucid.models.generation.sample`.
-
-    Attributes:
-        max_new_tokens: most tokens of each text.
-        temperature: below 1 is more predictable, above 1 more varied; 0 always takes the most likely token.
-        top_k: sample from the k most likely tokens.
-        top_p: sample from the smallest set of tokens with this total probability.
-        samples: texts for each prompt.
-        seed: the same seed gives the same texts.
-    """
-
-    max_new_tokens: int = 200
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    samples: int = 1
-    seed: int = 0
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Sampling:
-        """Read options by name.
-
-        Raises:
-            UnknownNameError: there is no such option.
-            UsageError: a number is below 1.
-        """
-        known = [field.name for field in fields(cls)]
-        for option in options:
-            if option not in known:
-                raise UnknownNameError("option of sampling", option, known)
-        made = cls(**options)
-        for option, count in (("max_new_tokens", made.max_new_tokens), ("samples", made.samples)):
-            if not isinstance(count, int) or count < 1:
-                raise UsageError(f"{option}: expected a whole number of 1 or more, received {count!r}.")
-        return made
+BATCH = 64
+"""Texts that are continued together."""
 
 
 def can_generate(model: nn.Module) -> bool:
@@ -67,7 +33,9 @@ def can_generate(model: nn.Module) -> bool:
 def generate_tokens(
     model: Any, encoded: TextInputs, prompts: list[list[int]], how: Sampling, stop: int | None
 ) -> list[list[int]]:
-    """Continue prompts of tokens; returns the new tokens of each.
+    """Continue prompts of tokens; returns the new tokens of each, `how.samples` times.
+
+    A text does not depend on the other prompts.
 
     Args:
         model: causal, with a cache.
@@ -75,32 +43,45 @@ def generate_tokens(
         prompts: token ids, one or more each.
         how: the sampling settings.
         stop: the token that ends a text; None: none does.
-
-    Raises:
-        UsageError: a setting is out of its range.
     """
+    texts = [(prompt, copy) for prompt in prompts for copy in range(how.samples)]
+    order = sorted(range(len(texts)), key=lambda number: len(texts[number][0]))
+    made: list[list[int]] = [[]] * len(texts)
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        grown = generation.sample(model, **_settings(model, encoded, [texts[row] for row in rows], how, stop))
+        for row, tokens in zip(rows, grown.tolist(), strict=True):
+            made[row] = [token for token in tokens[len(texts[row][0]) :] if token]
+    return made
+
+
+def stream_new_tokens(
+    model: Any, encoded: TextInputs, prompt: list[int], how: Sampling, stop: int | None
+) -> Iterator[list[int]]:
+    """Yield the new tokens of one text after every step; see `generate_tokens`."""
+    texts = Continuations(model, **_settings(model, encoded, [(prompt, 0)], how, stop))
+    while not texts.done:
+        with evaluating(model):
+            texts.advance()
+        yield texts.tokens[0, len(prompt) : texts.now].tolist()
+
+
+def _settings(
+    model: Any, encoded: TextInputs, texts: list[tuple[list[int], int]], how: Sampling, stop: int | None
+) -> dict[str, Any]:
+    """Return the arguments of `sample` for prompts and the number of each among the samples of its prompt."""
     device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(how.seed)
-    longest = max(map(len, prompts))
-    rows = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts for _ in range(how.samples)]
-    try:
-        made = generation.sample(
-            model,
-            torch.tensor(rows, device=device),
-            how.max_new_tokens,
-            temperature=how.temperature,
-            top_k=how.top_k,
-            top_p=how.top_p,
-            stop=stop,
-            generator=generator,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    starts = [len(prompt) for prompt in prompts for _ in range(how.samples)]
-    return [
-        [token for token in row[start:].tolist() if token]
-        for row, start in zip(made.cpu(), starts, strict=True)
-    ]
+    longest = max(len(prompt) for prompt, _ in texts)
+    rows = [[*prompt, *[0] * (longest - len(prompt))] for prompt, _ in texts]
+    return {
+        **how.settings,
+        "prompts": torch.tensor(rows, device=device),
+        "max_new_tokens": how.max_new_tokens,
+        "never": how.never(encoded),
+        "stop": stop,
+        "ended": Stops(encoded, how.stops) if how.stops else None,
+        "generator": how.generators(texts, device),
+    }
 
 
 class TextSamples(Callback):
@@ -157,9 +138,11 @@ class TextAnswers:
 
     Attributes:
         answers: one dict for each text, with at least "prediction".
+        notes: what to know about them, one line each.
     """
 
     answers: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict for each text."""

@@ -7,6 +7,7 @@ Shapes: B windows, T tokens, V vocabulary. Texts are read as one stream, each en
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,9 @@ from pellucid.config import Config, TextConfig
 from pellucid.data.batches import Augment, Batches, Rows
 from pellucid.data.dataset import UNLABELED, Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.text.text_inputs import EOS, TextInputs
+from pellucid.data.text.text_inputs import EOS, MASK, TextInputs
 from pellucid.data.text.token_rows import StreamRows, stream
-from pellucid.errors import ModelError
+from pellucid.errors import BadDataError, ModelError
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.prepared import EVAL_BATCH, Prepared
 from pellucid.tasks.shared.text_generation import tokens_of
@@ -28,6 +29,8 @@ from pellucid.tasks.shared.token_loss import Losses
 from pellucid.tasks.task import Task
 from pellucid.train.objective import Objective
 
+FEW_TOKENS = 1000
+"""Fewer training tokens than these are warned of."""
 LOGITS = 2**25
 """Most numbers in the logits of an evaluation batch: 128 MiB."""
 
@@ -36,18 +39,23 @@ class TextTask(Task):
     """Base of the tasks that read a stream of tokens in windows."""
 
     takes_loss = False
+    writes: ClassVar[bool] = False
+    """Whether texts are written with the tokens, so that line breaks are among them."""
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
         dataset = with_unlabeled(dataset)
-        preprocess = fitted or Preprocess.fit(dataset, text=config.data.text, whole_texts=True)
+        preprocess = fitted or Preprocess.fit(
+            dataset, text=config.data.text, whole_texts=True, layout=self.writes
+        )
         encoded = tokens_of(preprocess)
         window = min(config.data.text.max_seq_len, encoded.max_seq_len)
         rows: dict[str, Rows] = {
             name: StreamRows(stream(encoded.column(table), EOS), window)
             for name, table in dataset.splits.items()
         }
+        check_tokens(dataset.name, {name: stream_tokens(part) for name, part in rows.items()}, encoded)
         sizes = ", ".join(f"{name} {len(stream_tokens(part)):,}" for name, part in rows.items())
         return Prepared(
             config,
@@ -58,6 +66,30 @@ class TextTask(Task):
             corrupt=self._corrupt(encoded, config.data.text),
             eval_batch=measured_batch(config, encoded.vocab_size),
         )
+
+    def warnings(self, prepared: Prepared) -> list[str]:
+        encoded = tokens_of(prepared.preprocess)
+        tokens, window = stream_tokens(prepared.rows["train"]), prepared.config.data.text.max_seq_len
+        kinds = np.unique(tokens[tokens > MASK])
+        found = []
+        if len(kinds) == 1:
+            token = encoded.pieces(kinds)[0]
+            found.append(
+                f"The training text is {token!r} again and again: there is nothing to learn from it."
+            )
+        if len(tokens) < FEW_TOKENS:
+            found.append(
+                f"The training text has {len(tokens):,} tokens, and a model learns so few word for word. "
+                f"Try: more text; some {100 * FEW_TOKENS:,} tokens make a small language model"
+            )
+        held = [name for name in ("validation", "test") if name in prepared.rows]
+        short = [name for name in held if len(stream_tokens(prepared.rows[name])) < window]
+        if short and len(tokens) >= FEW_TOKENS:
+            found.append(
+                f"The text of {' and '.join(short)} is shorter than a window of {window} tokens, so that its "
+                "measures are rough. Try: more text, or a larger data.validation"
+            )
+        return found
 
     def _corrupt(self, encoded: TextInputs, text: TextConfig) -> Augment | None:
         return None
@@ -107,6 +139,31 @@ def with_unlabeled(dataset: Dataset) -> Dataset:
     splits = {name: table for name, table in dataset.splits.items() if name != UNLABELED}
     splits["train"] = pa.concat_tables([splits["train"], extra])
     return dataset.with_splits(splits, f"train: {len(extra):,} texts without labels are added")
+
+
+def check_tokens(source: str, splits: Mapping[str, np.ndarray], encoded: TextInputs) -> None:
+    """Refuse texts of which nothing can be predicted.
+
+    Args:
+        source: what they are from, for the message.
+        splits: the tokens of each split.
+        encoded: what they mean.
+
+    Raises:
+        BadDataError: a split has fewer than two tokens, or all words of the training text are unknown.
+    """
+    for name, tokens in splits.items():
+        if len(tokens) < 2:
+            raise BadDataError(
+                f"{source}: expected at least 2 tokens of text in {name}, received {len(tokens)}.",
+                remedy="more text, or a larger data.validation and data.test",
+            )
+    if not (splits["train"] > MASK).any():
+        raise BadDataError(
+            f"{source}: all {len(splits['train']):,} tokens of the training text are unknown: a word is "
+            "learned if it comes twice.",
+            remedy="more text, or --set data.text.tokenizer=characters",
+        )
 
 
 def measured_batch(config: Config, vocab_size: int) -> int:

@@ -22,21 +22,28 @@ from pellucid.data.text.token_rows import StreamRows, stream
 from pellucid.errors import UsageError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.record import Run
-from pellucid.tasks.options import NoOptions, read_options
+from pellucid.tasks.options import NoOptions, predict_options, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared import ngram_counts
-from pellucid.tasks.shared.sequence_generation import beam_search, can_translate, translate
-from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, prompts_from, tokens_of
+from pellucid.tasks.shared.prompts import ReadsPrompts, prompt_texts, read_prompts
+from pellucid.tasks.shared.sequence_generation import (
+    can_translate,
+    check_can_translate,
+    cut_notes,
+    translate,
+)
+from pellucid.tasks.shared.text_generation import TextAnswers, TextSamples, tokens_of
 from pellucid.tasks.shared.text_task import (
     counted_metrics,
     measured_batch,
     with_perplexity,
     with_unlabeled,
 )
+from pellucid.tasks.shared.writing import Search, cut_at
 from pellucid.tasks.span_denoising import spans
 from pellucid.tasks.span_denoising.objective import span_denoising
 from pellucid.tasks.span_denoising.spec import SPEC
-from pellucid.tasks.task import Answer, Baselines, Task
+from pellucid.tasks.task import Answer, Baselines
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
@@ -46,13 +53,16 @@ COUNTED = 20_000
 """Windows whose tokens are counted for the baselines."""
 SHOWN = 10
 """Texts to show."""
+GREEDY = Search(beams=1)
 
 
-class SpanDenoising(Task):
+class SpanDenoising(ReadsPrompts):
     """Predict the spans that were removed from a text (T5, Raffel et al. 2020)."""
 
     spec = SPEC
     takes_loss = False
+    predict_options = Search
+    option_kind = "the search"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
@@ -112,9 +122,10 @@ class SpanDenoising(Task):
         encoded, first_gap = tokens_of(prepared.preprocess), _first_gap(prepared.preprocess)
         source, target = (part[0].tolist() for part in next(iter(prepared.batches(prepared.validation))))
         source = [token for token in source if token]
+        never = _never(encoded, GREEDY, first_gap)
 
         def text(model: nn.Module) -> str:
-            said = translate(model, join([source], 2**32), beams=1)[0][0]
+            said = translate(model, join([source], 2**32), GREEDY, never=never)[0].tokens
             return encoded.decode(spans.filled(source, spans.parse(said, first_gap), first_gap))
 
         truth = encoded.decode(spans.filled(source, spans.parse(target, first_gap), first_gap))
@@ -128,29 +139,42 @@ class SpanDenoising(Task):
             return Outcome(metrics, summary)
         encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
         given, wanted = _to_fill(prepared, split)
-        said = [tokens for tokens, _ in translate(trained.model, join(given, 2**32), beams=1)]
+        never = _never(encoded, GREEDY, first_gap)
+        found = translate(trained.model, join(given, 2**32), GREEDY, never=never)
+        said = [each.tokens for each in found]
         metrics["exact_fill"], gaps = spans.exact_fill(said, wanted, first_gap)
         blocks = [spans.examples(encoded, given[:SHOWN], said[:SHOWN], wanted[:SHOWN])]
         return Outcome(metrics, {**summary, "gaps": gaps}, blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
-        """Fill the gaps of texts, written [MASK]; options are `beams` and `length_penalty`."""
+        """Fill the gaps of texts, written [MASK]; options are those of `Search`."""
+        how = predict_options(Search, options, self.option_kind)
+        check_can_translate(trained.model)
         encoded, first_gap = tokens_of(trained.preprocess), _first_gap(trained.preprocess)
-        texts = prompts_from(trained.preprocess, inputs)
+        prompts = read_prompts(trained.preprocess, inputs, how)
+        texts = prompt_texts(trained.preprocess, prompts)
         sources = [_marked(encoded, text, first_gap) for text in texts]
-        found = beam_search(trained, join(sources, 2**32), options)
-        return TextAnswers(
-            [
-                {
-                    "prompt": text,
-                    "prediction": encoded.decode(
-                        spans.filled(source, spans.parse(tokens, first_gap), first_gap)
-                    ),
-                    "score": score,
-                }
-                for text, source, (tokens, score) in zip(texts, sources, found, strict=True)
-            ]
-        )
+        never = _never(encoded, how, first_gap)
+        found = translate(trained.model, join(sources, 2**32), how, never=never)
+        answers = [
+            {
+                **name,
+                "prompt": text,
+                "prediction": cut_at(
+                    encoded.decode(spans.filled(source, spans.parse(each.tokens, first_gap), first_gap)),
+                    how.stops,
+                ),
+                "score": each.score,
+                "cut": each.cut,
+            }
+            for name, text, source, each in zip(prompts.names, texts, sources, found, strict=True)
+        ]
+        return TextAnswers(answers, cut_notes(found, trained.model))
+
+
+def _never(encoded: TextInputs, how: Search, first_gap: int) -> tuple[int, ...]:
+    """Return the tokens that are not written; those of gaps are."""
+    return how.never(encoded, but=range(first_gap, encoded.vocab_size))
 
 
 def _first_gap(preprocess: Preprocess) -> int:
