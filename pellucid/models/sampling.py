@@ -42,8 +42,13 @@ class NextToken(Protocol):
     def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
 
 
-class LanguageModel(CachedModel, NextToken, Protocol):
+class LanguageModel(CachedModel, Protocol):
     """A causal model of text: `GPT`, `RNNLanguageModel`."""
+
+    @property
+    def max_seq_len(self) -> int | None: ...
+
+    def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
 
 
 def sample(

@@ -46,7 +46,7 @@ class NextWords(LanguageModel):
     predict_options = NoOptions
     option_kind = "predicting next words"
     writes = False
-    reading, read = Task.reading, Task.read
+    reading, read = Task.reading, Task.read  # type: ignore[assignment]  # a file of text is one text
     stream = Task.stream  # it predicts which words follow, not a text
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
