@@ -116,25 +116,13 @@ class Run(record.Run):
 
         Raises:
             UsageError: the run does not write texts token by token, or an option is wrong.
-
-        Example:
-            >>> for piece in run.stream("Once", seed=1):  # doctest: +SKIP
-            ...     print(piece, end="", flush=True)
         """
         return inference.stream(self, prompt, options.pop("model", None) or self.model, **options)
 
     def embed(self, inputs: Any, *, model: nn.Module | None = None) -> vectors.Vectors:
         """Return the vectors that the model makes of inputs, (N, D), before its last layer.
 
-        They are the latent vectors of an autoencoder, the embeddings of metric learning, the mean hidden
-        state of a model of texts, and what goes into the last linear layer of a classifier.
-
-        Args:
-            inputs: what `predict` takes.
-            model: a module like the one that was trained, if that was the caller's own.
-
-        Example:
-            >>> run.embed(["one text", "another"]).save("vectors.parquet")  # doctest: +SKIP
+        See `pellucid.vectors.embed`.
         """
         return vectors.embed(self, inputs, model or self.model)
 
@@ -143,12 +131,7 @@ class Run(record.Run):
     ) -> vectors.Neighbors:
         """Find what is most similar to an input, by the cosine of the vectors of `embed`.
 
-        Args:
-            query: what `predict` takes; or a word, of a run that reads texts.
-            among: inputs to look in; "train", "validation" or "test"; or "words", the vocabulary. None: the
-                vocabulary for one word, else the training data.
-            k: neighbors of each query.
-            model: a module like the one that was trained, if that was the caller's own.
+        See `pellucid.vectors.neighbors`.
         """
         return vectors.neighbors(self, query, among, k, model or self.model, self.dataset)
 

@@ -141,8 +141,9 @@ class TextInputs(Inputs):
     def unwritten(self) -> tuple[int, ...]:
         """Tokens that are never part of a text: padding, the beginning, masks, gaps, and unknown words."""
         added = json.loads(self.tokenizer).get("added_tokens") or []
-        special = {int(token["id"]) for token in added if token.get("special")}
-        return tuple(sorted((special | {PAD, UNK, BOS, MASK}) - {EOS}))
+        published = [int(token["id"]) for token in added if token.get("special")]
+        special = published if self.special_ids is None else np.flatnonzero(np.isin(self._order, published))
+        return tuple(sorted({*map(int, special), PAD, UNK, BOS, MASK} - {EOS}))
 
     def with_gaps(self, count: int) -> TextInputs:
         """Add tokens for `count` gaps at the end of the vocabulary; the first has the id `vocab_size`."""
@@ -210,21 +211,20 @@ class TextInputs(Inputs):
         kept = [int(token) for token in ids if token not in (PAD, BOS, EOS)]
         if not self._layout:
             return self._plain.decode(self._published(kept), skip_special_tokens=False)
-        groups = itertools.groupby(kept, self._layout.get)  # white space as it is, words in runs
-        return "".join(
-            self._plain.decode(self._published(list(tokens)), skip_special_tokens=False)
-            if space is None
-            else space * len(list(tokens))
-            for space, tokens in groups
-        )
+        parts = []
+        for space, tokens in itertools.groupby(kept, self._layout.get):  # white space as it is, words in runs
+            run = list(tokens)
+            parts.append(
+                self._plain.decode(run, skip_special_tokens=False) if space is None else space * len(run)
+            )
+        return "".join(parts)
 
     @functools.cached_property
     def _layout(self) -> dict[int, str]:
         """Line breaks and indentation by their tokens; {} if the tokenizer has none."""
         if self.kind != "words":
             return {}
-        words = self._plain.get_vocab()
-        return {token: word for word, token in words.items() if word.isspace()} if "\n" in words else {}
+        return {token: word for word, token in self._plain.get_vocab().items() if word.isspace()}
 
     @property
     def keeps_lines(self) -> bool:
