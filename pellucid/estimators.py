@@ -7,6 +7,7 @@ folder and a report, use `pellucid.fit`.
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from pellucid.errors import ModelError, UnknownNameError, UsageError
 from pellucid.models.registry import BUILDERS, Builder, find
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.regression.objective import regression
+from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.train.objective import Objective
 from pellucid.train.optimizers import optimizer
 from pellucid.train.schedules import schedule
@@ -81,11 +83,14 @@ class _Network(BaseEstimator):
         seed: int,
     ) -> nn.Module:
         seed_everything(seed)
-        network = builder(self._shape(X.shape[1]), num_outputs, **(self.options or {}))
+        task = {"task": objective.name} if "task" in inspect.signature(builder).parameters else {}
+        network = builder(self._shape(X.shape[1]), num_outputs, **{**task, **(self.options or {})})
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", execution="eager"
         )
         batches = Batches(MemoryRows(self._inputs(X), targets), self.batch_size, seed=seed, shuffle=True)
+        if isinstance(network, CountsData):
+            network.count_batches(batches)
         make = partial(optimizer, "adamw", lr=self.lr, weight_decay=self.weight_decay)
         rise_and_fall = schedule("one_cycle", total_steps=len(batches) * self.epochs)
         Trainer(network, objective, make, config, schedule=rise_and_fall).fit(batches)

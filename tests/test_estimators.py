@@ -35,6 +35,15 @@ def test_a_cnn_reads_rows_as_images():
     assert cnn.fit(X[:1200], y[:1200]).score(X[1200:], y[1200:]) > 0.85
 
 
+def test_an_ensemble_learns_its_quantiles_and_averages_probabilities():
+    X, y = load_iris(return_X_y=True)
+    few = Classifier("tabm", options={"members": 3, "hidden": 8}, epochs=2, random_state=0).fit(X, y)
+    inputs = few._inputs(X[:5])
+    expected = few.network_.member_outputs(inputs).softmax(-1).mean(1).detach()
+    np.testing.assert_allclose(few.predict_proba(X[:5]), expected, atol=1e-6)
+    assert few.network_.scale.rows == len(X)
+
+
 def test_regression_beats_the_mean():
     X, y = load_diabetes(return_X_y=True)
     assert np.mean(cross_val_score(Regressor(epochs=20, lr=3e-3, random_state=0), X, y, cv=3)) > 0.3
