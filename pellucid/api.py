@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pellucid.train.objective import Objective
 
 SHORT = {
     "epochs": "train.epochs",
+    "minutes": "train.minutes",
     "batch_size": "train.batch_size",
     "seed": "train.seed",
     "device": "train.device",
@@ -233,6 +235,7 @@ def fit(
         progress: show a bar and one row an epoch.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
         short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see `SHORT`).
+            `minutes=` is the time of the whole call, from reading to the report, instead of epochs.
 
     Returns:
         The finished run.
@@ -243,6 +246,7 @@ def fit(
     Example:
         >>> run = fit("mlp", "digits", epochs=3, lr=0.01)  # doctest: +SKIP
     """
+    began = time.perf_counter()
     for name in short:
         if name not in SHORT:
             raise UnknownNameError("setting", name, sorted({*SHORT, *ARGUMENTS}))
@@ -295,6 +299,7 @@ def fit(
         model=own,
         console=TextConsole() if progress else None,
         supplied=supplied,
+        used=time.perf_counter() - began,
     )
     return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)
 

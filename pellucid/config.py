@@ -230,6 +230,13 @@ class TrainConfig(Section):
 
     epochs: int = Field(default=10, ge=1)
     max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimizer updates")
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="time for everything from the start to the report; decides the number of updates instead "
+        "of epochs and max_steps",
+    )
     batch_size: int = Field(default=32, ge=1)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -36,6 +36,14 @@ TaskName = Annotated[
         metavar="NAME",
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        help="Time for the whole command; decides how long is trained, instead of epochs.",
+        metavar="M",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Set any setting; may be repeated.", metavar="SECTION.KEY=VALUE"),
@@ -72,9 +80,23 @@ FLAGS = {
     "data.target": "--target",
     "model.weights": "--from",
     "train.epochs": "--epochs",
+    "train.minutes": "--minutes",
     "train.seed": "--seed",
 }
 """The flags that set a setting, by its key."""
+
+
+IS_COMMAND = False
+"""Whether this process is the command line, rather than a program that calls it."""
+
+
+def seconds_used() -> float:
+    """Return the seconds since this command was started; 0 where a program calls it."""
+    import time
+
+    import psutil
+
+    return max(time.time() - psutil.Process().create_time(), 0.0) if IS_COMMAND else 0.0
 
 
 SOURCE_HELP = "A run, a recipe, a config.yaml or a data set."

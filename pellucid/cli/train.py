@@ -33,6 +33,7 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A recipe; `pellucid recipes` lists them.", metavar="RECIPE")],
     seed: common.Seed = None,
     epochs: common.Epochs = None,
+    minutes: common.Minutes = None,
     settings: common.Set = None,
     runs: common.Runs = common.RUNS,
     resume: common.Resume = None,
@@ -52,6 +53,7 @@ def run(
     flags = {
         "train.seed": seed,
         "train.epochs": epochs,
+        "train.minutes": minutes,
         "data.fraction": data_fraction,
         "data.skip_bad": skip_bad or None,
         "model.weights": begin_from,
@@ -69,6 +71,7 @@ def train(
     task: common.TaskName = None,
     seed: common.Seed = None,
     epochs: common.Epochs = None,
+    minutes: common.Minutes = None,
     settings: common.Set = None,
     runs: common.Runs = common.RUNS,
     resume: common.Resume = None,
@@ -90,10 +93,15 @@ def train(
         **about_data,
         "train.seed": seed,
         "train.epochs": epochs,
+        "train.minutes": minutes,
         "data.fraction": data_fraction,
         "model.weights": begin_from,
     }
     config, dataset, reasons, offers = config_of(source, about_data, settings, task)
+    if offers and begin_from is not None:
+        from pellucid.runner.load import like_start
+
+        config = like_start(common.single(config), begin_from, runs)
     config = common.patched(config, flags, common.without_task(settings) if offers else settings)
     if offers:
         _say_offers(source, offers, reasons, common.console(as_json))
@@ -265,10 +273,18 @@ def _train(
         if isinstance(config, Config):
             usable = _usable(dataset, config)
             finished = runner.train(
-                config, runs=runs, resume=again, dataset=usable, console=console, begun=begun
+                config,
+                runs=runs,
+                resume=again,
+                dataset=usable,
+                console=console,
+                begun=begun,
+                used=common.seconds_used(),
             )
         else:
-            finished = runner.train_study(config, runs=runs, resume=again, console=console, begun=begun)
+            finished = runner.train_study(
+                config, runs=runs, resume=again, console=console, begun=begun, used=common.seconds_used()
+            )
     if finished.status == "interrupted":
         leave(finished, config.name, console, as_json)
     show(finished, console)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.config import Config, TextConfig
+from pellucid.data.continuation import aligned, go_on, go_on_series
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.row_weights import COLUMN, weights_of, with_weights
 from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.text.text_inputs import TextInputs
-from pellucid.data.text.vocabulary import PREPROCESS, run_inputs
+from pellucid.data.text.vocabulary import PREPROCESS
 from pellucid.errors import ConfigError
 from pellucid.record import Run
 from pellucid.runner.load import load_preprocess, starting_run
@@ -20,6 +21,7 @@ from pellucid.runner.model_builder import PRETRAINED, reads_tokens
 from pellucid.runner.paths import with_absolute_paths
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.task import Task
 
 
 def prepare(
@@ -32,9 +34,10 @@ def prepare(
 ) -> Prepared:
     """Load, split and encode the data of a config.
 
-    A text model that starts from the weights of another uses the other's tokenizer, because its embedding has
-    one row per token. `data.text` then only determines the length and truncation of texts, and no vocabulary
-    is learned. Vocabulary settings with their default values are ignored; others must match the tokenizer.
+    A model that starts from the weights of a run continues with its preprocessing: columns and scales, image
+    size and statistics, the order of classes, and the tokenizer, because an embedding has one row per token.
+    `data.text` then only determines the length and truncation of texts, and no vocabulary is learned.
+    Vocabulary settings with their default values are ignored; others must match the tokenizer.
 
     Args:
         config: the whole config.
@@ -58,8 +61,10 @@ def prepare(
     if task.ordered:
         _check_rule(config)
     tokens = reads_tokens(config, fitted)
-    if tokens and fitted is None:
-        config = _with_tokens(config, runs)
+    before = None
+    if fitted is None:
+        before = _learned_before(config, runs)
+        config = _with_tokens(config, before, tokens)
     if config.model.name == PRETRAINED and not tokens and config.data.images_of is None:
         config = config.patch({"data.images_of": config.model.weights})
     if dataset is None:
@@ -69,10 +74,34 @@ def prepare(
         dataset, column = with_weights(dataset, weights), COLUMN
     if not task.ordered:
         dataset = make_splits(dataset, config.data, labelled=task.labelled)
-    if column is None:
-        return task.prepare(dataset, config, tokens, fitted)
-    dataset, counted = weights_of(dataset, column)
-    return replace(task.prepare(dataset, config, tokens, fitted), weights=counted)
+    counted = None
+    if column is not None:
+        dataset, counted = weights_of(dataset, column)
+    if before is not None:
+        fitted = _continued(task, dataset, config, tokens, *before)
+    if fitted is not None:
+        dataset = aligned(dataset, fitted)
+    made = task.prepare(dataset, config, tokens, fitted)
+    return made if counted is None else replace(made, weights=counted)
+
+
+def _learned_before(config: Config, runs: str | Path) -> tuple[Run, Preprocess] | None:
+    """Return the run that the model starts from, with its preprocessing; None if it has none."""
+    run = starting_run(config, runs)
+    if run is None or not (run.path / PREPROCESS).is_file():
+        return None
+    return run, load_preprocess(run)
+
+
+def _continued(
+    task: Task, dataset: Dataset, config: Config, tokens: bool, run: Run, before: Preprocess
+) -> Preprocess | None:
+    """Return the preprocessing of the run that the model starts from, for new data; None to fit it anew."""
+    if isinstance(before.encoded, TextInputs) and config.data.text.pretrained != str(run.path):
+        return None  # the user has named other tokens
+    if task.ordered:
+        return go_on_series(before, task.prepare(dataset, config, tokens).preprocess, run.id)
+    return go_on(before, dataset, config.data.text, run.id, whole_texts=task.form == "texts")
 
 
 def _check_rule(config: Config) -> None:
@@ -99,13 +128,14 @@ def fitted_before(run: Run, config: Config) -> Preprocess | None:
     return load_preprocess(run) if exists and before.data == config.data else None
 
 
-def _with_tokens(config: Config, runs: str | Path) -> Config:
-    """Set `data.text.pretrained` to the model or run that the model starts from, if there is one."""
+def _with_tokens(config: Config, before: tuple[Run, Preprocess] | None, tokens: bool) -> Config:
+    """Set `data.text.pretrained` to the model or run that the model starts from, if it reads tokens."""
     if config.model.name == PRETRAINED:
-        return config.patch({"data.text.pretrained": config.model.weights})
-    run = starting_run(config, runs)
-    learned = run_inputs(run.path) if run else None
-    if run is None or learned is None or config.data.text.pretrained is not None:
+        return config.patch({"data.text.pretrained": config.model.weights}) if tokens else config
+    if before is None or config.data.text.pretrained is not None:
+        return config
+    run, learned = before[0], before[1].encoded
+    if not isinstance(learned, TextInputs):
         return config
     _check_same(config.data.text, learned, run)
     return config.patch({"data.text.pretrained": str(run.path)})

@@ -93,6 +93,39 @@ def starting_run(config: Config, runs: str | Path) -> Run | None:
     return named_run(weights, runs)
 
 
+LIKE_THE_START = (
+    "model.name",
+    "model.size",
+    "model.options",
+    "data.image_size",
+    "data.normalize",
+    "data.text",
+    "data.series",
+)
+"""Settings that a suggested config takes from the run it starts from."""
+
+
+def like_start(suggested: Config, weights: str, runs: str | Path) -> Config:
+    """Give a suggested config the model of the run that it is to start from, if both learn the same task.
+
+    Args:
+        suggested: for the new data.
+        weights: what to start from, as `model.weights`.
+        runs: the folder of runs.
+
+    Raises:
+        UnknownNameError, RunError: there is no such run.
+    """
+    run = starting_run(suggested.patch({"model.weights": weights}), runs)
+    if run is None or "parts" in run.facts:
+        return suggested
+    before = Config.read(run.path / "config.yaml")
+    if before.objective.name != suggested.objective.name or before.model.name == OWN_MODEL:
+        return suggested
+    values = before.model_dump()
+    return suggested.patch({key: values[key.split(".")[0]][key.split(".")[1]] for key in LIKE_THE_START})
+
+
 def needed_run(role: str, name: str, runs: str | Path) -> Run:
     """Return the finished run that a task uses in a role; see `named_run`.
 

@@ -22,6 +22,9 @@ from pellucid.train.device import choose_device
 from pellucid.train.objective import Objective
 from pellucid.train.schedules import Factor
 
+STREAMED = 1000
+"""Updates that the schedule is made for, and then stretched, where batches have no length."""
+
 
 def optimizer_of(
     config: Config,
@@ -129,7 +132,7 @@ def updates(config: Config, batches: Any) -> tuple[int, int]:
     try:
         per_epoch = math.ceil(len(batches) / config.train.gradient_accumulation_steps)
     except TypeError:  # the batches have no length
-        return 0, config.train.max_steps or 0
+        return 0, config.train.max_steps or (STREAMED if config.train.minutes is not None else 0)
     return per_epoch, int(min(per_epoch * config.train.epochs, config.train.max_steps or math.inf))
 
 
@@ -139,8 +142,12 @@ def choose_execution(
     model: nn.Module,
     objective: Objective,
     supplied: Supplied = NOTHING,
+    seconds: float | None = None,
 ) -> Tuned:
-    """Return the execution mode of the config, or the fastest one measured on this model and data."""
+    """Return the execution mode of the config, or the fastest one measured on this model and data.
+
+    `seconds` is the time for training, where that is what is known of its length.
+    """
     batches, phase = prepared.training_batches(), objective.phases[0].name
     instance = isinstance(supplied.optimizer_for(phase), Optimizer)
     return autotune(
@@ -150,5 +157,6 @@ def choose_execution(
         objective.phases[0].loss,
         choose_device(config.train.device)[0],
         steps=updates(config, batches)[1] if prepared.same_shapes else 0,
+        seconds=seconds,
         make_optimizer=None if instance else optimizer_of(config, phase, supplied=supplied),
     )

@@ -19,6 +19,7 @@ from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
 from pellucid.record.spec import find_spec
+from pellucid.runner.budget import refuse_needed
 from pellucid.runner.check import check_config
 from pellucid.runner.components import direction
 from pellucid.runner.load import load_needed
@@ -27,6 +28,7 @@ from pellucid.runner.run_facts import reached
 from pellucid.runner.setup import set_up
 from pellucid.runner.training import outcome, train, train_needed
 from pellucid.study import Study
+from pellucid.train.budget import Budget
 
 
 def train_study(
@@ -36,6 +38,7 @@ def train_study(
     resume: Resume | None = None,
     console: Console | None = None,
     begun: Callable[[Run], None] | None = None,
+    used: float = 0.0,
 ) -> Run:
     """Train every part of a study and return its run, whose metric is the mean over the parts.
 
@@ -50,12 +53,13 @@ def train_study(
         console: where to show progress; None to show nothing.
         begun: called with the run of the study, and before with each run of a needed recipe, once its folder
             exists.
+        used: seconds of `train.minutes`, which all parts share, that have passed already.
 
     Raises:
         PellucidError: a part is invalid, in which case nothing has been written, or failed; names the part.
     """
     console = console or Console(quiet=True)
-    configs = study.configs()
+    configs, budget = _share_time(study, used)
     run = find_run(runs, resume.reference, study.name) if resume else None
     if run is not None:
         _check_resume(run, study, allow_changes=resume is not None and resume.allow_changes)
@@ -63,6 +67,7 @@ def train_study(
     for label, config in configs.items():
         with _named(study, label):
             check_config(config)
+            refuse_needed(config, runs, starts=True)
     for label, config in configs.items():
         part = facts["parts"][label]
         if "value" not in part:
@@ -84,21 +89,26 @@ def train_study(
             run.note(f"Only a share of the data is used: data.fraction is {', '.join(map(str, shares))}.")
         try:
             with outcome(run):
-                _train_parts(run, study, configs, resume, console)
+                _train_parts(run, study, configs, resume, console, budget)
         finally:
             report.write(run.path)
     return run
 
 
 def _train_parts(
-    run: Run, study: Study, configs: dict[str, Config], resume: Resume | None, console: Console
+    run: Run,
+    study: Study,
+    configs: dict[str, Config],
+    resume: Resume | None,
+    console: Console,
+    budget: Budget | None,
 ) -> None:
     console.print(Text.assemble((run.name, "bold"), f"  {near(run.path)}"))
     done = []
     for number, (label, config) in enumerate(configs.items(), 1):
         console.print(Text(f"\n{number} of {len(configs)}: {label}", "bold"))
         with _named(study, label):
-            part = _train_part(run, label, config, resume, console)
+            part = _train_part(run, label, config, resume, console, _used(budget, config, configs, number))
             if part.status == "interrupted":
                 run.update(status="interrupted", stop_reason=part.facts["stop_reason"], ended=now())
                 return
@@ -113,7 +123,26 @@ def _train_parts(
     _finish(run, study, done)
 
 
-def _train_part(run: Run, label: str, config: Config, resume: Resume | None, console: Console) -> Run:
+def _share_time(study: Study, used: float) -> tuple[dict[str, Config], Budget | None]:
+    """Return the configs of all parts, which share the minutes of the study, and the whole time."""
+    configs, minutes = study.configs(), study.base.train.minutes
+    if minutes is None:
+        return configs, None
+    share = {"train.minutes": minutes / len(configs)}
+    return {label: config.patch(share) for label, config in configs.items()}, Budget(minutes, used)
+
+
+def _used(budget: Budget | None, config: Config, configs: dict[str, Config], number: int) -> float:
+    """Return the seconds of a part's time that are gone, so that each has as much of what is left."""
+    if budget is None or config.train.minutes is None:
+        return 0.0
+    left = (budget.seconds - budget.used) / (len(configs) - number + 1)
+    return 60 * config.train.minutes - left
+
+
+def _train_part(
+    run: Run, label: str, config: Config, resume: Resume | None, console: Console, used: float
+) -> Run:
     """Train a part, or resume it if it was interrupted; return it as it is if it is finished."""
     earlier = _started_before(run, label)
     if earlier is not None and earlier.status == "finished":
@@ -126,6 +155,7 @@ def _train_part(run: Run, label: str, config: Config, resume: Resume | None, con
         resume=again,
         console=console,
         begun=lambda part: _record(run, label, {"run": part.id}),
+        used=used,
     )
 
 

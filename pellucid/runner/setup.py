@@ -12,12 +12,14 @@ from torch import nn
 
 from pellucid.batch import map_tensors
 from pellucid.config import Config
+from pellucid.data.continuation import known_outputs
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
+from pellucid.data.text.vocabulary import PREPROCESS
 from pellucid.errors import ConfigError, ModelError
 from pellucid.runner.components import stopped_by
 from pellucid.runner.data import prepare
-from pellucid.runner.load import starting_run
+from pellucid.runner.load import load_preprocess, starting_run
 from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
@@ -125,7 +127,7 @@ def set_up(
     task.check(model, objective, prepared)
     _check_metrics(objective, model, prepared)
     _check_settings(config, objective, model, prepared, supplied)
-    notes = _load_initial_weights(model, config, runs) if fresh else ()
+    notes = _load_initial_weights(model, config, runs, prepared.preprocess) if fresh else ()
     if fresh and isinstance(model, CountsData):
         try:
             model.count_batches(prepared.training_batches())
@@ -185,7 +187,9 @@ def _check_watched(config: Config, prepared: Any) -> None:
         )
 
 
-def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) -> tuple[str, ...]:
+def _load_initial_weights(
+    model: nn.Module, config: Config, runs: str | Path, preprocess: Preprocess | None
+) -> tuple[str, ...]:
     """Load the weights that a config names, from a run or a file; return notes about them.
 
     Raises:
@@ -199,4 +203,7 @@ def _load_initial_weights(model: nn.Module, config: Config, runs: str | Path) ->
         return ()
     run = starting_run(config, runs)
     path = checkpoint.find_weights(run, "best") if run else Path(weights)
-    return (checkpoint.begin_from(model, path),)
+    known = None
+    if run is not None and preprocess is not None and (run.path / PREPROCESS).is_file():
+        known = known_outputs(load_preprocess(run), preprocess)
+    return (checkpoint.begin_from(model, path, known),)

@@ -24,6 +24,8 @@ from pellucid.errors import PellucidError, StorageError, TrainingError
 from pellucid.evaluation import Trained, own_metrics
 from pellucid.record import Run, files
 from pellucid.record.run import REPORT, find_run, now
+from pellucid.runner import budget as budgeted
+from pellucid.runner.budget import refuse_needed
 from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
@@ -40,6 +42,7 @@ from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks, may_
 from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task, check_baselines
 from pellucid.train import checkpoint
+from pellucid.train.budget import Budget
 from pellucid.train.callbacks import Monitor
 from pellucid.train.device import choose_device
 from pellucid.train.execution import execution_mode
@@ -61,6 +64,7 @@ def train(
     console: Console | None = None,
     begun: Callable[[Run], None] | None = None,
     supplied: Supplied = NOTHING,
+    used: float = 0.0,
 ) -> Run:
     """Train a config and return the finished run.
 
@@ -77,17 +81,21 @@ def train(
         console: where to show progress; None to show nothing.
         begun: called with the run, and before with each run of a needed recipe, once its folder exists.
         supplied: objects that the caller passed in instead of naming them in the config.
+        used: seconds of `train.minutes` that have passed already.
 
     Raises:
         PellucidError: the input is invalid, in which case nothing has been written, or training failed.
     """
     began = time.perf_counter()
     config = with_absolute_paths(config, dataset)
+    minutes = config.train.minutes
+    budget = None if minutes is None else Budget(minutes, used)
     console = console or Console(quiet=True)
     run = find_run(runs, resume.reference, config.name) if resume else None
     if run is not None:
         recall_model(run)
     check_config(config, supplied, own_model=model is not None)
+    refuse_needed(config, runs, starts=resume is None)
     stopped = train_needed(config, runs, console, starts=resume is None, begun=begun)
     if stopped is not None:
         return stopped
@@ -112,7 +120,8 @@ def train(
             **run_facts(config, prepared, setup.model, setup.objective, supplied),
         )
         found = data_warnings(prepared, labelled=setup.task.labelled)
-        for note in [*setup.notes, *found, *setup.task.warnings(prepared)]:
+        about = budgeted.notes_on(config)
+        for note in [*setup.notes, *about, *found, *setup.task.warnings(prepared)]:
             run.note(note)
     else:
         check_resume(
@@ -133,7 +142,7 @@ def train(
             return run
         run.update(status="running")
         _print_header(run, config, prepared, console)
-        context = _Context(run, config, setup.task, prepared, setup.objective, supplied)
+        context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget)
         _measure_baselines(context)
         try:
             trainer = _train(context, setup.model, console, resumed=resume is not None)
@@ -143,8 +152,10 @@ def train(
             raise
         if trainer.interrupted:
             run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
+            _record_time(context, trainer)
             return run
         _finish(context, trainer, began)
+        _record_time(context, trainer)
     return run
 
 
@@ -191,6 +202,7 @@ class _Context:
     prepared: Any  # PreparedData
     objective: Objective
     supplied: Supplied
+    budget: Budget | None = None
 
 
 def _train(context: _Context, model: nn.Module, console: Console, resumed: bool) -> Trainer:
@@ -201,12 +213,18 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
     per_epoch, steps = updates(context.config, batches)
     execution, threads = _choose_execution(context, model)
     config = context.config.patch({"train.execution": execution})
+    if context.budget is not None:
+        config = budgeted.planned(config)
     seed_everything(config.train.seed)
     extra = [*context.task.callbacks(run, prepared), *make_own_callbacks(config, context.supplied)]
     validation = prepared.validation
     callbacks = make_callbacks(
         config, objective, run, console, per_epoch, extra, validated=validation is not None
     )
+    planner = None
+    if context.budget is not None:
+        planner = budgeted.make_planner(config, context.budget, batches, steps, context.supplied)
+        callbacks.insert(-1, planner)  # the last one saves checkpoints
     trainer = make_trainer(config, model, objective, steps, per_epoch, callbacks, context.supplied)
     before = len(run.facts["notes"])
     trainer.run = run
@@ -216,11 +234,16 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
         for note in run.facts["notes"][before:]:
             _tell(console, note)
     evaluations = {} if validation is None else {"val": prepared.batches(validation)}
+    sample = prepared.train_sample()
     start, threads_before = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(threads)  # sums are only reproducible with the same number of threads
+        if planner is not None:
+            with run.timed("planning the time"):
+                evaluations, sample = budgeted.look_ahead(planner, context.task, trainer, prepared)
+            batches = planner.rounds
         with run.timed("training"):
-            trainer.fit(batches, evaluations, prepared.train_sample())
+            trainer.fit(batches, evaluations, sample)
     finally:
         torch.set_num_threads(threads_before)
         seconds = run.facts["seconds"]
@@ -237,8 +260,12 @@ def _choose_execution(context: _Context, model: nn.Module) -> tuple[str, int]:
     execution = chosen.get("execution", chosen.get("path"))  # version 0.1 called it the path
     if execution is not None:
         return execution, chosen["threads"]
+    budget = context.budget
+    seconds = None if budget is None else max(budget.seconds - budget.used, 0.0)
     with run.timed("choosing the execution mode"):
-        tuned = choose_execution(config, context.prepared, model, context.objective, context.supplied)
+        tuned = choose_execution(
+            config, context.prepared, model, context.objective, context.supplied, seconds
+        )
     run.choose("threads", tuned.threads.value, tuned.threads.reason)
     mode, reason = execution_mode(tuned.execution.value), tuned.execution.reason
     if mode.compiled and may_change(context.supplied):
@@ -259,13 +286,15 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
     with run.timed("evaluation", trainer.step):
         for split, prefix in EVALUATED.items():
             if prepared.has(split):
-                outcome = context.task.evaluate(trained, prepared, split)
+                outcome = budgeted.evaluate(context.task, trained, prepared, split, trainer.planner, run)
                 own = own_metrics(trained, prepared.batches(split))
                 outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
                 for name, reason in outcome.left_out.items():
                     run.note(f"{prefix}/{name} is left out: {reason}.")
                 metrics |= {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
+    if trainer.planner is not None:
+        budgeted.record_updates(run, trainer.planner, trainer)
     monitor = next(c for c in trainer.callbacks if type(c) is Monitor)
     run.update(
         status="finished",
@@ -279,11 +308,22 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
     _conclude(run)
 
 
+def _record_time(context: _Context, trainer: Trainer) -> None:
+    if context.budget is not None:
+        context.run.update(
+            budget={
+                "minutes": context.budget.minutes,
+                "used_seconds": round(context.budget.used, 2),
+                "updates": trainer.step,
+            }
+        )
+
+
 def _conclude(run: Run) -> None:
     """Store the findings and write the report; what goes wrong there must not undo a finished run."""
     try:
         for finding in diagnose(run):
-            run.find(finding)
+            run.find(budgeted.in_minutes(finding, run))
         run.store.flush()
         report.write(run.path)
     except StorageError:
@@ -299,7 +339,8 @@ def _measure_baselines(context: _Context) -> None:
     """Measure the baselines, such as guessing and a linear model, unless they are already recorded."""
     if "baselines" not in context.run.facts:
         with context.run.timed("baselines"):
-            found = check_baselines(context.task.name, context.task.baselines(context.prepared))
+            data = budgeted.for_baselines(context.task, context.prepared, context.budget, context.run)
+            found = check_baselines(context.task.name, context.task.baselines(data))
         context.run.update(baselines=found)
 
 

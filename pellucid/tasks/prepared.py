@@ -80,6 +80,7 @@ class Prepared:
         corrupt: changes to all batches, evaluation batches too, e.g. masking.
         eval_batch: rows of an evaluation batch.
         needed: models of other runs that the task uses, by role; see `Task.needs`.
+        measured_rows: most rows, or images to generate, that the time allows to evaluate; None: no limit.
         weights: of the training rows, (N,) with a mean of 1; None: all weigh the same.
     """
 
@@ -93,6 +94,7 @@ class Prepared:
     eval_batch: int = EVAL_BATCH
     needed: Mapping[str, Trained] = field(default_factory=dict)
     weights: torch.Tensor | None = None
+    measured_rows: int | None = None
 
     def with_needed(self, needed: Mapping[str, Trained]) -> Prepared:
         """Return the same data with the models of other runs that the task uses."""

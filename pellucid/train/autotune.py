@@ -40,6 +40,8 @@ WORTH = 2.0
 """Compiling is tried if it is expected to save this many times the seconds it takes."""
 COMPILING = (4.0, 0.7)
 """Seconds of compiling on two cores, fixed and per weight tensor: 7 s for an MLP, 36 s for a small GPT."""
+COMPARED, COMPARING = 30, 0.1
+"""Steps that a comparison of modes may take, and the share of the time for training that it may take."""
 SMALL = 0.05
 """Seconds of a step above which all threads are used without a comparison."""
 
@@ -73,6 +75,7 @@ def autotune(
     device: torch.device,
     *,
     steps: int = 0,
+    seconds: float | None = None,
     make_optimizer: MakeOptimizer | None = None,
 ) -> Tuned:
     """Return the requested execution mode, or the fastest one measured.
@@ -84,6 +87,7 @@ def autotune(
         loss: `loss(model, batch)`, the loss of a step.
         device: the device to compute on.
         steps: number of updates with batches of this shape; compiling is tried if it pays off. 0 for never.
+        seconds: time for the updates, where it and not their number is known.
         make_optimizer: parameters -> optimizer, which a compiled update can include; None for only gradients.
 
     Raises:
@@ -96,14 +100,17 @@ def autotune(
         return Tuned(
             Choice(wanted, "asked for"), Choice(every, "the number of threads torch uses by default")
         )
-    key = _key(model, batch, device, steps, make_optimizer)
+    timed = seconds is not None and steps > 0
+    length = f"{round(seconds or 0).bit_length()} bits of seconds" if timed else str(steps.bit_length())
+    key = _key(model, batch, device, length, make_optimizer)
     remembered = _recall(key)
     if remembered is not None:
         return remembered
     state = torch.get_rng_state()
     try:
         with keeping_memory():
-            tuned = _measure(model, batch, loss, device, steps, make_optimizer)
+            length_of = (lambda each: int((seconds or 0) / each)) if timed else steps
+            tuned = _measure(model, batch, loss, device, length_of, make_optimizer, seconds)
     finally:
         torch.set_num_threads(every)
         torch.set_rng_state(state)
@@ -130,14 +137,20 @@ def _measure(
     batch: Any,
     loss: StepLoss,
     device: torch.device,
-    steps: int,
+    steps: int | Callable[[float], int],
     make_optimizer: MakeOptimizer | None,
+    room: float | None = None,
 ) -> Tuned:
     usual = Trial(ExecutionMode(), model, batch, loss, device)
     usual.step()  # warm-up
     every = Choice(torch.get_num_threads(), "what torch found")
     threads = _threads(usual, every.value) if device.type == "cpu" else every
     torch.set_num_threads(threads.value)
+    if room is not None and (alone := usual.step()) * COMPARED > COMPARING * room:
+        reason = (
+            f"a step takes {alone:.2f} s, too long to compare ways to compute it in the time that is left"
+        )
+        return Tuned(Choice(usual.mode.name, reason), threads)
     trials, left_out = {usual.mode.name: usual}, {}
     for name, found in _others(usual, model, batch, loss, device):
         if isinstance(found, Trial):
@@ -146,8 +159,9 @@ def _measure(
             left_out.setdefault(found, []).append(name)
     best, seconds, reason = _fastest(trials, usual)
     reason += "".join(f"; {', '.join(names)} left out: {why}" for why, names in left_out.items())
+    steps = steps if isinstance(steps, int) else steps(seconds)
     if steps * seconds > sum(COMPILING):  # else it cannot be worth it
-        best, more = _compiled(trials[best].mode, steps, (model, batch, loss, device, make_optimizer))
+        best, more = _compiled(trials[best].mode, steps, (model, batch, loss, device, make_optimizer), room)
         reason += more
     return Tuned(Choice(best, f"measured on this model and batch: {reason}"), threads)
 
@@ -267,7 +281,7 @@ def _fastest(trials: dict[str, Trial], usual: Trial) -> tuple[str, float, str]:
     return best, times[best], f"{_told(same)} a step{dropped}"
 
 
-def _compiled(mode: ExecutionMode, steps: int, parts: tuple[Any, ...]) -> tuple[str, str]:
+def _compiled(mode: ExecutionMode, steps: int, parts: tuple[Any, ...], room: float | None) -> tuple[str, str]:
     """Try compiled updates in a mode if they can save enough in this run.
 
     Returns:
@@ -278,7 +292,7 @@ def _compiled(mode: ExecutionMode, steps: int, parts: tuple[Any, ...]) -> tuple[
     seconds, costs = take_turns([plain.step], BUDGET / 20)[0], _seconds_of_compiling(plain.model)
     products = min(plain.products(), seconds) if plain.device.type == "cpu" else 0.0
     saves = steps * (seconds - products) * SAVES
-    if saves < WORTH * costs:
+    if saves < WORTH * costs or (room is not None and costs > COMPARING * room):
         expected = f"to save {saves:.0f} s of this run and to take {costs:.0f} s"
         return mode.name, f"; compiling the update was expected {expected}, so it was not tried"
     began, cached = time.perf_counter(), programs_from_cache()
@@ -302,7 +316,7 @@ def _told(times: dict[str, float]) -> str:
 
 
 def _key(
-    model: nn.Module, batch: Any, device: torch.device, steps: int, make_optimizer: MakeOptimizer | None
+    model: nn.Module, batch: Any, device: torch.device, length: str, make_optimizer: MakeOptimizer | None
 ) -> str:
     parts = [
         str(model),
@@ -313,7 +327,7 @@ def _key(
         platform.processor(),
     ]
     parts += [str(torch.get_num_threads())]
-    parts += [str(steps.bit_length())]  # runs of similar length share a choice
+    parts += [length]  # runs of similar length share a choice
     parts += [str(getattr(make_optimizer, "args", ""))]  # the optimizer's name
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
 

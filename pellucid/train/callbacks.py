@@ -118,7 +118,7 @@ class Monitor(Callback):
         value, tie = trainer.measures[self.metric], trainer.measures.get(self.tie, 0.0)
         self.improved = math.isfinite(value) and self._is_better(value, tie)
         if self.improved:
-            self.best = {"value": value, "tie": tie, "epoch": trainer.epoch, "step": trainer.step}
+            self.best = {"value": value, "tie": tie, "epoch": trainer.epochs_done, "step": trainer.step}
 
     def _is_better(self, value: float, tie: float) -> bool:
         if self.best is None:
@@ -142,7 +142,7 @@ class EarlyStopping(Monitor):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         super().on_epoch_end(trainer)
-        since = trainer.epoch - self.best["epoch"] if self.best else trainer.epoch
+        since = trainer.epochs_done - self.best["epoch"] if self.best else trainer.epochs_done
         if since >= self.patience:
             best = (
                 f"{self.best['value']:.4g} at epoch {self.best['epoch']}" if self.best else "never a number"
@@ -285,7 +285,7 @@ class Recorder(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         seconds = time.perf_counter() - self._epoch_start
-        measures = {"epoch": trainer.epoch, "epoch_seconds": seconds, **trainer.measures}
+        measures = {"epoch": trainer.epochs_done, "epoch_seconds": seconds, **trainer.measures}
         self.run.store.metrics(trainer.step, measures)
         self.run.store.flush()
 

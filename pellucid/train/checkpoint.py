@@ -194,10 +194,16 @@ def _extra_states_near(path: Path) -> dict[str, Any]:
     return values | (_read(folder / MODEL) if path.name == AVERAGE else {})
 
 
-def begin_from(model: nn.Module, path: Path) -> str:
+def begin_from(model: nn.Module, path: Path, known: int | None = None) -> str:
     """Start a model from the weights of another: copy every tensor that both have.
 
     The last layer keeps its initial weights if it has another shape, because the classes differ.
+
+    Args:
+        model: the model to change.
+        path: the weights.
+        known: how many of the first outputs mean the same in both, whose rows of the last layer are copied;
+            None: all, where their number is the same.
 
     Returns:
         The copied and the new tensors, in words.
@@ -221,12 +227,17 @@ def begin_from(model: nn.Module, path: Path) -> str:
             f"{_some(shapes) or f'it holds none of its {len(mine)} tensors, but {_some(list(theirs))}'}.",
             remedy="the same model.size and options, data of the same shape, and for texts the same tokens",
         )
-    taken = [name for name in shared if name not in other]
+    head = [name for name in shared if known is not None and name.rpartition(".")[0] == last]
+    taken = [name for name in shared if name not in (*other, *head)]
     with torch.no_grad():
         for name in taken:
             mine[name].copy_(theirs[name])
-    anew = [name for name in mine if name not in taken]
-    return f"Started from {path}: {len(taken)} of {len(mine)} tensors" + (
+        for name in head if known else ():
+            if mine[name].shape[1:] == theirs[name].shape[1:]:
+                mine[name][:known].copy_(theirs[name][:known])
+    anew = [name for name in mine if name not in (*taken, *(head if known else ()))]
+    rows = f"; of {_some(head)} the first {known} rows" if known and head else ""
+    return f"Started from {path}: {len(taken)} of {len(mine)} tensors{rows}" + (
         f"; anew: {_some(anew)}" if anew else ""
     )
 

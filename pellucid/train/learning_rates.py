@@ -32,7 +32,7 @@ class LearningRates:
         for group, base in zip(optimizer.param_groups, self.bases, strict=True):
             group["lr"] = base  # a number, also where the user gave a tensor
 
-    def follow(self, schedule: Callable[[int], float], step: int, scale: float = 1.0) -> float:
+    def follow(self, schedule: Callable[[Any], float], step: float, scale: float = 1.0) -> float:
         """Set what a schedule says for a step, times a scale; return the rate of the first group."""
         if not isinstance(schedule, TorchSchedule):
             return self.set(float(schedule(step)) * scale)

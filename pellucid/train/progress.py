@@ -53,7 +53,8 @@ class ProgressBar(Callback):
 
     def on_train_start(self, trainer: Trainer) -> None:
         if self.console.is_terminal:
-            total = self.steps_per_epoch * trainer.config.epochs if self.steps_per_epoch else None
+            per_epoch = self.steps_per_epoch if trainer.planner is None else None
+            total = per_epoch * trainer.config.epochs if per_epoch else None
             self.progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -70,8 +71,11 @@ class ProgressBar(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         if self.progress is not None and time.perf_counter() - self._drawn > self.REFRESH:
             self._drawn = time.perf_counter()
-            description = f"epoch {trainer.epoch + 1}/{trainer.config.epochs}"
-            self.progress.update(self.task, completed=trainer.step, description=description)
+            description, total = f"epoch {trainer.epoch + 1}/{trainer.config.epochs}", None
+            if (planner := trainer.planner) is not None:
+                description = f"{planner.budget.used / 60:.1f} of {planner.budget.minutes:g} min"
+                total = planner.plan and planner.plan.total
+            self.progress.update(self.task, completed=trainer.step, description=description, total=total)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         shown = [name for name in COLUMNS if name in trainer.measures]
@@ -84,7 +88,9 @@ class ProgressBar(Callback):
             self._header_shown = True
         values = "  ".join(_cell(name, trainer.measures[name]) for name in shown)
         seconds = time.perf_counter() - self._epoch_start
-        self.console.print(f"{trainer.epoch:>5}  {values}  {seconds:>5.1f} s", highlight=False)
+        epoch = trainer.epochs_done
+        number = f"{epoch:>5}" if epoch == trainer.epoch else f"{epoch:>5.4g}"
+        self.console.print(f"{number}  {values}  {seconds:>5.1f} s", highlight=False)
 
     def on_train_end(self, trainer: Trainer) -> None:
         if self.progress is not None:

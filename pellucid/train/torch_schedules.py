@@ -44,18 +44,19 @@ class TorchSchedule:
         self.changes_momentum = any(getattr(part, "cycle_momentum", False) for part in parts)
         self._settings = [self._now()]
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """Return the factor of the first group's learning rate."""
         return self.factors(step)[0]
 
-    def factors(self, step: int) -> list[float]:
+    def factors(self, step: float) -> list[float]:
         """Return the factor of each group's learning rate."""
         settings = self.settings(step)
         return [setting.lr / base for setting, base in zip(settings, self.bases, strict=True)]
 
-    def settings(self, step: int) -> list[GroupSetting]:
+    def settings(self, step: float) -> list[GroupSetting]:
         """Return what is set in each group before an update, computed as far as needed."""
-        while len(self._settings) <= step // self.interval:
+        number = int(step) // self.interval
+        while len(self._settings) <= number:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "the optimizer has not stepped"
                 try:
@@ -63,7 +64,7 @@ class TorchSchedule:
                 except ValueError:  # beyond its last step
                     return self._settings[-1]
             self._settings.append(self._now())
-        return self._settings[step // self.interval]
+        return self._settings[number]
 
     def _now(self) -> list[GroupSetting]:
         groups = self.scheduler.optimizer.param_groups

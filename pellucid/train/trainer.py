@@ -24,6 +24,7 @@ from pellucid.errors import TrainingError, UsageError
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.train.averaging import WeightAverage
+from pellucid.train.budget import TimePlanner
 from pellucid.train.callback_states import check_keys, load_states, saved_states
 from pellucid.train.callbacks import EVENTS, Callback, check_events
 from pellucid.train.compiled import make_update
@@ -73,6 +74,7 @@ class Trainer:
         measures: the numbers of the last finished epoch, e.g. {"train/loss": .., "val/loss": ..}.
         loss, batch: those of the current update.
         updates: what moves the weights, by the name of the phase.
+        planner: where training is limited in time, the callback that plans its updates.
         run: the run that is recorded, whose `artifact` keeps files by step; None outside of a run.
         stop_reason: why training ended early, or "".
         between_steps: False during a step and at the end of an epoch; where an exception leaves it False,
@@ -111,6 +113,7 @@ class Trainer:
         self.updates = {phase.name: self._make_update(phase, make_optimizer) for phase in objective.phases}
         self.optimizers = {name: update.optimizer for name, update in self.updates.items()}
         self.rates = {name: LearningRates(optimizer) for name, optimizer in self.optimizers.items()}
+        self.planner: TimePlanner | None = None
         self.lr_scale = 1.0  # what `reduce on plateau` multiplies
         self.average = WeightAverage(self.model, self.config.ema) if self._averages else None
         self.step = self.epoch = self.position = 0
@@ -139,6 +142,11 @@ class Trainer:
         looked_at = any("gradients" in c.needs for c in self._listeners["on_backward_end"])
         update.gradients_needed = looked_at or getattr(self.schedule, "changes_momentum", False)
         return update
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the training data: `epoch`, or a fraction where a planner validates at other times."""
+        return self.epoch if self.planner is None else round(self.planner.rounds.epochs, 4)
 
     @property
     def base_lrs(self) -> dict[str, list[float]]:
@@ -224,7 +232,7 @@ class Trainer:
         for phase in self.objective.phases:
             if self.step % phase.every == 0:
                 for _ in range(phase.repeat):
-                    lr = self.rates[phase.name].follow(self.schedule, self.step, self.lr_scale)
+                    lr = self.rates[phase.name].follow(self.schedule, self._schedule_step, self.lr_scale)
                     loss = self.updates[phase.name](group)
                     if self.failed:
                         return
@@ -384,12 +392,21 @@ class Trainer:
         return self.execution.place_batch(batch, self.device)
 
     def _update_average(self) -> None:
-        if self.average is not None and self.epoch >= self._average_from:
+        if self.average is not None and self._is_averaging:
             self.average.update(self.model)
 
     @property
-    def _average_from(self) -> int:
-        return 0 if self.config.swa_start is None else math.floor(self.config.swa_start * self.config.epochs)
+    def _is_averaging(self) -> bool:
+        start = self.config.swa_start
+        if start is None:
+            return True
+        if self.planner is not None:
+            return self.planner.share(self.step) >= start
+        return self.epoch >= math.floor(start * self.config.epochs)
+
+    @property
+    def _schedule_step(self) -> float:
+        return self.step if self.planner is None else self.planner.schedule_step(self.step)
 
     def _emit(self, event: str) -> None:
         for callback in self._listeners[event]:

@@ -189,6 +189,7 @@ class Adversarial(ImageTask):
         model, classes = trained.model, len(prepared.preprocess.classes)
         metrics = measure(trained, prepared.batches(split))
         evaluator, count = evaluator_of(prepared), sample_count(prepared, split)
+        count = min(count, prepared.measured_rows or count)
         with evaluating(model):
             made = generate(model, count, classes)
             shown = made[0][:NEAREST]

@@ -87,22 +87,23 @@ class Snapshots(Callback):
 
     def _show(self, trainer: Trainer) -> None:
         with torch.no_grad(), trainer.inference() as model:
-            files.write(self.run.path / SAMPLES / self._file(trainer.epoch), self.draw(model))
+            files.write(self.run.path / SAMPLES / self._file(trainer.epochs_done), self.draw(model))
             measured = self.measure(model)
         losses = {f"{phase}_loss": total / count for phase, (total, count) in self._losses.items()}
         self._losses = {}
         measured = {name: value for name, value in measured.items() if not math.isnan(value)}
         trainer.measures |= {f"val/{name}": value for name, value in measured.items()}
         trainer.measures |= {f"train/{name}": value for name, value in losses.items()}
-        self.history = [row for row in self.history if row["epoch"] < trainer.epoch]
-        self.history.append({"epoch": trainer.epoch, **measured, **losses})
+        epoch = trainer.epochs_done
+        self.history = [row for row in self.history if row["epoch"] < epoch]
+        self.history.append({"epoch": epoch, **measured, **losses})
         save_blocks(self.run, self.title, self.blocks())
 
     def blocks(self) -> list[dict[str, Any]]:
         """Return the pictures, and a chart for each group of measures there is."""
-        epochs = [int(row["epoch"]) for row in self.history]
+        epochs = [row["epoch"] for row in self.history]
         frames = [
-            {"label": f"epoch {epoch}" if epoch else "untrained", "file": f"{SAMPLES}/{self._file(epoch)}"}
+            {"label": f"epoch {epoch:g}" if epoch else "untrained", "file": f"{SAMPLES}/{self._file(epoch)}"}
             for epoch in epochs
         ]
         pictures = {"kind": "snapshots", "title": self.title, "caption": self.caption, "frames": frames}
@@ -119,8 +120,8 @@ class Snapshots(Callback):
         about = {"title": chart.title, "caption": chart.caption, "x_label": "epoch", "y_label": chart.y_label}
         return {"kind": "lines", **about, "series": series}
 
-    def _file(self, epoch: int) -> str:
-        return f"{self.name}-{epoch:03d}.png"
+    def _file(self, epoch: float) -> str:
+        return f"{self.name}-{epoch:03g}.png"
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "losses": self._losses}

@@ -114,10 +114,12 @@ class TextSamples(Callback):
     def _keep(self, trainer: Trainer) -> None:
         with torch.no_grad(), trainer.inference() as model:
             text = self.write(model)
-        epoch = trainer.epoch
-        files.write(self.run.path / SAMPLES / f"{self.name}-{epoch:03d}.txt", text.encode())
+        epoch = trainer.epochs_done
+        files.write(self.run.path / SAMPLES / f"{self.name}-{epoch:03g}.txt", text.encode())
         self.rows = [row for row in self.rows if row["epoch"] < epoch]
-        self.rows.append({"label": f"epoch {epoch}" if epoch else "untrained", "text": text, "epoch": epoch})
+        self.rows.append(
+            {"label": f"epoch {epoch:g}" if epoch else "untrained", "text": text, "epoch": epoch}
+        )
         save_blocks(self.run, self.title, [self.block()])
 
     def block(self) -> dict[str, Any]:
