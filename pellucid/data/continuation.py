@@ -1,4 +1,4 @@
-"""Go on with the preprocessing of an earlier run on new data: its tokens, statistics and order of classes.
+"""Continue with the preprocessing of an earlier run on new data: its tokens, statistics and order of classes.
 
 The weights of a model only mean something with what they were trained on: each row of an embedding is one
 token, each logit one class, each input one column on one scale. So a model that starts from the weights of a

@@ -98,6 +98,13 @@ FACTS: dict[str, Any] = {
         "seconds": _object(
             "durations in seconds", required=False, training=_number("all updates"), total=_number("all work")
         ),
+        "budget": _object(
+            "where minutes were asked for: the time of the whole command",
+            required=False,
+            minutes=_number("asked for"),
+            used_seconds=_number("used, from the start to the report"),
+            updates={"type": "integer", "description": "updates that fitted into it"},
+        ),
         "dataset": _object(
             "the data",
             required=False,

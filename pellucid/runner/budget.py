@@ -216,7 +216,7 @@ def fewer_rows(task: Task, prepared: Any, split: str, rows: int) -> Any | None:
 
 
 def _with_few_rows(task: Task, prepared: Prepared, rows: int, chosen: Iterable[str]) -> Prepared | None:
-    """Encode again at most so many rows of some splits, and one row of all others; None if that fails."""
+    """Encode at most n rows of some splits again, and one row of all others; None if that fails."""
     few = {
         name: table.take(pa.array(_spread(len(table), rows if name in chosen else 1)))
         for name, table in prepared.dataset.splits.items()

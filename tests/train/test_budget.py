@@ -77,7 +77,7 @@ def trained(trainer: Trainer, planner: TimePlanner) -> None:
     trainer.fit(planner.rounds, {"val": planner.rounds.batches[:1]})
 
 
-@pytest.mark.parametrize("update", [0.0005, 0.02, 1.0, 5.0])
+@pytest.mark.parametrize("update", [0.05, 1.0, 5.0])
 @pytest.mark.parametrize("validation", [0.0, 0.5, 4.0])
 @pytest.mark.parametrize("end", [0.0, 15.0])
 def test_training_and_its_end_take_the_time_that_was_asked_for(
@@ -92,7 +92,7 @@ def test_training_and_its_end_take_the_time_that_was_asked_for(
 
 
 def test_a_machine_that_becomes_slower_has_fewer_updates_and_the_schedule_still_ends() -> None:
-    clock, slow = Clock(0.02), Clock(0.02, slower_from=800)
+    clock, slow = Clock(0.05), Clock(0.05, slower_from=400)
     for each in (clock, slow):
         trained(*made(each))
     assert len(slow.lrs) < 0.7 * len(clock.lrs)
@@ -103,7 +103,7 @@ def test_a_machine_that_becomes_slower_has_fewer_updates_and_the_schedule_still_
 
 def test_short_epochs_are_validated_together_and_long_ones_inside() -> None:
     for batches, rounds in ((10, range(5, 70)), (100_000, range(5, 12))):
-        clock = Clock(0.02)
+        clock = Clock(0.05)
         trainer, planner = made(clock, batches=batches)
         trained(trainer, planner)
         assert trainer.epoch in rounds
@@ -111,14 +111,14 @@ def test_short_epochs_are_validated_together_and_long_ones_inside() -> None:
 
 
 def test_validation_that_takes_long_is_done_seldom() -> None:
-    clock = Clock(0.02, validation=3.0)
+    clock = Clock(0.05, validation=3.0)
     trainer, planner = made(clock)
     trained(trainer, planner)
     assert 3 * trainer.epoch < 0.3 * clock.now
 
 
 def test_time_that_is_gone_ends_training_after_one_update() -> None:
-    clock = Clock(0.02)
+    clock = Clock(0.05)
     trainer, planner = made(clock, end=58.5)
     trained(trainer, planner)
     assert trainer.step == 1
@@ -126,22 +126,22 @@ def test_time_that_is_gone_ends_training_after_one_update() -> None:
 
 
 def test_a_resumed_run_continues_with_its_plan() -> None:
-    whole, clock = Clock(0.02), Clock(0.02)
+    whole, clock = Clock(0.05), Clock(0.05)
     trained(*made(whole))
     trainer, planner = made(clock)
-    trainer.callbacks.append(stop := Stop(1234))
+    trainer.callbacks.append(stop := Stop(543))
     trainer._listeners["on_step_end"].append(stop)
     trained(trainer, planner)
     state = json.loads(json.dumps(trainer.state_dict()))
-    again = Clock(0.02)
+    again = Clock(0.05)
     later, its = made(again)
     later.load_state_dict(state)
     assert its.plan == planner.plan is not None
     assert its.budget.used == pytest.approx(planner.budget.used)
-    assert its.schedule_step(1234) == planner.schedule_step(1234)
-    assert its.rounds.at == planner.rounds.at == (123, 4)
+    assert its.schedule_step(543) == planner.schedule_step(543)
+    assert its.rounds.at == planner.rounds.at == (54, 3)
     trained(later, its)
-    assert clock.lrs + again.lrs[:1] == whole.lrs[:1235]
+    assert clock.lrs + again.lrs[:1] == whole.lrs[:544]
     assert 0.7 <= (clock.now + again.now) / 60 <= 1.1
 
 
@@ -151,7 +151,7 @@ def test_a_revised_plan_goes_on_from_the_share_that_is_done() -> None:
 
 
 def test_the_end_is_rehearsed_again_where_it_takes_much_of_the_time() -> None:
-    clock = Clock(0.02)
+    clock = Clock(0.05)
     trainer, planner = made(clock, end=30.0)
     planner.rehearse = lambda: (3.0, 7)
     trained(trainer, planner)
@@ -160,14 +160,14 @@ def test_the_end_is_rehearsed_again_where_it_takes_much_of_the_time() -> None:
 
 
 def test_a_schedule_of_whole_steps_gets_whole_steps() -> None:
-    _, planner = made(Clock(0.02), whole_steps=True)
+    _, planner = made(Clock(0.05), whole_steps=True)
     planner.plan = Plan(total=100)
     assert [planner.schedule_step(step) for step in (0, 15, 100)] == [0, 1, 10]
 
 
 def test_batches_without_a_length_are_passed_again_and_again() -> None:
-    clock = Clock(0.02)
+    clock = Clock(0.05)
     trainer, planner = made(clock)
     planner.rounds.length = 0
     trained(trainer, planner)
-    assert trainer.epochs_done == planner.rounds.at[0] > 100
+    assert trainer.epochs_done == planner.rounds.at[0] > 50
