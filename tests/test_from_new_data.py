@@ -76,10 +76,10 @@ def first(folder: Path) -> Run:
 
 def test_a_language_model_keeps_its_own_letters(tmp_path: Path) -> None:
     model = {"name": "gpt", "options": {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}}
-    text = {"data.text.tokenizer": "characters", "data.text.max_seq_len": 16, "data.text.lowercase": False}
+    text = {"data.text.tokenizer": "characters", "data.text.max_seq_len": 12, "data.text.lowercase": False}
     text |= {"train.max_steps": 10}
-    (tmp_path / "a.txt").write_text("the cat sat on the mat. " * 20)
-    (tmp_path / "b.txt").write_text("An emu, at a zoo, saw the cat on the mat. " * 20)
+    (tmp_path / "a.txt").write_text("the cat sat on the mat. " * 8)
+    (tmp_path / "b.txt").write_text("An emu, at a zoo, saw the cat on the mat. " * 5)
     one = config(tmp_path / "a.txt", "language_model", model, **text)
     begun = runner.train(one, runs=tmp_path)
     same = begin(begun, config(tmp_path / "a.txt", "language_model", model, **text), tmp_path)

@@ -191,6 +191,9 @@ class TimePlanner(Callback):
             return
         if not self._rounds_measured:
             self.between = max(self.between, self.budget.clock() - self._round_ended)
+        before = self.budget.clock()
+        self._rehearse(trainer)
+        self._round_ended += self.budget.clock() - before  # not a part of every pause
         plan = self._revised(trainer)
         if trainer.step >= plan.total:
             self._stop(trainer)

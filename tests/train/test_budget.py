@@ -77,7 +77,7 @@ def trained(trainer: Trainer, planner: TimePlanner) -> None:
     trainer.fit(planner.rounds, {"val": planner.rounds.batches[:1]})
 
 
-@pytest.mark.parametrize("update", [0.05, 1.0, 5.0])
+@pytest.mark.parametrize("update", [0.1, 1.0, 5.0])
 @pytest.mark.parametrize("validation", [0.0, 0.5, 4.0])
 @pytest.mark.parametrize("end", [0.0, 15.0])
 def test_training_and_its_end_take_the_time_that_was_asked_for(
@@ -102,8 +102,8 @@ def test_a_machine_that_becomes_slower_has_fewer_updates_and_the_schedule_still_
 
 
 def test_short_epochs_are_validated_together_and_long_ones_inside() -> None:
-    for batches, rounds in ((10, range(5, 70)), (100_000, range(5, 12))):
-        clock = Clock(0.05)
+    for batches, rounds in ((10, range(5, 70)), (10_000, range(5, 12))):
+        clock = Clock(0.1)
         trainer, planner = made(clock, batches=batches)
         trained(trainer, planner)
         assert trainer.epoch in rounds
@@ -135,6 +135,7 @@ def test_a_resumed_run_continues_with_its_plan() -> None:
     state = json.loads(json.dumps(trainer.state_dict()))
     again = Clock(0.05)
     later, its = made(again)
+    later.optimizers["only"].load_state_dict(trainer.optimizers["only"].state_dict())
     later.load_state_dict(state)
     assert its.plan == planner.plan is not None
     assert its.budget.used == pytest.approx(planner.budget.used)
