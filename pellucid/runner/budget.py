@@ -226,7 +226,7 @@ def _with_few_rows(task: Task, prepared: Prepared, rows: int, chosen: Iterable[s
         return task.prepare(
             prepared.dataset.with_splits(few),
             prepared.config,
-            reads_tokens(prepared.config),
+            reads_tokens(prepared.config, prepared.preprocess),
             prepared.preprocess,
         )
     except PellucidError:
