@@ -21,6 +21,7 @@ class Stub:
 
     def say(self, monitor, **measures):
         self.epoch, self.step = self.epoch + 1, self.step + 10
+        self.epochs_done = self.epoch
         self.measures = {name.replace("_", "/"): value for name, value in measures.items()}
         monitor.on_epoch_end(self)
 
