@@ -16,7 +16,7 @@ from pellucid.config import DataConfig
 from pellucid.data import images, inputs
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.sources.open_source import open_source, with_splits
+from pellucid.data.sources.open_source import Form, open_source, with_splits
 from pellucid.data.targets.choose import choose
 from pellucid.errors import BadDataError, PellucidError
 from pellucid.record.spec import TaskSpec
@@ -158,6 +158,8 @@ class Contents:
     def _is_read_as(self, config: DataConfig, spec: TaskSpec) -> bool:
         if config.model_dump(include=set(ROWS_READ)) != self.config.model_dump(include=set(ROWS_READ)):
             return False
+        if spec.form == "tagged":
+            return False
         if spec.form == "texts":
             return self.dataset.source.kind == "text"
         return spec.labelled == (self.refusal is None) and not (spec.labelled and self.documents)
@@ -190,7 +192,8 @@ def look(config: DataConfig) -> Contents:
 def _without_target(config: DataConfig, refusal: BadDataError) -> Dataset:
     """Open data without a target; raise the refusal if it cannot be read without one either."""
     texts = Path(config.source).expanduser().is_file()
-    for form in ("rows", "texts") if texts else ("rows",):
+    forms: tuple[Form, ...] = ("rows", "texts", "tagged") if texts else ("rows", "tagged")
+    for form in forms:
         try:
             return open_source(config, labelled=False, form=form)
         except PellucidError:

@@ -94,7 +94,8 @@ class TaskSpec:
         predict_input: what `pellucid predict RUN` takes, as in a command line.
         targets: kinds of target (`Dataset.task`) from which this task follows.
         labelled: whether every row needs a target.
-        form: what the task makes of a source: "rows", whole "texts", or "series" in the order of time.
+        form: what the task makes of a source: "rows", whole "texts", "series" in the order of time, or rows
+            of tokens that are "tagged".
         reads_target: whether the target column is what the model reads or predicts.
         accuracy_of: what its accuracy counts: rows, tokens or something else (""). A sampling error follows
             from the number of rows only where it is rows.
@@ -120,7 +121,7 @@ class TaskSpec:
     predict_input: str = "INPUT"
     targets: tuple[str, ...] = ()
     labelled: bool = True
-    form: Literal["rows", "texts", "series"] = "rows"
+    form: Literal["rows", "texts", "series", "tagged"] = "rows"
     reads_target: bool = False
     accuracy_of: Literal["rows", "tokens", ""] = ""
     little_to_learn: bool = False

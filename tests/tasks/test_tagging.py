@@ -12,10 +12,14 @@ import pyarrow as pa
 import pytest
 import torch
 from torch.nn import functional as F
+from typer.testing import CliRunner
 
 import pellucid
+from pellucid.cli.main import app
 from pellucid.config import Config, DataConfig, TextConfig
+from pellucid.data.contents import look
 from pellucid.data.dataset import Column
+from pellucid.data.offers import choose, proposals
 from pellucid.data.sources.open_source import open_data, open_source
 from pellucid.data.text import ragged
 from pellucid.data.text.text_inputs import UNK
@@ -26,6 +30,7 @@ from pellucid.runner import train
 from pellucid.tasks.tagging.baselines import measure_baselines
 from pellucid.tasks.tagging.objective import tagging
 from pellucid.tasks.tagging.spans import span_f1, spans
+from pellucid.tasks.tagging.spec import SPEC
 
 
 def sentences(count: int = 200) -> list[tuple[list[str], list[str]]]:
@@ -277,3 +282,34 @@ def test_proteins_are_tagged_better_than_by_guessing(mirror, runs):
     run = train(part.patch({"data.target": "dssp3", "data.fraction": 0.5}), runs=runs)
     assert run.metrics["test/loss"] < run.facts["baselines"]["prior"]["test/loss"]
     assert 0.5 < run.facts["baselines"]["window"]["test/accuracy"] < 0.65
+
+
+# ---- offers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tagged_text_is_recognized_without_being_told(tmp_path, name):
+    contents = look(DataConfig(source=str(write(tmp_path / name, sentences(30)))))
+    found = choose(contents)
+    assert found.task == "tagging"
+    assert "O, B-LOC, B-PER, I-PER" in found.learns
+    dataset = contents.read(found.suggest(None).config.data, SPEC)
+    assert (dataset.task, len(dataset.splits)) == ("tagging", 3)
+
+
+def test_tables_and_texts_of_other_kinds_are_no_tagged_text(tmp_path):
+    (tmp_path / "t.csv").write_text("name,kind\n" + "".join(f"a{n},{'xy'[n % 2]}\n" for n in range(60)))
+    (tmp_path / "q.csv").write_text("q,a\n" + "".join(f"how is {n} ,it is {n} {n}\n" for n in range(60)))
+    (tmp_path / "n.txt").write_text("A line of words.\nAnother one.\n\nA second paragraph.\n" * 20)
+    for name in ("t.csv", "q.csv", "n.txt"):
+        assert "tagging" not in [p.task for p in proposals(look(DataConfig(source=str(tmp_path / name))))]
+
+
+def test_a_tagger_is_trained_by_one_command_and_used_by_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "long.csv", sentences(60))
+    call = CliRunner().invoke
+    assert call(app, ["train", "long.csv", "--task", "tag", "--epochs", "2"]).exit_code == 0
+    answer = call(app, ["predict", "last", "Anna Miller lives in Oslo", "--json"])
+    found = json.loads(answer.stdout)["predictions"][0]
+    assert (found["tokens"][0], len(found["prediction"])) == ("Anna", 5)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from pellucid.data import parse
+from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
-from pellucid.data.kinds.kind import Cells, Kind, Reading, WholeInput, all_bad
+from pellucid.data.kinds.kind import Cells, Description, Kind, Reading, WholeInput, all_bad
 from pellucid.data.kinds.tensor import is_list
 from pellucid.data.text.token_lists import TokenLists
 from pellucid.errors import ModelError
@@ -35,6 +36,14 @@ def _fit(column: Column, table: pa.Table, options: FitOptions) -> tuple[Inputs, 
     return TokenLists.fit(column, table, options.text), []
 
 
+def describe(column: Column, values: pa.ChunkedArray, sample: pa.ChunkedArray) -> Description:
+    lengths = pc.list_value_length(sample)
+    if not len(lengths):
+        return Description()
+    few, many = pc.min_max(lengths).as_py().values()
+    return Description(note=f"{few:,} to {many:,} tokens a row, {pc.mean(lengths).as_py():.1f} on average")
+
+
 KIND = Kind(
     name="tokens",
     order=75,
@@ -42,5 +51,6 @@ KIND = Kind(
     infer=infer,
     read=read,
     fits=fits,
+    describe=describe,
     whole=WholeInput(fit=_fit, restore=TokenLists.from_state, tokens=True),
 )

@@ -108,11 +108,15 @@ def _usual(names: Sequence[str], usual: Sequence[str], first: Any = ()) -> str |
 # ---- one token a row -----------------------------------------------------------------------------
 
 
+def numbers_sentences(name: str) -> bool:
+    """Whether a column of this name may say to which sentence a token belongs."""
+    return re.search(r"sent.*(#|id|n[ro])|doc.*id|seq.*id", name.lower()) is not None
+
+
 def _joined(raw: RawTables, tokens: str, tags: str) -> tuple[RawTables, str]:
     """Join rows of one token to sentences, where a column numbers these."""
     train = raw.splits["train"]
-    names = [name for name in train.column_names if re.search(r"sent|doc|seq.*id", name.lower())]
-    names = [name for name in names if name not in (tokens, tags)]
+    names = [name for name in train.column_names if numbers_sentences(name) and name not in (tokens, tags)]
     if not names or not all(parse.is_text(train[name].type) for name in (tokens, tags)):
         return raw, ""
     if any(" " in (cell or "").strip() for cell in train[tokens].slice(0, 200).to_pylist()):

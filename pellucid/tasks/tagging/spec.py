@@ -25,5 +25,6 @@ SPEC = TaskSpec(
     predict_input='"A text"',
     targets=("tagging",),
     reads_target=True,
+    form="tagged",
     accuracy_of="tokens",
 )

@@ -78,7 +78,6 @@ class Tagging(Task):
     """Predict a tag for every token."""
 
     spec = SPEC
-    form = "tagged"
     takes_loss = False
 
     def prepare(

@@ -1,0 +1,121 @@
+"""When tagging is offered, and the config it suggests."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from itertools import combinations, starmap
+from pathlib import Path
+
+import numpy as np
+
+from pellucid.data.compute import pc
+from pellucid.data.contents import Contents
+from pellucid.data.dataset import Column, Dataset
+from pellucid.data.offers import Offer, Proposal, Suggestion
+from pellucid.data.sources import conll, tagged
+from pellucid.data.sources.open_source import open_source
+from pellucid.data.suggest import epochs_reason, suggestion
+from pellucid.errors import PellucidError
+
+LOOKED_AT = 200
+"""Rows of texts that are compared before the whole file is read in this way."""
+MOST_TAGS = 200
+LONGEST = 1024
+"""Tokens that the suggested network reads at once; longer rows are read in pieces."""
+STEPS = 1500
+
+
+def _propose(contents: Contents) -> Proposal | None:
+    """Propose to learn a tag for every token where two columns have as many of them."""
+    found = _tagged(contents)
+    if found is None or found.target is None:
+        return None
+    table, tags = found.splits["train"], found.classes
+    per_row = pc.mean(pc.list_value_length(table[found.target])).as_py()
+    if per_row < 2 or len(tags) > MOST_TAGS:
+        return None
+    shown = ", ".join(tags[:4]) + (" ..." if len(tags) > 4 else "")
+    learns = f"a tag for every token of {found.inputs[0].name!r} ({shown})"
+    sure = contents.config.target in (None, found.target)
+    return Proposal(learns, 0.95 if sure else 0.3, partial(_suggest, contents, found))
+
+
+def _tagged(contents: Contents) -> Dataset | None:
+    """Read data as tokens and tags, if it looks as if it were; None if it is not."""
+    if contents.dataset.task == "tagging":
+        return contents.dataset
+    if contents.fixed or contents.image is not None or not _may_be_tagged(contents):
+        return None
+    try:
+        return open_source(contents.config, form="tagged")
+    except PellucidError:
+        return None
+
+
+def _may_be_tagged(contents: Contents) -> bool:
+    path = Path(os.path.expanduser(contents.config.source))
+    if contents.documents:
+        return conll.is_conll(path) if path.is_file() else path.is_dir() and conll.holds_conll(path)
+    known = {column.name for column in contents.dataset.columns}
+    if any(name not in known for name in contents.column_names) and len(known) <= 1:
+        return True  # lists of words are no column of any other task
+    texts = [rows for column in contents.dataset.columns if (rows := _texts(contents, column)) is not None]
+    numbered = any(tagged.numbers_sentences(name) for name in contents.column_names)
+    return numbered or any(starmap(_same_lengths, combinations(texts, 2)))
+
+
+def _texts(contents: Contents, column: Column) -> list[str] | None:
+    """Return the first rows of a column of texts, or of classes; None for one of another kind."""
+    if column.kind not in ("text", "category"):
+        return None
+    rows = contents.table[column.name].slice(0, LOOKED_AT).to_pylist()
+    names = [column.categories[row] if isinstance(row, int) else row for row in rows]
+    return [name or "" for name in names]
+
+
+def _same_lengths(first: list[str], second: list[str]) -> bool:
+    """Whether two columns of texts have the same number of words, more than one, or of letters."""
+    rows = list(zip(first, second, strict=True))
+    words = np.array([(len(a.split()), len(b.split())) for a, b in rows])
+    letters = np.array([(len(a), len(b)) for a, b in rows])
+    lists = all(a.lstrip().startswith("[") and b.lstrip().startswith("[") for a, b in rows)
+    same_words = bool((words[:, 0] == words[:, 1]).all() and words.mean() > 1.5)
+    same_letters = bool((letters[:, 0] == letters[:, 1]).all() and letters.std() > 0 and letters.mean() > 5)
+    return lists or same_words or same_letters
+
+
+def _suggest(contents: Contents, found: Dataset, budget: float | None = None) -> Suggestion:
+    lengths = pc.list_value_length(found.splits["train"][str(found.target)]).to_numpy()
+    tokens, longest = int(lengths.sum()), int(lengths.max())
+    batch = 8 if longest > 100 else 32
+    epochs = int(np.clip(STEPS * batch // contents.rows, 5, 40))
+    size = "tiny" if tokens < 10_000 else "small"
+    text = {"max_seq_len": int(min(LONGEST, max(longest, 8))), "lowercase": False}
+    return suggestion(
+        contents,
+        "tagging",
+        f"a tag for every token of {found.inputs[0].name}, a bidirectional LSTM",
+        data={
+            "inputs": [found.inputs[0].name] if contents.column_names and not contents.documents else None,
+            "target": found.target if not contents.documents else None,
+            "text": {**contents.config.text.model_dump(), **text},
+        },
+        model={"name": "lstm", "size": size, "options": {"pooling": "none", "dropout": 0.3}},
+        optimizer={"name": "adamw", "lr": 3e-3, "weight_decay": 0.01},
+        schedule={"name": "one_cycle"},
+        train={"epochs": epochs, "batch_size": batch, "clip_grad_norm": 1.0},
+        reasons=(
+            f"an LSTM in both directions for {tokens:,} tokens: a tag depends on the tokens on both sides",
+            epochs_reason(contents.rows, batch, epochs),
+        ),
+    )
+
+
+OFFERS = (
+    Offer(
+        ("tag", "tags", "ner", "pos", "token-classification", "sequence-labelling"),
+        "lists of tokens and of tags in two columns, or a token and its tag on every line",
+        _propose,
+    ),
+)
