@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pellucid.config import CsvConfig
+from pellucid.data.input_rows import InputRows, joined, numbered, within
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources import arrays, conll, tables, tagged, textfiles
 from pellucid.data.text.token_lists import TokenLists
@@ -22,29 +24,35 @@ def token_lists(preprocess: Preprocess) -> TokenLists:
     return preprocess.encoded
 
 
-def rows_from(preprocess: Preprocess, source: Any) -> list[list[str]]:
-    """Return prediction inputs as rows of tokens.
+def read_rows(preprocess: Preprocess, source: Any) -> InputRows:
+    """Return prediction inputs as rows of tokens, in one column of lists.
 
     Args:
         preprocess: of the run.
         source: a text, or several, which are split at white space (into letters where tokens are letters);
-            lists of tokens; a data frame; a file: a text on every line, a token on every line (CoNLL), or a
+            lists of tokens; a data frame; files: a text on every line, a token on every line (CoNLL), or a
             table with the column of tokens.
 
     Raises:
         DataNotFoundError: there is no such file.
         ModelError: it is something else, or a row has no tokens.
     """
+    if isinstance(source, (list, tuple)) and source and all(_is_file(item) for item in source):
+        return joined([within(Path(item), read_rows(preprocess, Path(item))) for item in source])
     encoded = token_lists(preprocess)
     rows = _rows(encoded, preprocess.written, source)
     for number, tokens in enumerate(rows, 1):
         if not tokens:
             raise ModelError(f"Row {number:,} has no tokens: expected a text.")
-    return rows
+    return numbered(pa.table({encoded.name: pa.array(rows, pa.list_(pa.string()))}))
+
+
+def _is_file(source: Any) -> bool:
+    return isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.isfile(source))
 
 
 def _rows(encoded: TokenLists, written: Mapping[str, Any], source: Any) -> list[list[str]]:
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.exists(source)):
+    if _is_file(source):
         return _file(encoded, written, Path(source))
     if isinstance(source, str):
         return [encoded.split(source)]

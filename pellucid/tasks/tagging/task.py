@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from pellucid.config import Config
 from pellucid.data.batches import Batches, Rows
 from pellucid.data.dataset import Dataset
+from pellucid.data.input_rows import InputRows
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.tags import Tags
 from pellucid.data.text.ragged import Ragged
@@ -30,7 +31,7 @@ from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.text_task import measured_batch
 from pellucid.tasks.tagging.baselines import measure_baselines
-from pellucid.tasks.tagging.inputs import rows_from, token_lists
+from pellucid.tasks.tagging.inputs import read_rows, token_lists
 from pellucid.tasks.tagging.objective import tagging
 from pellucid.tasks.tagging.spans import are_spans, span_f1, spans
 from pellucid.tasks.tagging.spec import SPEC
@@ -190,12 +191,16 @@ class Tagging(Task):
             metrics, {"rows": len(table), "task": self.name, "tokens": len(real)}, predictions, blocks=blocks
         )
 
+    def read(self, trained: Trained, inputs: Any, *, skip_bad: bool = False) -> InputRows:
+        return read_rows(trained.preprocess, inputs)
+
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Tagged:
-        """Tag texts, lists of tokens, or the rows of a file."""
+        """Tag texts, lists of tokens, or the rows of a file; see `read_rows`."""
         for option in options:
             raise UnknownNameError(f"option to predict with {self.name}", option, ())
         encoded, target = token_lists(trained.preprocess), _tags(trained.preprocess)
-        tokens = rows_from(trained.preprocess, inputs)
+        rows = inputs if isinstance(inputs, InputRows) else self.read(trained, inputs)
+        tokens = rows.table[encoded.name].to_pylist()
         whole = encoded.encode(tokens)
         probs = probabilities(trained, pieces(whole, encoded.max_seq_len), 64)
         best, certain = target.names(probs.argmax(1)), probs.max(1).tolist()
