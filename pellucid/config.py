@@ -77,7 +77,7 @@ class DataConfig(Section):
         "number; or a regular expression with one group, e.g. '_([a-z]+)[.]'",
     )
     image_size: int | None = Field(
-        default=None, ge=1, le=16_384, description="resize images to this side length"
+        default=None, ge=1, le=16_384, description="resize images so that their longer side has this length"
     )
     image_fit: ImageFit | None = Field(
         default=None,

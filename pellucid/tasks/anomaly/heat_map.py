@@ -23,18 +23,20 @@ from pellucid.tasks.shared.own_size import own_pictures
 RED = np.array([255.0, 30.0, 0.0])
 STRONGEST = 0.85
 """How much of a pixel the color covers at most."""
-WEAK = 0.5
-"""Quantile of all errors below which nothing is colored."""
-STRONG = 0.999
-"""Quantile of all errors from which pixels are colored at full strength."""
+WEAK, STRONG = 0.5, 0.999
+"""Quantiles of the errors in normal images: nothing is colored below the first, and from twice the second
+pixels are colored at full strength."""
 
 
 def save_heat_maps(
-    trained: Trained, table: pa.Table, images: Tensor, maps: Tensor, paths: Sequence[Path]
+    trained: Trained,
+    table: pa.Table,
+    images: Tensor,
+    maps: Tensor,
+    paths: Sequence[Path],
+    scale: tuple[float, float],
 ) -> None:
     """Save each image with its heat map as a PNG file.
-
-    The colors of all images of a call have one scale, so that they compare.
 
     Args:
         trained: knows how images were resized.
@@ -42,15 +44,25 @@ def save_heat_maps(
         images: as the model saw them.
         maps: their errors.
         paths: of the files.
+        scale: see `color_scale`.
     """
     encoded: Any = trained.preprocess.encoded
     own = own_pictures(encoded, table)
-    weak, strong = np.quantile(maps.numpy(), [WEAK, STRONG])
+    weak, strong = scale
     for index, (picture, path) in enumerate(zip(own or images, paths, strict=True)):
         heat = (maps[index].numpy() - weak) / max(strong - weak, 1e-12)
         if own is not None:
             heat = placed_back(heat, (picture.shape[2], picture.shape[1]), encoded.fit_by)
         files.write(path, overlay(picture.numpy(), heat), "folder= with a folder you may write")
+
+
+def color_scale(maps: Tensor) -> tuple[float, float]:
+    """Return the errors that are colored not at all and at full strength, given the maps of normal images.
+
+    The colors of a run have one scale, so that heat maps compare.
+    """
+    weak, strong = np.quantile(maps.numpy(), [WEAK, STRONG]).tolist()
+    return weak, 2 * strong
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> bytes:

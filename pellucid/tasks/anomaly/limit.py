@@ -138,6 +138,12 @@ def limit_for(trained: Trained, score: ScoresOf, limit: Any, false_alarm_rate: A
     return Limit(kept.get("limit"), kept.get("limit_reason", ""))
 
 
+def map_scale(trained: Trained) -> tuple[float, float] | None:
+    """Return the scale of heat maps that a run wrote down; None where it has none."""
+    kept = _summary(trained).get("map_scale")
+    return (float(kept[0]), float(kept[1])) if kept else None
+
+
 def _summary(trained: Trained) -> dict[str, Any]:
     """Return what a run wrote down when it was evaluated; {} where it never was."""
     for split in EVALUATED if trained.folder is not None else ():

@@ -30,13 +30,13 @@ from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
-from pellucid.tasks.anomaly.heat_map import save_heat_maps
-from pellucid.tasks.anomaly.limit import GOOD, check_rate, choose_limit, limit_for
+from pellucid.tasks.anomaly.heat_map import color_scale, save_heat_maps
+from pellucid.tasks.anomaly.limit import GOOD, check_rate, choose_limit, limit_for, map_scale
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
 from pellucid.tasks.anomaly.spec import SPEC
 from pellucid.tasks.options import read_options
-from pellucid.tasks.prepared import Prepared
+from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared import latents, pca
 from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_output import picture_paths
@@ -48,6 +48,8 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 BATCH = 256
+SCALED_ON = 200
+"""Held-out images that the colors of heat maps are scaled on."""
 CAPTIONS = {
     "strangest": ("False alarms", "The normal images with the highest scores."),
     "missed": ("Missed anomalies", "The images of other classes with the lowest scores."),
@@ -179,7 +181,7 @@ class Anomaly(ImageTask):
         drawn, pictures = _pictures(trained, prepared, split, shown)
         columns = {"row": np.arange(len(scores)), "target": classes.numpy(), "score": scores.numpy()}
         summary = {"rows": len(scores), "task": self.name, "normal": names[index], "limit": limit}
-        summary["limit_reason"] = chosen.reason
+        summary |= {"limit_reason": chosen.reason, "map_scale": _map_scale(trained, prepared)}
         return Outcome(metrics, summary, pa.table(columns), blocks=[*blocks, *drawn], pictures=pictures)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Scores:
@@ -321,8 +323,15 @@ def _predict(
     images = trained.preprocess.inputs(rows.table)
     scores, maps = _maps(trained, images)
     if paths:
-        save_heat_maps(trained, rows.table, images, maps, paths)
+        scale = map_scale(trained) or color_scale(maps)
+        save_heat_maps(trained, rows.table, images, maps, paths, scale)
     return Scores(scores.numpy(), found.value, maps.numpy(), paths, (found.reason,) if found.reason else ())
+
+
+def _map_scale(trained: Trained, prepared: Prepared) -> tuple[float, float]:
+    """Return the scale of heat maps, by the normal images that are held out."""
+    images, classes = sample(prepared.rows[prepared.validation], SCALED_ON)
+    return color_scale(_maps(trained, images[classes == _index(prepared)])[1])
 
 
 def _maps(trained: Trained, images: Tensor) -> tuple[Tensor, Tensor]:

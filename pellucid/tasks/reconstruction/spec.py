@@ -23,5 +23,5 @@ SPEC = TaskSpec(
             "total variation", "total variation", "smoothing that keeps edges, nothing learned"
         ),
     },
-    predict_input="INPUT --set folder=images",
+    predict_input="INPUT",
 )
