@@ -24,8 +24,8 @@ RED = np.array([255.0, 30.0, 0.0])
 STRONGEST = 0.85
 """How much of a pixel the color covers at most."""
 WEAK, STRONG = 0.5, 0.999
-"""Quantiles of the errors in normal images: nothing is colored below the first, and from twice the second
-pixels are colored at full strength."""
+"""Quantiles of the errors in normal images: nothing is colored below the first, and at full strength not below
+twice the second."""
 
 
 def save_heat_maps(
@@ -48,18 +48,24 @@ def save_heat_maps(
     """
     encoded: Any = trained.preprocess.encoded
     own = own_pictures(encoded, table)
-    weak, strong = scale
+    weak, least = scale
     for index, (picture, path) in enumerate(zip(own or images, paths, strict=True)):
-        heat = (maps[index].numpy() - weak) / max(strong - weak, 1e-12)
+        error = maps[index].numpy()
+        strong = max(least, float(np.quantile(error, STRONG)))
+        heat = (error - weak) / max(strong - weak, 1e-12)
         if own is not None:
             heat = placed_back(heat, (picture.shape[2], picture.shape[1]), encoded.fit_by)
         files.write(path, overlay(picture.numpy(), heat), "folder= with a folder you may write")
 
 
 def color_scale(maps: Tensor) -> tuple[float, float]:
-    """Return the errors that are colored not at all and at full strength, given the maps of normal images.
+    """Return the errors up to which nothing is colored, and the least that is at full strength.
 
-    The colors of a run have one scale, so that heat maps compare.
+    In an image with larger errors, the largest is at full strength, so that the place of an anomaly is seen;
+    a normal image, whose errors are like those that the scale was measured on, has little color.
+
+    Args:
+        maps: of normal images.
     """
     weak, strong = np.quantile(maps.numpy(), [WEAK, STRONG]).tolist()
     return weak, 2 * strong
