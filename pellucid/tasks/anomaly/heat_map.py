@@ -24,8 +24,8 @@ RED = np.array([255.0, 30.0, 0.0])
 STRONGEST = 0.85
 """How much of a pixel the color covers at most."""
 WEAK, STRONG = 0.5, 0.999
-"""Quantiles of the errors in normal images: nothing is colored below the first, and at full strength not below
-twice the second."""
+"""Quantiles of the errors in normal images: nothing is colored below the first, and nothing below
+twice the second is at full strength."""
 
 
 def save_heat_maps(
