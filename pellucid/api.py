@@ -425,7 +425,7 @@ def _by_content(config: Config, values: dict[str, Any]) -> tuple[Config, Dataset
     """Return a config with the task that its data suggests, and the data where it was opened."""
     contents = look(config.data)
     if contents.predicts is not None:
-        return config.patch(_task_of(contents.dataset)), contents.dataset
+        return config.patch(values | _task_of(contents.dataset)), contents.dataset
     possible = [found.suggest(None).config for found in proposals(contents) if found.likelihood > UNLIKELY]
     fitting = [found for found in possible if found.model.name == config.model.name]
     suggested = fitting[0] if fitting else choose(contents).suggest(None).config

@@ -151,14 +151,14 @@ class Contents:
             return self.dataset if self.fixed else open_source(config, labelled=False, form="series")
         if self.fixed or self._is_read_as(config, spec):
             return with_splits(self.dataset, config, labelled=spec.labelled)
-        return with_splits(
-            open_source(config, labelled=spec.labelled, form=spec.form), config, labelled=spec.labelled
-        )
+        wanted = next(iter(spec.targets), None)
+        opened = open_source(config, labelled=spec.labelled, form=spec.form, task=wanted)
+        return with_splits(opened, config, labelled=spec.labelled)
 
     def _is_read_as(self, config: DataConfig, spec: TaskSpec) -> bool:
         if config.model_dump(include=set(ROWS_READ)) != self.config.model_dump(include=set(ROWS_READ)):
             return False
-        if spec.form == "tagged":
+        if spec.form == "tagged" or (spec.targets and self.dataset.task not in spec.targets):
             return False
         if spec.form == "texts":
             return self.dataset.source.kind == "text"

@@ -93,6 +93,12 @@ class Store:
         for artifact in gone:
             (self.path.parent / artifact.path).unlink(missing_ok=True)
 
+    def forget_findings(self) -> None:
+        """Delete all findings: a run that goes on is examined anew at its end."""
+        self._pending["findings"].clear()
+        with database.refusals(self.path), self._writing() as connection:
+            connection.execute("DELETE FROM findings")
+
     def close(self) -> None:
         """Write what is pending and close the database."""
         self.flush()

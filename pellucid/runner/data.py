@@ -68,7 +68,8 @@ def prepare(
     if config.model.name == PRETRAINED and not tokens and config.data.images_of is None:
         config = config.patch({"data.images_of": config.model.weights})
     if dataset is None:
-        dataset = open_source(config.data, labelled=task.labelled, form=task.form)
+        wanted = next(iter(task.spec.targets), None)
+        dataset = open_source(config.data, labelled=task.labelled, form=task.form, task=wanted)
     column = weights if isinstance(weights, str) else config.data.sample_weight
     if weights is not None and not isinstance(weights, str):
         dataset, column = with_weights(dataset, weights), COLUMN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,14 +39,20 @@ def check_resume(
     allow_changes: bool,
     supplied: Supplied = NOTHING,
     model: nn.Module | None = None,
-) -> None:
+) -> bool:
     """Refuse to resume a run whose config, data, model or objects passed in have changed.
+
+    More epochs or updates are no such change: the run goes on, and a note says so.
+
+    Returns:
+        Whether it is to be trained for longer than before.
 
     Raises:
         ResumeError: lists the changes.
     """
     recorded = with_absolute_paths(Config.read(run.path / "config.yaml"))
-    changes = list_changes(recorded, config)
+    longer = is_longer(recorded, config)
+    changes = list_changes(recorded.patch(_length(config)) if longer else recorded, config)
     before, now = run.facts["dataset"]["splits"], prepared.facts()["splits"]
     changes += [
         f"the {split} split was {before.get(split)}, is {now.get(split)}"
@@ -55,6 +62,37 @@ def check_resume(
     changes += _other_objects(run.facts.get("supplied"), supplied.described())
     changes += [] if model is None else _other_layers(run.facts["model"]["layers"], model)
     accept_changes(run, config, changes, allow_changes=allow_changes)
+    if longer:
+        run.note(_goes_on(recorded, config))
+        files.write(run.path / "config.yaml", config.to_yaml())
+    return longer
+
+
+def _length(config: Config) -> dict[str, Any]:
+    """Return the settings that say how long to train."""
+    return {"train.epochs": config.train.epochs, "train.max_steps": config.train.max_steps}
+
+
+def is_longer(before: Config, after: Config) -> bool:
+    """Whether a config trains for more epochs or updates than another, and for fewer of neither."""
+
+    def sizes(config: Config) -> tuple[float, float]:
+        return config.train.epochs, config.train.max_steps or math.inf
+
+    (epochs, steps), (epochs_now, steps_now) = sizes(before), sizes(after)
+    return epochs_now >= epochs and steps_now >= steps and (epochs_now, steps_now) != (epochs, steps)
+
+
+def _goes_on(before: Config, after: Config) -> str:
+    """Say how much longer a run is trained, and what becomes of the learning rate."""
+    rule = after.schedule.name
+    words = f"Trained for longer: up to {after.train.epochs} epochs"
+    words += f" or {after.train.max_steps:,} updates" if after.train.max_steps else ""
+    words += f", instead of {before.train.epochs}"
+    words += f" or {before.train.max_steps:,} updates" if before.train.max_steps else ""
+    if rule in ("constant", "plateau", "step"):
+        return f"{words}."
+    return f"{words}; from here the learning rate is that of the schedule {rule} over the whole new length."
 
 
 def _other_objects(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task, check_baselines
 from pellucid.train import checkpoint
 from pellucid.train.budget import Budget
-from pellucid.train.callbacks import Monitor
+from pellucid.train.callbacks import EarlyStopping, Monitor
 from pellucid.train.device import choose_device
 from pellucid.train.execution import execution_mode
 from pellucid.train.lr_find import LrSuggestion, lr_find
@@ -111,7 +111,7 @@ def train(
         supplied=supplied,
     )
     needed = load_needed(config, runs) if needed is None else needed
-    prepared = setup.prepared.with_needed(needed)
+    prepared, longer = setup.prepared.with_needed(needed), False
     if run is None:
         run = Run.create(
             runs,
@@ -124,7 +124,7 @@ def train(
         for note in [*setup.notes, *about, *found, *setup.task.warnings(prepared)]:
             run.note(note)
     else:
-        check_resume(
+        longer = check_resume(
             run,
             config,
             prepared,
@@ -135,14 +135,14 @@ def train(
     if begun is not None:
         begun(run)
     with run.writing(), outcome(run):
-        if run.facts["status"] == "finished":
+        if run.facts["status"] == "finished" and not longer:
             _tell(console, f"Run {run.id} is already finished; it is returned as it is, nothing was trained.")
             if not (run.path / REPORT).exists():  # its process was killed before it was written
                 _conclude(run)
             return run
         run.update(status="running")
         _print_header(run, config, prepared, console)
-        context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget)
+        context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget, longer)
         _measure_baselines(context)
         try:
             trainer = _train(context, setup.model, console, resumed=resume is not None)
@@ -203,6 +203,7 @@ class _Context:
     objective: Objective
     supplied: Supplied
     budget: Budget | None = None
+    longer: bool = False  # resumed to train for longer than it was to
 
 
 def _train(context: _Context, model: nn.Module, console: Console, resumed: bool) -> Trainer:
@@ -233,6 +234,8 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
         console.print(f"Resumed {run.id} at epoch {trainer.epoch}, step {trainer.step}.", highlight=False)
         for note in run.facts["notes"][before:]:
             _tell(console, note)
+        if context.longer:
+            _go_on(trainer, run)
     evaluations = {} if validation is None else {"val": prepared.batches(validation)}
     sample = prepared.train_sample()
     start, threads_before = time.perf_counter(), torch.get_num_threads()
@@ -249,6 +252,15 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
         seconds = run.facts["seconds"]
         run.update(seconds={**seconds, "training": seconds.get("training", 0) + time.perf_counter() - start})
     return trainer
+
+
+def _go_on(trainer: Trainer, run: Run) -> None:
+    """Let a run that had ended train for longer: what ended it no longer counts, nor what was found then."""
+    run.store.forget_findings()
+    trainer.stop_reason = trainer.stopped = ""
+    for callback in trainer.callbacks:
+        if isinstance(callback, EarlyStopping):
+            callback.since = trainer.epochs_done
 
 
 def _choose_execution(context: _Context, model: nn.Module) -> tuple[str, int]:

@@ -139,10 +139,18 @@ class EarlyStopping(Monitor):
     def __init__(self, metric: str, mode: Literal["min", "max"], patience: int, min_delta: float = 0.0):
         super().__init__(metric, mode, min_delta)
         self.patience = patience
+        self.since = 0  # the epoch from which a run goes on that had ended
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), **({"since": self.since} if self.since else {})}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.since = state.get("since", 0)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         super().on_epoch_end(trainer)
-        since = trainer.epochs_done - self.best["epoch"] if self.best else trainer.epochs_done
+        since = trainer.epochs_done - max(self.best["epoch"] if self.best else 0, self.since)
         if since >= self.patience:
             best = (
                 f"{self.best['value']:.4g} at epoch {self.best['epoch']}" if self.best else "never a number"

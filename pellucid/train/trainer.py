@@ -121,7 +121,7 @@ class Trainer:
         self.loss: Tensor = torch.zeros(())
         self.batch: Any = None
         self.stop_reason, self.interrupted, self.failed, self._remedy = "", False, False, ""
-        self._stopped = ""  # the reason of `stop`, which an interruption does not undo
+        self.stopped = ""  # the reason of `stop`, which an interruption does not undo
         self.between_steps = True
         self._losses: list[tuple[str, int, Tensor, float]] = []
         self._totals: dict[str, tuple[float, int]] = {}
@@ -300,7 +300,7 @@ class Trainer:
 
     def stop(self, reason: str) -> None:
         """End training after the current step; the epoch is measured and training counts as done."""
-        self._stopped = self._stopped or reason
+        self.stopped = self.stopped or reason
         self.stop_reason = self.stop_reason or reason
 
     def interrupt(self, reason: str) -> None:
@@ -346,7 +346,7 @@ class Trainer:
             "rates": {name: rates.state_dict() for name, rates in self.rates.items()},
             "execution": self.execution.name,
             "updates": {name: update.state_dict() for name, update in self.updates.items()},
-            "stop_reason": self._stopped,
+            "stop_reason": self.stopped,
             "average_updates": self.average.updates if self.average else 0,
             "callbacks": saved_states(self.callbacks),
             "rng": rng_state(),
@@ -361,7 +361,7 @@ class Trainer:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.measures, self.lr_scale = dict(state["measures"]), state["lr_scale"]
         self._totals = {phase: (total, count) for phase, (total, count) in state["losses"].items()}
-        self.stop_reason = self._stopped = state["stop_reason"]
+        self.stop_reason = self.stopped = state["stop_reason"]
         for name, update in self.updates.items():  # version 0.1 kept one signature, of all phases
             update.load_state_dict(state.get("updates", {}).get(name) or {"signature": state.get("shapes")})
         for name, rates in self.rates.items():

@@ -83,7 +83,9 @@ def load(name: str, *, subset: str | None = None) -> Dataset:
     return _load(name, subset, DataOptions())
 
 
-def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows") -> Dataset:
+def open_data(
+    config: DataConfig, *, labelled: bool = True, form: Form = "rows", task: str | None = None
+) -> Dataset:
     """Open what a config describes, and give it train, validation and test splits.
 
     Args:
@@ -91,13 +93,16 @@ def open_data(config: DataConfig, *, labelled: bool = True, form: Form = "rows")
         labelled: whether there must be a target. Without one, text files are documents rather than tables,
             images need no class folders, and rows without targets are kept.
         form: what the task makes of it.
+        task: what the user wants to learn, which decides how the target is read; None: as its values tell.
 
     Raises:
         DataNotFoundError: there is no such file, folder or dataset.
         BadDataError: a cell does not fit; names file, row and column.
         UnknownNameError: a short name, subset or column is not there.
     """
-    return with_splits(open_source(config, labelled=labelled, form=form), config, labelled=labelled)
+    return with_splits(
+        open_source(config, labelled=labelled, form=form, task=task), config, labelled=labelled
+    )
 
 
 def with_splits(opened: Dataset, config: DataConfig, *, labelled: bool = True) -> Dataset:
@@ -107,7 +112,12 @@ def with_splits(opened: Dataset, config: DataConfig, *, labelled: bool = True) -
 
 
 def open_source(
-    config: DataConfig, *, labelled: bool = True, form: Form = "rows", fewest_classes: int = 2
+    config: DataConfig,
+    *,
+    labelled: bool = True,
+    form: Form = "rows",
+    fewest_classes: int = 2,
+    task: str | None = None,
 ) -> Dataset:
     """Open what a config describes, with the rows and splits it comes with; raises what `open_data` does.
 
@@ -116,12 +126,13 @@ def open_source(
         labelled: see `open_data`.
         form: see `open_data`.
         fewest_classes: folders of classes that there must be: 2 to learn from them, 1 to measure on them.
+        task: see `open_data`.
     """
     csv = config.csv.model_copy(update={"encoding": config.csv.encoding or config.encoding})
     options = DataOptions(
         config.target, config.inputs, config.columns, config.skip_bad, labelled=labelled, csv=csv
     )
-    options = replace(options, fewest_classes=fewest_classes)
+    options = replace(options, fewest_classes=fewest_classes, task=task if labelled else None)
     if form == "series":
         options = _for_series(options, config)
     elif names := rule_columns(config.split):

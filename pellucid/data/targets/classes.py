@@ -44,9 +44,12 @@ class Classes(Target):
             return _declared(cells.name, raw, tuple(cells.classes))
         if cells.vector is not None or cells.kind == "number" or cells.task == "regression":
             return None
-        if cells.kind in ("category", "classes") or (cells.task == cls.task and cells.kind is None):
-            return _values(cells.name, raw, "set by the user", cells.marks)
+        if cells.kind in ("category", "classes"):
+            return _values(cells.name, raw, "set by the user", cells.marks, asked=True)
         reading = cells.reading
+        decimals = reading.kind == "number" and not parse.whole(reading.values)
+        if cells.task == cls.task and cells.kind is None and not decimals:
+            return _values(cells.name, raw, "set by the user", cells.marks, asked=True)
         if reading.kind in ("boolean", "category", "text"):
             return _values(cells.name, raw, reading.reason, cells.marks)
         if reading.kind == "number" and parse.whole(reading.values):
@@ -124,8 +127,14 @@ def _has_leading_zeros(raw: pa.ChunkedArray) -> bool:
     return pc.any(pc.match_substring_regex(raw, r"^\s*0\d+\s*$")).as_py() or False
 
 
-def _values(name: str, raw: pa.ChunkedArray, reason: str, marks: Marks) -> TargetColumn:
-    """Read words as classes: also None, NA and null, unless the user said that they mean a missing value."""
+def _values(
+    name: str, raw: pa.ChunkedArray, reason: str, marks: Marks, *, asked: bool = False
+) -> TargetColumn:
+    """Read words as classes: also None, NA and null, unless the user said that they mean a missing value.
+
+    Raises:
+        BadDataError: there are so many that they are no classes, and the user did not say that they are.
+    """
     if pa.types.is_boolean(raw.type):
         return _column(Column(name, "category", ("false", "true"), reason), raw.cast(pa.int64()))
     if pa.types.is_integer(raw.type) or (pa.types.is_floating(raw.type) and parse.whole(raw)):
@@ -135,11 +144,11 @@ def _values(name: str, raw: pa.ChunkedArray, reason: str, marks: Marks) -> Targe
     reading = schema.read_column(name, raw, "category", marks=marks)
     values = reading.values
     found = parse.distinct(values).to_pylist()
-    if len(found) > max(2, min(MANY, (len(values) - values.null_count) // 2)):
+    if not asked and len(found) > max(2, min(MANY, (len(values) - values.null_count) // 2)):
         raise BadDataError(
             f"The target column {name!r} has {len(found):,} different texts in {len(values):,} rows: "
             "expected numbers, or classes with several rows each.",
-            remedy="--target names another column",
+            remedy=f"--set 'data.columns={{{name}: category}}' if they are classes, or another --target",
         )
     return _column(
         Column(name, "category", tuple(sorted(found, key=images.natural)), reason, reading.form), values
