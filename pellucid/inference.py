@@ -20,6 +20,7 @@ from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.data.dataset import Dataset
 from pellucid.data.input_rows import InputRows
+from pellucid.data.layout import layout_of, set_layout
 from pellucid.data.loaders import LoaderBatches, held_out_source, is_loader
 from pellucid.data.prediction_input import ADDRESS
 from pellucid.data.sources.arrays import arrays
@@ -185,8 +186,10 @@ def new_dataset(data: Any, trained: Trained) -> Dataset:
         table = table.drop_columns([data.target]).append_column(name, values)
         columns = (*data.inputs, preprocess.target.column)
         data = replace(data, columns=columns, target=name)
-    preprocess.check(table)
-    return data.with_splits({"train": table, "test": table})
+    layout = next((layout_of(column) for column in preprocess.columns), None)
+    data = set_layout(data.with_splits({"train": table, "test": table}), layout)
+    preprocess.check(data.splits["test"])
+    return data
 
 
 def _names(X: Any, trained: Trained) -> list[str] | None:

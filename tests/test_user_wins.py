@@ -28,7 +28,8 @@ def test_another_choice_leaves_the_options_of_the_one_before():
         {"model.size": "base", "model.options": {"hidden": [8]}, "optimizer.options": {"betas": [0.9, 0.99]}}
     )
     other = config.patch({"model.name": "linear", "optimizer.name": "sgd", "optimizer.options.momentum": 0.9})
-    assert other.model.options == {} and other.model.size is None
+    assert other.model.options == {}
+    assert other.model.size is None
     assert other.optimizer.options == {"momentum": 0.9}
     assert config.patch({"model.name": "mlp"}).model.options == {"hidden": [8]}
     assert config.patch({"model.name": "cnn", "model.size": "tiny"}).model.size == "tiny"
@@ -72,15 +73,17 @@ def test_a_finished_run_goes_on_for_more_epochs(tmp_path, monkeypatch):
     before = list_runs("runs")[0]
     assert {finding.rule for finding in before.store.findings()} == {"too-short"}
     done = CliRunner().invoke(app, [*train, "--epochs", "4", "--resume", "last"])
-    assert done.exit_code == 0 and "up to 4 epochs, instead of 2" in done.output
+    assert done.exit_code == 0
+    assert "up to 4 epochs, instead of 2" in done.output
     (run,) = list_runs("runs")
-    assert run.store.series("epoch")[-1][1] == 4 and run.settings["train"]["epochs"] == 4
+    assert run.store.series("epoch")[-1][1] == 4
+    assert run.settings["train"]["epochs"] == 4
     assert {finding.rule for finding in run.store.findings()}.isdisjoint({"too-short"})
     fewer = CliRunner().invoke(app, [*train, "--epochs", "3", "--resume", "last"])
     assert isinstance(fewer.exception, ResumeError)
 
 
-def test_a_run_that_was_stopped_early_goes_on_with_new_patience(tmp_path):
+def test_a_run_that_stopped_early_has_new_patience_when_it_is_trained_longer(tmp_path):
     X, y = rng.normal(size=(80, 3)).astype("float32"), rng.integers(0, 2, 80)
     options = {"train.early_stopping": {"monitor": "train/loss", "patience": 1, "min_delta": 10}}
     data = pellucid.arrays(X, y)
@@ -89,4 +92,5 @@ def test_a_run_that_was_stopped_early_goes_on_with_new_patience(tmp_path):
     again = pellucid.fit(
         "linear", data, epochs=9, runs=tmp_path, progress=False, settings=options, resume=once.id
     )
-    assert again.path == once.path and again.store.series("epoch")[-1][1] == 3
+    assert again.path == once.path
+    assert again.store.series("epoch")[-1][1] == 3

@@ -14,6 +14,7 @@ from pellucid.data import kinds
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder, FitOptions, Inputs
 from pellucid.data.kinds.kind import WholeInput
+from pellucid.data.layout import layout_of
 from pellucid.data.series import SeriesInputs
 from pellucid.errors import ModelError
 
@@ -101,6 +102,8 @@ def fit(
     """
     tokens = options.text is not None
     found = whole_column(columns, table.schema, tokens=tokens)
+    if found is None and any(layout_of(column) in ("series", "ids") for column in columns):
+        found = whole_column(columns, table.schema)
     if found is not None:
         column, whole = found
         made, notes = whole.fit(column, table, options)
@@ -109,7 +112,8 @@ def fit(
         received = ", ".join(f"{column.name!r} ({column.kind})" for column in columns)
         raise ModelError(
             f"This model reads tokens: expected a column of text, received {received or 'no columns'}.",
-            remedy="--set 'data.columns={NAME: text}', or a model for numbers such as mlp",
+            remedy="--set 'data.columns={NAME: text}', or a model for numbers such as mlp; arrays of series "
+            "have the shape (N, T, C)",
         )
     made, notes = TableInputs.fit(columns, table, options)
     return made, tuple(columns), notes

@@ -15,6 +15,7 @@ from pellucid.data.build_dataset import Locate
 from pellucid.data.dataset import Column
 from pellucid.data.input_rows import InputRows, row_names, without
 from pellucid.data.kinds.kind import LISTED, Kind
+from pellucid.data.kinds.tensor import shorter
 from pellucid.errors import BadDataError, ModelError
 
 MOST_NAMES = 20
@@ -87,7 +88,7 @@ def check_type(column: Column, found: pa.DataType, input_shape: tuple[int, ...])
         raise ModelError(f"Column {column.name!r}: expected {column.kind}, received {found}.")
     if isinstance(found, pa.FixedShapeTensorType) and len(input_shape) > 1:
         received = tuple(found.shape)
-        fits = {input_shape, input_shape[1:] if input_shape[0] == 1 else input_shape}
+        fits = {input_shape, *shorter(input_shape)}
         if received not in fits and received != (*input_shape[1:], input_shape[0]):
             raise ModelError(
                 f"Column {column.name!r}: expected arrays of shape {input_shape}, received {received}."

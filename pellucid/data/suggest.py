@@ -16,6 +16,7 @@ from pellucid.config import Augment, Config
 from pellucid.data.contents import Contents
 from pellucid.data.dataset import Column
 from pellucid.data.kinds.category import MOST_CATEGORIES
+from pellucid.data.layout import looks_like_series
 from pellucid.data.offers import Suggestion
 
 LARGEST_SIDE = 64
@@ -77,17 +78,21 @@ def suggest_plain(contents: Contents, task: str, data: Mapping[str, Any] | None 
     pictures = image_data(contents) if contents.image_size is not None else {}
     about = f"{contents.dataset.task} of {contents.dataset.target} from {described(contents)}"
     size = "tiny" if rows < 5000 else "small"
+    series = looks_like_series(contents.dataset)
+    array_model = ("lstm", "LSTM", "series") if series else ("cnn", "CNN", "pictures")
     return suggestion(
         contents,
         task,
         about if contents.dataset.target else described(contents),
         data={**pictures, **(data or {})},
-        model={"name": "cnn", "size": size} if deep else _mlp(rows),
+        model={"name": array_model[0], "size": size} if deep else _mlp(rows),
         optimizer={"name": "adamw", "lr": 2e-3 if deep else 3e-3, "weight_decay": 0.01},
         schedule={"name": "one_cycle" if rows >= 5000 else "cosine"},
         train={"epochs": epochs, "batch_size": batch, "early_stopping": stopping},
         reasons=(
-            f"a {size} CNN, for {rows:,} pictures" if deep else f"an MLP, for {rows:,} rows",
+            f"a {size} {array_model[1]}, for {rows:,} {array_model[2]}"
+            if deep
+            else f"an MLP, for {rows:,} rows",
             *(resized(contents) if pictures else ()),
             epochs_reason(rows, batch, epochs),
         ),

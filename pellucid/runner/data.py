@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from pellucid.config import Config, TextConfig
 from pellucid.data.continuation import aligned, go_on, go_on_series
 from pellucid.data.dataset import Dataset
@@ -16,8 +18,9 @@ from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS
 from pellucid.errors import ConfigError
 from pellucid.record import Run
+from pellucid.runner.layouts import arranged
 from pellucid.runner.load import load_preprocess, starting_run
-from pellucid.runner.model_builder import PRETRAINED, reads_tokens
+from pellucid.runner.model_builder import OWN_MODEL, PRETRAINED, reads_tokens
 from pellucid.runner.paths import with_absolute_paths
 from pellucid.tasks import get_task
 from pellucid.tasks.prepared import Prepared
@@ -31,6 +34,7 @@ def prepare(
     *,
     runs: str | Path = "runs",
     weights: Any = None,
+    model: nn.Module | None = None,
 ) -> Prepared:
     """Load, split and encode the data of a config.
 
@@ -45,6 +49,7 @@ def prepare(
         fitted: the preprocessing of an already trained model; None to fit it on this data.
         runs: the folder of runs, to find the run that the model starts from.
         weights: one weight per training row, or the name of the column that holds them.
+        model: the user's own module, which gets arrays in a shape that it can take.
 
     Raises:
         ConfigError: the vocabulary settings do not match the tokenizer of the initial weights, or
@@ -75,6 +80,8 @@ def prepare(
         dataset, column = with_weights(dataset, weights), COLUMN
     if not task.ordered:
         dataset = make_splits(dataset, config.data, labelled=task.labelled)
+        own, known = config.model.name == OWN_MODEL, fitted or (before[1] if before else None)
+        dataset = arranged(dataset, model, known, sequences=tokens, own=own)
     counted = None
     if column is not None:
         dataset, counted = weights_of(dataset, column)

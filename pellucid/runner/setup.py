@@ -93,7 +93,9 @@ def set_up(
     """
     task = get_task(config.objective.name)
     if supplied.data is None:
-        prepared: Any = prepare(config, dataset, fitted, runs=runs, weights=supplied.sample_weight)
+        prepared: Any = prepare(
+            config, dataset, fitted, runs=runs, weights=supplied.sample_weight, model=model
+        )
     else:
         prepared = LoaderData(config, supplied.data, supplied.held_out())
     if supplied.data is not None and (supplied.sample_weight is not None or config.objective.class_weights):

@@ -16,7 +16,9 @@ from PIL import Image
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import Encoder, FitOptions, Inputs, with_tuples
+from pellucid.data.id_inputs import IdInputs
 from pellucid.data.kinds.kind import Cells, Description, Kind, Reading, WholeInput, all_bad
+from pellucid.data.layout import layout_of
 from pellucid.data.pixel_range import unit_levels
 from pellucid.data.scaling import channel_scale, scale
 from pellucid.data.tensor_column import tensor, tensor_values, torch_values
@@ -107,9 +109,9 @@ class TensorEncoder(Encoder):
 
 @dataclass(frozen=True)
 class TensorInputs(Inputs):
-    """Arrays of one shape: (F,) scaled by feature, (C, H, W) by channel; (H, W) becomes (1, H, W).
+    """Arrays of one shape: (F,) scaled by feature, (C, H, W) and (T, C) by channel.
 
-    Images whose channels come last, (H, W, C), become (C, H, W).
+    As images, (H, W) becomes (1, H, W), and (H, W, C) becomes (C, H, W).
 
     Attributes:
         name: of the column.
@@ -119,6 +121,7 @@ class TensorInputs(Inputs):
         channels_last: whether rows are stored as (H, W, C).
         range: the smallest and largest training value; None: not measured, or the run is older.
         clip: whether values are pixels that are cut off at 0 and 1 after scaling.
+        layout: what the numbers stand for; see `pellucid.data.layout`.
     """
 
     stored_as = "tensor"
@@ -131,16 +134,19 @@ class TensorInputs(Inputs):
     channels_last: bool = False
     range: tuple[float, float] | None = None
     clip: bool = False
+    layout: str = "image"
 
     @classmethod
-    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[TensorInputs, list[str]]:
+    def fit(cls, column: Column, table: pa.Table, options: FitOptions) -> tuple[Inputs, list[str]]:
         """Measure the scale on the training rows; a note says if channels are moved to the front."""
-        values = table[column.name]
+        values, layout = table[column.name], layout_of(column) or "image"
+        if layout == "ids":
+            return IdInputs.fit(column, table), []
         shape = tuple(values.type.shape)
-        last = has_channels_last(shape)
-        notes = _axes_note(column.name, shape)
-        made = cls(column.name, shape, (0.0,), (1.0,), last)
-        if options.pixels and len(shape) > 1 and len(table):
+        last = layout == "image" and has_channels_last(shape)
+        notes = _axes_note(column.name, shape) if layout == "image" else []
+        made = cls(column.name, shape, (0.0,), (1.0,), last, layout=layout)
+        if options.pixels and layout == "image" and len(shape) > 1 and len(table):
             numbers = tensor_values(values)
             (black, white), said = unit_levels(numbers)
             notes += [f"{column.name}: {said}"] if said else []
@@ -149,7 +155,11 @@ class TensorInputs(Inputs):
         if not options.normalize:
             return made, notes
         ends: list[tuple[float, float]] = []
-        parts = (_noting_range(made.arranged(torch_values(part)).numpy(), ends) for part in values.chunks)
+        channels = made.channel_axis + 1
+        parts = (
+            np.moveaxis(_noting_range(made.arranged(torch_values(part)).numpy(), ends), channels, 1)
+            for part in values.chunks
+        )
         mean, std = channel_scale(parts, 1.0)
         measured = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
         return replace(made, mean=mean, std=std, range=measured), notes
@@ -158,7 +168,23 @@ class TensorInputs(Inputs):
     def shape(self) -> tuple[int, ...]:
         if self.channels_last:
             return (self.row_shape[2], *self.row_shape[:2])
-        return (1, *self.row_shape) if len(self.row_shape) == 2 else self.row_shape
+        if self.layout == "table":
+            return (math.prod(self.row_shape),)
+        if self.layout == "series" and len(self.row_shape) == 1:
+            return (*self.row_shape, 1)
+        image = self.layout == "image" and len(self.row_shape) == 2
+        return (1, *self.row_shape) if image else self.row_shape
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of `shape` along which each part has a scale of its own."""
+        if self.layout == "series":
+            return len(self.shape) - 1
+        if self.layout != "plain" or len(self.shape) == 1:
+            return 0
+        if len(self.shape) == 2:
+            return 0 if self.shape[0] < self.shape[1] else 1
+        return 2 if has_channels_last(self.shape) else 0
 
     def arranged(self, values: torch.Tensor) -> torch.Tensor:
         """Bring rows as they are stored to (N, *shape)."""
@@ -204,8 +230,9 @@ class TensorInputs(Inputs):
 
     @functools.cached_property
     def _scale(self) -> tuple[torch.Tensor, torch.Tensor]:
-        ones = (1,) * (len(self.shape) - 1)
-        return torch.tensor(self.mean).view(-1, *ones), torch.tensor(self.std).view(-1, *ones)
+        across = [1] * len(self.shape)
+        across[self.channel_axis] = -1
+        return torch.tensor(self.mean).view(*across), torch.tensor(self.std).view(*across)
 
     def state(self) -> dict[str, Any]:
         return {"kind": self.stored_as, **asdict(self)}
@@ -282,13 +309,22 @@ def batched(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     last = (*shape[1:], shape[0])
     if has_channels_last(last) and array.shape[-3:] == last and array.shape[-3:] != shape:
         return np.moveaxis(array.reshape(-1, *last), -1, 1)
-    shapes = {shape, shape[1:]} if len(shape) == 3 and shape[0] == 1 else {shape}
-    for one in shapes:
+    for one in {shape, *shorter(shape)}:
         if array.shape == one:
             return array.reshape(1, *shape)
         if array.shape[1:] == one:
             return array.reshape(-1, *shape)
+    if len(shape) == 1 and array.ndim > 2 and math.prod(array.shape[1:]) == shape[0]:
+        return array.reshape(-1, *shape)
     raise ModelError(f"Expected input of shape {('N', *shape)}, received {array.shape}.")
+
+
+def shorter(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes that an example may have without its only channel: (H, W) for (1, H, W), (T,) for
+    (T, 1)."""
+    if len(shape) == 3 and shape[0] == 1:
+        return (shape[1:],)
+    return (shape[:-1],) if len(shape) == 2 and shape[1] == 1 else ()
 
 
 KIND = Kind(
@@ -303,7 +339,7 @@ KIND = Kind(
     picture=picture,
     whole=WholeInput(
         fit=TensorInputs.fit,
-        restore=TensorInputs.from_state,
+        restore=lambda state: (IdInputs if state.get("layout") == "ids" else TensorInputs).from_state(state),
         leads=lambda kind, only: only or len(kind.shape) > 1,
     ),
     from_array=from_array,

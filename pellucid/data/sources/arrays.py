@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pellucid.data import layout
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
 from pellucid.data.targets.choose import read_target
@@ -34,18 +35,22 @@ def arrays(
     test: tuple[Any, Any] | None = None,
     names: Sequence[str] | None = None,
     task: Task | None = None,
+    kind: str | None = None,
 ) -> Dataset:
     """Make a dataset from objects in memory.
 
     Args:
-        X: numbers of shape (N, F), images or other arrays of shape (N, H, W) or (N, C, H, W), or a data
-            frame of N rows (pandas, polars, Arrow).
+        X: numbers of shape (N, F), series (N, T, C), images (N, H, W) or (N, C, H, W), ids of tokens (N, T),
+            or a data frame of N rows (pandas, polars, Arrow).
         y: (N,) or (N, 1) classes or numbers, or (N, K) several of them; for a data frame also the name of a
             column.
         validation: (X, y) for validation during training; None: taken from the rows of X when it is split.
         test: (X, y) for the final evaluation; None: taken from the rows of X too.
         names: of the F features.
         task: classification, multilabel or regression; None: by the values of y.
+        kind: what the numbers of X stand for: "image", "series", "ids" or "table". None: as the model reads
+            them; a module of your own gets them in the shape that they have, if it can take that, and else
+            as images (N, C, H, W). For our own models the id 0 is padding.
 
     Returns:
         A dataset; one column for each feature up to 64 of them, else a single tensor column "x".
@@ -60,8 +65,10 @@ def arrays(
     for split, part in parts.items():
         _same_order(part.X, part.y, split)
     if frame(X) is not None:
+        if kind not in (None, "table"):
+            raise UsageError(f"kind={kind!r} is for arrays, and X is a data frame.", remedy="X.to_numpy()")
         return _from_frames(parts, task)
-    return _from_arrays(parts, names, task)
+    return _from_arrays(parts, names, task, kind)
 
 
 def frame(given: Any) -> pa.Table | None:
@@ -232,7 +239,9 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
 # ---- arrays --------------------------------------------------------------------------------------
 
 
-def _from_arrays(parts: Mapping[str, _Part], names: Sequence[str] | None, task: Task | None) -> Dataset:
+def _from_arrays(
+    parts: Mapping[str, _Part], names: Sequence[str] | None, task: Task | None, kind: str | None
+) -> Dataset:
     given = {
         split: numbers(part.X, "X" if split == "train" else f"X of {split}") for split, part in parts.items()
     }
@@ -251,21 +260,26 @@ def _from_arrays(parts: Mapping[str, _Part], names: Sequence[str] | None, task: 
         raise BadDataError(
             f"There are {len(names)} names: expected one for each of the features, shape {shape}."
         )
-    columns, tables = _features(given, names)
+    for split, array in given.items() if kind is not None else ():
+        layout.check(array, kind, "X" if split == "train" else f"X of {split}")
+    columns, tables = _features(given, names, kind)
     if parts["train"].y is None:
         return Dataset("arrays", tables, columns, None, None, Source("arrays", "arrays"))
     return _with_target(parts, columns, tables, task)
 
 
 def _features(
-    given: Mapping[str, np.ndarray], names: Sequence[str] | None
+    given: Mapping[str, np.ndarray], names: Sequence[str] | None, kind: str | None
 ) -> tuple[tuple[Column, ...], dict[str, pa.Table]]:
     """Return one number column for each feature, or one tensor column for all."""
     shape = given["train"].shape[1:]
     width = int(np.prod(shape))
-    if len(shape) > 1 or (names is None and width > MOST_COLUMNS):
+    if len(shape) > 1 or kind in ("series", "ids") or (names is None and width > MOST_COLUMNS):
         tables = {split: pa.table({"x": tensor(array)}) for split, array in given.items()}
-        return (Column("x", "tensor", reason=f"an array of shape {shape} a row"),), tables
+        if kind == "ids":
+            return (layout.ids_column("x", given.values()),), tables
+        form = {"layout": kind} if kind else {}
+        return (Column("x", "tensor", (), f"an array of shape {shape} a row", form),), tables
     names = [str(name) for name in names] if names is not None else [f"x{index}" for index in range(width)]
     tables = {
         split: pa.table(
@@ -273,8 +287,8 @@ def _features(
         )
         for split, array in given.items()
     }
-    kind = "boolean" if given["train"].dtype == bool else "number"
-    return tuple(Column(name, kind, reason="an array of numbers") for name in names), tables
+    of = "boolean" if given["train"].dtype == bool else "number"
+    return tuple(Column(name, of, reason="an array of numbers") for name in names), tables
 
 
 def _with_target(

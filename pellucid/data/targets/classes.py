@@ -42,7 +42,9 @@ class Classes(Target):
             return None
         if cells.classes is not None:
             return _declared(cells.name, raw, tuple(cells.classes))
-        if cells.vector is not None or cells.kind == "number" or cells.task == "regression":
+        if cells.vector is not None or cells.kind == "number":
+            return None
+        if cells.task == "regression" and cells.reading.kind == "number":
             return None
         if cells.kind in ("category", "classes"):
             return _values(cells.name, raw, "set by the user", cells.marks, asked=True)

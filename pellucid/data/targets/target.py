@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pellucid.data.text.ragged import Ragged
 
 
+WORDS = 0.5
+"""A column of which a larger share is no number does not become numbers by learning regression."""
+
+
 @dataclass(frozen=True)
 class TargetColumn:
     """The columns to predict, read as one.
@@ -90,10 +94,12 @@ class TargetCells:
 
     @functools.cached_property
     def reading(self) -> Reading:
-        """The only column as it was read; as numbers where the user asked for numbers."""
+        """The only column as it was read; as numbers where the user asked for them and most cells are."""
         assert self.raw is not None
-        numbers = self.kind == "number" or self.task == "regression"
-        return schema.read_column("", self.raw, "number" if numbers else None, marks=self.marks)
+        asked = self.kind == "number" or (self.task == "regression" and self.kind is None)
+        read = schema.read_column("", self.raw, "number" if asked else None, marks=self.marks)
+        words = self.kind is None and asked and read.bad is not None and read.bad.mean() > WORDS
+        return schema.read_column("", self.raw, marks=self.marks) if words else read
 
     @functools.cached_property
     def vector(self) -> Vector | None:

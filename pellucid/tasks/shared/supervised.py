@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from pellucid.config import Config
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, encode_splits
 from pellucid.data.dataset import Dataset
+from pellucid.data.id_inputs import IdInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError, PellucidError, UsageError
 from pellucid.evaluation import Outcome, Trained, forward
@@ -171,8 +173,10 @@ class Supervised(Task):
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Guessing, and a linear model; of texts, on counts of their words."""
-        numbers = sample if prepared.preprocess.vocab_size is None else _counted(prepared.dataset)
-        sources = prepared.rows if prepared.preprocess.vocab_size is None else prepared.dataset.splits
+        encoded = prepared.preprocess.encoded
+        texts = encoded.vocab_size is not None and not isinstance(encoded, IdInputs)
+        numbers = _counted(prepared.dataset) if texts else partial(_sampled, vocab_size=encoded.vocab_size)
+        sources = prepared.dataset.splits if texts else prepared.rows
         evals = {
             prefix: numbers(sources[split], EVAL_SAMPLE)
             for split, prefix in EVALUATED.items()
@@ -231,6 +235,19 @@ def _predict(trained: Trained, inputs: Any, threshold: Any = None, probabilities
     if values.ndim == 2 and values.shape[1] == 1:
         return Prediction(values[:, 0])
     return Prediction(values, targets=names if any(not name.isdecimal() for name in names) else ())
+
+
+MOST_IDS = 20_000
+"""Most different ids that the linear model counts."""
+
+
+def _sampled(rows: Any, limit: int, vocab_size: int | None) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets of up to `limit` rows; of ids, how often each occurs in a row."""
+    inputs, targets = sample(rows, limit)
+    if vocab_size is None or vocab_size > MOST_IDS:
+        return inputs.float(), targets
+    counts = torch.zeros(len(inputs), vocab_size)
+    return counts.scatter_add_(1, inputs.clamp(0, vocab_size - 1), torch.ones(inputs.shape)), targets
 
 
 def _counted(dataset: Dataset) -> Callable[[pa.Table, int], tuple[Tensor, Tensor]]:
