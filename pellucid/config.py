@@ -25,7 +25,7 @@ from pellucid.config_sections import (
     SplitConfig,
     TextConfig,
 )
-from pellucid.config_text import OLD_KEYS, read_yaml, relative_to, rename_old_keys
+from pellucid.config_text import OLD_KEYS, read_yaml, relative_to, rename_old_keys, without_options_of_others
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
 
@@ -289,18 +289,6 @@ class Published(Section):
     on: str | None = None
 
 
-BELONGS = {
-    "model.name": ("model.size", "model.options"),
-    "objective.name": (
-        *("objective.options", "objective.loss", "objective.loss_options"),
-        *("objective.label_smoothing", "objective.class_weights"),
-    ),
-    "objective.loss": ("objective.loss_options",),
-    "optimizer.name": ("optimizer.options",),
-    "schedule.name": ("schedule.options",),
-}
-"""Settings that are of no use to another choice: they return to their defaults with it, unless set too."""
-
 SETTINGS = "`pellucid inspect DATA` or `pellucid recipes copy digits`, which write a config with all settings"
 """Where to look up the names and values of settings."""
 
@@ -369,7 +357,8 @@ class Config(Document):
     def patch(self, changes: Mapping[str, Any], origin: str = "--set") -> Config:
         """Return a copy with dotted keys replaced, e.g. {"train.epochs": 3}.
 
-        Another model, loss, optimizer ... does not inherit the options of the one before; see `BELONGS`.
+        Another model, loss, optimizer ... does not inherit the options of the one before; see
+        `config_text.BELONGS`.
 
         Args:
             changes: new values by key.
@@ -390,24 +379,8 @@ class Config(Document):
                     raise ConfigError(_unknown(key, origin), remedy=SETTINGS)
                 here = inner
             here[last] = value
-        return Config.parse(_without_options_of_others(self.model_dump(), values, changes), origin)
-
-
-def _without_options_of_others(
-    before: Mapping[str, Any], values: dict[str, Any], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Reset the options of choices that have changed, except those that are changed themselves."""
-    usual = Config().model_dump()
-    for key, owned in BELONGS.items():
-        section, name = key.split(".")
-        if not isinstance(values[section], dict) or values[section].get(name) == before[section][name]:
-            continue
-        for path in owned:
-            option = path.partition(".")[2]
-            said = {k.removeprefix(f"{path}."): v for k, v in changes.items() if k.startswith(f"{path}.")}
-            if path not in changes:
-                values[section][option] = said or usual[section][option]
-    return values
+        before, usual = self.model_dump(), Config().model_dump()
+        return Config.parse(without_options_of_others(before, values, changes, usual), origin)
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -20,6 +20,18 @@ OLD_KEYS = {
 """Keys of earlier versions, and their current names."""
 
 
+BELONGS = {
+    "model.name": ("model.size", "model.options"),
+    "objective.name": (
+        *("objective.options", "objective.loss", "objective.loss_options"),
+        *("objective.label_smoothing", "objective.class_weights"),
+    ),
+    "objective.loss": ("objective.loss_options",),
+    "optimizer.name": ("optimizer.options",),
+    "schedule.name": ("schedule.options",),
+}
+"""Settings that are of no use to another choice: they return to their defaults with it, unless set too."""
+
 PATH_KEYS = ("data.source", "data.text.pretrained", "data.images_of", "model.weights")
 """Settings that may be the path of a file or folder."""
 
@@ -62,6 +74,29 @@ def _section(values: dict[str, Any], path: Sequence[str], *, make: bool = False)
             here[name] = {}
         here = here.get(name) if isinstance(here, dict) else None
     return here if isinstance(here, dict) else None
+
+
+def without_options_of_others(
+    before: Mapping[str, Any], values: dict[str, Any], changes: Mapping[str, Any], usual: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Reset the options of choices that have changed, except those that are changed themselves.
+
+    Args:
+        before: the values of a config.
+        values: the same with `changes` made; they are changed in place, and returned.
+        changes: new values by dotted key.
+        usual: the default values.
+    """
+    for key, owned in BELONGS.items():
+        section, name = key.split(".")
+        if not isinstance(values[section], dict) or values[section].get(name) == before[section][name]:
+            continue
+        for path in owned:
+            option = path.partition(".")[2]
+            said = {k.removeprefix(f"{path}."): v for k, v in changes.items() if k.startswith(f"{path}.")}
+            if path not in changes:
+                values[section][option] = said or usual[section][option]
+    return values
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
