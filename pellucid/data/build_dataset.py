@@ -128,6 +128,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
         skipped=(*raw.skipped, *rows.skipped()),
         notes=(
             *(*raw.notes, *notes, *([note] if note and target else []), *left_out),
+            *([target.note] if target and target.note else []),
             *reading_notes(columns, target.column if target else None, _cells(table), values),
         ),
     )

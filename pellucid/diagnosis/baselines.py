@@ -61,6 +61,24 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
     )
 
 
+def ranks_well(scores: Mapping[str, float] | None, baselines: Baselines, least: float = MATERIAL) -> bool:
+    """Whether a run with class weights tells the classes apart: by its AUROC or its balanced accuracy.
+
+    Weights trade accuracy for recall of rare classes, so its accuracy and loss do not compare with guessing.
+    """
+    prior = guess(baselines)[1]
+    for split in ("val", "test"):
+        found = {} if scores is None else scores
+        chance = prior.get(f"{split}/balanced_accuracy", 0.5)
+        skills = [
+            2 * found.get(f"{split}/auroc", 0.5) - 1,
+            (found.get(f"{split}/balanced_accuracy", 0.0) - chance) / max(1 - chance, 1e-9),
+        ]
+        if max(skills) > least:
+            return True
+    return False
+
+
 def _than(skill: float) -> str:
     """Return how a share of the distance from guessing to a perfect score compares with guessing."""
     if abs(skill) < SAME:

@@ -21,6 +21,7 @@ MISSING = {
     "losses": "no loss was recorded",
     "series": "the run has no losses that can be compared",
     "gan": "the run does not train a generator against a discriminator",
+    "activation": "the outputs of the model are logits, as the loss expects",
     "speed": "the run was not profiled; `pellucid profile RUN` does that",
 }
 """Why a rule could not run, by what it needed."""
@@ -141,6 +142,8 @@ class Facts:
         gan: records of a generator and a discriminator.
         speed: where the time goes.
         caught: a loss that was not finite.
+        activation: softmax or sigmoid, where the outputs of the model have been through it and should not.
+        scores: final measures of a run with class weights, by split and name, e.g. "val/auroc".
     """
 
     series: Mapping[str, Series] | None = None
@@ -149,6 +152,8 @@ class Facts:
     gan: GANCurves | None = None
     speed: Speed | None = None
     caught: NonFinite | None = None
+    activation: str | None = None
+    scores: Mapping[str, float] | None = None
 
     @functools.cached_property
     def curves(self) -> Curves | None:
@@ -178,7 +183,14 @@ def facts_of(run: Run) -> Facts:
         return Facts(setting=setting_of(run), gan=_gan_curves(run))
     series = {key: run.store.series(key) for key in KEYS}
     series["train/loss"] = run.store.series("train/loss_clean") or series["train/loss"]
-    return Facts(series, _baselines(run), setting_of(run))
+    weighted = bool(run.settings.get("objective", {}).get("class_weights"))
+    return Facts(
+        series,
+        _baselines(run),
+        setting_of(run),
+        activation=run.facts.get("activation"),
+        scores=run.metrics if weighted else None,
+    )
 
 
 def setting_of(run: Run) -> Setting:

@@ -127,6 +127,8 @@ def direction(metric: str, spec: TaskSpec) -> Any:
 def spec_of(config: Config, objective: Objective) -> TaskSpec:
     """Return the spec of a config's task, with the directions that metrics of the user's own state."""
     spec = find_spec(config.objective.name)
+    if config.objective.class_weights:
+        spec = replace(spec, headline=("balanced_accuracy", *spec.headline))
     own = {
         name: replace(measures.measure(name, spec), lower=not higher)
         for name, higher in directions(objective.metrics).items()

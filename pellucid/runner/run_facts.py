@@ -25,6 +25,7 @@ def run_facts(
     model: nn.Module,
     objective: Objective,
     supplied: Supplied = NOTHING,
+    activation: str = "",
 ) -> dict[str, Any]:
     """Return everything that is known before the first step."""
     spec = spec_of(config, objective)
@@ -46,6 +47,7 @@ def run_facts(
         },
         "target": config.target.model_dump() if config.target else None,
         "published": published.model_dump() if published and applies(published, prepared) else None,
+        **({"activation": activation} if activation else {}),
     }
 
 

@@ -23,6 +23,7 @@ from pellucid.runner.load import load_preprocess, starting_run
 from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
+from pellucid.runner.own_activation import activation_of, warning
 from pellucid.runner.supplied import (
     NOTHING,
     Supplied,
@@ -54,7 +55,8 @@ class Setup:
         prepared: the data, as `PreparedData`: encoded rows, or the caller's own batches.
         objective: the objective to optimize.
         model: the model with its initial weights.
-        notes: where these weights come from, if they were loaded.
+        notes: where these weights come from, if they were loaded; what is wrong with the model.
+        activation: softmax or sigmoid, where the user's module applies it before the loss does again.
     """
 
     task: Task
@@ -62,6 +64,7 @@ class Setup:
     objective: Objective
     model: nn.Module
     notes: tuple[str, ...]
+    activation: str = ""
 
 
 def set_up(
@@ -110,6 +113,7 @@ def set_up(
             f"The objective {objective.name} does not support sample weights.", remedy="sample_weight=None"
         )
     seed_everything(config.train.seed)
+    own = model is not None
     if model is None:
         if prepared.preprocess is None:
             raise ConfigError(
@@ -135,7 +139,10 @@ def set_up(
             model.count_batches(prepared.training_batches())
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
-    return Setup(task, prepared, objective, model, notes)
+    activation = activation_of(model, objective, prepared, supplied) if own and fresh else ""
+    if activation:
+        notes = (*notes, warning(activation))
+    return Setup(task, prepared, objective, model, notes, activation)
 
 
 def _check_metrics(objective: Objective, model: nn.Module, prepared: Any) -> None:

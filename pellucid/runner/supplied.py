@@ -168,6 +168,13 @@ def _is_cross_entropy(loss: Any) -> bool:
     return loss is F.cross_entropy or loss in kinds or isinstance(loss, kinds)
 
 
+def expects_logits(loss: Any) -> bool:
+    """Whether a loss, or the usual one where it is None, applies a softmax or sigmoid to the outputs."""
+    kinds = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
+    functions = (F.cross_entropy, F.binary_cross_entropy_with_logits)
+    return loss is None or loss in (*kinds, *functions) or isinstance(loss, kinds)
+
+
 def measurable(
     objective: Objective, model: nn.Module, prepared: Any, config: Config, supplied: Supplied
 ) -> Objective:

@@ -117,8 +117,10 @@ def train(
             runs,
             config.name,
             config.to_yaml(),
-            **run_facts(config, prepared, setup.model, setup.objective, supplied),
+            **run_facts(config, prepared, setup.model, setup.objective, supplied, setup.activation),
         )
+        if setup.activation and console.quiet:
+            warnings.warn(setup.notes[-1], stacklevel=2)
         found = data_warnings(prepared, labelled=setup.task.labelled)
         about = budgeted.notes_on(config)
         for note in [*setup.notes, *about, *found, *setup.task.warnings(prepared)]:

@@ -52,7 +52,7 @@ def baselines(
 
     Returns:
         {"prior": {...}, "linear": {...}} with `<prefix>/loss` (nats, or mean squared error) and, by task,
-        `<prefix>/accuracy`, `<prefix>/f1` (mean over labels), `<prefix>/mae`, `/rmse` and `/r2`.
+        `<prefix>/accuracy`, `/balanced_accuracy`, `/f1` (mean over labels), `/mae`, `/rmse` and `/r2`.
         "linear" also has the `seconds` it took and the number of `rows` it was fitted on.
     """
     every = [_array(train_targets), *(_array(targets) for _, targets in evals.values())]
@@ -212,7 +212,10 @@ def _measure_all(
 
 def _measure_classes(logits: Array, targets: Array) -> dict[str, Any]:
     losses = np.logaddexp.reduce(logits, axis=1) - (logits * targets).sum(axis=1)
-    return {"loss": losses.mean(), "accuracy": (logits.argmax(axis=1) == targets.argmax(axis=1)).mean()}
+    right = logits.argmax(axis=1) == targets.argmax(axis=1)
+    rows = targets.sum(axis=0)  # of each class
+    recalls = (targets * right[:, None]).sum(axis=0)[rows > 0] / rows[rows > 0]
+    return {"loss": losses.mean(), "accuracy": right.mean(), "balanced_accuracy": recalls.mean()}
 
 
 def _measure_labels(logits: Array, targets: Array) -> dict[str, Any]:

@@ -327,6 +327,7 @@ def _with_target(
         task=target.task,
         source=Source("arrays", "arrays"),
         encoding=target.encoding,
+        notes=(target.note,) if target.note else (),
     )
 
 

@@ -15,7 +15,8 @@ from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.kinds.kind import FEW, LISTED, MANY
 from pellucid.data.marks import Marks
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn, missing
+from pellucid.data.targets.target import Target, TargetCells, TargetColumn, Vector, missing
+from pellucid.data.tensor_column import tensor_values
 from pellucid.errors import BadDataError
 
 CLASS_NAMES = frozenset(
@@ -39,10 +40,12 @@ class Classes(Target):
     def read(cls, cells: TargetCells) -> TargetColumn | None:
         raw = cells.raw
         if raw is None:
-            return None
+            return _one_hot(cells.name, cells.vector) if _names_one(cells) else None
         if cells.classes is not None:
             return _declared(cells.name, raw, tuple(cells.classes))
-        if cells.vector is not None or cells.kind == "number":
+        if cells.vector is not None:
+            return _one_hot(cells.name, cells.vector) if _names_one(cells) else None
+        if cells.kind == "number":
             return None
         if cells.task == "regression" and cells.reading.kind == "number":
             return None
@@ -122,6 +125,22 @@ def _declared(name: str, raw: pa.ChunkedArray, classes: tuple[str, ...]) -> Targ
     outside = pc.or_(pc.less(values, 0), pc.greater_equal(values, len(classes)))
     values = pc.if_else(outside, pa.scalar(None, pa.int64()), values)
     return _column(Column(name, "category", classes, "declared as class labels"), values)
+
+
+def _names_one(cells: TargetCells) -> bool:
+    """Whether columns of 0 and 1 name one class in every row, and nobody said that they are labels."""
+    vector = cells.vector
+    said = cells.task not in (None, Classes.task) or cells.kind in ("number", "labels")
+    return vector is not None and vector.is_one_hot and not said
+
+
+def _one_hot(name: str, vector: Vector | None) -> TargetColumn:
+    """Read rows of exactly one 1 as classes."""
+    assert vector is not None
+    codes = pa.chunked_array([pa.array(tensor_values(vector.values).argmax(axis=1))])
+    reason = f"one-hot: exactly one 1 among {len(vector.names)} columns"
+    note = f"{name} is one-hot, so it is read as classes; task='multilabel' predicts several labels a row"
+    return TargetColumn(Column(name, "category", vector.names, reason), codes, None, "a class", note=note)
 
 
 def _has_leading_zeros(raw: pa.ChunkedArray) -> bool:

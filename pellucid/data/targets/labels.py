@@ -36,6 +36,8 @@ class Labels(Target):
         vector = cells.vector if cells.classes is None else None
         if vector is None or cells.task == "regression":
             return None
+        if vector.is_one_hot and cells.task != cls.task and cells.kind != cls.name:
+            return None
         if not vector.is_binary:
             if cells.task == cls.task:
                 raise BadDataError(f"The target {cells.name!r} must hold only 0 and 1 for several labels.")

@@ -43,6 +43,7 @@ class TargetColumn:
         expected: what a cell should have been.
         task: what kind of prediction it is.
         encoding: the name of the target that read it.
+        note: what was decided, if a user may be surprised.
     """
 
     column: Column
@@ -51,6 +52,7 @@ class TargetColumn:
     expected: str = "a value"
     task: str = ""
     encoding: str = ""
+    note: str = ""
 
 
 class TargetCells:
@@ -124,12 +126,14 @@ class Vector:
         names: of the K numbers.
         bad: (N,) True for rows that lack a number; None where none does.
         is_binary: whether all numbers are 0 or 1.
+        is_one_hot: whether in addition every row has exactly one 1, so that it names a class.
     """
 
     values: pa.ChunkedArray
     names: tuple[str, ...]
     bad: np.ndarray | None
     is_binary: bool
+    is_one_hot: bool = False
 
 
 def _stacked(names: Sequence[str], columns: Sequence[pa.ChunkedArray], marks: Marks) -> Vector:
@@ -157,7 +161,8 @@ def _vector(
     if bad is not None:
         lacking = np.logical_or(lacking, bad)
     is_binary = bool(np.isin(values, (0, 1)).all())
-    return Vector(column, names, lacking if lacking.any() else None, is_binary)
+    one_hot = is_binary and values.shape[1] > 1 and len(values) > 1 and bool((values.sum(axis=1) == 1).all())
+    return Vector(column, names, lacking if lacking.any() else None, is_binary, one_hot)
 
 
 def _as_tensor(name: str, raw: pa.ChunkedArray) -> pa.ChunkedArray:

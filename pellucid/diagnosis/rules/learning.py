@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pellucid.diagnosis import curves as read
-from pellucid.diagnosis.baselines import against_guessing, against_simple, guess
+from pellucid.diagnosis.baselines import against_guessing, against_simple, guess, ranks_well
 from pellucid.diagnosis.curves import BAND, ENOUGH, MATERIAL, Curves, level, noise
 from pellucid.diagnosis.facts import Facts, Setting
 from pellucid.diagnosis.rule import Check, Rule, first_of
@@ -35,6 +35,8 @@ def _underfitting(points: Curves, facts: Facts) -> Finding | None:
     """Barely or not better than guessing, or worse than something simpler on training rows as well."""
     setting, baselines = facts.setting, facts.baselines
     least = 0.0 if setting.spec.little_to_learn else MATERIAL
+    if ranks_well(facts.scores, baselines, least):
+        return None
     found = against_guessing(points, baselines, least) or against_simple(points, baselines, setting.rows)
     if found is None:
         return None

@@ -31,7 +31,9 @@ def classification(
     """One class out of K. Logits (B, K); targets int64 (B,), or probabilities (B, K) under mixup.
 
     Measured are cross-entropy in nats, unsmoothed and unweighted so that it compares with ln K, and accuracy;
-    the best weights are those with the highest validation accuracy.
+    the best weights are those with the highest validation accuracy. With class weights, each row counts for
+    the latter as much as its class does (`weighted_accuracy`): with those by inverse frequency, as much as
+    all other classes together.
 
     Args:
         loss: a name in the loss catalogue; None: cross-entropy.
@@ -56,12 +58,23 @@ def classification(
         rows = plain(logits, targets)
         return rows if weight is None or targets.ndim > 1 else rows * weight.to(targets.device)[targets]
 
+    score = classes_score if class_weights is None else partial(weighted_score, weights=class_weights)
     return replace(
-        supervised("classification", compare, classes_score, read=logits_of, penalty=penalty(l1, l2)),
+        supervised("classification", compare, score, read=logits_of, penalty=penalty(l1, l2)),
         probs=partial(torch.softmax, dim=-1),
-        monitor="val/accuracy",
+        monitor="val/accuracy" if class_weights is None else "val/weighted_accuracy",
         mode="max",
     )
+
+
+def weighted_score(logits: Tensor, batch: Any, weights: Tensor) -> Measures:
+    """Return what `classes_score` does, and the accuracy in which a row counts by the weight (K,) of its
+    class."""
+    targets, measured = as_batch(batch).targets, classes_score(logits, batch)
+    if targets.is_floating_point():
+        return measured
+    rows = weights.to(targets.device)[targets.clamp(min=0)] * (targets != IGNORED)
+    return {**measured, "weighted_accuracy": ((logits.argmax(1) == targets).mul(rows).sum(), rows.sum())}
 
 
 def classes_score(logits: Tensor, batch: Any) -> Measures:

@@ -28,6 +28,8 @@ def classification(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> M
     by_class = per_class(targets.numpy(), preds.numpy(), list(labels), preprocess)
     right = (preds == targets).numpy()
     metrics = {"accuracy": float(right.mean()), "f1": float(np.mean([entry["f1"] for entry in by_class]))}
+    recalls = [entry["recall"] for entry in by_class if entry["support"]]
+    metrics["balanced_accuracy"] = float(np.mean(recalls))
     if len(labels) == 2 and len(np.unique(targets)) == 2:
         metrics["auroc"] = float(scores.roc_auc_score(targets, probs[:, 1]))
     summary = {
