@@ -55,7 +55,7 @@ def test_probabilities_where_logits_are_expected(tmp_path, last, target, said):
     assert ("double-softmax" in {finding.rule for finding in run.findings}) == bool(said)
 
 
-def test_a_run_with_class_weights_is_judged_by_how_it_tells_classes_apart(tmp_path):
+def test_the_verdict_on_class_weights_is_on_how_it_tells_classes_apart(tmp_path):
     inputs = rng.normal(size=(2000, 4)).astype("float32")
     rare = (inputs[:, 0] + 0.7 * rng.normal(size=2000) > 2.2).astype(int)
     run = fit("mlp", pellucid.arrays(inputs, rare), tmp_path, epochs=6, lr=0.01, class_weight="balanced")

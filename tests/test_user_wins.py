@@ -59,7 +59,7 @@ def test_more_than_a_thousand_classes_where_the_user_says_so(tmp_path):
     settings = {"data.target": "who"}
     call = {"epochs": 1, "batch_size": 512, "runs": tmp_path, "progress": False}
     with pytest.raises(BadDataError, match="1,100 different texts"):
-        pellucid.fit("linear", str(tmp_path / "who.csv"), **call, settings=settings)
+        pellucid.csv(tmp_path / "who.csv", target="who")
     settings["data.columns"] = {"who": "category"}
     run = pellucid.fit("linear", str(tmp_path / "who.csv"), **call, settings=settings)
     assert run.facts["model"]["layers"][-1]["parameters"] == 2 * 1100

@@ -98,7 +98,7 @@ def test_what_kind_says_is_checked():
     assert pellucid.arrays(SERIES, LABELS, kind="table").inputs[0].form == {"layout": "table"}
     for kind, X, error in (
         ("image", SERIES[:, :, 0], UsageError),
-        ("series", SERIES[:, 0, 0], UsageError),
+        ("series", SERIES[..., None], UsageError),
         ("spectrum", SERIES, UsageError),
         ("ids", SERIES[:, :, 0], BadDataError),
     ):
