@@ -97,7 +97,7 @@ def test_constant_columns_and_empty_splits_raise_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = baselines(x, y, evals, "classification")
-    assert set(found["prior"]) == {"test/loss", "test/accuracy"}
+    assert set(found["prior"]) == {"test/loss", "test/accuracy", "test/balanced_accuracy"}
     assert found["linear"]["test/loss"] == pytest.approx(math.log(2), abs=1e-3)
 
 
