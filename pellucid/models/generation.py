@@ -132,7 +132,7 @@ class _BeamSearch:
     Attributes:
         live: (B, N, limit), the prefixes; `live_scores` (B, N) are their log-probabilities.
         ended: (B, N, limit), the best ended texts; `ended_scores` (B, N) are divided by the length penalty.
-        done: (B,), True for examples with N ended texts.
+        done: (B,), True for examples with N ended texts, the best of which no prefix can beat any more.
     """
 
     def __init__(self, examples: int, beams: int, limit: int, length_penalty: float, device: torch.device):
@@ -159,7 +159,10 @@ class _BeamSearch:
         continuing = scores.masked_fill(ending, NEVER)
         self.live_scores, best = continuing.topk(self.beams, dim=1)  # (B, N)
         self.live = texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
-        self.done = self.done | (self.ended_scores > NEVER).all(1)
+        # Log-probabilities only fall, so a prefix scores best if it adds nothing up to the limit. A model
+        # trained with label smoothing ends four beginnings of a text before the text itself.
+        hope = self.live_scores[:, 0] / self._penalty(self.limit)
+        self.done = self.done | ((self.ended_scores > NEVER).all(1) & (self.ended_scores[:, 0] >= hope))
         if step + 1 == self.limit:
             self._end(self.live, self.live_scores, self.limit)
         first = torch.arange(examples, device=scores.device)[:, None] * self.beams
@@ -167,11 +170,14 @@ class _BeamSearch:
 
     def _end(self, texts: Tensor, scores: Tensor, length: int) -> None:
         """Keep the best N of the ended texts and these; examples that are done do not change."""
-        scores = scores / ((5 + length) / 6) ** self.length_penalty
+        scores = scores / self._penalty(length)
         scores = scores.masked_fill(self.done[:, None], NEVER)
         all_texts = torch.cat([self.ended, texts], dim=1)
         self.ended_scores, best = torch.cat([self.ended_scores, scores], dim=1).topk(self.beams, dim=1)
         self.ended = all_texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
+
+    def _penalty(self, length: int) -> float:
+        return ((5 + length) / 6) ** self.length_penalty
 
     def result(self) -> Beams:
         texts = self.ended.masked_fill((self.ended_scores == NEVER)[:, :, None], PAD)

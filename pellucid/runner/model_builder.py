@@ -45,7 +45,9 @@ def make_model(
         ConfigError: an option has a wrong value, or the model needs other inputs.
     """
     builder = builder_of(config)
-    options = _derived(builder, config, preprocess) | model_options(config)
+    derived, asked = _derived(builder, config, preprocess), model_options(config)
+    _check_target_len(asked.get("max_target_len"), derived.get("max_target_len"))
+    options = derived | asked
     task = get_task(config.objective.name)
     outputs = task.num_outputs(preprocess)
     if architecture is not None:
@@ -68,6 +70,15 @@ def _derived(builder: Callable[..., Any], config: Config, preprocess: Preprocess
     }
     taken = inspect.signature(builder).parameters
     return {name: value for name, value in derived.items() if value is not None and name in taken}
+
+
+def _check_target_len(asked: int | None, needed: int | None) -> None:
+    if asked is not None and needed is not None and asked < needed:
+        raise ConfigError(
+            f"model.options.max_target_len is {asked}: expected {needed} or more, since targets have up to "
+            f"{needed - 1} tokens and one that starts them.",
+            remedy=f"leave it out; --set data.text.max_target_len={max(1, asked - 1)} cuts longer targets",
+        )
 
 
 def _rebuilt(architecture: Mapping[str, Any], outputs: int, options: Mapping[str, Any]) -> nn.Module:

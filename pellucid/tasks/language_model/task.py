@@ -124,7 +124,7 @@ class LanguageModel(ReadsPrompts, TextTask):
         prompts = read_prompts(trained.preprocess, inputs, how)
         texts = prompt_texts(trained.preprocess, prompts)
         ids = [encoded.encode([prompt], masks=False).ids.tolist() or [EOS] for prompt in texts]
-        made = iter(generate_tokens(trained.model, encoded, ids, how, EOS))
+        made = iter(generate_tokens(trained.model, encoded, ids, how, EOS, _unseen(trained)))
         return TextAnswers(
             [
                 {
@@ -142,8 +142,16 @@ class LanguageModel(ReadsPrompts, TextTask):
         how, encoded = predict_options(Sampling, options, self.option_kind), tokens_of(trained.preprocess)
         _check_generates(trained.model)
         prompt = encoded.encode([text], masks=False).ids.tolist() or [EOS]
-        grown = stream_new_tokens(trained.model, encoded, prompt, how, EOS)
+        grown = stream_new_tokens(trained.model, encoded, prompt, how, EOS, _unseen(trained))
         return pieces((_continuation(encoded, prompt, new) for new in grown), how.stops)
+
+
+def _unseen(trained: Trained) -> tuple[int, ...]:
+    """Return the token that ends a text, if the model learned from a single one and never saw another."""
+    if trained.folder is None:
+        return ()
+    rows = Run(trained.folder).facts.get("dataset", {}).get("splits", {})
+    return (EOS,) if rows.get("train", {}).get("rows") == 1 else ()
 
 
 def _check_generates(model: nn.Module) -> None:

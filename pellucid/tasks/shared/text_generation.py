@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,12 @@ def can_generate(model: nn.Module) -> bool:
 
 
 def generate_tokens(
-    model: Any, encoded: TextInputs, prompts: list[list[int]], how: Sampling, stop: int | None
+    model: Any,
+    encoded: TextInputs,
+    prompts: list[list[int]],
+    how: Sampling,
+    stop: int | None,
+    never: Sequence[int] = (),
 ) -> list[list[int]]:
     """Continue prompts of tokens; returns the new tokens of each, `how.samples` times.
 
@@ -43,23 +48,30 @@ def generate_tokens(
         prompts: token ids, one or more each.
         how: the sampling settings.
         stop: the token that ends a text; None: none does.
+        never: tokens that are not written, besides those of `how`.
     """
     texts = [(prompt, copy) for prompt in prompts for copy in range(how.samples)]
     order = sorted(range(len(texts)), key=lambda number: len(texts[number][0]))
     made: list[list[int]] = [[]] * len(texts)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        grown = generation.sample(model, **_settings(model, encoded, [texts[row] for row in rows], how, stop))
+        settings = _settings(model, encoded, [texts[row] for row in rows], how, stop, never)
+        grown = generation.sample(model, **settings)
         for row, tokens in zip(rows, grown.tolist(), strict=True):
             made[row] = [token for token in tokens[len(texts[row][0]) :] if token]
     return made
 
 
 def stream_new_tokens(
-    model: Any, encoded: TextInputs, prompt: list[int], how: Sampling, stop: int | None
+    model: Any,
+    encoded: TextInputs,
+    prompt: list[int],
+    how: Sampling,
+    stop: int | None,
+    never: Sequence[int] = (),
 ) -> Iterator[list[int]]:
     """Yield the new tokens of one text after every step; see `generate_tokens`."""
-    texts = Continuations(model, **_settings(model, encoded, [(prompt, 0)], how, stop))
+    texts = Continuations(model, **_settings(model, encoded, [(prompt, 0)], how, stop, never))
     while not texts.done:
         with evaluating(model):
             texts.advance()
@@ -67,7 +79,12 @@ def stream_new_tokens(
 
 
 def _settings(
-    model: Any, encoded: TextInputs, texts: list[tuple[list[int], int]], how: Sampling, stop: int | None
+    model: Any,
+    encoded: TextInputs,
+    texts: list[tuple[list[int], int]],
+    how: Sampling,
+    stop: int | None,
+    never: Sequence[int],
 ) -> dict[str, Any]:
     """Return the arguments of `sample` for prompts and the number of each among the samples of its prompt."""
     device = next(model.parameters()).device
@@ -77,7 +94,7 @@ def _settings(
         **how.settings,
         "prompts": torch.tensor(rows, device=device),
         "max_new_tokens": how.max_new_tokens,
-        "never": how.never(encoded),
+        "never": (*how.never(encoded), *never),
         "stop": stop,
         "ended": Stops(encoded, how.stops) if how.stops else None,
         "generator": how.generators(texts, device),

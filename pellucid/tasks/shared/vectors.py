@@ -24,7 +24,7 @@ def embed_rows(trained: Trained, table: pa.Table) -> np.ndarray:
     """Return a vector for every row of a table.
 
     The first of these that the model has: the latent vector of an autoencoder (of a variational one its
-    mean); the mean over the tokens of the source, as an encoder-decoder reads it; the mean over the tokens
+    mean, of a vector-quantized one the codes at all places); the mean over the tokens of the source, as an encoder-decoder reads it; the mean over the tokens
     of the last hidden state of a language model; else what goes into the last linear layer.
 
     Args:
@@ -50,6 +50,8 @@ def vectors(model: Any, inputs: Tensor) -> Tensor:
     if inputs.is_floating_point() and hasattr(model, "encode") and hasattr(model, "decode"):
         found = model.encode(inputs)
         found = found[0] if isinstance(found, tuple) else found
+        if not found.is_floating_point() and isinstance(getattr(model, "codebook", None), nn.Embedding):
+            found = model.codebook(found)  # (B, h, w, D)
         if found.is_floating_point():
             return found.flatten(1)
     if not inputs.is_floating_point() and inputs.ndim == 2:
