@@ -413,7 +413,8 @@ def _suggested(
         values = {key: value for key, value in values.items() if key != "objective.name"}
     about = Config().patch({key: value for key, value in values.items() if key.startswith("data.")}).data
     contents = Contents(about, data, fixed=True) if isinstance(data, Dataset) else look(about)
-    config = choose(contents, task).suggest(None).config.patch({"name": _name(data)})
+    config = choose(contents, task).suggest(values.get("train.minutes")).config
+    config = config.patch({"name": _name(data)})
     if model is None:
         return config.patch({key: value for key, value in values.items() if key != "model.name"})
     if values["model.name"] != config.model.name:

@@ -240,7 +240,7 @@ def config_of(
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, common.without_task(settings))
     contents = look(asked.data)
     chosen = offers.choose(contents, common.wanted_task(task, settings))
-    suggested = chosen.suggest(None)
+    suggested = chosen.suggest(asked.train.minutes)
     dataset = contents.read(suggested.config.data, find_spec(chosen.task))
     others = tuple(found for found in offers.proposals(contents) if found.name != chosen.name)
     return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others))

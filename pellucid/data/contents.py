@@ -161,7 +161,7 @@ class Contents:
         if spec.form == "tagged" or (spec.targets and self.dataset.task not in spec.targets):
             return False
         if spec.form == "texts":
-            return self.dataset.source.kind == "text"
+            return self.dataset.source.kind == "text" and self.documents
         return spec.labelled == (self.refusal is None) and not (spec.labelled and self.documents)
 
     def _shape(self, column: Column) -> tuple[int, ...]:

@@ -18,7 +18,17 @@ from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.image_index import names_images
 from pellucid.data.panel import FILE
 from pellucid.data.sources import arrays as in_memory
-from pellucid.data.sources import conll, folder, hub, jsonlines, tablefile, tables, tagged, textfiles
+from pellucid.data.sources import (
+    conll,
+    folder,
+    hub,
+    jsonlines,
+    tablefile,
+    tables,
+    tagged,
+    text_classes,
+    textfiles,
+)
 from pellucid.data.sources.stacked_images import stack
 from pellucid.data.sources.toy import TOYS
 from pellucid.data.split_rules import rule_columns, without_rule_columns
@@ -327,6 +337,9 @@ def _read_texts(path: Path, config: DataConfig) -> Dataset:
 
 def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
     """Read a file or folder by its content."""
+    if options.labelled and config.class_from is None and (classes := text_classes.find(path)):
+        raw = text_classes.read(path, classes, config.encoding)
+        return build_dataset(raw, replace(options, columns={"text": "text", **options.columns}))
     prose = path.is_file() and textfiles.is_text(path) and textfiles.is_prose(path)
     if (prose or not options.labelled or path.is_dir()) and textfiles.holds_texts(path):
         return _read_texts(path, config)

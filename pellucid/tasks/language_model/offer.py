@@ -8,6 +8,9 @@ from pellucid.data.contents import Contents
 from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.tasks.shared.text_offers import TEXTS, likelihood, suggest_texts
 
+CONTEXT = 128
+"""Characters that a suggested model reads at once."""
+
 
 def _propose(contents: Contents) -> Proposal | None:
     if contents.longest_text is None:
@@ -22,8 +25,9 @@ def _suggest(contents: Contents, budget: float | None = None) -> Suggestion:
         "language_model",
         "one text column, continued character by character",
         {"name": "gpt", "size": "small"},
-        {"tokenizer": "characters"},
-        "a small GPT on characters, which needs no vocabulary",
+        {"tokenizer": "characters", "max_seq_len": CONTEXT},
+        "a GPT on characters, which needs no vocabulary",
+        minutes=budget,
     )
 
 

@@ -169,7 +169,7 @@ def _beginning(prepared: Prepared) -> list[int]:
 
 def _length(encoded: TextInputs) -> int:
     """Tokens of a sample, about as long to read in any case."""
-    return 400 if encoded.kind == "characters" else 100
+    return 200 if encoded.kind == "characters" else 60
 
 
 # ---- what is shown -----------------------------------------------------------------------------

@@ -20,10 +20,11 @@ def _suggest(contents: Contents, budget: float | None = None) -> Suggestion:
     return suggest_texts(
         contents,
         "masked_language_model",
-        "hidden words of texts, a small BERT",
+        "hidden words of texts, a BERT",
         {"name": "bert", "size": "small"},
         {"tokenizer": "words", "vocab_size": 10_000, "max_seq_len": 64},
-        "a small BERT on words, which reads both sides of a gap",
+        "a BERT on words, which reads both sides of a gap",
+        minutes=budget,
     )
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from functools import partial
 
+import pyarrow as pa
+
+from pellucid.data.compute import pc
 from pellucid.data.contents import Contents
 from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.data.suggest import suggestion
+from pellucid.tasks.shared.text_offers import plan_texts
 
 TARGETS = (
     *("answer", "response", "reply", "output", "target", "completion", "translation", "summary", "corrected"),
     *("headline", "title", "assistant", "tgt", "a", "en", "english"),
 )
 """Usual names of the text to write, the most likely first."""
+SHORT = 20
+"""Characters of a mean text below which a model reads and writes characters: words, numbers, dates."""
+DATE = 10
+"""Characters of a cell that was read as a date or a number, about."""
+PIECES = "pieces of words that are learned from both columns"
 
 
 def _propose(contents: Contents) -> Proposal | None:
@@ -51,7 +60,11 @@ def _pair(contents: Contents) -> tuple[str, str] | None:
 
 
 def _suggest(contents: Contents, source: str, target: str, budget: float | None = None) -> Suggestion:
-    text = {"tokenizer": "bpe", "vocab_size": 8000, "max_seq_len": 64, "lowercase": False}
+    characters, width = _characters(contents, source, target)
+    plan = plan_texts(characters, contents.rows, budget)
+    short = width < SHORT
+    pieces = {"tokenizer": "bpe", "vocab_size": min(max(characters // 250, 500), 8000)}
+    text = {**({"tokenizer": "characters"} if short else pieces), "max_seq_len": 64, "lowercase": False}
     return suggestion(
         contents,
         "seq2seq",
@@ -62,13 +75,23 @@ def _suggest(contents: Contents, source: str, target: str, budget: float | None 
             "columns": {**contents.config.columns, source: "text", target: "text"},
             "text": {**contents.config.text.model_dump(), **text},
         },
-        model={"name": "seq2seq", "size": "small"},
+        model={"name": "seq2seq", "size": plan.size, "options": {"dropout": plan.dropout}},
         objective={"label_smoothing": 0.1},
-        optimizer={"name": "adamw", "lr": 1e-3, "weight_decay": 0.01},
-        schedule={"name": "one_cycle"},
-        train={"epochs": 15, "batch_size": 64, "clip_grad_norm": 1.0},
-        reasons=("an encoder and a decoder, on pieces of words that are learned from both columns",),
+        reasons=(
+            f"an encoder and a decoder, on {'characters, since the texts are short' if short else PIECES}",
+            plan.reason,
+        ),
+        **plan.sections,
     )
+
+
+def _characters(contents: Contents, source: str, target: str) -> tuple[int, float]:
+    """Return the characters of both columns, and those of the mean text."""
+    total = 0
+    for column in (contents.table[source], contents.table[target]):
+        words = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        total += int(pc.sum(pc.utf8_length(column)).as_py() or 0) if words else DATE * len(column)
+    return total, total / max(2 * len(contents.table), 1)
 
 
 OFFERS = (

@@ -24,8 +24,9 @@ def embed_rows(trained: Trained, table: pa.Table) -> np.ndarray:
     """Return a vector for every row of a table.
 
     The first of these that the model has: the latent vector of an autoencoder (of a variational one its
-    mean, of a vector-quantized one the codes at all places); the mean over the tokens of the source, as an encoder-decoder reads it; the mean over the tokens
-    of the last hidden state of a language model; else what goes into the last linear layer.
+    mean, of a vector-quantized one the codes of all places); the mean over the tokens of the source, as an
+    encoder-decoder reads it; the mean over the tokens of the last hidden state of a language model; else
+    what goes into the last linear layer.
 
     Args:
         trained: the model, with its preprocessing.

@@ -20,10 +20,11 @@ def _suggest(contents: Contents, budget: float | None = None) -> Suggestion:
     return suggest_texts(
         contents,
         "span_denoising",
-        "missing spans of texts, a small T5",
+        "missing spans of texts, a T5",
         {"name": "seq2seq", "size": "small", "options": {"share_embeddings": True}},
         {"tokenizer": "words", "vocab_size": 10_000, "max_seq_len": 64},
-        "a small encoder-decoder, which writes as many words as are missing",
+        "an encoder-decoder, which writes as many words as are missing",
+        minutes=budget,
     )
 
 
