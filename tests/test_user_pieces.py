@@ -309,7 +309,7 @@ def own_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"data": loader(X[:64], Y[:64])}, "train split was"),
         ({"validation": None}, "validation split was .*is None"),
         ({"test": loader()}, "test split was None"),
-        ({"epochs": 3}, "train.epochs was 2, is 3"),
+        ({"epochs": 1}, "train.epochs was 2, is 1"),
         ({"loss": lambda o, t: own_loss(o, t)}, "loss= was None, is"),
         ({"schedule": lambda step: 0.5}, "schedule= was None"),
         ({"metrics": {"one": lambda o, t: 1.0}}, "metrics= was None"),
