@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SCORES = {"target": None, "published": None, "published_note": ""}
 """The settings about a score on certain data, without one."""
+PARTS = ("objective.options.normal", "data.")
+"""Settings of the parts of a study that name parts of certain data, by how they begin."""
 READING = {
     "data.target": None,
     "data.inputs": None,
@@ -40,6 +42,8 @@ def for_other_data(
     before, after = (given if isinstance(given, Config) else given.base for given in (recipe, config))
     if before.data.source == after.data.source:
         return config, None
+    if not (isinstance(config, Config) or isinstance(recipe, Config)) and _parts_name_data(recipe):
+        return _one_run(recipe, config, settings)
     asked = dict(map(parse_override, settings or []))
     changes: dict[str, Any] = {"summary": f"the recipe {recipe.name} on {after.data.source}", **SCORES}
     if isinstance(config, Config):
@@ -52,6 +56,20 @@ def for_other_data(
     note = f"The data is not that of the recipe {recipe.name}, so these of its settings are left out: "
     changed = config.model_copy(update={key: changes.pop(key) for key in [*changes] if "." not in key})
     return changed.patch(changes), note + ", ".join(left_out) + "." if left_out else None
+
+
+def _parts_name_data(recipe: Study) -> bool:
+    """Return whether the parts of a study differ only in what they take of its own data."""
+    return all(key.startswith(PARTS) for part in recipe.parts.values() for key in part)
+
+
+def _one_run(recipe: Study, config: Study, settings: list[str] | None) -> tuple[Config | Study, str | None]:
+    """Return the base of a study as one run, since its parts name what other data does not have."""
+    base = config.base.model_copy(update={"name": config.name})
+    made, note = for_other_data(recipe.base.model_copy(update={"name": config.name}), base, settings)
+    parts = f"the parts of {config.name} ({', '.join(list(config.parts)[:2])} ...) name parts of its own data"
+    said = f"This is one run, since {parts}."
+    return made, f"{said} {note}" if note else said
 
 
 def _needed(config: Config) -> dict[str, Any]:

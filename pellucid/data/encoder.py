@@ -141,6 +141,14 @@ class Inputs(ABC):
         """Bring objects given to `predict` to a form that arrays and images of the training data have."""
         return source
 
+    def from_bytes(self, pixels: np.ndarray) -> np.ndarray:
+        """Bring pixels of image files, bytes (N, C, H, W), to the scale of the training arrays.
+
+        Raises:
+            ModelError: the scale of these is not one of pixels.
+        """
+        raise ModelError("This model does not read images.")
+
     def check_new(self, table: pa.Table) -> None:
         """Refuse new rows whose values are on another scale than the training rows.
 

@@ -319,16 +319,20 @@ def _warnings(
     if rows < 200 and not is_document(dataset):
         found.append(
             Warned(
-                f"There are {rows:,} training rows: scores will vary a lot from seed to seed.",
+                f"There {_are(rows)}: scores will vary a lot from seed to seed.",
                 "train several seeds",
             )
         )
     return found
 
 
+def _are(rows: int) -> str:
+    return "is 1 training row" if rows == 1 else f"are {rows:,} training rows"
+
+
 def _imbalance(dataset: Dataset, classes: dict[str, dict[str, int]]) -> list[Warned]:
     counts = {name: count for name, count in classes.get("train", {}).items() if count}
-    if dataset.task != "classification" or not counts:
+    if dataset.task != "classification" or len(counts) < 2:
         return []
     total, (most, many), (least, few) = sum(counts.values()), _largest(counts), _smallest(counts)
     if many < 4 * few and many < 0.8 * total:

@@ -33,6 +33,7 @@ class Wanted:
         targets: the columns that it predicts.
         skip_bad: leave out rows and files that cannot be read.
         scaled: brings pixels in memory to the scale of the training images.
+        from_bytes: brings pixels of image files to the scale of the training arrays.
     """
 
     columns: Sequence[Column]
@@ -41,6 +42,7 @@ class Wanted:
     targets: tuple[str, ...] = ()
     skip_bad: bool = False
     scaled: Callable[[Any], Any] = lambda source: source
+    from_bytes: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
 
     @property
     def kind(self) -> Kind | None:

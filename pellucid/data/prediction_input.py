@@ -16,9 +16,11 @@ from PIL import Image
 
 from pellucid.config import CsvConfig
 from pellucid.data import images, kinds, prediction_objects
+from pellucid.data.array_pictures import as_arrays, pixels_of, takes_pictures
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.image_files import count_files, images_below
 from pellucid.data.input_rows import InputRows, joined, numbered, within, without
+from pellucid.data.kinds import image
 from pellucid.data.kinds.kind import LISTED
 from pellucid.data.kinds.tensor import batched
 from pellucid.data.prediction_columns import Wanted, check_type, some_of, typed
@@ -126,6 +128,11 @@ def _from_path(path: Path, wanted: Wanted) -> InputRows:
     found = kind.from_path(path) if kind is not None and kind.from_path is not None else None
     if found is not None:
         return _from_files(path, found, wanted)
+    if _is_pixels(wanted) and (path.is_file() or any(images_below(path))):
+        files = image.from_path(path)
+        if files is not None:
+            rows = _from_files(path, files, wanted)
+            return as_arrays(rows, wanted.names[0], wanted.shape, wanted.from_bytes)
     if path.is_dir():
         return _from_folder(path, wanted)
     if not images.is_image_file(path):
@@ -134,6 +141,11 @@ def _from_path(path: Path, wanted: Wanted) -> InputRows:
             f".parquet, .jsonl, .npy or .npz, not {path.suffix!r}."
         )
     raise ModelError(f"{path} holds images: expected {wanted.words}.", remedy="pass a CSV file")
+
+
+def _is_pixels(wanted: Wanted) -> bool:
+    """Whether the model reads arrays that images can be brought to."""
+    return wanted.kind is not None and wanted.kind.name == "tensor" and takes_pictures(wanted.shape)
 
 
 def _from_files(path: Path, found: Any, wanted: Wanted) -> InputRows:
@@ -253,15 +265,19 @@ def _is_pandas(item: Any) -> bool:
 
 
 def _from_pictures(pictures: Sequence[Image.Image], wanted: Wanted) -> InputRows:
-    mode = "RGB" if wanted.shape[0] == 3 else "L"
-    arrays_of = [wanted.scaled(picture) for picture in pictures]
-    pixels = [
-        np.asarray(images.convert(made, mode)) if isinstance(made, Image.Image) else made
-        for made in arrays_of
-    ]
-    rows = numbered(pa.concat_tables([_from_array(array, wanted) for array in pixels]))
+    if _is_pixels(wanted):
+        made = np.stack([pixels_of(picture, wanted.shape) for picture in pictures])
+        rows = numbered(_from_array(wanted.from_bytes(made), wanted))
+    else:
+        pixels = [_plain_picture(wanted.scaled(picture), wanted) for picture in pictures]
+        rows = numbered(pa.concat_tables([_from_array(array, wanted) for array in pixels]))
     files = [getattr(picture, "filename", "") for picture in pictures]
     return replace(rows, names=tuple({"file": str(file)} for file in files)) if all(files) else rows
+
+
+def _plain_picture(picture: Any, wanted: Wanted) -> np.ndarray:
+    mode = "RGB" if wanted.shape[0] == 3 else "L"
+    return np.asarray(images.convert(picture, mode)) if isinstance(picture, Image.Image) else picture
 
 
 def _from_series(series: Any, wanted: Wanted) -> InputRows:

@@ -208,6 +208,7 @@ class Preprocess:
             self.target.sources if self.target else (),
             skip_bad,
             self.encoded.plain_source,
+            self.encoded.from_bytes,
         )
         rows = prediction_input.read(source, wanted)
         if rows is not source:

@@ -10,7 +10,6 @@ creates no file. docs/run-folder.md describes every file.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
@@ -242,7 +241,7 @@ class Run:
         if kind not in ARTIFACTS:
             raise UnknownNameError("kind of artifact", kind, ARTIFACTS)
         path = Path("artifacts", _plain(name), f"{step:08d}.{ARTIFACTS[kind]}")
-        files.write(self.path / path, json.dumps(data, ensure_ascii=False) if kind == "json" else data)
+        files.write(self.path / path, files.json_text(data) if kind == "json" else data)
         self.store.artifact(Artifact(step, name, kind, path.as_posix()))
         return self.path / path
 

@@ -43,6 +43,8 @@ FEWEST = 64
 LATE = 0.25
 """Share of the budget after which baselines are measured on fewer rows."""
 BASELINE_ROWS = 2000
+MORE = 4
+"""Times as many minutes are advised where not even an epoch was trained."""
 REPORT = 1.0
 """Seconds for the findings, the report and the end of the process."""
 
@@ -363,7 +365,14 @@ def _seconds(trainer: Trainer, batches: Any, budget: Budget) -> float:
 
 def record_updates(run: Run, planner: TimePlanner, trainer: Trainer) -> None:
     """Record how many updates were planned and why, and how many were done."""
-    first = planner.first
+    first, epoch = planner.first, planner.rounds.length
+    if trainer.step < epoch // planner.group:
+        done = f"{trainer.step:,} update{'s' * (trainer.step != 1)}"
+        run.note(
+            f"Only {done}, less than one pass over the data, fit into the {planner.budget.minutes:g} "
+            "minutes: the rest went to starting, reading, baselines and measuring, and the scores say little. "
+            f"Try: --minutes {MORE * planner.budget.minutes:g}"
+        )
     if not first:
         return
     planned_first = int(first["updates"])

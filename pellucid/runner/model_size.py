@@ -8,12 +8,17 @@ from typing import Any
 
 import psutil
 import torch
+from torch import nn
 
 from pellucid.config import Config
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError
 from pellucid.runner.model_builder import PRETRAINED, make_model
 
+MANY_PIXELS = 128 * 128
+"""Values of an image of which linear layers are slow."""
+CONV_OR_DENSE = ("autoencoder", "vae")
+"""Models with the option `kind`."""
 SMALL = 10**9
 """Product of the largest three numbers below which a model is small. torch needs a second to prepare for
 tensors without memory, so small models are not estimated."""
@@ -41,6 +46,23 @@ def check_model_size(config: Config, preprocess: Preprocess) -> None:
             f"than the memory of this machine, {memory / 2**30:,.1f} GiB.",
             remedy="--set model.size=tiny, or smaller numbers in model.options",
         )
+
+
+def size_notes(model: nn.Module, config: Config, prepared: Any) -> tuple[str, ...]:
+    """Say so where linear layers read all pixels of large images, which is slow."""
+    shape = tuple(getattr(prepared.preprocess, "input_shape", ()))
+    pixels = math.prod(shape)
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    dense = [layer for layer in layers if pixels in (layer.in_features, layer.out_features)]
+    if len(shape) != 3 or pixels <= MANY_PIXELS or not dense:
+        return ()
+    weights = sum(layer.weight.numel() for layer in dense)
+    smaller = "--set data.image_size=64" if config.data.image_size is None else "a smaller data.image_size"
+    convolutions = " or --set model.options.kind=conv" if config.model.name in CONV_OR_DENSE else ""
+    return (
+        f"Linear layers with {weights:,} weights see all {pixels:,} values of an image of "
+        f"{shape[2]} x {shape[1]}, which is slow. Try: {smaller}{convolutions}",
+    )
 
 
 def check_batch_size(config: Config, preprocess: Preprocess, rows: int | None) -> None:

@@ -21,7 +21,7 @@ from pellucid.runner.components import stopped_by
 from pellucid.runner.data import prepare
 from pellucid.runner.load import load_preprocess, starting_run
 from pellucid.runner.model_builder import PRETRAINED, make_model
-from pellucid.runner.model_size import check_batch_size, check_model_size
+from pellucid.runner.model_size import check_batch_size, check_model_size, size_notes
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.own_activation import activation_of, warning
 from pellucid.runner.supplied import (
@@ -142,7 +142,7 @@ def set_up(
     activation = activation_of(model, objective, prepared, supplied) if own and fresh else ""
     if activation:
         notes = (*notes, warning(activation))
-    return Setup(task, prepared, objective, model, notes, activation)
+    return Setup(task, prepared, objective, model, (*notes, *size_notes(model, config, prepared)), activation)
 
 
 def _check_metrics(objective: Objective, model: nn.Module, prepared: Any) -> None:

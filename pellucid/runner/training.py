@@ -156,7 +156,10 @@ def train(
             run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
             _record_time(context, trainer)
             return run
+        known = len(run.facts["notes"])
         _finish(context, trainer, began)
+        for note in run.facts["notes"][known:]:
+            console.print(note, highlight=False, markup=False)
         _record_time(context, trainer)
     return run
 

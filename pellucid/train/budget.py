@@ -288,7 +288,10 @@ class TimePlanner(Callback):
         self._stop(trainer)
 
     def _stop(self, trainer: Trainer) -> None:
-        trainer.stop(f"the time was planned for {trainer.step:,} updates ({self.budget.minutes:g} minutes)")
+        trainer.stop(
+            f"the time was planned for {trainer.step:,} update{'s' * (trainer.step != 1)} "
+            f"({self.budget.minutes:g} minutes)"
+        )
 
     # ---- state ---------------------------------------------------------------------------------
 

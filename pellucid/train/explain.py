@@ -74,7 +74,10 @@ _LIBRARIES = (f"{Path(__file__).parents[1]}{os.sep}", f"{sysconfig.get_paths()['
 def _of_inputs(error: Exception, model: nn.Module, batch: Any) -> str | None:
     inputs = as_batch(batch).inputs
     if "more than 1 value per channel" in str(error):
-        return "drop_last=True in the DataLoader, or another batch_size: BatchNorm cannot learn from one row"
+        return (
+            "more training rows, another batch_size or drop_last=True in the DataLoader, or layer norm "
+            "(model.options.norm=layer): BatchNorm cannot learn from one row"
+        )
     whole = next((t.dtype for t in tensors(inputs) if not t.is_floating_point()), None)
     kinds = [_named(parameter.dtype) for parameter in model.parameters()]
     if whole is not None and "type" in str(error) and kinds:

@@ -63,3 +63,17 @@ def test_the_columns_of_a_recipe_are_left_out(text):
     config, note = for_other_data(recipe, recipe.patch({"data.source": str(text)}), None)
     assert (config.data.columns, config.data.target) == ({}, None)
     assert "data.columns" in (note or "")
+
+
+def test_a_study_of_its_own_classes_is_one_run_on_other_data():
+    recipe = find("anomaly")
+    config, note = for_other_data(recipe, recipe.patch({"data.source": "parts"}), ["data.source=parts"])
+    assert isinstance(config, Config)
+    assert (config.name, config.data.source, config.target) == ("anomaly", "parts", None)
+    assert "normal" not in config.objective.options
+    assert "This is one run" in note
+    asked = ["data.source=parts", "objective.options.normal=ok"]
+    config, _ = for_other_data(
+        recipe, recipe.patch({"data.source": "parts", "objective.options.normal": "ok"}), asked
+    )
+    assert config.objective.options["normal"] == "ok"

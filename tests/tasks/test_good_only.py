@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import pellucid
+from pellucid.config import Config
+from pellucid.data.inspect import warnings_of
 from pellucid.errors import BadDataError
+from pellucid.models.autoencoder import Autoencoder
+from pellucid.runner.model_size import size_notes
+from pellucid.tasks.anomaly.normal_name import named_normal
 
 OPTIONS = {"epochs": 1, "batch_size": 16, "progress": False}
 
@@ -33,6 +40,7 @@ def pictures(tmp_path):
 def test_good_pictures_are_enough(pictures, name):
     run = pellucid.fit(None, str(pictures / name), task="anomaly", runs=pictures / "runs", **OPTIONS)
     assert "test/auroc" not in run.metrics
+    assert any("no images of anomalies" in note for note in run.facts["notes"])
     assert 0 <= run.metrics["test/false_alarms"] <= 1
     row = run.predict(np.ones((1, 1, 8, 8), "f4")).rows()[0]["prediction"]
     assert row["verdict"] in ("normal", "anomaly")
@@ -54,3 +62,39 @@ def test_a_folder_is_read_without_classes_if_asked(pictures):
     assert pellucid.image_folder(pictures / "flat", labelled=False).target is None
     years = pellucid.image_folder(pictures / "years", labelled=False)
     assert (len(years.splits["train"]), years.target) == (30, None)
+
+
+def test_folders_of_masks_and_strays_are_no_classes(pictures):
+    for index in range(30):
+        for name in ("normal_dir", "abnormal_dir", "mask_dir"):
+            path = pictures / "layout" / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((pictures / "flat" / f"{index}.png").read_bytes())
+    (pictures / "layout" / "overview.png").write_bytes((pictures / "flat" / "0.png").read_bytes())
+    found = pellucid.image_folder(pictures / "layout", labelled=False)
+    assert found.classes == ("abnormal_dir", "normal_dir")
+    assert any("mask_dir" in note for note in found.notes)
+    assert any("overview" in note for note in found.notes)
+    assert named_normal(found.classes) == "normal_dir"
+
+
+def test_one_class_is_not_uneven(pictures):
+    found = warnings_of(pellucid.image_folder(pictures / "parts", labelled=False))
+    assert not any("uneven" in warned.seen for warned in found)
+
+
+def test_few_pictures_train_a_vae(pictures):
+    for path in sorted((pictures / "flat").iterdir())[3:]:
+        path.unlink()
+    run = pellucid.fit(None, str(pictures / "flat"), task="vae", runs=pictures / "runs", **OPTIONS)
+    assert run.metrics["test/elbo"] < 0
+
+
+def test_linear_layers_on_large_images_are_said():
+    def said(side, kind):
+        model = Autoencoder((1, side, side), kind=kind, size="tiny")
+        prepared = SimpleNamespace(preprocess=SimpleNamespace(input_shape=(1, side, side)))
+        return size_notes(model, Config.parse({"model": {"name": "autoencoder"}}, "test"), prepared)
+
+    assert "16,900 values" in said(130, "dense")[0]
+    assert said(130, "conv") == said(64, "dense") == ()

@@ -203,6 +203,21 @@ class TensorInputs(Inputs):
             start += len(chunk)
         return made.numpy()
 
+    def from_bytes(self, pixels: np.ndarray) -> np.ndarray:
+        known = None if self.range is None else named_scale(*self.range)
+        if self.clip:  # pixels of any range were brought to 0..1
+            return pixels * np.float32(self.std[0] / 255) + np.float32(self.mean[0])
+        if known == BYTES:
+            return pixels
+        if known is None:
+            ends = "" if self.range is None else f", {self.range[0]:g} to {self.range[1]:g}"
+            raise ModelError(
+                f"{self.name}: images cannot be brought to the scale of the training arrays{ends}.",
+                remedy="pass arrays that were made like the training arrays, as .npy",
+            )
+        unit = pixels / np.float32(255)
+        return 2 * unit - 1 if known == SIGNED else unit
+
     def check_new(self, table: pa.Table) -> None:
         """Refuse bytes where training had fractions of full brightness, and the reverse."""
         values = tensor_values(table[self.name])
@@ -216,6 +231,19 @@ class TensorInputs(Inputs):
                 f"received {values.min():g} to {values.max():g}.",
                 remedy="pass the arrays as they were for training: divided by 255 in both, or in neither",
             )
+
+    def new_notes(self, table: pa.Table) -> list[str]:
+        """Say so where new pixels may be meant as 0 to 1, and training had -1 to 1."""
+        values = tensor_values(table[self.name])
+        if self.range is None or not values.size or math.prod(self.row_shape) < FEWEST:
+            return []
+        if named_scale(*self.range) != SIGNED or pixel_scale(values) != UNIT:
+            return []
+        return [
+            f"{self.name}: {values.min():g} to {values.max():g} are read as in training, where values went "
+            f"from {self.range[0]:g} to {self.range[1]:g}, 0 being the middle; if 0 is black here, pass "
+            "2 * X - 1"
+        ]
 
     def notes(self, splits: Mapping[str, pa.Table], options: FitOptions) -> list[str]:
         """Refuse held-out rows on another scale than the training rows, where looking at them is quick."""

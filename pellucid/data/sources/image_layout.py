@@ -17,6 +17,12 @@ NAME = "name"
 """The value of `data.class_from` for the usual form of file names."""
 
 
+STRAYS = 0.05
+"""Images next to class folders are left out if they are at most this share of those in the folders."""
+MASKS = ("ground_truth", "mask", "masks", "mask_dir")
+"""Folders of masks that show where anomalies are."""
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """An image: its path, its split, and its class; "" for an image without a class."""
@@ -112,18 +118,30 @@ def _by_folder(found: Layout, top: Path, split: str, folder: Path, *, loose: boo
             f"{printable(top)}: the images are in folders of several levels, so there are no classes"
         )
         return
+    masks = [name for name in labels if name.casefold() in MASKS]
+    if masks and len(labels) > len(masks):
+        labels = [name for name in labels if name not in masks]
+        found.notes.append(f"{', '.join(map(printable, masks))}: folders of masks are not read")
     for label in labels:
         inside = _class_images(top / label, found.others)
         found.files += [ImageFile(path, split, printable(label)) for path in inside]
         if not inside:
             found.empty.append(printable((top / label).relative_to(folder)))
-    if loose:
+    if loose and _are_strays(flat, found.files, split):
+        listed = printable(flat[0]) + (f" and {len(flat) - 1:,} more" if flat[1:] else "")
+        found.notes.append(f"left out, next to the class folders and without a class: {listed}")
+    elif loose:
         found.files += [ImageFile(top / name, split, "") for name in flat]
     elif flat:
         more = f" and {len(flat) - 1:,} other images are" if len(flat) > 1 else " is"
         raise BadDataError(
             f"{printable(top / flat[0])}{more} not in a class folder.", remedy=_advice(top, folder, flat)
         )
+
+
+def _are_strays(flat: list[str], found: list[ImageFile], split: str) -> bool:
+    """Return whether images without a class are few next to those in class folders."""
+    return 0 < len(flat) <= STRAYS * sum(file.split == split for file in found)
 
 
 def _class_images(folder: Path, others: Counter[str]) -> list[Path]:

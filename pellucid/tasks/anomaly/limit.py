@@ -19,11 +19,9 @@ from pellucid.data.image_files import is_hidden
 from pellucid.errors import BadDataError, DataNotFoundError, RunError, UsageError
 from pellucid.evaluation import EVALUATION, Trained
 from pellucid.record import files
+from pellucid.tasks.anomaly.normal_name import is_normal_name
 from pellucid.tasks.anomaly.reconstruction_score import best_threshold, threshold
 from pellucid.tasks.prepared import EVALUATED
-
-GOOD = ("good", "normal", "ok", "healthy")
-"""Names of the folder of normal examples, besides the class that was learned."""
 
 ScoresOf = Callable[[Any], Tensor]
 """Prediction inputs -> their scores."""
@@ -74,7 +72,8 @@ def limit_of_examples(folder: Path, normal: tuple[str, ...], score: ScoresOf) ->
     """Choose the limit that separates the examples in a folder best; see `best_threshold`.
 
     Args:
-        folder: with a folder of normal images, by a name of `normal` or of `GOOD`, and folders of anomalies.
+        folder: with a folder of normal images, called by a name of `normal` or a usual one, and folders of
+            anomalies.
         normal: names of the class that was learned.
         score: scores a folder of images.
 
@@ -85,8 +84,8 @@ def limit_of_examples(folder: Path, normal: tuple[str, ...], score: ScoresOf) ->
     if not folder.is_dir():
         raise DataNotFoundError(f"There is no folder {folder} with examples of normal images and anomalies.")
     found = sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
-    known = {name.casefold() for name in (*normal, *GOOD)}
-    good = [path for path in found if path.name.casefold() in known]
+    known = {name.casefold() for name in normal}
+    good = [path for path in found if path.name.casefold() in known or is_normal_name(path.name)]
     bad = [path for path in found if path not in good]
     if not good or not bad:
         raise BadDataError(

@@ -8,10 +8,8 @@ from functools import partial
 from pellucid.data.contents import Contents
 from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.data.targets.classes import class_codes
+from pellucid.tasks.anomaly.normal_name import named_normal
 from pellucid.tasks.shared.image_offers import likelihood, suggest_pictures
-
-GOOD = ("good", "normal", "ok", "healthy", "okay", "negative", "free", "intact", "defect_free", "no_defect")
-"""Usual names of the class that is not an anomaly."""
 
 
 def _propose(contents: Contents) -> Proposal | None:
@@ -35,9 +33,7 @@ def _normal(contents: Contents) -> tuple[str | None, bool]:
     codes = Counter(class_codes(column, contents.table[column.name]).tolist())
     if len(codes) == 1:
         return classes[next(iter(codes))], True
-    plain = {name.lower().replace("-", "_").replace(" ", "_"): name for name in classes}
-    named = next((plain[name] for name in GOOD if name in plain), None)
-    return named or classes[codes.most_common(1)[0][0]], False
+    return named_normal(classes) or classes[codes.most_common(1)[0][0]], False
 
 
 def _suggest(contents: Contents, normal: str | None, budget: float | None = None) -> Suggestion:

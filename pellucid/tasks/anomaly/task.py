@@ -31,7 +31,8 @@ from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.heat_map import color_scale, save_heat_maps
-from pellucid.tasks.anomaly.limit import GOOD, check_rate, choose_limit, limit_for, map_scale
+from pellucid.tasks.anomaly.limit import check_rate, choose_limit, limit_for, map_scale
+from pellucid.tasks.anomaly.normal_name import named_normal
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
 from pellucid.tasks.anomaly.spec import SPEC
@@ -48,6 +49,10 @@ from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 BATCH = 256
+NO_ANOMALIES = (
+    "there are no images of anomalies, so it is not known how many would be found; put some into test/DEFECT "
+    "next to test/good, or measure the run on them with `pellucid evaluate RUN --data FOLDER`"
+)
 SCALED_ON = 200
 """Held-out images that the colors of heat maps are scaled on."""
 CAPTIONS = {
@@ -167,9 +172,11 @@ class Anomaly(ImageTask):
         metrics = {"score_normal": scores[normal].mean().item()}
         shown = {"strangest": _order(scores, normal, largest=True)}
         blocks: list[dict[str, Any]] = []
+        left_out: dict[str, str] = {}
         if normal.all():
             metrics = {**measure(trained, prepared.batches(split)), **metrics}
             metrics |= {"false_alarms": (scores > limit).double().mean().item()} if split == "test" else {}
+            left_out = {"auroc": NO_ANOMALIES} if split == "test" else {}
         else:
             metrics = {**_ranks(scores, normal), **metrics, **_verdicts(scores, normal, limit)}
             shown["missed"] = _order(scores, ~normal, largest=False)
@@ -182,7 +189,7 @@ class Anomaly(ImageTask):
         columns = {"row": np.arange(len(scores)), "target": classes.numpy(), "score": scores.numpy()}
         summary = {"rows": len(scores), "task": self.name, "normal": names[index], "limit": limit}
         summary |= {"limit_reason": chosen.reason, "map_scale": _map_scale(trained, prepared)}
-        return Outcome(metrics, summary, pa.table(columns), blocks=[*blocks, *drawn], pictures=pictures)
+        return Outcome(metrics, summary, pa.table(columns), None, [*blocks, *drawn], pictures, left_out)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Scores:
         """Score images, and say which are anomalies by the limit that the run kept.
@@ -222,8 +229,7 @@ def _normal_name(classes: Sequence[str], asked: Any) -> str | None:
     """Return the class that was asked for, else the only one or the one with a usual name."""
     if asked is not None:
         return str(asked) if str(asked) in classes else None
-    named = [name for name in classes if name.casefold() in GOOD]
-    return classes[0] if len(classes) == 1 else named[0] if len(named) == 1 else None
+    return classes[0] if len(classes) == 1 else named_normal(classes)
 
 
 def _check_test(dataset: Dataset, normal: str) -> None:

@@ -8,6 +8,9 @@ from pellucid.data.contents import Contents
 from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.tasks.shared.image_offers import PICTURES, likelihood, suggest_pictures
 
+FEW = 8
+"""Training images below which batch norm, which needs several, is not suggested."""
+
 
 def _propose(contents: Contents) -> Proposal | None:
     if contents.image is None:
@@ -17,11 +20,12 @@ def _propose(contents: Contents) -> Proposal | None:
 
 
 def _suggest(contents: Contents, budget: float | None = None) -> Suggestion:
+    model = {"name": "vae", **({"options": {"norm": "layer"}} if contents.rows < FEW else {})}
     return suggest_pictures(
         contents,
         "elbo",
         "images as points of a latent space, a variational autoencoder",
-        {"name": "vae"},
+        model,
         "a variational autoencoder, which generates smooth pictures and also from few examples",
         schedule={"name": "one_cycle", "options": {"peak_at": 0.1}},
     )

@@ -138,7 +138,7 @@ def _active_units(model: nn.Module, images: Tensor) -> int:
     """Count the latent numbers whose mean depends on the image."""
     mu = latents.encode(model, images)
     assert mu is not None
-    return int((mu.var(0) > ACTIVE).sum())
+    return int((mu.var(0, correction=min(1, len(mu) - 1)) > ACTIVE).sum())
 
 
 TASK = Elbo()

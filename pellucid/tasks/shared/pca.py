@@ -30,6 +30,8 @@ def fit(train: Tensor, latent_dim: int) -> Restore:
     from sklearn.decomposition import PCA  # here, since only a baseline needs it
 
     flat = train.flatten(1).numpy()
+    if len(flat) == 1:  # it has no directions
+        return lambda images: train.expand_as(images).float()
     fitted = PCA(min(latent_dim, *flat.shape), random_state=0).fit(flat)
 
     def restore(images: Tensor) -> Tensor:
