@@ -370,8 +370,8 @@ def record_updates(run: Run, planner: TimePlanner, trainer: Trainer) -> None:
         done = f"{trainer.step:,} update{'s' * (trainer.step != 1)}"
         run.note(
             f"Only {done}, less than one pass over the data, fit into the {planner.budget.minutes:g} "
-            "minutes: the rest went to starting, reading, baselines and measuring, and the scores say little. "
-            f"Try: --minutes {MORE * planner.budget.minutes:g}"
+            "minutes: the rest went to starting, reading, baselines and measuring, and the scores say "
+            f"little. Try: --minutes {MORE * planner.budget.minutes:g}"
         )
     if not first:
         return

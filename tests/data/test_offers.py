@@ -126,7 +126,7 @@ def test_a_refusal_names_what_would_work(pictures):
         suggested(pictures / "flat", "denoyse")
 
 
-def test_a_target_that_was_named_is_not_passed_over(tmp_path, sentence):
+def test_a_target_that_was_named_is_not_left_out(tmp_path, sentence):
     rows = "".join(f"{sentence()},{'ab'[row % 2] if row else ''}\n" for row in range(40))
     (tmp_path / "a.csv").write_text("text,label\n" + rows)
     with pytest.raises(BadDataError, match=r"(?s)received nothing.*--skip-bad.*--task language-model"):

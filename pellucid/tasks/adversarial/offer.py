@@ -27,7 +27,7 @@ def _suggest(contents: Contents, conditional: bool, budget: float | None = None)
         "adversarial",
         "images from noise, a convolutional GAN",
         {"name": "dcgan", "size": "small", "options": {"conditional": True} if conditional else {}},
-        "a convolutional GAN" + (", which is told the class to draw" if conditional else ""),
+        "a convolutional GAN" + (" with the class to draw as an input" if conditional else ""),
         optimizer={"name": "adam", "lr": 5e-4, "options": {"betas": [0.5, 0.999]}},
         schedule={"name": "cosine"},
         train={"ema": 0.999, "restore_best": False},

@@ -13,7 +13,7 @@ from pellucid.tasks.shared.image_offers import likelihood, suggest_pictures
 def _propose(contents: Contents) -> Proposal | None:
     if contents.image is None:
         return None
-    learns = "which pictures are alike, as numbers: two views of one picture lie near each other"
+    learns = "which pictures are similar, as numbers: two views of one picture lie near each other"
     return Proposal(learns, likelihood(contents, 0.55, 0.18), partial(_suggest, contents))
 
 

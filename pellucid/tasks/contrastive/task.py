@@ -43,7 +43,7 @@ SHOWN = 8
 
 
 class Contrastive(ImageTask):
-    """Learn which pictures are alike from nothing but the pictures."""
+    """Learn which pictures are similar from nothing but the pictures."""
 
     spec = SPEC
 
