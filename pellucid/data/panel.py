@@ -54,6 +54,7 @@ class Panel:
         step: the time from one row to the next, as `usual_step` returns it; None without time.
         months: months from one row to the next, where time is a date of every n-th month.
         notes: what was decided.
+        workdays: whether rows are from Monday to Friday, so that weekends are no gaps.
     """
 
     names: tuple[str, ...]
@@ -62,6 +63,7 @@ class Panel:
     step: float | None
     months: int | None
     notes: tuple[str, ...]
+    workdays: bool = False
 
 
 def id_names(table: pa.Table, asked: str | None) -> tuple[str, ...]:
@@ -107,17 +109,20 @@ def read_panel(dataset: Dataset, table: pa.Table, config: SeriesConfig, channels
         _refuse_several(dataset, table, time)
     first = max((t for _, t in named), key=len)
     months = time_index.months_between(first, time)
+    workdays = time_index.are_workdays([t for _, t in named], time)
+    notes += ["a row every working day, Monday to Friday: weekends are no gaps"] if workdays else []
     step, tables = time_index.median_step(first, time), []
     _refuse_other_steps(named, time, step)
     for name, rows in named:
         if config.fill is not None:
-            rows, said = fill_gaps(rows, time, step, months, channels, config.fill)
+            rows, said = fill_gaps(rows, time, step, months, channels, config.fill, workdays)
             notes += [f"{name}: {said}" if name else said] if said else []
         elif len(rows) > 1:
             with naming(name):
-                time_index.usual_step(rows, time)
+                time_index.usual_step(rows, time, workdays)
         tables.append(rows)
-    return Panel(tuple(n for n, _ in named), tuple(tables), time, step, months, tuple(_shortened(notes)))
+    names, shown = tuple(n for n, _ in named), tuple(_shortened(notes))
+    return Panel(names, tuple(tables), time, step, months, shown, workdays)
 
 
 def series_of(table: pa.Table, ids: Sequence[str]) -> list[tuple[str, pa.Table]]:

@@ -43,6 +43,7 @@ class SeriesInputs(Inputs):
         targets: K, the number of channels to forecast, which are the first; None: all.
         ids: the columns that name the series, where there are several.
         months: months from one row to the next, where time is a date of every n-th month.
+        workdays: whether rows are from Monday to Friday.
         fill: how gaps are filled, see `data.series.fill`.
         time_form: how the dates of the time column are written, as `Column.form`.
     """
@@ -59,6 +60,7 @@ class SeriesInputs(Inputs):
     targets: int | None = None
     ids: tuple[str, ...] = ()
     months: int | None = None
+    workdays: bool = False
     fill: Fill | None = None
     time_form: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

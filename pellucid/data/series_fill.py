@@ -22,6 +22,7 @@ def fill_gaps(
     months: int | None,
     names: Sequence[str],
     how: Fill,
+    workdays: bool = False,
 ) -> tuple[pa.Table, str]:
     """Return a series with a row at every step and a value in every channel, and a note on what was filled.
 
@@ -31,19 +32,22 @@ def fill_gaps(
         step: the time between rows, see `usual_step`.
         months: months between rows, where they are months apart.
         names: the channels to fill; other columns keep the last value before a gap.
+        workdays: whether rows are from Monday to Friday.
         how: the value before, a straight line between the values before and after, or 0.
 
     Raises:
         BadDataError: a time is repeated or goes back, or a channel has no value at all.
     """
-    places = np.arange(len(table)) if time is None else _places(table, time, step or 1.0, months)
+    places = np.arange(len(table)) if time is None else _places(table, time, step or 1.0, months, workdays)
     rows = int(places[-1]) + 1 if len(places) else 0
     source = np.searchsorted(places, np.arange(rows), side="right") - 1  # the row at a place, or before it
     made = table.take(pa.array(source))
     missing = np.ones(rows, bool)
     missing[places] = False
     if time is not None and missing.any():
-        made = _with(made, time.name, time_index.time_at(table, time, np.arange(rows), step or 1.0, months))
+        made = _with(
+            made, time.name, time_index.time_at(table, time, np.arange(rows), step or 1.0, months, workdays)
+        )
     filled = 0
     for name in names:
         values = np.full(rows, np.nan)
@@ -61,13 +65,13 @@ def fill_gaps(
     return made, f"{' and '.join(said)} filled, data.series.fill: {how}" if said else ""
 
 
-def _places(table: pa.Table, time: Column, step: float, months: int | None) -> np.ndarray:
+def _places(table: pa.Table, time: Column, step: float, months: int | None, workdays: bool) -> np.ndarray:
     """The number of steps from the first row to each row."""
     if months is not None:
         index = time_index.month_numbers(table, time)
         places = np.rint((index - index[0]) / months)
     else:
-        stamps = time_index.stamps(table, time)
+        stamps = time_index.stamps(table, time, workdays)
         places = np.rint((stamps - stamps[0]) / step)
     if (np.diff(places) <= 0).any():
         row = int(np.flatnonzero(np.diff(places) <= 0)[0]) + 1

@@ -44,7 +44,9 @@ def suggest_series(contents: Contents) -> Suggestion:
     found = panel.read_panel(dataset, table, settings, [column.name for column in channels])
     rows = int(np.median([len(part) for part in found.tables]))
     season = (
-        time_index.season(found.step) if found.step and found.time and found.time.kind == "date" else None
+        time_index.season(found.step, found.workdays)
+        if found.step and found.time and found.time.kind == "date"
+        else None
     )
     window, horizon = _lengths(rows, season[0] if season else 0, data)
     changes = {
@@ -103,12 +105,13 @@ def find_series(dataset: Dataset, data: DataConfig) -> SeriesHint | None:
             if ids is None or not all(len(rows) > 2 for rows in parts):
                 continue
             step = time_index.median_step(parts[0], time)
-            if not all(_mostly_even(time_index.stamps(rows, time)) for rows in parts):
+            workdays = time_index.are_workdays(parts, time)
+            if not all(_mostly_even(time_index.stamps(rows, time, workdays)) for rows in parts):
                 continue
         except PellucidError:
             continue
         every = (
-            f"a row every {time_index.span(step)}"
+            f"a row every {'working day' if workdays else time_index.span(step)}"
             if time.kind == "date"
             else f"in the order of {time.name!r}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,6 +16,9 @@ GAP = 1.5
 """A step this many times the usual one is a gap: months differ by 10 %, a missing row by 100 %."""
 SHOWN = 5
 DAY = 86_400.0
+WORKDAYS = 5
+MONDAY = 4 * DAY
+"""The first Monday after 1970-01-01, in seconds."""
 _UNITS = (("day", DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 
 
@@ -41,12 +45,13 @@ def time_column(dataset: Dataset, asked: str | None) -> Column | None:
     return dates[0] if dates else None
 
 
-def usual_step(table: pa.Table, time: Column) -> float:
+def usual_step(table: pa.Table, time: Column, workdays: bool = False) -> float:
     """Check that rows are sorted by time and evenly spaced, and return the step between them.
 
     Args:
         table: at least 2 rows.
         time: the time column.
+        workdays: whether rows are from Monday to Friday, so that weekends are no gaps.
 
     Returns:
         The usual step: seconds for dates, the column's own unit for numbers.
@@ -59,8 +64,7 @@ def usual_step(table: pa.Table, time: Column) -> float:
     if column.null_count:
         row = column.to_pylist().index(None)
         raise BadDataError(f"Column {time.name!r} has no time in row {row + 1:,}.", remedy="remove the row")
-    stamps = column.cast(pa.timestamp("us")).cast(pa.int64()) if dates else column.cast(pa.float64())
-    steps = np.diff(stamps.to_numpy()) / (1e6 if dates else 1)
+    steps = np.diff(stamps(table, time, workdays))
     _check_order(column, time.name, steps)
     usual = float(np.median(steps))
     months = months_between(table, time)
@@ -70,7 +74,13 @@ def usual_step(table: pa.Table, time: Column) -> float:
 
 
 def check_as_trained(
-    table: pa.Table, time: Column, step: float | None, months: int | None, *, gaps: bool = True
+    table: pa.Table,
+    time: Column,
+    step: float | None,
+    months: int | None,
+    *,
+    gaps: bool = True,
+    workdays: bool = False,
 ) -> None:
     """Check that the times of a table increase, and by the step of the training rows.
 
@@ -80,6 +90,7 @@ def check_as_trained(
         step: seconds from one training row to the next; None: the time is a number, and need only be even.
         months: months from one training row to the next, where they are whole months apart.
         gaps: whether rows must not be missing.
+        workdays: see `usual_step`.
 
     Raises:
         BadDataError: a time is missing or repeated, or the rows are not as far apart as in training.
@@ -90,7 +101,7 @@ def check_as_trained(
         raise BadDataError(f"Column {time.name!r} has no time in row {row + 1:,}.", remedy="remove the row")
     if len(table) < 2:
         return
-    steps = np.diff(stamps(table, time))
+    steps = np.diff(stamps(table, time, workdays))
     _check_order(column, time.name, steps)
     usual = float(np.median(steps)) if step is None else step
     even = months is not None and (np.diff(month_numbers(table, time)) == months).all()
@@ -104,12 +115,34 @@ def check_as_trained(
         )
 
 
-def stamps(table: pa.Table, time: Column) -> np.ndarray:
-    """Return times as numbers: seconds for dates, (T,) float64."""
+def stamps(table: pa.Table, time: Column, workdays: bool = False) -> np.ndarray:
+    """Return times as numbers, (T,) float64: seconds for dates, without weekends for working days."""
     column = table[time.name]
     if time.kind != "date":
         return column.cast(pa.float64()).to_numpy()
-    return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+    seconds = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+    if not workdays:
+        return seconds
+    week, rest = np.divmod(seconds - MONDAY, 7 * DAY)
+    return week * WORKDAYS * DAY + np.minimum(rest, (WORKDAYS - 0.5) * DAY + rest % DAY / 2)
+
+
+def are_workdays(tables: Sequence[pa.Table], time: Column) -> bool:
+    """Return whether series have a row a day, and none at any of several weekends."""
+    if time.kind != "date" or any(table[time.name].null_count for table in tables):
+        return False
+    times = [stamps(table, time) for table in tables]
+    if any(((each - MONDAY) // DAY % 7 >= WORKDAYS).any() for each in times):
+        return False
+    steps = np.concatenate([np.diff(each) for each in times])
+    days = np.rint(np.abs(steps) / DAY)
+    return len(steps) > 0 and float(np.median(steps)) == DAY and int((days == 3).sum()) >= 2
+
+
+def workday_after(time: datetime, count: int) -> datetime:
+    """Return a time some working days later, Monday to Friday."""
+    week, day = divmod(time.weekday() + count, WORKDAYS)
+    return time + timedelta(days=7 * week + day - time.weekday())
 
 
 def median_step(table: pa.Table, time: Column) -> float:
@@ -136,11 +169,20 @@ def months_between(table: pa.Table, time: Column) -> int | None:
     return usual if usual >= 1 and (last or (in_month == in_month[0]).all()) else None
 
 
-def time_at(table: pa.Table, time: Column, places: np.ndarray, step: float, months: int | None) -> pa.Array:
+def time_at(
+    table: pa.Table,
+    time: Column,
+    places: np.ndarray,
+    step: float,
+    months: int | None,
+    workdays: bool = False,
+) -> pa.Array:
     """Return the times a number of steps after the first row of a table."""
     if time.kind != "date":
         return pa.array(stamps(table, time)[0] + step * places)
     first = table[time.name][0].as_py()
+    if workdays:
+        return pa.array([workday_after(first, int(place)) for place in places], pa.timestamp("us"))
     if months is None:
         return pa.array(
             [first + timedelta(seconds=step * int(place)) for place in places], pa.timestamp("us")
@@ -217,17 +259,18 @@ def span(seconds: float) -> str:
     return unit if count == 1 else f"{count:.4g} {unit}s"
 
 
-def season(step: float) -> tuple[int, str] | None:
+def season(step: float, workdays: bool = False) -> tuple[int, str] | None:
     """Return the number of rows in a cycle, and its name; None if no cycle is expected.
 
     Args:
         step: seconds from one row to the next. Below a day the cycle is a day, for days it is a week, for
             months and quarters a year.
+        workdays: whether a week has 5 days.
     """
     if step < DAY and DAY % step == 0:
         return int(DAY / step), "day"
     if step == DAY:
-        return 7, "week"
+        return (WORKDAYS if workdays else 7), "week"
     if 28 * DAY <= step <= 31 * DAY:
         return 12, "year"
     return (4, "year") if 89 * DAY <= step <= 92 * DAY else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 
 import pellucid
 from pellucid import Run
-from pellucid.errors import UsageError
+from pellucid.config import DataConfig
+from pellucid.data import offers, time_index
+from pellucid.data.contents import look
+from pellucid.errors import BadDataError, UsageError
 from tests.cli.conftest import CommandLine
 
 RNG = np.random.default_rng(0)
@@ -110,3 +114,39 @@ def test_series_that_are_too_short_are_left_out_and_named(stores: Run, folder: P
     found = stores.predict(pd.concat([table[table.store == "large"], short]))
     assert list(found.series) == ["large"]
     assert any("no forecast: small" in note for note in found.notes)
+
+
+# ---- working days --------------------------------------------------------------------------------
+
+
+def prices(days: pd.DatetimeIndex, missing: int | None = None) -> pd.DataFrame:
+    frame = pd.DataFrame({"day": days, "close": 10 + np.sin(2 * np.pi * np.arange(len(days)) / 5)})
+    return frame if missing is None else frame.drop(index=missing)
+
+
+def test_weekends_are_no_gaps_of_working_days(tmp_path: Path) -> None:
+    prices(pd.bdate_range("2024-01-01", periods=120)).to_csv(tmp_path / "close.csv", index=False)
+    found = offers.choose(look(DataConfig(source=str(tmp_path / "close.csv")))).suggest(None)
+    assert found.config.objective.name == "forecasting"
+    assert any("season of 5 rows" in reason for reason in found.reasons)
+    run = trained(tmp_path / "close.csv", tmp_path / "runs")
+    assert "season" in run.facts["baselines"]
+    friday = pd.bdate_range("2024-06-03", periods=20)
+    rows = run.predict(prices(friday)).rows()
+    assert [str(time)[:10] for time in (row["time"] for row in rows)][:2] == ["2024-07-01", "2024-07-02"]
+    with pytest.raises(BadDataError, match="expected a row every day, as in training"):
+        run.predict(prices(friday, missing=12))
+
+
+def test_a_missing_working_day_is_a_gap_and_can_be_filled(tmp_path: Path) -> None:
+    prices(pd.bdate_range("2024-01-01", periods=120), missing=40).to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(BadDataError, match=r"1 gap: .*About 1 rows are missing"):
+        trained(tmp_path / "c.csv", tmp_path / "runs")
+    run = trained(tmp_path / "c.csv", tmp_path / "runs", fill="previous")
+    assert any("1 missing rows filled" in note for note in run.facts["dataset"]["notes"])
+
+
+def test_times_of_working_days() -> None:
+    days = pd.bdate_range("2024-02-23", periods=12)
+    made = [time_index.workday_after(datetime(2024, 2, 23), count) for count in range(12)]
+    assert made == list(days.to_pydatetime())

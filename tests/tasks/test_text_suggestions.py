@@ -130,7 +130,7 @@ class Smoothed(nn.Module):
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         return source[:, :, None].float(), source != 0
 
-    def decode(self, target_in: Tensor, memory: Tensor, mask: Tensor, cache: object) -> Tensor:
+    def decode(self, target_in: Tensor, memory: Tensor, source_mask: Tensor, cache: object) -> Tensor:
         table = torch.full((10, 10), 0.001)
         table[:, EOS] = 0.01
         for token, after in {BOS: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: EOS}.items():
@@ -184,7 +184,7 @@ def test_a_model_of_one_document_never_ends_it(tmp_path, monkeypatch):
         }
     )
     prepared = LM.prepare(open_data(config.data, labelled=False, form="texts"), config, True)
-    model = gpt((8,), prepared.preprocess.vocab_size, size="tiny")
+    model = gpt((8,), prepared.preprocess.vocab_size or 0, size="tiny")
     with torch.no_grad():
         model.norm.weight.zero_()
         model.norm.bias.copy_(model.embedding.weight[EOS])

@@ -274,11 +274,18 @@ def _newest_rows(table: pa.Table, encoded: SeriesInputs) -> list[tuple[str, pa.T
         with panel.naming(name):
             if time is not None:
                 newest = rows if encoded.fill else rows.slice(max(len(rows) - encoded.window, 0))
-                time_index.check_as_trained(newest, time, encoded.step, encoded.months, gaps=not encoded.fill)
+                time_index.check_as_trained(
+                    newest,
+                    time,
+                    encoded.step,
+                    encoded.months,
+                    gaps=not encoded.fill,
+                    workdays=encoded.workdays,
+                )
             if encoded.fill is not None:
                 steps = encoded.step, encoded.months
                 filled = time if encoded.step is not None else None
-                rows, _ = fill_gaps(rows, filled, *steps, encoded.names, encoded.fill)
+                rows, _ = fill_gaps(rows, filled, *steps, encoded.names, encoded.fill, encoded.workdays)
         made.append((name, rows))
     return made
 
@@ -305,6 +312,8 @@ def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
     if last is None:
         return ()
     steps = range(1, encoded.horizon + 1)
+    if encoded.workdays:
+        return tuple(time_index.workday_after(last, step) for step in steps)
     if encoded.months is not None:
         at_end = (last + timedelta(days=1)).day == 1
         return tuple(time_index.add_months(last, encoded.months * step, at_end=at_end) for step in steps)

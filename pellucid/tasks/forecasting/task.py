@@ -75,6 +75,7 @@ class Forecasting(Task):
                 targets=targets,
                 ids=ids,
                 months=parts.months,
+                workdays=parts.workdays,
                 fill=settings.fill,
                 time_form=dict(parts.time.form) if parts.time else {},
             )
@@ -179,7 +180,7 @@ def naive(inputs: Tensor, encoded: SeriesInputs) -> dict[str, Tensor]:
     horizon, inputs = encoded.horizon, inputs[:, :, : encoded.targets]
     last = inputs[:, -1:]
     found = {"prior": torch.zeros_like(last).expand(-1, horizon, -1), "last": last.expand(-1, horizon, -1)}
-    cycle = time_index.season(encoded.step) if encoded.step else None
+    cycle = time_index.season(encoded.step, encoded.workdays) if encoded.step else None
     if cycle is not None and cycle[0] <= encoded.window:
         rows = cycle[0]
         found["season"] = inputs[:, encoded.window - rows + torch.arange(horizon) % rows]
