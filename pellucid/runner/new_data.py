@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pellucid.config import Config
 from pellucid.data import prediction_input
 from pellucid.data.dataset import SPLITS, UNLABELED, Dataset, Source
+from pellucid.data.preprocess import Preprocess
+from pellucid.data.sources.folder import holds_images
 from pellucid.data.sources.open_source import open_source
 from pellucid.data.sources.tables import is_table_file
 from pellucid.errors import RunError
 from pellucid.evaluation import Trained
 from pellucid.record import Run
+from pellucid.tasks import get_task
 
 
 def check_unchanged(run: Run, splits: Mapping[str, Mapping[str, Any]]) -> None:
@@ -59,14 +64,33 @@ def labelled_file(path: Path, trained: Trained, config: Config) -> Dataset:
     """
     preprocess = trained.preprocess
     target = preprocess.target.column if preprocess and preprocess.target else None
+    pictures = preprocess is not None and path.is_dir() and holds_images(path)
+    if target is None and pictures:
+        return _pictures(path, preprocess, config)
     if target is None or target.kind not in ("category", "number") or not is_table_file(path):
-        return open_source(config.data.model_copy(update={"source": str(path)}), fewest_classes=1)
+        settings = config.data.model_copy(update={"source": str(path)})
+        labelled = get_task(trained.task).labelled or not pictures
+        return open_source(settings, labelled=labelled, fewest_classes=1)
     columns = (*preprocess.columns, target)
     table = prediction_input.read_file(path, columns, preprocess.written)
     found = Dataset(
         path.stem, {"train": table}, columns, target.name, preprocess.task, Source(str(path), "csv")
     )
     return replace(found, encoding=preprocess.target.name if preprocess.target else None)
+
+
+def _pictures(path: Path, preprocess: Preprocess, config: Config) -> Dataset:
+    """Return the images of a folder without their classes, as what a model without a target learned from."""
+    source = Source(str(path), "folder")
+    if all(column.kind == "image" for column in preprocess.columns):
+        settings = config.data.model_copy(update={"source": str(path)})
+        found = open_source(settings, labelled=False)
+        column = preprocess.columns[0]
+        splits = {
+            name: pa.table({column.name: table[found.inputs[0].name]}) for name, table in found.splits.items()
+        }
+        return Dataset(found.name, splits, (column,), None, None, source)
+    return Dataset(path.name, {"train": preprocess.read(path).table}, preprocess.columns, None, None, source)
 
 
 def _rows(facts: Mapping[str, Any] | None) -> str:

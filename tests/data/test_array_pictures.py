@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+import pellucid
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions
 from pellucid.data.kinds.tensor import TensorInputs
@@ -65,3 +66,16 @@ def test_json_has_no_numbers_that_are_none(tmp_path):
     files.write_json(tmp_path / "x.json", {"y": [1.0, float("nan")], "z": (float("inf"), np.float64("nan"))})
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {"y": [1.0, None], "z": [None, None]}
+
+
+@pytest.mark.parametrize("trained_on", ["folder", "arrays"])
+def test_a_run_without_a_target_is_measured_on_a_folder_of_images(tmp_path, trained_on):
+    for name in ("old", "new/a", "new/b"):
+        (tmp_path / name).mkdir(parents=True)
+        for row, pixels in enumerate(BYTES):
+            Image.fromarray(pixels).save(tmp_path / name / f"{row}.png")
+    data = str(tmp_path / "old") if trained_on == "folder" else pellucid.arrays(SCALES["fractions"])
+    options = {"settings": {"model.size": "tiny"}, "epochs": 1, "progress": False, "runs": tmp_path / "runs"}
+    run = pellucid.fit("autoencoder", data, objective="reconstruction", **options)
+    found = run.evaluate(tmp_path / "new" / "a")
+    assert found.metrics["mse"] == pytest.approx(run.evaluate(tmp_path / "new").metrics["mse"], rel=1e-4)

@@ -98,3 +98,11 @@ def test_linear_layers_on_large_images_are_said():
 
     assert "16,900 values" in said(130, "dense")[0]
     assert said(130, "conv") == said(64, "dense") == ()
+
+
+def test_new_pictures_are_measured_with_the_limit_of_the_run(pictures):
+    run = pellucid.fit(None, str(pictures / "parts"), task="anomaly", runs=pictures / "runs", **OPTIONS)
+    new = run.evaluate(pictures / "parts")
+    assert {name: new.metrics[name] for name in ("detected", "false_alarms")} == pytest.approx(
+        {name: run.metrics[f"test/{name}"] for name in ("detected", "false_alarms")}
+    )

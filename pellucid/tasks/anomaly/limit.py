@@ -133,8 +133,13 @@ def limit_for(trained: Trained, score: ScoresOf, limit: Any, false_alarm_rate: A
             threshold(normal, rate),
             f"about {100 * rate:.3g} % of normal images are above it, by {len(normal):,} that were held out",
         )
+    return kept_limit(trained) or Limit(None)
+
+
+def kept_limit(trained: Trained) -> Limit | None:
+    """Return the limit that a run wrote down; None where it never was evaluated."""
     kept = _summary(trained)
-    return Limit(kept.get("limit"), kept.get("limit_reason", ""))
+    return Limit(kept["limit"], kept.get("limit_reason", "")) if kept else None
 
 
 def map_scale(trained: Trained) -> tuple[float, float] | None:

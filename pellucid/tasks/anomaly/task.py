@@ -31,7 +31,7 @@ from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.heat_map import color_scale, save_heat_maps
-from pellucid.tasks.anomaly.limit import check_rate, choose_limit, limit_for, map_scale
+from pellucid.tasks.anomaly.limit import check_rate, choose_limit, kept_limit, limit_for, map_scale
 from pellucid.tasks.anomaly.normal_name import named_normal
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
@@ -50,8 +50,8 @@ from pellucid.train.objective import Objective
 
 BATCH = 256
 NO_ANOMALIES = (
-    "there are no images of anomalies, so it is not known how many would be found; put some into test/DEFECT "
-    "next to test/good, or measure the run on them with `pellucid evaluate RUN --data FOLDER`"
+    "there are no images of anomalies, so it is not known how many would be found; some in test/DEFECT next "
+    "to test/good are measured, and `pellucid predict RUN FOLDER` scores them"
 )
 SCALED_ON = 200
 """Held-out images that the colors of heat maps are scaled on."""
@@ -166,6 +166,8 @@ class Anomaly(ImageTask):
             examples=options.examples,
             score=lambda source: _maps(trained, _read_images(trained, source))[0],
         )
+        if "validation" not in prepared.rows and (kept := kept_limit(trained)) is not None:
+            chosen = kept  # new data: its own images are not held out from anything
         limit = chosen.value
         assert limit is not None
         normal, names = classes == index, prepared.preprocess.classes or ("normal",)
