@@ -14,9 +14,8 @@ from pellucid import diagnosis, inference, record, report, runner, vectors
 from pellucid.config import Config
 from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
-from pellucid.data.loaders import is_loader
+from pellucid.data.given import take
 from pellucid.data.offers import choose, proposals
-from pellucid.data.sources.arrays import arrays
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
@@ -183,6 +182,7 @@ def fit(
     data: Any,
     *,
     task: str | None = None,
+    target: str | None = None,
     validation: Any = None,
     test: Any = None,
     objective: Objective | str | None = None,
@@ -207,21 +207,24 @@ def fit(
         model: any module, or a model's name. For a dataset with a target it returns one logit for each class
             (or one number), a tuple that begins with them, or a dict with "logits". None: the model that is
             suggested for the data, with `task`.
-        data: a dataset; what `pellucid.load` takes; (X, y); or batches: a `DataLoader`, a
-            `torch.utils.data.Dataset`, an iterable of batches, a function epoch -> iterable. A batch is a
+        data: a dataset; what `pellucid.load` takes; (X, y); a data frame, a dict of arrays or a dataset of
+            Hugging Face, with `target`; a dict of splits ("train", "validation", "test") of these; or
+            batches: a `DataLoader`, a `torch.utils.data.Dataset`, an iterable of batches, a function epoch ->
+            iterable. A batch is a
             pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a longer tuple the last entry
             is the target, unless `inputs=` says how many of the first are inputs: with `inputs=1`, a batch
             (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
         task: what to learn from a dataset, a file or a folder: "generate", "denoise", "forecast" ..., as
             `pellucid inspect` lists them. Model, size, learning rate and the rest are then those suggested
             for this data, unless they are passed. None: what its target suggests.
-        validation: what to measure on after every epoch, in the form of `data`, where that is batches or (X,
-            y).
+        target: the column to predict; several with commas between them.
+        validation: what to measure on after every epoch, in the form of `data`; or a share of the rows, 0..1.
         test: likewise, for the final result.
         objective: an `Objective`, or the name of a task.
         loss: (outputs, targets) -> scalar, or a name in the loss catalogue; None: the usual one.
-        metrics: functions (outputs, targets) -> number, metrics of torchmetrics or objects with `reset`,
-            `update` and `compute`: one, several, or several by name.
+        metrics: functions (outputs, targets) -> number, metrics of torchmetrics, objects with `reset`,
+            `update` and `compute`, functions of `sklearn.metrics` or their names ("precision",
+            "f1_weighted"): one, several, or several by name.
         callbacks: `Callback`s, or functions that are called with the trainer after every epoch.
         optimizer: a name, an optimizer class, a function (parameters) -> optimizer, or an optimizer over
             `model.parameters()`; or one of these for each phase of the objective, by its name.
@@ -255,7 +258,10 @@ def fit(
             f"objective= expects an Objective or the name of a task, received {objective!r:.80}.",
             remedy="objective=pellucid.Objective(...), or the name of a registered task",
         )
-    data, validation, test = _datasets(data, validation, test)
+    target = target or (settings or {}).get("data.target")
+    labelled = task is None and not isinstance(objective, str)
+    given = take(data, validation, test, target, labelled)
+    data = given.data
     own_batches = not isinstance(data, (Dataset, str))
     _check_task(task, model, objective, own_batches)
     if own_batches and isinstance(objective, str):
@@ -276,12 +282,13 @@ def fit(
         optimizer=None if isinstance(optimizer, str) else optimizer,
         schedule=None if isinstance(schedule, str) else schedule,
         sample_weight=sample_weight,
-        **({"data": data, "validation": validation, "test": test} if own_batches else {}),
+        **({"data": data, "validation": given.validation, "test": given.test} if own_batches else {}),
     )
     named = {"loss": loss, "objective": objective, "optimizer": optimizer, "schedule": schedule}
     values = {SHORT[name]: value for name, value in named.items() if isinstance(value, str)}
     lr = short.get("lr", (settings or {}).get("optimizer.lr"))
     values |= _described(model, data, supplied, lr) | values | _class_weights(class_weight)
+    values |= given.settings
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     own = model if isinstance(model, nn.Module) else None
     dataset = data if isinstance(data, Dataset) else None
@@ -309,6 +316,7 @@ UNLIKELY = 0.1
 
 ARGUMENTS = (
     "task",
+    "target",
     "loss",
     "objective",
     "metrics",
@@ -318,36 +326,6 @@ ARGUMENTS = (
     "sample_weight",
     "class_weight",
 )
-
-
-def _datasets(data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
-    """Turn (X, y) into a dataset; refuse what is neither data nor batches.
-
-    Raises:
-        UsageError: saying what was received and what to call.
-    """
-    if isinstance(data, Path):
-        data = str(data)
-    if isinstance(data, tuple) and len(data) == 2:
-        if isinstance(validation, (int, float)):
-            raise UsageError(
-                f"validation= expects (X, y), received {validation!r}.",
-                remedy=f"settings={{'data.validation': {validation!r}}} for a share of the rows",
-            )
-        return arrays(*data, validation=validation, test=test), None, None
-    if isinstance(data, (Dataset, str)):
-        if validation is not None or test is not None:
-            raise UsageError(
-                "validation= and test= go with batches or (X, y); a dataset has splits of its own.",
-                remedy="settings={'data.validation': 0.2}, or pellucid.arrays(X, y, validation=(X2, y2))",
-            )
-        return data, None, None
-    if not is_loader(data):
-        raise UsageError(
-            f"Expected a dataset, a name, (X, y) or batches, received {type(data).__name__}.",
-            remedy="pellucid.arrays(X, y) for arrays and data frames, pellucid.csv(path) for a file",
-        )
-    return data, validation, test
 
 
 def _described(model: nn.Module | str | None, data: Any, supplied: Supplied, lr: Any) -> dict[str, Any]:

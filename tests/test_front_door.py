@@ -496,8 +496,7 @@ def test_training_leaves_the_order_of_a_loader_to_seed_and_epoch(fit: Any) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"validation": 0.2}, "'data.validation': 0.2"),
-        ({"metrics": ["accuracy"]}, "torchmetrics"),
+        ({"metrics": ["f2"]}, "lambda outputs, targets"),
         ({"callbacks": ["early"]}, r"class MyCallback\(pellucid.Callback\)"),
     ],
 )

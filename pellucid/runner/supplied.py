@@ -29,6 +29,7 @@ from pellucid.nn.names import import_attribute
 from pellucid.train.callbacks import Callback
 from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.metrics import as_metrics
+from pellucid.train.named_metrics import by_name
 from pellucid.train.objective import Objective, measured_by_loss, with_loss
 from pellucid.train.schedules import Factor
 from pellucid.train.torch_schedules import stand_in, torch_schedule
@@ -79,6 +80,7 @@ class Supplied:
         for name, several in (("metrics", self.metrics), ("callbacks", self.callbacks)):
             if several:
                 listed = several.values() if isinstance(several, Mapping) else several
+                listed = [listed] if isinstance(listed, str) else listed
                 words[name] = [
                     _described(part) for part in (listed if isinstance(listed, Iterable) else [listed])
                 ]
@@ -158,7 +160,7 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
         if supplied.data is not None and not classes:
             objective = measured_by_loss(objective, compare)
     named = [import_object("objective.metrics", name) for name in config.objective.metrics]
-    metrics = (*as_metrics(named), *as_metrics(supplied.metrics))
+    metrics = (*as_metrics(named), *as_metrics(by_name(supplied.metrics, objective.name)))
     return replace(objective, metrics=(*objective.metrics, *metrics)) if metrics else objective
 
 

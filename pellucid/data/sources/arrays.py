@@ -22,6 +22,10 @@ MOST_COLUMNS = 64
 """A matrix of more features than this becomes one tensor column, not one column for each."""
 
 
+MOST_DENSE = 4 * 2**30
+"""Bytes that a sparse matrix may take as an array."""
+
+
 class _Part(NamedTuple):
     X: Any
     y: Any = None
@@ -40,8 +44,8 @@ def arrays(
     """Make a dataset from objects in memory.
 
     Args:
-        X: numbers of shape (N, F), series (N, T, C), images (N, H, W) or (N, C, H, W), ids of tokens (N, T),
-            or a data frame of N rows (pandas, polars, Arrow).
+        X: numbers of shape (N, F), also as a sparse matrix of SciPy; series (N, T, C), images (N, H, W) or
+            (N, C, H, W), ids of tokens (N, T), N texts, or a data frame of N rows (pandas, polars, Arrow).
         y: (N,) or (N, 1) classes or numbers, or (N, K) several of them; for a data frame also the name of a
             column.
         validation: (X, y) for validation during training; None: taken from the rows of X when it is split.
@@ -62,6 +66,8 @@ def arrays(
     for split, given in (("validation", validation), ("test", test)):
         if given is not None:
             parts[split] = _part(split, given, y)
+    parts = {split: _Part(_texts(dense(part.X)), dense(part.y)) for split, part in parts.items()}
+    X = parts["train"].X
     for split, part in parts.items():
         _same_order(part.X, part.y, split)
     if frame(X) is not None:
@@ -93,14 +99,48 @@ def frame(given: Any) -> pa.Table | None:
         ) from None
 
 
+def dense(given: Any) -> Any:
+    """Return a sparse matrix of SciPy as an array; anything else as it is.
+
+    Raises:
+        BadDataError: the array would take more than `MOST_DENSE` bytes.
+    """
+    if not (hasattr(given, "tocsr") and hasattr(given, "toarray")):
+        return given
+    size = int(np.prod(given.shape)) * given.dtype.itemsize
+    if size > MOST_DENSE:
+        raise BadDataError(
+            f"A sparse matrix of shape {given.shape} takes {size / 2**30:.1f} GiB as an array: more than "
+            f"{MOST_DENSE / 2**30:.0f} GiB.",
+            remedy="fewer columns, e.g. by sklearn.feature_selection.SelectKBest or TruncatedSVD",
+        )
+    return given.toarray()
+
+
+def _of_tensor(given: Any) -> Any:
+    """Return a tensor as an array; NumPy has no bfloat16."""
+    if not hasattr(given, "detach"):
+        return given
+    held = given.detach().cpu()
+    return (held.float() if str(held.dtype) == "torch.bfloat16" else held).numpy()
+
+
+def _texts(given: Any) -> Any:
+    """Return texts as a table of one column; anything else as it is."""
+    kind = getattr(getattr(given, "dtype", None), "kind", "")
+    values = given.tolist() if kind in ("O", "U") and given.ndim == 1 else given
+    if isinstance(values, (list, tuple)) and values and all(isinstance(value, str) for value in values):
+        return pa.table({"text": pa.array(values, pa.large_string())})
+    return given
+
+
 def numbers(given: Any, name: str = "X") -> np.ndarray:
     """Return an array, a tensor, a series or lists as a NumPy array of numbers.
 
     Raises:
         BadDataError: there are no rows, or values are not finite numbers; names the first.
     """
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy()
+    given = _of_tensor(given)
     try:
         array = np.asarray(given)
     except ValueError as error:
@@ -144,30 +184,56 @@ def read_file(path: Path) -> Dataset:
         )
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} is not a NumPy file that can be read: {error}.") from None
-    train = _pair(held, ("", "_train", "train_"))
-    if train is None and (alone := _alone(held)) is not None:
-        return replace(arrays(alone), name=path.stem, source=Source(str(path), "arrays"))
-    if train is None:
+    made = from_named(held)
+    if made is None and (alone := _alone(held)) is not None:
+        made = arrays(alone)
+    if made is None:
         raise BadDataError(
             f"{path} has no arrays X and y: received {', '.join(held)}.", remedy="np.savez(path, X=X, y=y)"
         )
+    return replace(made, name=path.stem, source=Source(str(path), "arrays"))
+
+
+def from_named(held: Mapping[str, Any]) -> Dataset | None:
+    """Return the dataset of arrays named X and y (and X_test, y_test ...); None without these two.
+
+    Raises:
+        BadDataError: the arrays do not fit each other.
+    """
+    held = {str(name).lower(): part for name, part in held.items()}
+    train = _pair(held, ("", "_train", "train_"))
+    if train is None:
+        return None
     held_out = {}
     for split, mark in (("validation", "val"), ("validation", "validation"), ("test", "test")):
         pair = _pair(held, (f"_{mark}", f"{mark}_"))
         if pair is not None:
             held_out[split] = pair
-    made = arrays(*train, validation=held_out.get("validation"), test=held_out.get("test"))
-    return replace(made, name=path.stem, source=Source(str(path), "arrays"))
+    return arrays(*train, validation=held_out.get("validation"), test=held_out.get("test"))
 
 
-def _alone(held: Mapping[str, np.ndarray]) -> np.ndarray | None:
+def table_of_columns(held: Mapping[str, Any]) -> pa.Table:
+    """Make a table of arrays by name, each with one value (or one array) a row.
+
+    Raises:
+        BadDataError: their lengths differ.
+    """
+    columns = {str(name): _column(part) for name, part in held.items()}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+        raise BadDataError(f"The columns have different numbers of rows: {said}.")
+    return pa.table(columns)
+
+
+def _alone(held: Mapping[str, Any]) -> Any:
     """Return the only array of a file, or X where no other has a name of targets: what needs no targets."""
     if len(held) == 1:
         return next(iter(held.values()))
     return next((held[name] for name in ("x", "images", "data") if name in held), None)
 
 
-def _pair(held: Mapping[str, np.ndarray], marks: Sequence[str]) -> tuple[Any, Any] | None:
+def _pair(held: Mapping[str, Any], marks: Sequence[str]) -> tuple[Any, Any] | None:
     """Find X and y under their usual names, with one of the marks as prefix or suffix."""
     for mark in marks:
         for x, y in (("x", "y"), ("images", "labels"), ("data", "target")):
@@ -223,8 +289,7 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
     """Convert a series, array, tensor or list to an Arrow column."""
     if type(given).__module__.partition(".")[0] == "polars":
         return given.to_arrow()
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy()
+    given = _of_tensor(given)
     try:
         values = np.asarray(given) if not hasattr(given, "array") else given
         if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
@@ -260,8 +325,9 @@ def _from_arrays(
         raise BadDataError(
             f"There are {len(names)} names: expected one for each of the features, shape {shape}."
         )
-    for split, array in given.items() if kind is not None else ():
-        layout.check(array, kind, "X" if split == "train" else f"X of {split}")
+    if kind is not None:
+        for split, array in given.items():
+            layout.check(array, kind, "X" if split == "train" else f"X of {split}")
     columns, tables = _features(given, names, kind)
     if parts["train"].y is None:
         return Dataset("arrays", tables, columns, None, None, Source("arrays", "arrays"))

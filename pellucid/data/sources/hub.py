@@ -145,7 +145,7 @@ def _try(
     if documents:
         splits = {split: _one_document(table) for split, table in splits.items()}
     licence = first.info.license or _card_licence(path)
-    return HubTables(splits, _classes(first.features), licence, place, documents), "found"
+    return HubTables(splits, classes_of(first.features), licence, place, documents), "found"
 
 
 def _one_document(lines: pa.Table) -> pa.Table:
@@ -176,7 +176,7 @@ def split_names(
     return named, [f"the split {split!r} is not used ({len(splits[split]):,} rows)" for split in unused]
 
 
-def _classes(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def classes_of(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the class names of columns and lists that declare them."""
     from datasets import ClassLabel
 
