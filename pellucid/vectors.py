@@ -158,7 +158,7 @@ def _loaded(run: Run, model: nn.Module | None) -> Trained:
 
 
 def _embedded(trained: Trained, inputs: Any) -> Vectors:
-    rows = trained.preprocess.read(inputs)
+    rows = get_task(trained.task).read(trained, inputs)
     return _named(trained, rows.table, rows.names)
 
 

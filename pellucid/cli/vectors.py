@@ -27,6 +27,7 @@ def embed(
     load_arrow()
     from pellucid import prediction_file, vectors
     from pellucid.record.run import find_run
+    from pellucid.report import words
 
     if out is not None:
         prediction_file.check_path(out)
@@ -41,12 +42,12 @@ def embed(
     console = common.console()
     count, size = made.vectors.shape
     if out is not None:
-        console.print(f"Wrote {count:,} vectors of {size:,} numbers to {out}")
+        console.print(f"Wrote {words.plural(count, 'vector')} of {size:,} numbers to {out}")
         return
     for name, vector in zip(made.names, made.vectors.tolist(), strict=True):
         numbers = "  ".join(f"{number:.4g}" for number in vector[:8])
         console.print(f"{_called(name)}  {numbers}{'  ...' if size > 8 else ''}")
-    console.print(f"{count:,} vectors of {size:,} numbers; --out vectors.parquet writes them")
+    console.print(f"{words.plural(count, 'vector')} of {size:,} numbers; --out vectors.parquet writes them")
 
 
 def neighbors(

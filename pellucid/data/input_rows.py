@@ -17,7 +17,9 @@ from pellucid.data.kinds.kind import ID_NAME, MOSTLY
 from pellucid.data.sources.raw_files import printable
 
 LONGEST_ID = 60
-"""Characters of an id; longer texts are content."""
+"""Characters of an id in a column that no name calls one; longer texts are content."""
+LONGEST_NAMED = 1000
+"""Characters of an id, such as a link or a key, in a column whose name calls it one."""
 
 Names = tuple[Mapping[str, Any], ...]
 """What each row is called: "file", or "row" counted from 1; and its id, under the name of the column."""
@@ -101,7 +103,7 @@ def _id_column(raw: pa.Table, others: set[str]) -> str | None:
     free = [name for name in raw.column_names if name not in others and name not in ("row", "prediction")]
     for pattern in (ID_NAME, NAME):
         for name in free:
-            if pattern.search(name) and _identifies(raw[name]):
+            if pattern.search(name) and _identifies(raw[name], LONGEST_NAMED):
                 return name
     first = raw.column_names[0] if raw.column_names else None
     if first in free and _identifies(raw[first]) and _is_words(raw[first]):
@@ -109,13 +111,13 @@ def _id_column(raw: pa.Table, others: set[str]) -> str | None:
     return None
 
 
-def _identifies(values: pa.ChunkedArray) -> bool:
+def _identifies(values: pa.ChunkedArray, longest: int = LONGEST_ID) -> bool:
     if not (parse.is_text(values.type) or pa.types.is_integer(values.type)) or values.null_count:
         return False
     if values.type in (pa.string_view(),):
         values = values.cast(pa.large_string())
     cells = values.to_pylist()
-    if any(isinstance(cell, str) and not 0 < len(cell) <= LONGEST_ID for cell in cells):
+    if any(isinstance(cell, str) and not 0 < len(cell) <= longest for cell in cells):
         return False
     return len(set(cells)) == len(cells) > 0
 

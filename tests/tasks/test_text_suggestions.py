@@ -6,13 +6,18 @@ import random
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import Tensor, nn
 
+import pellucid
 from pellucid.config import Config, DataConfig
 from pellucid.data import offers
 from pellucid.data.contents import look
+from pellucid.data.dataset import Column
+from pellucid.data.input_rows import row_names
 from pellucid.data.sources.open_source import open_data
 from pellucid.errors import ConfigError
 from pellucid.evaluation import Trained
@@ -198,3 +203,14 @@ def test_a_model_of_one_document_never_ends_it(tmp_path, monkeypatch):
 
 def test_a_vqvae_has_vectors():
     assert vectors(VQVAE((1, 8, 8), latent_dim=4), torch.zeros(2, 1, 8, 8)).shape == (2, 2 * 2 * 4)
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def test_a_named_id_may_be_long_and_labels_stay_as_they_are_written():
+    links = [f"https://example.org/{'a' * 80}/{row}" for row in range(3)]
+    table = pa.table({"doc_id": links, "text": ["a", "b", "c"]})
+    assert [name["doc_id"] for name in row_names(table, [Column("text", "text")])] == links
+    labels = np.array(["1.0", "2.0"] * 20)
+    assert pellucid.arrays(np.random.default_rng(0).random((40, 3)), labels).classes == ("1.0", "2.0")

@@ -84,7 +84,7 @@ def read_target(
         BadDataError: it holds nothing that can be predicted.
         UnknownNameError: there is no such kind and no such target.
     """
-    cells = TargetCells(names, columns, _named(kind), classes, task, marks)
+    cells = TargetCells(names, columns, _named(kind), classes, task, marks, written)
     if cells.raw is not None and classes is None and cells.raw.null_count == len(cells.raw):
         raise BadDataError(
             f"The target column {cells.name!r} has no values.", remedy="--target names another column"

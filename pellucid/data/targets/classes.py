@@ -59,7 +59,7 @@ class Classes(Target):
             return _values(cells.name, raw, reading.reason, cells.marks)
         if reading.kind == "number" and parse.whole(reading.values):
             count = pc.count_distinct(reading.values).as_py()
-            if count <= FEW and parse.is_text(raw.type) and _has_leading_zeros(raw):
+            if count <= FEW and parse.is_text(raw.type) and _are_codes(raw, cells.written):
                 return _values(cells.name, raw, f"{count} different codes", cells.marks)
             if count <= FEW or (cells.name.lower() in CLASS_NAMES and count <= MANY):
                 return _whole(cells.name, reading.values, f"{count} different whole numbers")
@@ -143,9 +143,10 @@ def _one_hot(name: str, vector: Vector | None) -> TargetColumn:
     return TargetColumn(Column(name, "category", vector.names, reason), codes, None, "a class", note=note)
 
 
-def _has_leading_zeros(raw: pa.ChunkedArray) -> bool:
-    """Whether some numbers begin with 0, such as 01, so that they are names."""
-    return pc.any(pc.match_substring_regex(raw, r"^\s*0\d+\s*$")).as_py() or False
+def _are_codes(raw: pa.ChunkedArray, written: bool) -> bool:
+    """Whether texts are names: some begin with 0, as 01, or, outside of files of text, end as 1.0 does."""
+    pattern = r"^\s*0\d+\s*$" if written else r"^\s*(0\d+|\d+\.0+)\s*$"
+    return pc.any(pc.match_substring_regex(raw, pattern)).as_py() or False
 
 
 def _values(

@@ -65,6 +65,7 @@ class TargetCells:
         classes: the class names, where the source declares them and the values are their indices.
         task: the task that the user named; None: it is inferred.
         marks: what is known of how text cells are written.
+        written: whether the cells come from a file that holds only text.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class TargetCells:
         classes: Sequence[str] | None = None,
         task: str | None = None,
         marks: Marks = UNKNOWN,
+        written: bool = False,
     ):
         self.names, self.columns = tuple(names), tuple(columns)
         self.kind, self.classes, self.task, self.marks = kind, classes, task, marks
+        self.written = written
 
     @property
     def name(self) -> str:
