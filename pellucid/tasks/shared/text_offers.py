@@ -57,7 +57,7 @@ class TextPlan:
 
 
 def plan_texts(characters: int, windows: float, minutes: float | None) -> TextPlan:
-    """Choose a model by the amount of text: small, and with dropout, for little, or it learns it by heart.
+    """Choose a model by the amount of text: small, and with dropout, where it would memorize it.
 
     Args:
         characters: to learn from.
