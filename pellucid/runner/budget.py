@@ -374,6 +374,8 @@ def record_updates(run: Run, planner: TimePlanner, trainer: Trainer) -> None:
             f"little. Try: --minutes {MORE * planner.budget.minutes:g}"
         )
     if not first:
+        few = f"as many as fit into {planner.budget.minutes:g} minutes, too few to plan; --minutes changes it"
+        run.choose("updates", trainer.step, few)
         return
     planned_first = int(first["updates"])
     changed = f", planned at first: {planned_first:,}" if planned_first != trainer.step else ""
