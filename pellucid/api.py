@@ -260,7 +260,7 @@ def fit(
         )
     target = target or (settings or {}).get("data.target")
     labelled = task is None and not isinstance(objective, str)
-    given = take(data, validation, test, target, labelled)
+    given = take(data, validation, test, target=target, labelled=labelled, settings=settings)
     data = given.data
     own_batches = not isinstance(data, (Dataset, str))
     _check_task(task, model, objective, own_batches)

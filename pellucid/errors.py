@@ -25,6 +25,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pellucid.python_words import in_python
+
+SPEAKS_COMMANDS = False
+"""Whether the command line runs, so that a remedy names its options and not arguments of Python."""
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -34,7 +38,8 @@ class PellucidError(Exception):
 
     Args:
         message: what was expected and what was received, with the numbers, file, row or column.
-        remedy: what to try, such as an option to set; shown on its own line after "Try:".
+        remedy: what to try, such as an option to set; shown on its own line after "Try:". Options of the
+            command line are shown as arguments of Python where Python is used (`pellucid.python_words`).
     """
 
     exit_code = 1
@@ -45,7 +50,8 @@ class PellucidError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message}\nTry: {self.remedy}" if self.remedy else self.message
+        said = f"{self.message}\nTry: {self.remedy}" if self.remedy else self.message
+        return said if SPEAKS_COMMANDS else in_python(said)
 
 
 def similar_file(path: str | Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from pellucid import errors
 from pellucid.cli import (
     common,
     doctor,
@@ -60,7 +61,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    common.IS_COMMAND = True
+    common.IS_COMMAND = errors.SPEAKS_COMMANDS = True
     gc.set_threshold(50_000, 20, 20)  # loading torch makes many objects, and none of them is garbage
     _write_any_text()
     try:

@@ -23,6 +23,9 @@ from pellucid.data.sources.tables import SPLIT_NAMES
 from pellucid.data.targets.choose import choose
 from pellucid.errors import UsageError
 
+READING = ("inputs", "columns", "skip_bad")
+"""Settings in `data` that decide how the columns of a table are read."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -41,7 +44,13 @@ class Given:
 
 
 def take(
-    data: Any, validation: Any = None, test: Any = None, target: str | None = None, labelled: bool = True
+    data: Any,
+    validation: Any = None,
+    test: Any = None,
+    *,
+    target: str | None = None,
+    labelled: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> Given:
     """Return what was passed to `fit` as data.
 
@@ -52,6 +61,7 @@ def take(
         test: likewise.
         target: the column to predict; several with commas between them.
         labelled: whether a target is needed.
+        settings: by dotted key; those in `data` that decide how a table is read are followed.
 
     Raises:
         UsageError: it is none of these, or the target is not said; says what to call.
@@ -66,7 +76,9 @@ def take(
     shares = {key: float(share) for key, share in shares.items() if _is_share(share)}
     if is_hugging_face(data) or (_is_mapping(data) or table_of(data) is not None):
         validation, test = (None if _is_share(part) else part for part in (validation, test))
-        return Given(_table(data, validation, test, target, labelled), settings=shares)
+        said = {key: (settings or {})[f"data.{key}"] for key in READING if f"data.{key}" in (settings or {})}
+        options = DataOptions(target=target, labelled=labelled, **said)
+        return Given(_table(data, validation, test, options), settings=shares)
     if isinstance(data, tuple) and len(data) == 2:
         validation, test = (None if _is_share(part) else part for part in (validation, test))
         return Given(arrays(*data, validation=validation, test=test), settings=shares)
@@ -113,9 +125,9 @@ def _is_splits(data: Any) -> bool:
     return "train" in names and None not in names
 
 
-def _table(data: Any, validation: Any, test: Any, target: str | None, labelled: bool) -> Dataset:
+def _table(data: Any, validation: Any, test: Any, options: DataOptions) -> Dataset:
     """Read a table, and those to measure on, together."""
-    if isinstance(data, Mapping) and target is None and (named := from_named(data)) is not None:
+    if isinstance(data, Mapping) and options.target is None and (named := from_named(data)) is not None:
         return named
     splits, classes = (
         {},
@@ -124,9 +136,8 @@ def _table(data: Any, validation: Any, test: Any, target: str | None, labelled: 
     for split, part in (("train", data), ("validation", validation), ("test", test)):
         if part is not None:
             splits[split] = _rows(part, split)
-    if target is None and labelled and not classes:
+    if options.target is None and options.labelled and not classes:
         _check_target(splits["train"])
-    options = DataOptions(target=target, labelled=labelled)
     kind = "datasets" if is_hugging_face(data) else "arrays"
     made = build_dataset(RawTables(kind, splits, Source(kind, "arrays"), classes=classes), options)
     return replace(made, name=kind)

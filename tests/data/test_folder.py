@@ -76,7 +76,7 @@ def test_unchanged_files_are_not_decoded_again(pets, monkeypatch):
 def test_broken_images_are_named_or_skipped(pets, data, said):
     path = pets / "dog" / "dog3.png"
     path.write_bytes(path.read_bytes()[:70] if data is None else data)
-    with pytest.raises(BadDataError, match=rf"(?s)dog3\.png: .*{said}.*--skip-bad"):
+    with pytest.raises(BadDataError, match=rf"(?s)dog3\.png: .*{said}.*data.skip_bad"):
         image_folder(pets)
     dataset = open_data(DataConfig(source=str(pets), skip_bad=True))
     assert sum(map(len, dataset.splits.values())) == 19

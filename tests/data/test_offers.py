@@ -118,9 +118,11 @@ def test_one_name_gives_one_task_its_options(pictures):
 
 
 def test_a_refusal_names_what_would_work(pictures):
-    with pytest.raises(BadDataError, match=r"(?s)expected two columns of texts.*--task compress \| denoise"):
+    with pytest.raises(
+        BadDataError, match=r"(?s)expected two columns of texts.*task='compress' \| 'denoise'"
+    ):
         suggested(pictures / "flat", "translate")
-    with pytest.raises(BadDataError, match=r"(?s)not in a class folder.*--task compress \| denoise"):
+    with pytest.raises(BadDataError, match=r"(?s)not in a class folder.*task='compress' \| 'denoise'"):
         suggested(pictures / "flat", "classify")
     with pytest.raises(UnknownNameError, match="denoise"):
         suggested(pictures / "flat", "denoyse")
@@ -129,7 +131,7 @@ def test_a_refusal_names_what_would_work(pictures):
 def test_a_target_that_was_named_is_not_left_out(tmp_path, sentence):
     rows = "".join(f"{sentence()},{'ab'[row % 2] if row else ''}\n" for row in range(40))
     (tmp_path / "a.csv").write_text("text,label\n" + rows)
-    with pytest.raises(BadDataError, match=r"(?s)received nothing.*--skip-bad.*--task language-model"):
+    with pytest.raises(BadDataError, match=r"(?s)received nothing.*data.skip_bad.*task='language-model'"):
         suggested(tmp_path / "a.csv")
     assert suggested(tmp_path / "a.csv", "language-model").data.inputs == ["text"]
 

@@ -211,8 +211,8 @@ def test_text_in_a_numeric_column_is_located(write):
     with pytest.raises(BadDataError) as raised:
         csv(path)
     assert "data.csv line 42, column 'age': expected a finite number, received 'old'" in str(raised.value)
-    assert "--set 'data.columns={age: category}'" in str(raised.value)
-    assert "--skip-bad" in str(raised.value)
+    assert "settings={'data.columns': {'age': 'category'}}" in str(raised.value)
+    assert "data.skip_bad" in str(raised.value)
     skipped = tables.read_tables(path, DataOptions(skip_bad=True))
     assert len(skipped.splits["train"]) == 40
     assert len(skipped.skipped) == 2

@@ -199,7 +199,7 @@ def test_prompts_are_read_from_lines_and_columns(writer, tmp_path):
     assert texts_of(LM.predict(writer, pd.read_csv(table), **how, column="ask")) == expected
     (whole,) = LM.predict(writer, lines, **how, lines=False).rows()
     assert whole["prompt"] == lines.read_text()
-    with pytest.raises(ModelError, match="--set column=NAME says which to read"):
+    with pytest.raises(ModelError, match="column='NAME' says which to read"):
         LM.predict(writer, table, **how)
     with pytest.raises(ModelError, match="no column 'asks'"):
         LM.predict(writer, table, **how, column="asks")
