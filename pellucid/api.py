@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pellucid import diagnosis, inference, record, report, runner, vectors
-from pellucid.config import Config
+from pellucid.config import Config, TrainConfig
 from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
 from pellucid.data.given import take
-from pellucid.data.offers import choose, proposals
+from pellucid.data.offers import Choice, choose, proposals
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
 from pellucid.record.spec import task_for
@@ -291,9 +292,10 @@ def fit(
     values |= given.settings
     values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
     own = model if isinstance(model, nn.Module) else None
+    choices: tuple[Choice, ...] = ()
     dataset = data if isinstance(data, Dataset) else None
     if task is not None:
-        config = _suggested(model, data, task, values)
+        config, choices = _suggested(model, data, task, values)
     else:
         config = Config(name=_name(data)).patch(values)
         if isinstance(data, str) and "objective.name" not in values:
@@ -306,9 +308,15 @@ def fit(
         model=own,
         console=TextConsole() if progress else None,
         supplied=supplied,
+        begun=None if resume else partial(_record, choices),
         used=time.perf_counter() - began,
     )
     return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)
+
+
+def _record(choices: Sequence[Choice], run: record.Run) -> None:
+    for choice in choices:
+        run.choose(*choice)
 
 
 UNLIKELY = 0.1
@@ -385,19 +393,23 @@ def _check_task(task: str | None, model: Any, objective: Any, own_batches: bool)
 
 def _suggested(
     model: nn.Module | str | None, data: Dataset | str, task: str, values: dict[str, Any]
-) -> Config:
-    """Return the config that is suggested for a task, with what was passed to `fit`."""
+) -> tuple[Config, tuple[Choice, ...]]:
+    """Return the config that is suggested for a task, with what was passed to `fit`, and what was chosen."""
     if isinstance(data, Dataset):
         values = {key: value for key, value in values.items() if key != "objective.name"}
     about = Config().patch({key: value for key, value in values.items() if key.startswith("data.")}).data
     contents = Contents(about, data, fixed=True) if isinstance(data, Dataset) else look(about)
-    config = choose(contents, task).suggest(values.get("train.minutes")).config
-    config = config.patch({"name": _name(data)})
+    asked = {key.removeprefix("train."): values[key] for key in ("train.minutes",) if key in values}
+    minutes = TrainConfig.model_validate(asked).minutes
+    free = model is None and not any(key.startswith("model.") for key in values if key != "model.name")
+    suggested = choose(contents, task).suggest(minutes if free else None)
+    config = suggested.config.patch({"name": _name(data)})
     if model is None:
-        return config.patch({key: value for key, value in values.items() if key != "model.name"})
+        changes = {key: value for key, value in values.items() if key != "model.name"}
+        return config.patch(changes), suggested.choices
     if values["model.name"] != config.model.name:
         config = config.patch({"model": {"name": values["model.name"]}})
-    return config.patch(values)
+    return config.patch(values), ()
 
 
 def _by_content(config: Config, values: dict[str, Any]) -> tuple[Config, Dataset | None]:

@@ -34,7 +34,7 @@ from pellucid.errors import (
 from pellucid.evaluation import Outcome, Trained, own_metrics
 from pellucid.record import Run
 from pellucid.runner.data import prepare
-from pellucid.runner.load import load_needed, load_trained
+from pellucid.runner.load import load_needed, load_trained, refuse_study
 from pellucid.runner.model_builder import reads_tokens
 from pellucid.runner.new_data import check_unchanged, is_new_data, labelled_file
 from pellucid.runner.supplied import (
@@ -219,6 +219,12 @@ def _returns_several(run: Run) -> bool:
 
 
 def _task_of(run: Run) -> Task:
+    """Return the task of a run.
+
+    Raises:
+        RunError: it is a study, which has no model.
+    """
+    refuse_study(run)
     return get_task(Config.read(run.path / "config.yaml").objective.name)
 
 

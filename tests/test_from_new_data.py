@@ -181,6 +181,16 @@ def test_a_column_of_another_kind_is_refused(first: Run, folder: Path) -> None:
         begin(first, config(folder / "kinds.csv", "classification", MLP), folder / "runs")
 
 
+def test_a_column_keeps_its_kind_where_few_of_its_numbers_look_like_categories(
+    first: Run, folder: Path
+) -> None:
+    text = (folder / "first.csv").read_text().splitlines()
+    rows = [",".join([*line.split(",")[:2], str(n % 2), line[-1]]) for n, line in enumerate(text[1:])]
+    (folder / "few.csv").write_text("\n".join(["a,b,c,kind", *rows]))
+    run = begin(first, config(folder / "few.csv", "classification", MLP), folder / "runs")
+    assert state(run)["inputs"] == state(first)["inputs"]
+
+
 def test_an_amount_keeps_its_scale(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     X = draw.normal(size=(80, 3))

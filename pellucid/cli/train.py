@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -21,7 +21,7 @@ from pellucid.errors import ResumeError, UsageError
 if TYPE_CHECKING:
     from pellucid.config import Config
     from pellucid.data.dataset import Dataset
-    from pellucid.data.offers import Proposal
+    from pellucid.data.offers import Choice, Proposal
     from pellucid.record import Run
     from pellucid.study import Study
 
@@ -97,7 +97,15 @@ def train(
         "data.fraction": data_fraction,
         "model.weights": begin_from,
     }
-    config, dataset, reasons, offers = config_of(source, about_data, settings, task)
+    config, dataset, reasons, offers, choices = config_of(
+        source,
+        {**about_data, "train.minutes": minutes},
+        settings,
+        task,
+        sized=begin_from is None and resume is None,
+    )
+    if resume is not None and offers:
+        config = sized_as_before(common.single(config), resume, runs)
     if offers and begin_from is not None:
         from pellucid.runner.load import like_start
 
@@ -107,7 +115,17 @@ def train(
         _say_offers(source, offers, reasons, common.console(as_json))
     if folds is not None:
         config, dataset = in_folds(common.single(config), folds), None
-    _train(config, runs, resume, allow_changes, as_json, dataset)
+    _train(config, runs, resume, allow_changes, as_json, dataset, choices=choices)
+
+
+def sized_as_before(config: Config, resume: str, runs: Path) -> Config:
+    """Give a suggested config the sizes that were chosen for the time of the run that is resumed."""
+    from pellucid.data.model_size import CHOSEN
+    from pellucid.record.run import find_run
+
+    run = find_run(runs, resume, config.name)
+    chosen = {choice["what"]: choice["value"] for choice in run.facts["choices"]}
+    return config.patch({key: chosen[what] for what, key in CHOSEN.items() if what in chosen})
 
 
 def _say_offers(
@@ -207,10 +225,16 @@ class Opened(NamedTuple):
     dataset: Dataset | None = None
     reasons: tuple[str, ...] = ()
     offers: tuple[Proposal, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 def config_of(
-    source: str, flags: Mapping[str, Any], settings: list[str] | None, task: str | None = None
+    source: str,
+    flags: Mapping[str, Any],
+    settings: list[str] | None,
+    task: str | None = None,
+    *,
+    sized: bool = True,
 ) -> Opened:
     """Read a config file, or suggest a config for data.
 
@@ -219,6 +243,7 @@ def config_of(
         flags: what flags say about the data.
         settings: the values of `--set`.
         task: what to learn from data; None: the likeliest.
+        sized: whether the size of the model follows from `train.minutes`, unless settings name it.
 
     Raises:
         UsageError: a task is named for a config file.
@@ -240,10 +265,11 @@ def config_of(
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, common.without_task(settings))
     contents = look(asked.data)
     chosen = offers.choose(contents, common.wanted_task(task, settings))
-    suggested = chosen.suggest(asked.train.minutes)
+    free = sized and not any(setting.strip().startswith("model.") for setting in settings or [])
+    suggested = chosen.suggest(asked.train.minutes if free else None)
     dataset = contents.read(suggested.config.data, find_spec(chosen.task))
     others = tuple(found for found in offers.proposals(contents) if found.name != chosen.name)
-    return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others))
+    return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others), suggested.choices)
 
 
 def _train(
@@ -254,8 +280,9 @@ def _train(
     as_json: bool,
     dataset: Dataset | None = None,
     note: str | None = None,
+    choices: Sequence[Choice] = (),
 ) -> None:
-    """Train; the note is recorded with the run."""
+    """Train; the note and the choices are recorded with the run."""
     from pellucid import runner
     from pellucid.config import Config
 
@@ -269,6 +296,9 @@ def _train(
             stop_at(run)
             if note and run.name == config.name:
                 run.note(note)
+            if isinstance(config, Config) and run.name == config.name and not resume:
+                for choice in choices:
+                    run.choose(*choice)
 
         if isinstance(config, Config):
             usable = _usable(dataset, config)

@@ -22,6 +22,8 @@ from pellucid.extensions import explain
 from pellucid.record.spec import TaskSpec, find_spec, package_of, specs
 
 LISTED = 6
+Choice = tuple[str, Any, str]
+"""What was chosen, its value, and the reason; the arguments of `Run.choose`."""
 SURE = 0.9
 """Likelihood from which a proposal is followed although another use of the named target is refused."""
 
@@ -33,10 +35,12 @@ class Suggestion:
     Attributes:
         config: all of it.
         reasons: why it is so, one sentence each.
+        choices: what was chosen for the time there is, to be recorded with the run.
     """
 
     config: Config
     reasons: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Proposal:
     Attributes:
         learns: in one phrase, such as "the class of 'species' from 4 columns".
         likelihood: how likely it is what is wanted, in 0..1.
-        suggest: makes the config, for a budget of training time in seconds; None: without a limit.
+        suggest: makes the config, for a command that may take some minutes; None: without a limit.
         name: what users call it; that of its offer.
         task: the name of its task.
     """
@@ -76,8 +80,18 @@ class Offer:
 
     def proposal(self, contents: Contents) -> Proposal | None:
         """Return what it proposes, under its name."""
+        from pellucid.data.model_size import for_time
+
         found = self.propose(contents)
-        return found and replace(found, name=self.names[0], task=self.task)
+        if found is None:
+            return None
+        suggest = found.suggest
+        return replace(
+            found,
+            suggest=lambda budget: for_time(suggest(budget), contents, budget),
+            name=self.names[0],
+            task=self.task,
+        )
 
 
 def all_offers() -> list[Offer]:

@@ -10,13 +10,14 @@ from torch import nn
 
 from pellucid.config import Config, TextConfig
 from pellucid.data.continuation import aligned, go_on, go_on_series
-from pellucid.data.dataset import Dataset
+from pellucid.data.dataset import FILE_SOURCES, Dataset
+from pellucid.data.inputs import TableInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.row_weights import COLUMN, weights_of, with_weights
 from pellucid.data.sources.open_source import make_splits, open_source
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.data.text.vocabulary import PREPROCESS
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, PellucidError
 from pellucid.record import Run
 from pellucid.runner.layouts import arranged
 from pellucid.runner.load import load_preprocess, starting_run
@@ -75,6 +76,9 @@ def prepare(
     if dataset is None:
         wanted = next(iter(task.spec.targets), None)
         dataset = open_source(config.data, labelled=task.labelled, form=task.form, task=wanted)
+    known = before[1] if before is not None else fitted
+    if known is not None:
+        dataset = _with_kinds(dataset, config, task, known)
     column = weights if isinstance(weights, str) else config.data.sample_weight
     if weights is not None and not isinstance(weights, str):
         dataset, column = with_weights(dataset, weights), COLUMN
@@ -91,6 +95,28 @@ def prepare(
         dataset = aligned(dataset, fitted)
     made = task.prepare(dataset, config, tokens, fitted)
     return made if counted is None else replace(made, weights=counted)
+
+
+def _with_kinds(dataset: Dataset, config: Config, task: Task, known: Preprocess) -> Dataset:
+    """Read a file again where it suggests other kinds of columns than a run had, which decides what they are.
+
+    A number column with few values looks like a category in a small file. A cell of another kind, or a
+    kind that the config declares, leaves the column as it is, to be refused.
+    """
+    wanted = {column.name: column.kind for column in known.columns}
+    other = {
+        column.name: wanted[column.name]
+        for column in dataset.inputs
+        if wanted.get(column.name, column.kind) != column.kind and column.name not in config.data.columns
+    }
+    if not other or not isinstance(known.encoded, TableInputs) or dataset.source.kind not in FILE_SOURCES:
+        return dataset
+    data = config.data.model_copy(update={"columns": {**config.data.columns, **other}})
+    try:
+        wanted_task = next(iter(task.spec.targets), None)
+        return open_source(data, labelled=task.labelled, form=task.form, task=wanted_task)
+    except PellucidError:
+        return dataset
 
 
 def _learned_before(config: Config, runs: str | Path) -> tuple[Run, Preprocess] | None:

@@ -33,11 +33,7 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
         RunError: there is no valid checkpoint, or the run is a study.
         ModelError: the weights belong to another model, or `model` is required.
     """
-    if "parts" in run.facts:
-        raise RunError(
-            f"Run {run.id} is a study of {len(run.facts['parts'])} runs and has no model of its own.",
-            remedy="choose one of its runs: `pellucid runs show` lists them",
-        )
+    refuse_study(run)
     config = Config.read(run.path / "config.yaml")
     own_batches = run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
     preprocess: Any = None if own_batches else load_preprocess(run)
@@ -60,6 +56,19 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
         task=task.name,
         folder=run.path,
     )
+
+
+def refuse_study(run: Run) -> None:
+    """Refuse a study where a model is needed.
+
+    Raises:
+        RunError: it is a study.
+    """
+    if "parts" in run.facts:
+        raise RunError(
+            f"Run {run.id} is a study of {len(run.facts['parts'])} runs and has no model of its own.",
+            remedy="choose one of its runs: `pellucid runs show` lists them",
+        )
 
 
 def load_preprocess(run: Run) -> Preprocess:

@@ -39,6 +39,7 @@ from pellucid.runner.resume import Resume, check_resume
 from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
 from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks, may_change
+from pellucid.runner.timed_baselines import measure_baselines
 from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task, check_baselines
 from pellucid.train import checkpoint
@@ -356,8 +357,8 @@ def _measure_baselines(context: _Context) -> None:
     """Measure the baselines, such as guessing and a linear model, unless they are already recorded."""
     if "baselines" not in context.run.facts:
         with context.run.timed("baselines"):
-            data = budgeted.for_baselines(context.task, context.prepared, context.budget, context.run)
-            found = check_baselines(context.task.name, context.task.baselines(data))
+            measured = measure_baselines(context.task, context.prepared, context.budget, context.run)
+            found = check_baselines(context.task.name, measured)
         context.run.update(baselines=found)
 
 

@@ -18,6 +18,8 @@ from pellucid.data.text.token_rows import RaggedRows
 from pellucid.evaluation import Trained
 
 TRAIN_SAMPLE_ROWS = 2000
+SHORT = 5.0
+"""Minutes of a training run up to which fewer and shorter samples are drawn."""
 EVAL_BATCH = 512
 EVALUATED = {"validation": "val", "test": "test"}
 """The splits that are evaluated, and the prefix of their metrics."""
@@ -104,6 +106,12 @@ class Prepared:
     def same_shapes(self) -> bool:
         """Whether all batches but the last have the same shapes."""
         return not isinstance(self.rows["train"], RaggedRows)
+
+    @property
+    def short(self) -> bool:
+        """Whether the time asked for is so short that samples must not take much of it."""
+        minutes = self.config.train.minutes
+        return minutes is not None and minutes <= SHORT
 
     def has(self, split: str) -> bool:
         """Whether there is a split."""

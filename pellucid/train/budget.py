@@ -105,6 +105,7 @@ class TimePlanner(Callback):
         end: expected seconds of everything after training.
         evaluated_rows: of every split to evaluate at the end; None: all.
         rehearse: measures `end` and `evaluated_rows` again, since a model that has learned may take less.
+        looked_ahead: when `between` and `end` were measured; 0.0 if they were not.
         first: what the first plan was made from.
     """
 
@@ -121,7 +122,7 @@ class TimePlanner(Callback):
     ):
         self.budget, self.group, self.schedule_steps = budget, group, schedule_steps
         self.whole_steps = whole_steps
-        self.between = self.end = 0.0
+        self.between = self.end = self.looked_ahead = 0.0
         self.evaluated_rows: int | None = None
         self.rehearse: Callable[[], tuple[float, int | None]] | None = None
         self.plan: Plan | None = None
@@ -154,6 +155,8 @@ class TimePlanner(Callback):
 
     def on_train_start(self, trainer: Trainer) -> None:
         self._trainer, trainer.planner = trainer, self
+        if self.plan is None and self.looked_ahead:  # what other callbacks draw now, they draw in every pause
+            self.between += self.budget.clock() - self.looked_ahead
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         now = self.budget.clock()

@@ -59,6 +59,8 @@ from pellucid.train.objective import Objective
 
 FEW_IMAGES = 500
 """Of fewer training images, a GAN usually memorizes some."""
+SHORT_COUNT = 64
+"""Most images to generate for a measurement where time is short."""
 NEAREST = 20
 """Generated images to show with their nearest training image."""
 COMPARED = 60_000
@@ -166,6 +168,7 @@ class Adversarial(ImageTask):
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         classes = len(prepared.preprocess.classes)
         count = sample_count(prepared, "epoch")
+        count = min(count, SHORT_COUNT) if prepared.short else count
         quality = quality_of(prepared, prepared.validation, count)
         real = sample(prepared.rows[prepared.validation], count)
         has_threshold = read_options(Options, prepared.config).loss != "wgan-gp"
@@ -189,7 +192,7 @@ class Adversarial(ImageTask):
         model, classes = trained.model, len(prepared.preprocess.classes)
         metrics = measure(trained, prepared.batches(split))
         evaluator, count = evaluator_of(prepared), sample_count(prepared, split)
-        count = min(count, prepared.measured_rows or count)
+        count = min(count, prepared.measured_rows or count, SHORT_COUNT if prepared.short else count)
         with evaluating(model):
             made = generate(model, count, classes)
             shown = made[0][:NEAREST]

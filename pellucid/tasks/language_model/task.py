@@ -97,7 +97,8 @@ class LanguageModel(ReadsPrompts, TextTask):
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         encoded = tokens_of(prepared.preprocess)
         prompt = _beginning(prepared)
-        how = Sampling(max_new_tokens=_length(encoded), temperature=TEMPERATURE)
+        length = _length(encoded) // (4 if prepared.short else 1)
+        how = Sampling(max_new_tokens=length, temperature=TEMPERATURE)
 
         def text(model: nn.Module) -> str:
             return encoded.decode([*prompt, *generate_tokens(model, encoded, [prompt], how, None)[0]])
@@ -114,7 +115,7 @@ class LanguageModel(ReadsPrompts, TextTask):
             metrics["bits_per_character"] = losses.total / math.log(2) / characters
         blocks = [losses.loss_by_token(encoded), losses.loss_by_position()]
         if can_generate(trained.model):
-            blocks.insert(0, _continued(trained, stream_tokens(prepared.rows[split])))
+            blocks.insert(0, _continued(trained, prepared, split))
         return Outcome(metrics, self._summary(prepared, split, losses), blocks=blocks)
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Answer:
@@ -175,10 +176,10 @@ def _length(encoded: TextInputs) -> int:
 # ---- what is shown -----------------------------------------------------------------------------
 
 
-def _continued(trained: Trained, tokens: np.ndarray) -> dict[str, Any]:
+def _continued(trained: Trained, prepared: Prepared, split: str) -> dict[str, Any]:
     """Passages from all over a split, each with how the model goes on from it."""
-    encoded = tokens_of(trained.preprocess)
-    length = _length(encoded)
+    encoded, tokens = tokens_of(trained.preprocess), stream_tokens(prepared.rows[split])
+    length = _length(encoded) // (4 if prepared.short else 1)
     known = min(length // 8, len(tokens))
     starts = np.linspace(0, len(tokens) - known, SHOWN).astype(int)
     prompts = [tokens[start : start + known].tolist() for start in starts]

@@ -38,7 +38,7 @@ def total_variation(noisy: Tensor, weight: float, steps: int = STEPS) -> Tensor:
     p = torch.zeros(2, *noisy.shape)  # by row and by column
     for _ in range(steps):
         slope = _gradient(_divergence(p) - noisy / weight)
-        p = (p + STEP_SIZE * slope) / (1 + STEP_SIZE * slope.norm(dim=0))
+        p = (p + STEP_SIZE * slope) / (1 + STEP_SIZE * torch.hypot(*slope))  # norm(dim=0) is far slower
     return noisy - weight * _divergence(p)
 
 

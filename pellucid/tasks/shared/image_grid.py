@@ -43,7 +43,7 @@ def grid(images: Tensor, columns: int) -> bytes:
         canvas[top : top + height, left : left + width, :channels] = image
         canvas[top : top + height, left : left + width, channels] = 255
     out = io.BytesIO()
-    Image.fromarray(canvas, "LA" if channels == 1 else "RGBA").save(out, "PNG", optimize=True)
+    Image.fromarray(canvas, "LA" if channels == 1 else "RGBA").save(out, "PNG")
     return out.getvalue()
 
 
