@@ -1,12 +1,16 @@
 """The estimators follow scikit-learn's conventions."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
 
 from pellucid import Classifier, Regressor
 from pellucid.errors import ModelError, UnknownNameError
@@ -16,9 +20,13 @@ from pellucid.errors import ModelError, UnknownNameError
     "estimator", [Classifier(epochs=10), Regressor(epochs=10)], ids=lambda e: type(e).__name__
 )
 def test_scikit_learn_checks_pass(estimator):
-    results = check_estimator(estimator, on_skip=None)
+    batches = {
+        f"check_sample_weight_equivalence_on_{kind}_data": "a row of weight 2 is not two rows in batches"
+        for kind in ("dense", "sparse")
+    }
+    results = check_estimator(estimator, on_skip=None, expected_failed_checks=batches)
     assert len(results) > 40
-    assert {result["status"] for result in results} <= {"passed", "skipped"}
+    assert {result["status"] for result in results} <= {"passed", "skipped", "xfail"}
 
 
 def test_a_grid_search_over_a_pipeline_works():
@@ -55,3 +63,56 @@ def test_invalid_inputs_are_refused_with_the_reason():
         Classifier("cnn", input_shape=(1, 3, 3)).fit(X, y)
     with pytest.raises(UnknownNameError, match="Did you mean 'mlp'"):
         Classifier("mpl").fit(X, y)
+
+
+# ---- what scikit-learn's users pass ------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(80, 4))
+CLASSES = (ROWS[:, 0] > 0).astype(int)
+QUICK = {"epochs": 8, "random_state": 0}
+
+
+def network(features, outputs, hidden=8):
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+@pytest.mark.parametrize("model", [network(4, 2), network, network(4, 2).double()])
+def test_own_modules_and_factories_learn_and_are_cloned(model):
+    estimator = Classifier(model, lr=0.05, **QUICK)
+    fitted = clone(estimator).fit(ROWS, CLASSES)
+    assert fitted.score(ROWS, CLASSES) > 0.85
+    assert fitted.network_ is not model
+    assert (clone(estimator).fit(ROWS, CLASSES).predict(ROWS) == fitted.predict(ROWS)).all()
+
+
+def test_options_are_parameters_of_their_own():
+    estimator = Classifier(network, **QUICK)
+    grid = GridSearchCV(estimator, {"options__hidden": [2, 16]}, cv=2).fit(ROWS, CLASSES)
+    assert grid.best_estimator_.network_[0].out_features == grid.best_params_["options__hidden"]
+    assert clone(grid.best_estimator_).get_params()["options__hidden"] in (2, 16)
+    assert estimator.options is None
+
+
+def test_weights_of_rows_and_classes_count():
+    sure = np.where(CLASSES == 1, 1.0, 0.0)
+    assert (Classifier(**QUICK).fit(ROWS, CLASSES, sample_weight=sure).predict(ROWS) == 1).mean() > 0.9
+    heavy = Classifier(class_weight={0: 1.0, 1: 1e4}, **QUICK).fit(ROWS, CLASSES)
+    assert (heavy.predict(ROWS) == 1).mean() > 0.9
+
+
+def test_several_numbers_are_predicted_in_their_units():
+    Y = np.stack([ROWS[:, 0] * 100 + 500, ROWS[:, 1]], 1)
+    predictions = Regressor(epochs=40, random_state=0).fit(ROWS, Y).predict(ROWS)
+    assert predictions.shape == (80, 2)
+    assert predictions.mean(0) == pytest.approx(Y.mean(0), abs=15)
+
+
+def test_frames_with_texts_and_missing_values_and_sparse_matrices_are_read():
+    frame = pd.DataFrame(ROWS, columns=list("abcd")).assign(s=np.where(CLASSES, "u", "v"))
+    frame.loc[3, "a"] = np.nan
+    estimator = Classifier(**QUICK).fit(frame, CLASSES)
+    assert estimator.score(frame, CLASSES) > 0.95
+    assert set(estimator.predict(frame.assign(s="new"))) <= {0, 1}
+    few = sparse.csr_matrix(ROWS)
+    assert Classifier(**QUICK).fit(few, CLASSES).score(few, CLASSES) > 0.8
