@@ -2,8 +2,8 @@
 
 They can be cloned, pickled and used in pipelines and grid searches, and they pass scikit-learn's estimator
 checks, but for one: a row of weight 2 is not two rows, since batches are drawn and the number of updates
-follows from the rows. They train on all of X; the scaling is fitted on X and saved with the estimator. For splits, a run
-folder and a report, use `pellucid.fit`.
+follows from the rows. They train on all of X; the scaling is fitted on X and saved with the estimator. For
+splits, a run folder and a report, use `pellucid.fit`.
 """
 
 from __future__ import annotations
