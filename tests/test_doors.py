@@ -13,9 +13,11 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.metrics import fbeta_score, matthews_corrcoef
+from torch import nn
+from torch.utils.data import TensorDataset
 
 import pellucid
-from pellucid.errors import BadDataError, ConfigError, UsageError
+from pellucid.errors import BadDataError, ConfigError, ModelError, UsageError
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 3)).astype("float32")
@@ -96,3 +98,23 @@ def test_an_unknown_metric_names_those_that_are_measured(fit: Any, metrics: Any)
     with pytest.raises(ConfigError, match=r"measures loss, accuracy in any case") as error:
         fit((X, Y), metrics=metrics)
     assert "matthews_corrcoef" in str(error.value.remedy)
+
+
+# ---- modules in other forms -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_module_in_another_precision_is_converted_and_this_is_said(fit: Any, kind: torch.dtype) -> None:
+    model = nn.Linear(3, 2).to(kind)
+    run = fit((X, Y), model)
+    assert model.weight.dtype == torch.float32
+    assert any("converted to float32" in note for note in run.facts["notes"])
+
+
+def test_one_output_for_two_classes_learns_by_binary_cross_entropy_on_batches(fit: Any) -> None:
+    rows = TensorDataset(torch.tensor(X)[:65], torch.tensor(Y)[:65])
+    for model in (nn.Linear(3, 1), nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))):
+        assert fit(rows, model, loss=nn.BCEWithLogitsLoss(), batch_size=32).status == "finished"
+        with pytest.raises(ModelError, match="one number for each row, and arrays has 2 classes") as error:
+            fit((X, Y), model)
+        assert "BCEWithLogitsLoss" in str(error.value.remedy)

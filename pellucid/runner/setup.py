@@ -24,6 +24,7 @@ from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size, size_notes
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.own_activation import activation_of, warning
+from pellucid.runner.own_precision import as_precise_as_batches
 from pellucid.runner.supplied import (
     NOTHING,
     Supplied,
@@ -129,6 +130,7 @@ def set_up(
             f"The model {type(model).__name__} has no parameters that can be learned.",
             remedy="a layer with weights, or requires_grad_(True)",
         )
+    converted = as_precise_as_batches(model, prepared) if own else ""
     objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
     _check_metrics(objective, model, prepared)
@@ -140,8 +142,7 @@ def set_up(
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
     activation = activation_of(model, objective, prepared, supplied) if own and fresh else ""
-    if activation:
-        notes = (*notes, warning(activation))
+    notes = (*notes, *filter(None, (converted, activation and warning(activation))))
     return Setup(task, prepared, objective, model, (*notes, *size_notes(model, config, prepared)), activation)
 
 

@@ -100,7 +100,7 @@ def aligned(outputs: Any, targets: Any) -> tuple[Any, Any]:
     """Return outputs in the shape of the targets, if only axes of length 1 differ, and targets as floats."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return outputs, targets
-    if broadcasts(outputs, targets):
+    if broadcasts(outputs, targets) or outputs.numel() == targets.numel() == 1:
         outputs = outputs.reshape(targets.shape)
     if not targets.is_floating_point() or targets.dtype == torch.float64:
         targets = targets.to(outputs.dtype if outputs.dtype == torch.float64 else torch.float32)

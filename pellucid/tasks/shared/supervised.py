@@ -164,6 +164,18 @@ class Supervised(Task):
         finally:
             model.train(training)
         expected = (len(batch[0]), prepared.preprocess.num_outputs)
+        if self.name == "classification" and tuple(outputs.shape) in (expected[:1], (expected[0], 1)):
+            raise ModelError(
+                f"The model returns one number for each row, and {prepared.dataset.name} has {expected[1]} "
+                f"classes: expected {expected[1]} logits.",
+                remedy=f"a last layer of {expected[1]}"
+                + (
+                    "; or binary cross-entropy on batches: pellucid.fit(model, TensorDataset(X, y), "
+                    "loss=torch.nn.BCEWithLogitsLoss())"
+                    if expected[1] == 2
+                    else ""
+                ),
+            )
         if tuple(outputs.shape) != expected and tuple(outputs.shape) != expected[: outputs.ndim]:
             raise ModelError(
                 f"The model's outputs have shape {tuple(outputs.shape)}, expected {expected}: "
