@@ -14,9 +14,10 @@ import torch
 from scipy import sparse
 from sklearn.metrics import fbeta_score, matthews_corrcoef
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
+from pellucid.data.loaders import LoaderBatches
 from pellucid.errors import BadDataError, ConfigError, ModelError, UsageError
 
 rng = np.random.default_rng(0)
@@ -118,3 +119,15 @@ def test_one_output_for_two_classes_learns_by_binary_cross_entropy_on_batches(fi
         with pytest.raises(ModelError, match="one number for each row, and arrays has 2 classes") as error:
             fit((X, Y), model)
         assert "BCEWithLogitsLoss" in str(error.value.remedy)
+
+
+def test_a_last_batch_of_one_row_is_joined_to_the_one_before_it(fit: Any) -> None:
+    rows = TensorDataset(torch.tensor(X)[:65], torch.tensor(Y)[:65])
+    for source in (rows, DataLoader(rows, 32), DataLoader(rows, 32, shuffle=True)):
+        batches = LoaderBatches(source, batch_size=32)
+        assert [len(targets) for _, targets in batches] == [32, 33]
+        assert len(batches) == 2
+        assert len(list(batches.epoch(0, start=1))) == 1
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    assert fit(DataLoader(rows, 32), network).status == "finished"
+    assert [len(y) for _, y in LoaderBatches(DataLoader(rows, 32), split="validation")] == [32, 32, 1]

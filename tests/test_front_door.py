@@ -108,7 +108,7 @@ def test_metrics_are_functions_torchmetrics_and_classes(fit: Any) -> None:
     assert fit(network(), arrays(), metrics={"ones": share_of_ones}).metrics["test/ones"] >= 0
 
 
-@pytest.mark.parametrize("wrong", [["f1"], [torchmetrics.AUROC], 3])
+@pytest.mark.parametrize("wrong", [["f2"], [torchmetrics.AUROC], 3])
 def test_objects_that_are_not_metrics_are_refused(fit: Any, wrong: Any) -> None:
     with pytest.raises(ConfigError, match="metrics="):
         fit(network(), arrays(), metrics=wrong)

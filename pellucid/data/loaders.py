@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
@@ -104,7 +105,23 @@ class LoaderBatches:
         self._generators = _generators_of(source)
 
     def __len__(self) -> int:
-        return len(self.source)  # a TypeError where the number of batches is not known
+        return len(self.source) - self._ends_with_one_row()  # a TypeError where the number is not known
+
+    def _ends_with_one_row(self) -> bool:
+        """Whether a training batch of one row comes last, which is joined to the one before it.
+
+        Batch norm cannot learn from one row; our own data are joined likewise.
+        """
+        source = self.source
+        if self.split != "train" or not isinstance(source, DataLoader) or not source.batch_size:
+            return False
+        if source.batch_size == 1 or source.drop_last or isinstance(source.dataset, IterableDataset):
+            return False
+        try:
+            rows = len(source.sampler)  # type: ignore[arg-type]
+        except TypeError:
+            return False
+        return rows > source.batch_size and rows % source.batch_size == 1
 
     def __iter__(self) -> Iterator[Any]:
         return self.epoch(0)
@@ -116,10 +133,12 @@ class LoaderBatches:
             generator.manual_seed(_mixed(seed, number))
         with state:
             batches = iter(self._opened(number))
-        position = 0
+        position, last = 0, len(self) - 1 if self._ends_with_one_row() else None
         while True:
             with state:
                 batch = next(batches, _END)
+                if position == last:
+                    batch = _joined(batch, next(batches))
             if batch is _END and not position:
                 raise self._empty(self.split, self._why_empty())
             if batch is _END:
@@ -157,6 +176,19 @@ class LoaderBatches:
             return len(self.source.dataset)
         except (AttributeError, TypeError):
             return None
+
+
+def _joined(batch: Any, row: Any) -> Any:
+    """Return a batch with one more row; the batch as it is, where they are not alike."""
+    batch, row = to_tensors(batch), to_tensors(row)
+    leaves, spec = pytree.tree_flatten(batch)
+    others, theirs = pytree.tree_flatten(row)
+    pairs = list(zip(leaves, others, strict=False))
+    if spec != theirs or not all(isinstance(part, torch.Tensor) and part.ndim for part in [*leaves, *others]):
+        return batch
+    if any(one.shape[1:] != other.shape[1:] for one, other in pairs):
+        return batch
+    return pytree.tree_unflatten([torch.cat(pair) for pair in pairs], spec)
 
 
 _END = object()
