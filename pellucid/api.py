@@ -183,7 +183,7 @@ def fit(
     data: Any,
     *,
     task: str | None = None,
-    target: str | None = None,
+    target: str | int | Sequence[str | int] | None = None,
     validation: Any = None,
     test: Any = None,
     objective: Objective | str | None = None,
@@ -218,7 +218,7 @@ def fit(
         task: what to learn from a dataset, a file or a folder: "generate", "denoise", "forecast" ..., as
             `pellucid inspect` lists them. Model, size, learning rate and the rest are then those suggested
             for this data, unless they are passed. None: what its target suggests.
-        target: the column to predict; several with commas between them.
+        target: the column to predict; several as a list, or with commas between them.
         validation: what to measure on after every epoch, in the form of `data`; or a share of the rows, 0..1.
         test: likewise, for the final result.
         objective: an `Objective`, or the name of a task.
@@ -259,7 +259,9 @@ def fit(
             f"objective= expects an Objective or the name of a task, received {objective!r:.80}.",
             remedy="objective=pellucid.Objective(...), or the name of a registered task",
         )
-    target = target or (settings or {}).get("data.target")
+    target = (settings or {}).get("data.target") if target is None else target
+    target = ", ".join(map(str, target)) if isinstance(target, (list, tuple)) else target
+    target = None if target is None else str(target)
     labelled = task is None and not isinstance(objective, str)
     given = take(data, validation, test, target=target, labelled=labelled, settings=settings)
     data = given.data

@@ -131,3 +131,9 @@ def test_a_last_batch_of_one_row_is_joined_to_the_one_before_it(fit: Any) -> Non
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     assert fit(DataLoader(rows, 32), network).status == "finished"
     assert [len(y) for _, y in LoaderBatches(DataLoader(rows, 32), split="validation")] == [32, 32, 1]
+
+
+def test_a_target_is_a_number_of_a_column_or_several(fit: Any) -> None:
+    frame = pd.DataFrame(X).assign(extra=X[:, 0] * 2.5)
+    assert "test/mae" in fit(frame, target=2).metrics
+    assert "test/mae" in fit(frame, target=["extra", 1]).metrics
