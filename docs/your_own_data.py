@@ -27,12 +27,12 @@ from PIL import Image
 PAGE = Path(__file__).with_name("your-own-data.md")
 HEAD = """# Your own data
 
-One command trains, one command uses the result; nothing has to be configured. `pellucid inspect DATA` lists what can be learned
-from data, the likeliest first, and says what each task would learn.
+One command trains, one command uses the result; nothing has to be configured. `pellucid inspect DATA`
+lists what can be learned from data, the likeliest first, and says what each task would learn.
 
-The table was printed by `python docs/your_own_data.py`: every command ran in an empty folder on small real data, and `--minutes`
-is the time for everything, from reading to the report. The last columns compare the network with the best method without one,
-on rows that neither has seen.
+The table was printed by `python docs/your_own_data.py`: every command ran in an empty folder on small real
+data, and `--minutes` is the time for everything, from reading to the report. The last columns compare the
+network with the best method without one, on rows that neither has seen.
 
 """
 
@@ -87,10 +87,14 @@ def tiles(folder: Path) -> None:
         found = table("abin24/magnetic_tile_defects default", split)
         classes = names_of("abin24/magnetic_tile_defects default", split)
         for index, name in enumerate(classes):
-            cells = [cell for cell, label in zip(found["image"], found["label"], strict=True) if label == index]
+            cells = [
+                cell for cell, label in zip(found["image"], found["label"], strict=True) if label == index
+            ]
             good = name.lower() in ("free", "good", "mt_free")
             if good or split == "test":
-                write_images(cells[: 150 if good else 20], folder / "tiles" / split / ("good" if good else name))
+                write_images(
+                    cells[: 150 if good else 20], folder / "tiles" / split / ("good" if good else name)
+                )
 
 
 def names_of(name: str, split: str) -> list[str]:
@@ -162,12 +166,24 @@ ROWS = (
     Row("a folder of pictures", clothes, "train clothes --task generate", "predict last 16"),
     Row("a folder of pictures", faces, "train faces --task compress", "predict last faces/0001.png"),
     Row("a folder of pictures", faces, "train faces --task denoise", "predict last faces/0001.png"),
-    Row("a folder of pictures", faces, "train faces --task embed", "neighbors last faces/0001.png --among faces"),
-    Row("good parts, some with defects (MVTec)", tiles, "train tiles --task anomaly", "predict last tiles/test"),
+    Row(
+        "a folder of pictures",
+        faces,
+        "train faces --task embed",
+        "neighbors last faces/0001.png --among faces",
+    ),
+    Row(
+        "good parts, some with defects (MVTec)",
+        tiles,
+        "train tiles --task anomaly",
+        "predict last tiles/test",
+    ),
     Row("one text file", play, "train play.txt", 'predict last "To be"'),
     Row("one text file", play, "train play.txt --task masked", 'predict last "to [MASK] or not to be"'),
     Row("a folder of Markdown", notes, "train notes", 'predict last "# "'),
-    Row("JSON lines with a class", messages, "train messages.jsonl", 'predict last "Call now to win a prize"'),
+    Row(
+        "JSON lines with a class", messages, "train messages.jsonl", 'predict last "Call now to win a prize"'
+    ),
     Row("pairs of texts", captions, "train captions.csv", 'predict last "Ein Hund rennt am Strand."'),
     Row("a tag for every token", proteins, "train proteins.csv --task tag", 'predict last "MKVLAAGIVG"'),
     Row("several series", weeks, "train weeks.csv --task forecast", "predict last weeks.csv"),
@@ -181,12 +197,17 @@ ROWS = (
 def run(row: Row, minutes: float) -> list[str]:
     """Run both commands of a row in an empty folder; return its cells of the table."""
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        row.make(folder)
-        seconds = call(f"{row.train} --minutes {minutes:g}", folder)
-        call(row.use, folder)
-        facts = json.loads(next(folder.glob("runs/*/run.json")).read_text())
-    return [row.have, code(f"{row.train} --minutes {minutes:g}"), code(row.use), f"{seconds:.0f}", *score(facts)]
+        row.make(Path(place))
+        seconds = call(f"{row.train} --minutes {minutes:g}", Path(place))
+        call(row.use, Path(place))
+        facts = json.loads(next(Path(place).glob("runs/*/run.json")).read_text())
+    return [
+        row.have,
+        code(f"{row.train} --minutes {minutes:g}"),
+        code(row.use),
+        f"{seconds:.0f}",
+        *score(facts),
+    ]
 
 
 def call(command: str, folder: Path) -> float:
