@@ -8,7 +8,7 @@ n-grams add, which are looked at without vectors, is known exactly.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -110,7 +110,9 @@ def integrated_gradients(
 
 def _tables(model: nn.Module) -> list[nn.Embedding]:
     """The tables that turn tokens into vectors: those that know of padding."""
-    named = [part.word_embedding for part in model.modules() if hasattr(part, "word_embedding")]
+    named = [
+        cast(nn.Embedding, part.word_embedding) for part in model.modules() if hasattr(part, "word_embedding")
+    ]
     if named:
         return named
     tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
@@ -119,7 +121,7 @@ def _tables(model: nn.Module) -> list[nn.Embedding]:
 
 def _before(model: nn.Module) -> int:
     """Return the number of tokens that a model puts before a text when it looks up its vectors."""
-    return next((part.before for part in model.modules() if hasattr(part, "before")), 0)
+    return next((int(cast(int, part.before)) for part in model.modules() if hasattr(part, "before")), 0)
 
 
 def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArray) -> list[int]:

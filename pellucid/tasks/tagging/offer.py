@@ -17,6 +17,7 @@ from pellucid.data.sources import conll, tagged
 from pellucid.data.sources.open_source import open_source
 from pellucid.data.suggest import epochs_reason, suggestion
 from pellucid.errors import PellucidError
+from pellucid.tasks.tagging.spans import are_spans
 
 LOOKED_AT = 200
 """Rows of texts that are compared before the whole file is read in this way."""
@@ -37,8 +38,16 @@ def _propose(contents: Contents) -> Proposal | None:
         return None
     shown = ", ".join(tags[:4]) + (" ..." if len(tags) > 4 else "")
     learns = f"a tag for every token of {found.inputs[0].name!r} ({shown})"
-    sure = contents.config.target in (None, found.target)
-    return Proposal(learns, 0.95 if sure else 0.3, partial(_suggest, contents, found))
+    return Proposal(learns, _likelihood(contents, found), partial(_suggest, contents, found))
+
+
+def _likelihood(contents: Contents, found: Dataset) -> float:
+    """Return how likely tags are what is wanted: two texts may have as many words by chance."""
+    if contents.config.target not in (None, found.target):
+        return 0.3
+    named = str(found.target).lower() in tagged.TAG_NAMES and found.target != "label"
+    lists = contents.dataset.task == "tagging" or contents.documents
+    return 0.95 if lists or named or are_spans(found.classes) else 0.85
 
 
 def _tagged(contents: Contents) -> Dataset | None:
