@@ -34,7 +34,7 @@ WORK: dict[str, tuple[str, tuple[float, float, float]]] = {
     "seq2seq": ("token", (2200, 6100, 38_000)),
     "tabm": ("row", (1200, 4200, 40_000)),
 }
-"""Unit of the data, and thousands of multiply-adds that training takes for each, by size."""
+"""Unit of the data, and by size, thousands of multiply-adds in training."""
 CHOSEN = {
     "model size": "model.size",
     "image size": "data.image_size",
