@@ -179,7 +179,7 @@ class LoaderBatches:
 
 
 def _joined(batch: Any, row: Any) -> Any:
-    """Return a batch with one more row; the batch as it is, where they are not alike."""
+    """Return a batch with one more row; the batch as it is, where they are not similar."""
     batch, row = to_tensors(batch), to_tensors(row)
     leaves, spec = pytree.tree_flatten(batch)
     others, theirs = pytree.tree_flatten(row)
