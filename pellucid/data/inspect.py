@@ -143,7 +143,9 @@ def inspect_data(config: DataConfig, task: str | None = None) -> Inspection:
         dataset = contents.read(suggested.config.data, spec)
     found = _inspected(dataset, suggested)
     hint = series_hint(contents.dataset, config) if spec.form != "series" else None
-    notes = (*found.notes, *([hint] if hint else []))
+    why = contents.refusal
+    unlabelled = f"no class or number to predict: {why.message} To predict: {why.remedy}" if why else None
+    notes = (*found.notes, *(note for note in (hint, unlabelled) if note))
     return replace(found, chosen=chosen.name, offers=_offered(contents), notes=notes)
 
 

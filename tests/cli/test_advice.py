@@ -60,8 +60,9 @@ def test_a_removed_run_is_restored_by_the_command_that_rm_prints(run):
 def test_a_limit_is_worded_with_the_flag_and_the_value():
     done = invoke("train", "toy", "--epochs", "0")
     assert isinstance(done.exception, UsageError)
-    with pytest.raises(ConfigError, match=r"^--epochs: expected 1 or more, received 0\.") as error:
+    with pytest.raises(ConfigError, match=r"epochs.*: expected 1 or more, received 0\.") as error:
         patched(Config(), {"train.epochs": 0}, None)
+    assert error.value.message.startswith("--epochs: expected 1 or more, received 0.")
     assert "--help" not in str(error.value)
 
 

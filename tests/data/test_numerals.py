@@ -111,7 +111,7 @@ def test_marks_of_the_training_rows_are_used_again(write, tmp_path):
 def test_words_for_missing(write):
     text = rows(["unknown", *map(str, range(12))], ["-999", "3", "4"], ["u", "v"], names="a,b,y", mark=",")
     path = write(text)
-    with pytest.raises(BadDataError, match=r"data\.csv\.missing=\[unknown\]"):
+    with pytest.raises(BadDataError, match=r"'data\.csv\.missing': \['unknown'\]"):
         csv(path)
     train = csv(path, missing=["unknown", -999]).splits["train"]
     assert (train["a"].null_count, train["b"].null_count) == (4, 14)

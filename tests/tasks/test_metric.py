@@ -100,7 +100,7 @@ def test_a_split_with_one_row_per_class_is_refused_with_a_remedy(faces):
     made = split(faces, validation=0.1, test=0.1, seed=0)
     with pytest.raises(BadDataError, match=r"no class has two rows in validation \(40 rows\)") as caught:
         TASK.prepare(made, config(**{"data.image_size": 24}), False)
-    assert "held_out: classes" in str(caught.value)
+    assert "'held_out': 'classes'" in str(caught.value)
     wider = split(faces, validation=0.2, test=0.2, seed=0)
     assert len(TASK.prepare(wider, config(**{"data.image_size": 24}), False).rows["test"]) == 80
 

@@ -89,7 +89,7 @@ def test_several_series_without_an_id_are_noticed(tmp_path, time):
         **{time: when},
         y=[1.5, 2.0, 4.0] * 100,
     )
-    with pytest.raises(BadDataError, match=r"each of the 3 values of 'shop'(.|\n)*data\.series\.id=shop"):
+    with pytest.raises(BadDataError, match=r"each of the 3 values of 'shop'(.|\n)*'data.series.id': 'shop'"):
         prepared(path)
     assert len(prepared(path, id="shop").rows["test"]) == 21
 
@@ -182,7 +182,7 @@ def test_gaps_are_filled_when_told(tmp_path, fill, expected):
     kept = [day for day in range(100) if day != 10]
     sales = [None if day == 20 else float(day) for day in kept]
     path = write(tmp_path / "a.csv", day=[days(100)[day] for day in kept], sales=pa.array(sales))
-    with pytest.raises(BadDataError, match=r"data\.series\.fill=previous"):
+    with pytest.raises(BadDataError, match=r"'data\.series\.fill': 'previous'"):
         prepared(path)
     made = prepared(path, fill=fill)
     train = made.dataset.splits["train"]

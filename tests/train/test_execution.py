@@ -125,7 +125,7 @@ def test_compile_errors_say_what_to_try() -> None:
 
     model = network("mlp")
     programs = Programs(model, loss, list(model.parameters()))
-    with pytest.raises(ModelError, match=r"train\.execution=auto"):
+    with pytest.raises(ModelError, match=r"'train\.execution': 'auto'"):
         programs.backward((INPUTS["mlp"], LABELS), 1)
 
 
