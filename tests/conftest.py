@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pellucid import errors
+from pellucid.cli import common
+
 
 @pytest.fixture(scope="session")
 def mirror() -> Path:
@@ -15,6 +18,13 @@ def mirror() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("PELLUCID_MIRROR names no folder: the mirror of real data is not here")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _speaking_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors speak Python, also after a test that called `main`, which makes them speak commands."""
+    monkeypatch.setattr(common, "IS_COMMAND", False)
+    monkeypatch.setattr(errors, "SPEAKS_COMMANDS", False)
 
 
 @pytest.fixture

@@ -49,7 +49,6 @@ def test_a_metric_that_was_never_finite_is_noted(tmp_path, page_of):
     text = page_of(run_of(tmp_path, [NAN] * 4, "accuracy")).text
     assert "The validation accuracy was not a finite number in any epoch" in text
     assert "Not one of the 4 validation values is a finite number" in text
-    assert "is not a number on" in text
 
 
 def test_a_curve_breaks_at_a_value_that_is_not_finite():
