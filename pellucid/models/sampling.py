@@ -93,12 +93,13 @@ def sample(
     Raises:
         ValueError: an empty prompt, or a setting out of its range.
     """
-    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     texts = Continuations(
         model,
         prompts,
         max_new_tokens,
-        **settings,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         repetition_penalty=repetition_penalty,
         never=never,
         stop=stop,

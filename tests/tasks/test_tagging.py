@@ -20,6 +20,7 @@ from pellucid.config import Config, DataConfig, TextConfig
 from pellucid.data.contents import look
 from pellucid.data.dataset import Column
 from pellucid.data.offers import choose, proposals
+from pellucid.data.sources import conll
 from pellucid.data.sources.open_source import open_data, open_source
 from pellucid.data.text import ragged
 from pellucid.data.text.text_inputs import UNK
@@ -116,6 +117,14 @@ def test_files_of_a_folder_are_the_splits_that_they_are_named_after(tmp_path):
         "validation": 5,
         "test": 4,
     }
+
+
+def test_files_that_are_no_text_are_no_tagged_text(tmp_path):
+    (tmp_path / "blob").write_bytes(bytes(range(256)) * 200)
+    write(tmp_path / "z.txt", sentences(3000))
+    assert not conll.is_conll(tmp_path / "blob")
+    assert conll.is_conll(tmp_path / "z.txt")
+    assert conll.holds_conll(tmp_path)
 
 
 def test_rows_with_more_tags_than_tokens_are_named_or_left_out(tmp_path):

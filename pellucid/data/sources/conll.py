@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from pellucid.data.build_dataset import Locate, RawTables
 from pellucid.data.dataset import Source
+from pellucid.data.sources.content import Content
 from pellucid.data.sources.raw_files import content, printable, suffix_of
 from pellucid.data.sources.tables import in_run, split_of
 from pellucid.data.text.decoding import decode
-from pellucid.errors import BadDataError
+from pellucid.errors import BadDataError, PellucidError
 
 SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bilou", ".train", ".testa", ".testb")
 NAMED = {
@@ -30,6 +31,8 @@ NAMED = {
 """The split of a file by a part of its name; testa and testb are those of CoNLL-2003."""
 UNIVERSAL = 10
 """Columns of CoNLL-U."""
+LOOKED_AT, FILES = 20_000, 5
+"""Bytes of a file, and files of a folder, that tell how it is laid out."""
 TOKENS, TAGS = "tokens", "tags"
 
 
@@ -39,20 +42,17 @@ def is_conll(path: Path) -> bool:
         return True
     if suffix_of(path) not in (".txt", ".tsv", ".dat", ".data", ""):
         return False
-    lines = decode(content(path)[:20_000], printable(path.name))[0].splitlines()[:-1]
+    try:
+        lines = decode(Content(path).head(LOOKED_AT), printable(path.name))[0].splitlines()[:-1]
+    except PellucidError:
+        return False  # no text
     columns = [len(_cells(line)) for line in lines if line.strip() and not line.startswith("#")]
-    return (
-        len(columns) > 1
-        and "" in map(str.strip, lines)
-        and set(columns) - {1} != set()
-        and min(columns) >= 2
-        and max(columns) == min(columns)
-    )
+    return len(columns) > 1 and "" in map(str.strip, lines) and min(columns) == max(columns) >= 2
 
 
 def holds_conll(folder: Path) -> bool:
-    """Return whether a folder holds CoNLL files."""
-    return any(is_conll(file) for file in _files(folder))
+    """Return whether the first files of a folder are laid out this way."""
+    return any(is_conll(file) for file in _files(folder)[:FILES])
 
 
 def read_conll(path: Path, encoding: str | None = None) -> RawTables:

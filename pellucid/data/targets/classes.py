@@ -12,10 +12,9 @@ from torch import Tensor
 from pellucid.data import images, parse, schema
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
-from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.kinds.kind import FEW, LISTED, MANY
 from pellucid.data.marks import Marks
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn, Vector, missing
+from pellucid.data.targets.target import NamedTarget, TargetCells, TargetColumn, Vector, missing
 from pellucid.data.tensor_column import tensor_values
 from pellucid.errors import BadDataError
 
@@ -26,15 +25,13 @@ CLASS_NAMES = frozenset(
 
 
 @dataclass(frozen=True)
-class Classes(Target):
+class Classes(NamedTarget):
     """One class out of K: (N,) int64 indices of the categories of the column."""
 
     name = "classes"
     task = "classification"
     order = 30
     stratified = "stratified by class"
-
-    column: Column
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -73,18 +70,6 @@ class Classes(Target):
     def counts(cls, column: Column, values: pa.ChunkedArray) -> dict[str, int]:
         counts = np.bincount(class_codes(column, values), minlength=len(column.categories))
         return dict(zip(column.categories, counts.tolist(), strict=True))
-
-    @classmethod
-    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Classes:
-        return cls(column)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.classes)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.column.categories
 
     def apply(self, table: pa.Table) -> Tensor:
         return torch.from_numpy(class_codes(self.column, self.values(table)).copy())

@@ -13,21 +13,18 @@ from torch import Tensor
 from pellucid.data import images, parse
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
-from pellucid.data.encoder import FitOptions, Inputs
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn
+from pellucid.data.targets.target import NamedTarget, TargetCells, TargetColumn
 from pellucid.data.tensor_column import tensor, tensor_values
 from pellucid.errors import BadDataError
 
 
 @dataclass(frozen=True)
-class Labels(Target):
+class Labels(NamedTarget):
     """Any number of K labels: (N, K) float32 of 0 and 1."""
 
     name = "labels"
     task = "multilabel"
     order = 20
-
-    column: Column
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -49,18 +46,6 @@ class Labels(Target):
     def counts(cls, column: Column, values: pa.ChunkedArray) -> dict[str, int]:
         counts = tensor_values(values).sum(axis=0).astype(np.int64)
         return dict(zip(column.categories, counts.tolist(), strict=True))
-
-    @classmethod
-    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Labels:
-        return cls(column)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.classes)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.column.categories
 
     def apply(self, table: pa.Table) -> Tensor:
         return torch.from_numpy(tensor_values(self.values(table)).astype(np.float32))

@@ -13,9 +13,8 @@ from torch import Tensor
 from pellucid.data import images
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
-from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.kinds.tokens import fits
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn
+from pellucid.data.targets.target import NamedTarget, TargetCells, TargetColumn
 from pellucid.data.text.ragged import Ragged, ends
 from pellucid.errors import BadDataError
 
@@ -24,14 +23,12 @@ OUTSIDE = "O"
 
 
 @dataclass(frozen=True)
-class Tags(Target):
+class Tags(NamedTarget):
     """A tag for every token: rows of 1 + the index of its class; 0 is padding, as in the inputs."""
 
     name = "tags"
     task = "tagging"
     order = 5
-
-    column: Column
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -51,18 +48,6 @@ class Tags(Target):
     def counts(cls, column: Column, values: pa.ChunkedArray) -> dict[str, int]:
         found = np.bincount(codes(column, values).ids, minlength=len(column.categories) + 1)[1:]
         return dict(zip(column.categories, found.tolist(), strict=True))
-
-    @classmethod
-    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Tags:
-        return cls(column)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.classes)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.column.categories
 
     def rows(self, table: pa.Table) -> Ragged:
         return codes(self.column, self.values(table))

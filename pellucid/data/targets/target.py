@@ -337,3 +337,22 @@ class Target(ABC):
                 f"Expected the target column {self.column.name!r}, received {table.column_names}."
             )
         return table[self.column.name]
+
+
+@dataclass(frozen=True)
+class NamedTarget(Target):
+    """A target whose outputs are the categories of its column; there is nothing else to fit."""
+
+    column: Column
+
+    @classmethod
+    def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Self:
+        return cls(column)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.column.categories
