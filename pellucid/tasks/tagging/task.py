@@ -41,7 +41,6 @@ from pellucid.train.objective import Objective, read_logits
 
 SHOWN = 12
 """Rows to show."""
-WORST = 8
 REMEDY = "a model such as lstm or transformer, with --set model.options.pooling=none"
 
 
@@ -175,9 +174,9 @@ class Tagging(Task):
         if are_spans(target.classes):
             metrics["span_f1"] = span_f1(*by_row)
         confusion = scores.confusion_matrix(real, preds, labels=range(len(target.classes))).tolist()
-        errors = np.add.reduceat(losses, wanted.offsets[:-1])
+        by_loss = np.split(losses, wanted.offsets[1:-1])
         blocks = [
-            _mistakes(token_lists(trained.preprocess), table, by_row, errors),
+            _mistakes(token_lists(trained.preprocess), table, by_row, by_loss),
             {
                 "kind": "confusion",
                 "title": "Tags that are mistaken for each other",
@@ -251,21 +250,26 @@ def _classes(prepared: Prepared, split: str) -> np.ndarray:
 
 
 def _mistakes(
-    encoded: TokenLists, table: pa.Table, by_row: Sequence[list[list[str]]], errors: np.ndarray
+    encoded: TokenLists, table: pa.Table, by_row: Sequence[list[list[str]]], losses: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Show the rows with the largest loss: each token with its predicted tag, and the right one."""
-    worst = np.argsort(-errors, kind="stable")[:SHOWN].tolist()
+    """Show the rows with the largest loss: each token with its predicted tag, colored by its loss."""
+    worst = np.argsort([-row.sum() for row in losses], kind="stable")[:SHOWN].tolist()
     tokens = table[encoded.name].take(pa.array(worst)).to_pylist()
-    rows = [
-        {
-            "label": f"row {row + 1:,}",
-            "text": " ".join(map(_written, words, by_row[0][row], by_row[1][row])),
-            "note": f"{sum(a != b for a, b in zip(by_row[0][row], by_row[1][row], strict=True))} mistakes",
-        }
-        for row, words in zip(worst, tokens, strict=True)
-    ]
-    caption = "The rows with the largest loss. A mistake is written token/predicted (right)."
-    return {"kind": "texts", "title": "Worst rows", "caption": caption, "rows": rows}
+    rows = []
+    for row, words in zip(worst, tokens, strict=True):
+        wanted, found = by_row[0][row], by_row[1][row]
+        mistakes = sum(a != b for a, b in zip(wanted, found, strict=True))
+        rows.append(
+            {
+                "label": f"row {row + 1:,}",
+                "tokens": words if encoded.letters else list(map(_written, words, wanted, found)),
+                "weights": [round(float(loss), 3) for loss in losses[row]],
+                "note": f"{mistakes:,} of {len(words):,} tags are wrong",
+            }
+        )
+    written = "" if encoded.letters else " A mistake is written token/predicted (right)."
+    caption = f"The rows with the largest loss; the color is the loss of each tag, in nats.{written}"
+    return {"kind": "tokens", "title": "Worst rows", "caption": caption, "rows": rows}
 
 
 def _written(token: str, wanted: str, found: str) -> str:
