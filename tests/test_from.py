@@ -213,7 +213,7 @@ def test_another_vocabulary_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said) as refused:
         runner.train(classifier(reviews, **changes), runs=folder)
-    assert f"{next(iter(changes))}=" in str(refused.value)
+    assert f"settings={{'{next(iter(changes))}': " in str(refused.value)
     assert [path.name for path in folder.iterdir()] == [written.id]
 
 
