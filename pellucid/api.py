@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
 
 from pellucid import diagnosis, inference, record, report, runner, vectors
-from pellucid.config import Config, TrainConfig
-from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
-from pellucid.data.given import take
-from pellucid.data.offers import Choice, choose, proposals
-from pellucid.errors import UnknownNameError, UsageError
 from pellucid.evaluation import Outcome
-from pellucid.record.spec import task_for
-from pellucid.runner.supplied import Supplied, lr_of
+from pellucid.fitting import Call, make_plan
+from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
 from pellucid.terminal import TextConsole
 from pellucid.train.objective import Objective
-
-SHORT = {
-    "epochs": "train.epochs",
-    "minutes": "train.minutes",
-    "batch_size": "train.batch_size",
-    "seed": "train.seed",
-    "device": "train.device",
-    "execution": "train.execution",
-    "path": "train.execution",
-    "lr": "optimizer.lr",
-    "weight_decay": "optimizer.weight_decay",
-    "optimizer": "optimizer.name",
-    "schedule": "schedule.name",
-    "objective": "objective.name",
-    "loss": "objective.loss",
-    "loss_options": "objective.loss_options",
-    "augment": "data.augment",
-    "inputs": "data.num_inputs",
-}
-"""The settings `fit` takes by a short name; all others go through `settings`."""
 
 
 class Run(record.Run):
@@ -238,7 +211,8 @@ def fit(
         resume: an earlier run to resume: its id, its folder, or "last".
         progress: show a bar and one row an epoch.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
-        short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see `SHORT`).
+        short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see
+            `pellucid.fitting.SHORT`).
             `minutes=` is the time of the whole call, from reading to the report, instead of epochs.
 
     Returns:
@@ -251,196 +225,35 @@ def fit(
         >>> run = fit("mlp", "digits", epochs=3, lr=0.01)  # doctest: +SKIP
     """
     began = time.perf_counter()
-    for name in short:
-        if name not in SHORT:
-            raise UnknownNameError("setting", name, sorted({*SHORT, *ARGUMENTS}))
-    if not isinstance(objective, (Objective, str, type(None))):
-        raise UsageError(
-            f"objective= expects an Objective or the name of a task, received {objective!r:.80}.",
-            remedy="objective=pellucid.Objective(...), or the name of a registered task",
+    plan = make_plan(
+        Call(
+            model,
+            data,
+            task=task,
+            target=target,
+            validation=validation,
+            test=test,
+            objective=objective,
+            loss=loss,
+            metrics=metrics,
+            callbacks=callbacks,
+            optimizer=optimizer,
+            schedule=schedule,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            settings=settings or {},
+            short=short,
         )
-    target = (settings or {}).get("data.target") if target is None else target
-    target = ", ".join(map(str, target)) if isinstance(target, (list, tuple)) else target
-    target = None if target is None else str(target)
-    labelled = task is None and not isinstance(objective, str)
-    given = take(data, validation, test, target=target, labelled=labelled, settings=settings)
-    data = given.data
-    own_batches = not isinstance(data, (Dataset, str))
-    _check_task(task, model, objective, own_batches)
-    if own_batches and isinstance(objective, str):
-        raise UsageError(
-            f"objective={objective!r} is a task of datasets, and batches of your own were passed.",
-            remedy="loss=..., or nothing: classes and numbers are recognized by the targets",
-        )
-    if not own_batches and "inputs" in short:
-        raise UsageError(
-            "inputs= counts the inputs in a batch of your own, and a dataset was passed.",
-            remedy="settings={'data.inputs': ['column', ...]} to choose the input columns of a dataset",
-        )
-    supplied = Supplied(
-        loss=None if isinstance(loss, str) else loss,
-        objective=objective if isinstance(objective, Objective) else None,
-        metrics=metrics,
-        callbacks=callbacks,
-        optimizer=None if isinstance(optimizer, str) else optimizer,
-        schedule=None if isinstance(schedule, str) else schedule,
-        sample_weight=sample_weight,
-        **({"data": data, "validation": given.validation, "test": given.test} if own_batches else {}),
     )
-    named = {"loss": loss, "objective": objective, "optimizer": optimizer, "schedule": schedule}
-    values = {SHORT[name]: value for name, value in named.items() if isinstance(value, str)}
-    lr = short.get("lr", (settings or {}).get("optimizer.lr"))
-    values |= _described(model, data, supplied, lr) | values | _class_weights(class_weight)
-    values |= given.settings
-    values |= {SHORT[name]: value for name, value in short.items()} | dict(settings or {})
-    own = model if isinstance(model, nn.Module) else None
-    choices: tuple[Choice, ...] = ()
-    dataset = data if isinstance(data, Dataset) else None
-    if task is not None:
-        config, choices = _suggested(model, data, task, values)
-    else:
-        config = Config(name=_name(data)).patch(values)
-        if isinstance(data, str) and "objective.name" not in values:
-            config, dataset = _by_content(config, values)
     finished = runner.train(
-        config,
+        plan.config,
         runs=runs,
         resume=runner.Resume(resume) if resume else None,
-        dataset=dataset,
-        model=own,
+        dataset=plan.dataset,
+        model=plan.module,
         console=TextConsole() if progress else None,
-        supplied=supplied,
-        begun=None if resume else partial(_record, choices),
+        supplied=plan.supplied,
+        begun=None if resume else plan.record,
         used=time.perf_counter() - began,
     )
-    return Run(finished.path, own, data if isinstance(data, Dataset) else None, supplied)
-
-
-def _record(choices: Sequence[Choice], run: record.Run) -> None:
-    for choice in choices:
-        run.choose(*choice)
-
-
-UNLIKELY = 0.1
-"""What is less likely than this is not what a model was meant for."""
-
-ARGUMENTS = (
-    "task",
-    "target",
-    "loss",
-    "objective",
-    "metrics",
-    "callbacks",
-    "optimizer",
-    "schedule",
-    "sample_weight",
-    "class_weight",
-)
-
-
-def _described(model: nn.Module | str | None, data: Any, supplied: Supplied, lr: Any) -> dict[str, Any]:
-    """What the config says about objects that were passed; `lr` is the common learning rate, if any."""
-    values: dict[str, Any] = {"model.name": model if isinstance(model, str) else runner.OWN_MODEL}
-    if isinstance(data, Dataset):
-        values |= {"data.source": data.source.name, **_task_of(data)}
-    else:
-        values["data.source"] = data if isinstance(data, str) else _name(data)
-    if supplied.data is not None or supplied.objective is not None:
-        values["objective.name"] = "custom"
-    for key, part in (("objective.loss", supplied.loss), ("optimizer.name", supplied.optimizer)):
-        if part is not None and (name := runner.reference(part)):
-            values[key] = name
-    if isinstance(supplied.optimizer, Mapping):
-        return values | _optimizers(supplied.optimizer, lr)
-    if (own := lr_of(supplied.optimizer)) is not None:
-        values["optimizer.lr"] = own
-    if isinstance(supplied.sample_weight, str):
-        values["data.sample_weight"] = supplied.sample_weight
-    return values
-
-
-def _optimizers(given: Mapping[str, Any], lr: Any) -> dict[str, Any]:
-    """What the config says of an optimizer for each phase."""
-    phases: dict[str, dict[str, Any]] = {}
-    for phase, part in given.items():
-        named = part if isinstance(part, str) else runner.reference(part)
-        own = None if isinstance(part, str) else lr_of(part)
-        phases[phase] = {"name": named} if named else {}
-        if own is not None and (lr is None or isinstance(part, Optimizer)):
-            phases[phase]["lr"] = own
-    return {"optimizer.phases": phases}
-
-
-def _check_task(task: str | None, model: Any, objective: Any, own_batches: bool) -> None:
-    """Refuse a task together with what also says what to learn, and no model without a task.
-
-    Raises:
-        UsageError: saying which of the two to leave out.
-    """
-    if task is None:
-        if model is None:
-            raise UsageError(
-                "model=None is the model that is suggested for a task, and task= is missing.",
-                remedy="pellucid.fit(None, data, task='classify')",
-            )
-        return
-    if objective is not None:
-        raise UsageError(f"task={task!r} and objective= both say what to learn.", remedy="one of the two")
-    if own_batches:
-        raise UsageError(
-            f"task={task!r} is learned from a dataset, a file or a folder, and batches were passed.",
-            remedy="loss=..., or nothing: classes and numbers are recognized by the targets",
-        )
-
-
-def _suggested(
-    model: nn.Module | str | None, data: Dataset | str, task: str, values: dict[str, Any]
-) -> tuple[Config, tuple[Choice, ...]]:
-    """Return the config that is suggested for a task, with what was passed to `fit`, and what was chosen."""
-    if isinstance(data, Dataset):
-        values = {key: value for key, value in values.items() if key != "objective.name"}
-    about = Config().patch({key: value for key, value in values.items() if key.startswith("data.")}).data
-    contents = Contents(about, data, fixed=True) if isinstance(data, Dataset) else look(about)
-    asked = {key.removeprefix("train."): values[key] for key in ("train.minutes",) if key in values}
-    minutes = TrainConfig.model_validate(asked).minutes
-    free = model is None and not any(key.startswith("model.") for key in values if key != "model.name")
-    suggested = choose(contents, task).suggest(minutes if free else None)
-    config = suggested.config.patch({"name": _name(data)})
-    if model is None:
-        changes = {key: value for key, value in values.items() if key != "model.name"}
-        return config.patch(changes), suggested.choices
-    if values["model.name"] != config.model.name:
-        config = config.patch({"model": {"name": values["model.name"]}})
-    return config.patch(values), ()
-
-
-def _by_content(config: Config, values: dict[str, Any]) -> tuple[Config, Dataset | None]:
-    """Return a config with the task that its data suggests, and the data where it was opened."""
-    contents = look(config.data)
-    if contents.predicts is not None:
-        return config.patch(values | _task_of(contents.dataset)), contents.dataset
-    possible = [found.suggest(None).config for found in proposals(contents) if found.likelihood > UNLIKELY]
-    fitting = [found for found in possible if found.model.name == config.model.name]
-    suggested = fitting[0] if fitting else choose(contents).suggest(None).config
-    chosen = {"objective": suggested.objective.model_dump(), "data": suggested.data.model_dump()}
-    return config.patch(chosen).patch(values), None
-
-
-def _task_of(dataset: Dataset) -> dict[str, Any]:
-    """The task that follows from the target of a dataset."""
-    spec = task_for(dataset.task)
-    return {"objective.name": spec.name} if spec else {}
-
-
-def _class_weights(given: Any) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return {"objective.class_weights": {str(name): float(value) for name, value in given.items()}}
-    return {"objective.class_weights": True if isinstance(given, (str, bool)) else [float(w) for w in given]}
-
-
-def _name(data: Any) -> str:
-    if isinstance(data, Dataset):
-        return data.name.rsplit("/", 1)[-1]
-    return data if isinstance(data, str) else type(getattr(data, "dataset", data)).__name__
+    return Run(finished.path, plan.module, plan.passed, plan.supplied)
