@@ -31,9 +31,10 @@ import psutil
 import torch
 from torch import nn
 
-from pellucid.batch import as_batch, tensors
+from pellucid.batch import as_batch, leaves, tensors
 from pellucid.diagnosis import Facts, NonFinite, examine, setting_of
 from pellucid.errors import UnknownNameError
+from pellucid.lens.capture import capture
 from pellucid.record import Run
 from pellucid.train.schedules import ReduceOnPlateau as PlateauRule
 
@@ -196,26 +197,17 @@ def locate_non_finite(model: nn.Module, batch: Any, run: Callable[[nn.Module, An
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return name, f"the weights of {name} are not finite"
-    first: list[str] = []
-
-    def look(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and not output.isfinite().all() and not first:
-                first.append(f"{name} ({type(module).__name__})")
-
-        return hook
-
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(look(name)) for name, module in leaves]
-    try:
-        with torch.no_grad():
-            run(model, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if first:
-        return first[0], f"{first[0]} is the first module whose output is not finite"
+    with torch.no_grad(), capture(model, values=_is_finite) as taken:
+        run(model, batch)
+    for call in sorted((call for call in taken.calls if call.finished), key=lambda call: call.ended or 0):
+        if not all(part for part in leaves(call.output) if isinstance(part, bool)):
+            first = f"{call.name} ({type(call.module).__name__})" if call.name else type(call.module).__name__
+            return first, f"{first} is the first module whose output is not finite"
     return "loss", "every module's output is finite, so the loss function itself overflowed"
+
+
+def _is_finite(values: torch.Tensor) -> bool:
+    return bool(values.isfinite().all())
 
 
 class Memory(Callback):

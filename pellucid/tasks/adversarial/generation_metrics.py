@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
+from pellucid.lens.capture import capture, live
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared.image_task import device_of
 
@@ -80,11 +81,15 @@ class Evaluator:
         """Evaluate images (N, C, H, W): N results, or N C where each channel is evaluated separately."""
         images = images.flatten(0, 1)[:, None] if self.per_channel else images
         parts = []
-        with evaluating(self.model), _Inputs(self.output) as features:
-            for chunk in ((images - self.mean) / self.std).split(CHUNK):
+        for chunk in ((images - self.mean) / self.std).split(CHUNK):
+            with (
+                evaluating(self.model),
+                capture(self.model, [self.output], inputs=True, values=live) as taken,
+            ):
                 probs = self.model(chunk.to(device_of(self.model))).float().softmax(1).cpu()
-                confidence, classes = probs.max(1)
-                parts.append((classes, confidence, features.last.float().flatten(1).cpu()))
+            features = taken.last(self.output).args[0]
+            confidence, classes = probs.max(1)
+            parts.append((classes, confidence, features.float().flatten(1).cpu()))
         return Predictions(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def counts(self, predictions: Predictions) -> Tensor:
@@ -141,23 +146,6 @@ def kl_to_uniform(counts: Tensor) -> float:
     """Return KL(shares || all equally frequent) in nats; 0 is best, ln K is only one class."""
     shares = counts.double() / counts.sum()
     return float(torch.special.xlogy(shares, shares * len(counts)).sum())
-
-
-class _Inputs:
-    """Capture the last input of a layer."""
-
-    def __init__(self, layer: nn.Module):
-        self.layer, self.last = layer, torch.zeros(0)
-
-    def __enter__(self) -> _Inputs:
-        self._handle = self.layer.register_forward_pre_hook(self._keep)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
-
-    def _keep(self, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.last = args[0]
 
 
 def _last_linear(model: nn.Module) -> nn.Module | None:

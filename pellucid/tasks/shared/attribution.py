@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.evaluation import Trained
+from pellucid.lens.capture import replaced_outputs
 from pellucid.nn import BayesNgrams
 
 SHOWN_TEXTS = 6  # correct ones, and as many mistakes
@@ -91,14 +92,11 @@ def integrated_gradients(
 
     training = model.training
     model.eval()
-    handles = [table.register_forward_hook(on_the_line) for table in _tables(model)]
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), replaced_outputs(_tables(model), on_the_line):
             logits = model(tokens.repeat_interleave(steps, dim=0))  # (B S, K)
             gradients = torch.autograd.grad(logits[:, output].sum(), list(lines.values()))
     finally:
-        for handle in handles:
-            handle.remove()
         model.train(training)
     each = [(gradient * whole[table]).sum(-1) for gradient, table in zip(gradients, lines, strict=True)]
     added = torch.stack(each).sum(0).unflatten(0, (len(tokens), steps)).mean(1)  # (B, T)

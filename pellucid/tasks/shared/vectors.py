@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError
 from pellucid.evaluation import Trained
+from pellucid.lens.capture import capture, live
 from pellucid.nn import PAD
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared.image_task import device_of
@@ -65,14 +66,10 @@ def vectors(model: Any, inputs: Tensor) -> Tensor:
 
 def _before_last_layer(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return what goes into the linear layer that is called last, averaged over places if there are any."""
-    seen: list[Tensor] = []
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(lambda _, taken: seen.append(taken[0])) for layer in layers]
-    try:
+    with capture(model, layers, forward=False, inputs=True, values=live) as taken:
         output = model(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    seen = [call.args[0] for call in taken.calls]
     if not seen or len(seen[-1]) != len(inputs):
         if isinstance(output, Tensor) and output.ndim == 2:
             return output

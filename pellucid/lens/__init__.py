@@ -1,0 +1,9 @@
+"""Look inside any model: what its modules compute, what their gradients are, and where it fails.
+
+In: any `nn.Module` and a batch. Out: plain records. Nothing that is looked at is edited: models, optimizers
+and generators are as before, and outputs and gradients are the same to the bit.
+
+    capture      the one place for hooks; on a floor of its own, above `nn`, so that `train` can use it
+
+This file imports nothing, because whoever imports `lens.capture` runs it.
+"""
