@@ -17,6 +17,8 @@ from torch import nn
 from pellucid import prediction_file
 from pellucid.config import Config
 from pellucid.data.dataset import SPLITS, Dataset
+from pellucid.data.input_rows import InputRows
+from pellucid.data.kinds.image import ImageInputs
 from pellucid.data.text.text_inputs import EOS, PAD, SPECIAL, TextInputs
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
@@ -159,6 +161,8 @@ def _loaded(run: Run, model: nn.Module | None) -> Trained:
 
 def _embedded(trained: Trained, inputs: Any) -> Vectors:
     rows = get_task(trained.task).read(trained, inputs)
+    if not isinstance(rows, InputRows):  # the task predicts from something else, such as a number of images
+        rows = trained.preprocess.read(inputs)
     return _named(trained, rows.table, rows.names)
 
 
@@ -168,8 +172,17 @@ def _own_rows(run: Run, trained: Trained, split: str, dataset: Dataset | None) -
     tables = prepare(config, dataset, trained.preprocess).dataset.splits
     if split not in tables:
         raise UsageError(f"The data of run {run.id} has no {split} split.", remedy="--among train")
-    names = [{"row": row + 1} for row in range(len(tables[split]))]
+    names = _row_names(tables[split], trained.preprocess.encoded)
     return _named(trained, tables[split], names), f"the {split} rows of {config.data.source}"
+
+
+def _row_names(table: pa.Table, encoded: Any) -> list[dict[str, Any]]:
+    """Return what each row of a table is called: the file of its picture, else its number."""
+    rows = [{"row": row + 1} for row in range(len(table))]
+    if not isinstance(encoded, ImageInputs):
+        return rows
+    files = [(cell or {}).get("path") for cell in table[encoded.name].to_pylist()]
+    return [{"file": file} if file else row for file, row in zip(files, rows, strict=True)]
 
 
 def _named(trained: Trained, table: pa.Table, names: Sequence[Mapping[str, Any]]) -> Vectors:

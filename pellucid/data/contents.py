@@ -16,6 +16,7 @@ from pellucid.config import DataConfig
 from pellucid.data import images, inputs
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
+from pellucid.data.sources.folder import holds_images
 from pellucid.data.sources.open_source import Form, open_source, with_splits
 from pellucid.data.targets.choose import choose
 from pellucid.errors import BadDataError, PellucidError
@@ -25,6 +26,8 @@ ROWS_READ = frozenset(
     ("source", "subset", "target", "inputs", "columns", "encoding", "class_from", "skip_bad", "csv", "stack")
 )
 """The settings in `data` that decide what is read, before it is split."""
+LEAST_SIDE = 8
+"""Rows and columns of an array (H, W) from which it may be a picture; smaller ones may be anything."""
 LONG = 20
 """Characters of a text on average from which there is something to learn from its order of words."""
 
@@ -67,9 +70,9 @@ class Contents:
 
     @cached_property
     def image(self) -> Column | None:
-        """The column of images, also of arrays (C, H, W); None if there is none."""
+        """The column of images, also of arrays (C, H, W) or (H, W); None if there is none."""
         for column in self.dataset.inputs:
-            if column.kind == "image" or len(self._shape(column)) == 3:
+            if column.kind == "image" or _is_picture(self._shape(column)):
                 return column
         return None
 
@@ -168,6 +171,11 @@ class Contents:
         return tuple(getattr(self.table.schema.field(column.name).type, "shape", ()))
 
 
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether an array may be a picture; one of two dimensions if neither is far longer than the other."""
+    return len(shape) == 3 or (len(shape) == 2 and min(shape) >= LEAST_SIDE and max(shape) <= 4 * min(shape))
+
+
 def _mean_length(column: pa.ChunkedArray) -> float:
     chosen = np.unique(np.linspace(0, len(column) - 1, min(len(column), 1000)).astype(np.int64))
     return float(pc.mean(pc.utf8_length(column.take(pa.array(chosen)))).as_py() or 0)
@@ -196,8 +204,9 @@ def _without_target(config: DataConfig, refusal: BadDataError) -> Dataset:
     for form in forms:
         try:
             return open_source(config, labelled=False, form=form)
-        except PellucidError:
-            continue
+        except PellucidError as error:
+            if form == "rows" and not texts and holds_images(Path(config.source).expanduser()):
+                raise error from None  # what hinders all tasks, such as a broken image
     raise refusal
 
 

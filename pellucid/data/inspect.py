@@ -218,11 +218,20 @@ def warnings_of(dataset: Dataset) -> list[Warned]:
     return _warnings(dataset, missing, classes, leaks)
 
 
+def _goal(found: Inspection) -> str:
+    """Return what there is to predict; where the chosen task predicts no target, what it learns."""
+    if not found.target:
+        return "nothing to predict"
+    for offer in found.offers:
+        if offer.name == found.chosen and offer.task != found.task and not find_spec(offer.task).labelled:
+            return f"nothing to predict; {found.chosen} learns {offer.learns}"
+    return f"predicts {found.target!r} ({found.task})"
+
+
 def describe(found: Inspection) -> list[str]:
     """Describe the result in lines of text."""
     rows = ", ".join(f"{split} {count:,}" for split, count in found.rows.items())
-    predicts = f"predicts {found.target!r} ({found.task})" if found.target else "nothing to predict"
-    lines = [f"{found.name} ({found.source}): {rows} rows", predicts, ""]
+    lines = [f"{found.name} ({found.source}): {rows} rows", _goal(found), ""]
     for facts in found.columns:
         parts = [facts.note, " to ".join(facts.range)]
         counted = facts.distinct is not None and "different" not in facts.reason

@@ -49,7 +49,7 @@ def against_guessing(points: Curves, baselines: Baselines, least: float = MATERI
         words.append(f"loss {figure(best)}, {called} {figure(theirs)}")
     if not skills or max(skills) > least:
         return None
-    means = "It has learned little more than frequencies. The learning rate may be far off."
+    means = f"It has learned little more than {called}. The learning rate may be far off."
     if name == "prior":
         means = (
             "It does not use its input: the learning rate may be far off, or the targets may not belong to "

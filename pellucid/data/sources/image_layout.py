@@ -229,7 +229,10 @@ def _advice(top: Path, folder: Path, flat: list[str]) -> str:
     """Say what could hold the classes: the names, or a table next to the images."""
     counts = Counter(class_of(name) for name in flat)
     tables = [
-        f for place in (folder, top) for f in sorted(place.iterdir()) if f.is_file() and is_table_file(f)
+        f
+        for place in (folder, top)
+        for f in sorted(place.iterdir())
+        if f.is_file() and is_table_file(f) and _may_list(f, len(flat))
     ]
     advice = []
     if tables:
@@ -238,6 +241,14 @@ def _advice(top: Path, folder: Path, flat: list[str]) -> str:
         shown = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(4))
         advice.append(f"the class from the file name: --set data.class_from=name ({shown})")
     return "; or ".join([*advice, f"move them to {printable(top)}/CLASS/"])
+
+
+def _may_list(file: Path, images: int) -> bool:
+    """Whether a table may say something of each image; a .txt of fewer lines is a note about all of them."""
+    if file.suffix.lower() != ".txt":
+        return True
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines) >= images / 2
 
 
 # ---- folders -------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, measure
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
@@ -218,6 +218,12 @@ class Adversarial(ImageTask):
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> NewImages:
         """Generate `inputs` images; for the options see `new_images`."""
         return answer(partial(new_images, decoder=_decoder(trained)), trained, inputs, options)
+
+    def embed(self, trained: Trained, table: Any) -> Any:
+        raise ModelError(
+            "A GAN makes images of vectors, and no vectors of images.",
+            remedy="--task embed, compress or vae, which train a model that does",
+        )
 
 
 def _decoder(trained: Trained) -> Decoder:

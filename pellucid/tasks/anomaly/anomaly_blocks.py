@@ -25,7 +25,7 @@ def histogram(scores: np.ndarray, normal: np.ndarray, limit: float) -> dict[str,
     series = []
     for name, chosen in (("normal", scores[normal]), ("others", scores[~normal])):
         counts, _ = np.histogram(chosen.clip(max=edges[-1]), edges)
-        series.append({"name": name, "x": middles, "y": (counts / len(chosen)).round(5).tolist()})
+        series.append({"name": name, "x": middles, "y": (counts / max(len(chosen), 1)).round(5).tolist()})
     return {
         "kind": "lines",
         "title": "Scores",
@@ -56,10 +56,10 @@ def by_class(
     normal, rows = scores[classes == index], []
     for other in np.setdiff1d(classes, [index]).tolist():
         theirs = scores[classes == other]
-        known = np.repeat([0, 1], [len(normal), len(theirs)])
-        auroc = roc_auc_score(known, np.concatenate([normal, theirs]))
         found = 100 * (theirs > limit).mean()
-        rows.append([names[other], len(theirs), round(float(auroc), 4), round(float(found), 1)])
+        known, both = np.repeat([0, 1], [len(normal), len(theirs)]), np.concatenate([normal, theirs])
+        ranked = round(float(roc_auc_score(known, both)), 4) if len(normal) else None
+        rows.append([names[other], len(theirs), ranked, round(float(found), 1)])
     return {
         "kind": "table",
         "title": "Scores by class",

@@ -5,6 +5,7 @@ Shapes: scores (N,).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,7 @@ def choose_limit(
         return Limit(float(limit), "as asked")
     if examples is not None:
         return limit_of_examples(Path(examples), (), score)
-    rate = check_rate(false_alarm_rate)
-    return Limit(
-        threshold(normal, rate), f"about {100 * rate:.3g} % of normal images are above it, by {len(normal):,}"
-    )
+    return _by_rate(normal, check_rate(false_alarm_rate))
 
 
 def limit_of_examples(folder: Path, normal: tuple[str, ...], score: ScoresOf) -> Limit:
@@ -89,8 +87,8 @@ def limit_of_examples(folder: Path, normal: tuple[str, ...], score: ScoresOf) ->
     bad = [path for path in found if path not in good]
     if not good or not bad:
         raise BadDataError(
-            f"{folder} has the folders {', '.join(path.name for path in found) or 'none'}: expected normal "
-            "examples in good/ and anomalies in others, such as bad/.",
+            f"{folder} has {_folders(found)}: expected normal examples in good/ and anomalies in others, "
+            "such as bad/.",
         )
     value, detected, alarms = best_threshold(
         *(torch.cat([score(str(path)) for path in part]) for part in (good, bad))
@@ -100,6 +98,23 @@ def limit_of_examples(folder: Path, normal: tuple[str, ...], score: ScoresOf) ->
         f"of the examples in {folder}, {100 * detected:.3g} % of the anomalies and {100 * alarms:.3g} % of "
         "the normal images are above it",
     )
+
+
+def _folders(found: list[Path]) -> str:
+    names = ", ".join(path.name for path in found)
+    return {0: "no folders", 1: f"only the folder {names}"}.get(len(found), f"the folders {names}")
+
+
+def _by_rate(normal: Tensor, rate: float) -> Limit:
+    """Choose the limit that a share of the held-out normal images is above, and say how sure it is."""
+    count = len(normal)
+    reason = f"about {100 * rate:.3g} % of normal images are above it, counted on {count:,} held-out ones"
+    if count < 1 / rate - 1:
+        reason = (
+            f"it is the largest score of the {count:,} normal images that were held out, too few to tell "
+            f"{100 * rate:.3g} % of false alarms: that takes {math.ceil(1 / rate - 1):,}"
+        )
+    return Limit(threshold(normal, rate), reason)
 
 
 # ---- a finished run ----------------------------------------------------------------------------------
@@ -128,11 +143,7 @@ def limit_for(trained: Trained, score: ScoresOf, limit: Any, false_alarm_rate: A
         return limit_of_examples(Path(str(examples)), (known,) if known else (), score)
     if false_alarm_rate is not None:
         rate = check_rate(false_alarm_rate)
-        normal = _normal_scores(trained)
-        return Limit(
-            threshold(normal, rate),
-            f"about {100 * rate:.3g} % of normal images are above it, by {len(normal):,} that were held out",
-        )
+        return _by_rate(_normal_scores(trained), rate)
     return kept_limit(trained) or Limit(None)
 
 

@@ -32,6 +32,7 @@ from pellucid.record import Run
 from pellucid.tasks.anomaly import anomaly_blocks
 from pellucid.tasks.anomaly.heat_map import color_scale, save_heat_maps
 from pellucid.tasks.anomaly.limit import check_rate, choose_limit, kept_limit, limit_for, map_scale
+from pellucid.tasks.anomaly.new_classes import adopt, is_new
 from pellucid.tasks.anomaly.normal_name import named_normal
 from pellucid.tasks.anomaly.objective import Options, anomaly
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
@@ -53,6 +54,7 @@ NO_ANOMALIES = (
     "there are no images of anomalies, so it is not known how many would be found; some in test/DEFECT next "
     "to test/good are measured, and `pellucid predict RUN FOLDER` scores them"
 )
+NO_NORMAL = "there are no normal images to distinguish the anomalies from"
 SCALED_ON = 200
 """Held-out images that the colors of heat maps are scaled on."""
 CAPTIONS = {
@@ -110,6 +112,9 @@ class Anomaly(ImageTask):
             ConfigError: no class of the data is named as normal, or pixels would be scaled.
             BadDataError: there are no classes, no images, or not both kinds in the test split.
         """
+        if fitted is not None and is_new(dataset):
+            dataset, fitted = adopt(dataset, fitted)
+            return super().prepare(dataset, config, reads_tokens, fitted)
         normal = _normal(dataset, config)
         if normal is None:
             return super().prepare(dataset, config, reads_tokens, fitted)
@@ -159,20 +164,19 @@ class Anomaly(ImageTask):
             scores, classes = _scored(score, prepared.batches(split))
             held_out, theirs = _scored(score, prepared.batches(prepared.validation))
         options = read_options(Options, prepared.config)
-        chosen = choose_limit(
+        chosen = None if "validation" in prepared.rows else kept_limit(trained)
+        chosen = chosen or choose_limit(  # of new data, the images are not held out from anything
             held_out[theirs == index],
             limit=options.limit,
             false_alarm_rate=options.false_alarm_rate,
             examples=options.examples,
             score=lambda source: _maps(trained, _read_images(trained, source))[0],
         )
-        if "validation" not in prepared.rows and (kept := kept_limit(trained)) is not None:
-            chosen = kept  # new data: its own images are not held out from anything
         limit = chosen.value
         assert limit is not None
         normal, names = classes == index, prepared.preprocess.classes or ("normal",)
-        metrics = {"score_normal": scores[normal].mean().item()}
-        shown = {"strangest": _order(scores, normal, largest=True)}
+        metrics = {"score_normal": scores[normal].mean().item()} if normal.any() else {}
+        shown = {"strangest": _order(scores, normal, largest=True)} if normal.any() else {}
         blocks: list[dict[str, Any]] = []
         left_out: dict[str, str] = {}
         if normal.all():
@@ -180,7 +184,9 @@ class Anomaly(ImageTask):
             metrics |= {"false_alarms": (scores > limit).double().mean().item()} if split == "test" else {}
             left_out = {"auroc": NO_ANOMALIES} if split == "test" else {}
         else:
-            metrics = {**_ranks(scores, normal), **metrics, **_verdicts(scores, normal, limit)}
+            ranks = _ranks(scores, normal) if normal.any() else {}
+            left_out = {} if normal.any() else {"auroc": NO_NORMAL}
+            metrics = {**ranks, **metrics, **_verdicts(scores, normal, limit)}
             shown["missed"] = _order(scores, ~normal, largest=False)
             values, codes = scores.numpy(), classes.numpy()
             blocks = [
@@ -296,11 +302,8 @@ def _ranks(scores: Tensor, normal: Tensor) -> dict[str, float]:
 def _verdicts(scores: Tensor, normal: Tensor, limit: float) -> dict[str, float]:
     """What comes of calling images above the limit anomalies."""
     above = (scores > limit).double()
-    return {
-        "score_others": scores[~normal].mean().item(),
-        "detected": above[~normal].mean().item(),
-        "false_alarms": above[normal].mean().item(),
-    }
+    found = {"score_others": scores[~normal].mean().item(), "detected": above[~normal].mean().item()}
+    return found | ({"false_alarms": above[normal].mean().item()} if normal.any() else {})
 
 
 def _predict(
@@ -338,6 +341,8 @@ def _predict(
 
 def _map_scale(trained: Trained, prepared: Prepared) -> tuple[float, float]:
     """Return the scale of heat maps, by the normal images that are held out."""
+    if "validation" not in prepared.rows and (kept := map_scale(trained)) is not None:
+        return kept
     images, classes = sample(prepared.rows[prepared.validation], SCALED_ON)
     return color_scale(_maps(trained, images[classes == _index(prepared)])[1])
 

@@ -120,7 +120,7 @@ def new_images(
         from_: where a walk starts: a picture, or a seed; None: vectors drawn by `seed`.
         to: where it ends.
         latents: the vectors themselves, (N, D), or the path of a .npy file, or of a .parquet file with a
-            column "latent"; the first `inputs` are used.
+            column "latent" or "vector"; the first `inputs` are used.
         grid: the .png file to save all images in as one; True: grid.png in the folder.
         folder: where to save each image, as a PNG file named after its seed, number and class.
 
@@ -278,11 +278,19 @@ def _read(path: Path) -> Any:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)
         if path.suffix.lower() == ".parquet":
-            return pq.read_table(path, columns=["latent"])["latent"].to_pylist()
+            names = pq.read_schema(path).names
+            column = next((name for name in ("latent", "vector") if name in names), None)
+            if column is None:
+                raise BadDataError(
+                    f"{path} has no column of latent vectors: expected latent or vector, received "
+                    f"{', '.join(names)}.",
+                    remedy="a file that `pellucid predict --out` or `pellucid embed --out` has written",
+                )
+            return pq.read_table(path, columns=[column])[column].to_pylist()
     except (OSError, ValueError, EOFError, pa.ArrowException) as error:
         raise BadDataError(f"{path} holds no latent vectors that can be read: {error}.") from None
     raise UsageError(
-        f"latents: expected a .npy file, or a .parquet file with a column latent; received {path}."
+        f"latents: expected a .npy file, or a .parquet file with a column latent or vector; received {path}."
     )
 
 

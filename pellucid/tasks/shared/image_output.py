@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def restored(
         else:
             restore = OwnSize(trained, tiles)
             made = [restore(picture) for picture in pictures]
-            notes = (f"pictures are reconstructed {restore.way}",)
+            notes = (f"each picture is reconstructed {restore.way}",)
     for path, image in zip(paths, made, strict=bool(paths)):
         files.write(path, picture_bytes(image), "folder= with a folder you may write")
     arrays = [image.numpy() for image in made]
@@ -108,7 +109,8 @@ def picture_paths(folder: Path, rows: InputRows) -> tuple[Path, ...]:
     Raises:
         UsageError: the folder is that of the sources, which would be overwritten.
     """
-    names = [_file_name(name) for name in rows.names]
+    shared = _shared_folder([str(name["file"]) for name in rows.names if "file" in name])
+    names = [_file_name(name, shared) for name in rows.names]
     stems = [PurePath(name).with_suffix("").as_posix().casefold() for name in names]
     count, taken, made = Counter(stems), set[Path](), list[Path]()
     for number, (name, stem) in enumerate(zip(names, stems, strict=True), 1):
@@ -121,9 +123,19 @@ def picture_paths(folder: Path, rows: InputRows) -> tuple[Path, ...]:
     return tuple(made)
 
 
-def _file_name(name: Any) -> str:
+def _shared_folder(files: Sequence[str]) -> PurePath | None:
+    """Return the folder that holds all files, where they are named by absolute paths; else None."""
+    paths = [PurePath(file) for file in files]
+    if not paths or not all(path.is_absolute() for path in paths):
+        return None
+    return PurePath(os.path.commonpath([path.parent for path in paths]))
+
+
+def _file_name(name: Any, shared: PurePath | None) -> str:
     """Return a relative name without steps upwards: of the file, and of the row if it is one of several."""
-    parts = [part for part in PurePath(str(name.get("file", ""))).parts if part not in ("/", "\\", "..", ".")]
+    path = PurePath(str(name.get("file", "")))
+    path = path if shared is None or "file" not in name else path.relative_to(shared)
+    parts = [part for part in path.parts if part not in ("/", "\\", "..", ".")]
     parts = [part for part in parts if not part.endswith((":", ":\\"))]
     row = f"{name['row']:04d}" if "row" in name else ""
     return "/".join([*parts, f"{row}.png"] if row else parts)
