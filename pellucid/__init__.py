@@ -35,6 +35,7 @@ _WHERE = {
     "Phase": "pellucid.train.objective",
     "lr_find": "pellucid.train.lr_find",
     "load_model": "pellucid.pretrained",
+    "look": "pellucid.looking",
     "fit": "pellucid.api",
     "Run": "pellucid.api",
     "Classifier": "pellucid.estimators",
@@ -61,6 +62,7 @@ __all__ = [
     "image_folder",
     "load",
     "load_model",
+    "look",
     "lr_find",
     "models",
     "parquet",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
+    from pellucid.looking import look
     from pellucid.pretrained import load_model
     from pellucid.train.callbacks import Callback
     from pellucid.train.lr_find import lr_find

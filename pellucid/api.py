@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from pellucid import diagnosis, inference, record, report, runner, vectors
+from pellucid import diagnosis, inference, looking, record, report, runner, vectors
 from pellucid.data.dataset import Dataset
 from pellucid.evaluation import Outcome
 from pellucid.fitting import Call, make_plan
+from pellucid.lens.trace import Trace
 from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
 from pellucid.terminal import TextConsole
@@ -145,6 +146,13 @@ class Run(record.Run):
     def diagnose(self) -> list[record.Finding]:
         """Run the rules again on what was recorded and return what they find; nothing is written."""
         return diagnosis.diagnose(self)
+
+    def look(self, batch: Any = None, *, step: int | None = None, **options: Any) -> Trace:
+        """Compute a batch of the validation data and return what happens in every module.
+
+        See `pellucid.look`.
+        """
+        return looking.look(self, batch, step=step, **options)
 
     def report(self) -> Path:
         """Write report.html anew and return its path."""

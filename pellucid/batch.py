@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from pellucid.errors import ModelError, UsageError
@@ -95,6 +96,8 @@ def as_batch(value: Any) -> Batch:
         return _from_names(value)
     if _is_dataclass(value):
         return _from_names(_fields(value))
+    if isinstance(value, PackedSequence):
+        return Batch(value)  # a tuple that is one input
     if isinstance(value, (tuple, list)) and len(value) > 1:
         *inputs, targets = value
         return Batch(inputs[0] if len(inputs) == 1 else Arguments(inputs), targets)

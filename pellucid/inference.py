@@ -85,26 +85,69 @@ def evaluate(
     split = NAMES.get(split, split) if isinstance(split, str) else split
     if _learned_from_batches(run):
         return _evaluate_batches(run, split, model, supplied)
-    trained = load_trained(run, model)
-    config = Config.read(run.path / "config.yaml")
-    if is_new_data(split):
-        split = labelled_file(Path(split), trained, config)
-    if isinstance(split, str):
-        weights = supplied.sample_weight if supplied is not None else None
-        prepared = prepare(config, dataset, trained.preprocess, weights=weights)
-        if not allow_changed_data:
-            check_unchanged(run, prepared.facts()["splits"])
+    if isinstance(split, str) and not is_new_data(split):
+        trained, prepared = reopen(run, model, dataset, supplied, allow_changed_data=allow_changed_data)
     else:
-        found, split = new_dataset(split, trained), "test"
-        prepared = get_task(trained.task).prepare(
-            found, config, reads_tokens(config, trained.preprocess), trained.preprocess
-        )
+        trained, prepared = _with_new_data(run, split, model, supplied)
+        split = "test"
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, prepared.dataset.splits)
-    prepared = replace(prepared, needed=load_needed(config, run.path.parent))
-    trained = _with_supplied(trained, config, prepared, supplied)
     outcome = get_task(trained.task).evaluate(trained, prepared, split)
     return replace(outcome, metrics=outcome.metrics | own_metrics(trained, prepared.batches(split)))
+
+
+def reopen(
+    run: Run,
+    model: nn.Module | None = None,
+    dataset: Dataset | None = None,
+    supplied: Supplied | None = None,
+    *,
+    step: int | None = None,
+    allow_changed_data: bool = False,
+) -> tuple[Trained, Any]:
+    """Return the model of a run, with the objective that it was measured by, and its data.
+
+    Args:
+        run, model, dataset, supplied, allow_changed_data: see `evaluate`.
+        step: see `load_trained`.
+
+    Raises:
+        RunError: the data has changed since training, or the run learned from batches that were not passed.
+    """
+    config = Config.read(run.path / "config.yaml")
+    if _learned_from_batches(run):
+        supplied = supplied or _named_loss(config)
+        if supplied.data is None:
+            raise RunError(
+                f"Run {run.id} learned from batches, which are not stored with it.",
+                remedy="pass the batches to measure: run.evaluate(loader), or run.evaluate((X, y))",
+            )
+        loaded = LoaderData(config, supplied.data, supplied.held_out())
+        return _with_supplied(load_trained(run, model, step), config, loaded, supplied), loaded
+    trained = load_trained(run, model, step)
+    weights = supplied.sample_weight if supplied is not None else None
+    prepared = prepare(config, dataset, trained.preprocess, weights=weights)
+    if not allow_changed_data:
+        check_unchanged(run, prepared.facts()["splits"])
+    return _finished(trained, config, prepared, supplied, run)
+
+
+def _with_new_data(
+    run: Run, data: Any, model: nn.Module | None, supplied: Supplied | None
+) -> tuple[Trained, Any]:
+    trained, config = load_trained(run, model), Config.read(run.path / "config.yaml")
+    found = labelled_file(Path(data), trained, config) if is_new_data(data) else data
+    dataset = new_dataset(found, trained)
+    tokens = reads_tokens(config, trained.preprocess)
+    prepared = get_task(trained.task).prepare(dataset, config, tokens, trained.preprocess)
+    return _finished(trained, config, prepared, supplied, run)
+
+
+def _finished(
+    trained: Trained, config: Config, prepared: Any, supplied: Supplied | None, run: Run
+) -> tuple[Trained, Any]:
+    prepared = replace(prepared, needed=load_needed(config, run.path.parent))
+    return _with_supplied(trained, config, prepared, supplied), prepared
 
 
 NAMES = {"val": "validation"}
@@ -119,19 +162,13 @@ def _evaluate_batches(run: Run, split: Any, model: nn.Module | None, supplied: S
     config = Config.read(run.path / "config.yaml")
     supplied = supplied or _named_loss(config)
     if isinstance(split, str):
-        if supplied.data is None:
-            raise RunError(
-                f"Run {run.id} learned from batches, which are not stored with it.",
-                remedy="pass the batches to measure: run.evaluate(loader), or run.evaluate((X, y))",
-            )
+        trained, prepared = reopen(run, model, supplied=supplied)
         if split != "train" and split not in supplied.held_out():
             raise UnknownNameError("split", split, ["train", *supplied.held_out()])
-        prepared = LoaderData(config, supplied.data, supplied.held_out())
-    else:
-        data = held_out_source("test", split)
-        supplied = replace(supplied, data=data if supplied.data is None else supplied.data)
-        prepared = LoaderData(config, supplied.data, {"test": data})
-        split = "test"
+        return get_task(trained.task).evaluate(trained, prepared, split)
+    data = held_out_source("test", split)
+    supplied = replace(supplied, data=data if supplied.data is None else supplied.data)
+    prepared, split = LoaderData(config, supplied.data, {"test": data}), "test"
     trained = _with_supplied(load_trained(run, model), config, prepared, supplied)
     return get_task(trained.task).evaluate(trained, cast(Any, prepared), split)
 

@@ -12,6 +12,7 @@ FIRST = (
     "guides/read-a-report.md",
     "guides/resume.md",
     "guides/own-loop.md",
+    "guides/look-inside.md",
     "guides/add-a-model.md",
     "guides/add-a-loss.md",
     "guides/add-a-metric.md",

@@ -19,6 +19,7 @@ from pellucid.cli import (
     doctor,
     evaluate,
     inspect,
+    look,
     lr_find,
     predict,
     profile,
@@ -47,6 +48,7 @@ app.command("inspect")(inspect.inspect)
 app.command("lr-find")(lr_find.lr_find)
 app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
+app.command("look")(look.look)
 app.command("predict")(predict.predict)
 app.command("embed")(vectors.embed)
 app.command("neighbors")(vectors.neighbors)

@@ -4,6 +4,8 @@ In: any `nn.Module` and a batch. Out: plain records. Nothing that is looked at i
 and generators are as before, and outputs and gradients are the same to the bit.
 
     capture      the one place for hooks; on a floor of its own, above `nn`, so that `train` can use it
+    look         one forward and backward pass as a `Trace`; tensors, work, trace, show: its parts
+    crash        why a computation failed, and the usual fix
 
 This file imports nothing, because whoever imports `lens.capture` runs it.
 """

@@ -59,6 +59,7 @@ class Call:
             None where no gradient arrived. Of several backward passes the last.
         ended: its place in the order in which calls returned, from 0; None where it did not return.
         attention: "scores" and "weights", (B, nh, T, S), of an attention layer with `attention=True`.
+        measured: how much `measure` grew during the call, with the calls inside of it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Call:
     gradient: Any = None
     ended: int | None = None
     attention: dict[str, Any] = field(default_factory=dict)
+    measured: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -81,6 +83,10 @@ class Call:
     def depth(self) -> int:
         """Number of captured modules that it was called inside of."""
         return 0 if self.parent is None else self.parent.depth + 1
+
+    def inside(self, outer: Call) -> bool:
+        """Whether it was made during another call, at any depth, or is that call."""
+        return self is outer or (self.parent is not None and self.parent.inside(outer))
 
     def __repr__(self) -> str:
         return f"Call({self.name!r}, {type(self.module).__name__}, number={self.number})"
@@ -138,6 +144,7 @@ def capture(
     inputs: bool = False,
     backward: bool = False,
     values: Values = copied,
+    measure: Callable[[], float] | None = None,
     attention: bool = False,
     keep_compiled: bool = False,
 ) -> Iterator[Taken]:
@@ -155,6 +162,7 @@ def capture(
         backward: record gradients of outputs; `backward` is called inside the block.
         values: what is recorded of each tensor, e.g. `live` or a function that returns a statistic. It may
             not change the tensor, and is called without gradients being recorded, except for `live`.
+        measure: a number that is read when a call begins and when it ends, e.g. `time.perf_counter`.
         attention: let our attention layers compute step by step, so that scores and weights are there. This
             rounds differently from the fused kernel.
         keep_compiled: run compiled modules compiled; what is inside of them is then not seen.
@@ -172,7 +180,7 @@ def capture(
     names, hidden = _names(model), _hidden(model)
     chosen = names if modules is None else _chosen(names, modules)
     taken = Taken(original(model), chosen, hidden=hidden)
-    recorder = _Recorder(taken, forward, inputs, backward, values)
+    recorder = _Recorder(taken, forward, inputs, backward, values, measure)
     with contextlib.ExitStack() as stack:
         if not keep_compiled and _has_compiled(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -269,8 +277,17 @@ def _hidden(model: nn.Module) -> dict[str, str]:
 class _Recorder:
     """Write calls into a `Taken`."""
 
-    def __init__(self, taken: Taken, forward: bool, inputs: bool, backward: bool, values: Values):
+    def __init__(
+        self,
+        taken: Taken,
+        forward: bool,
+        inputs: bool,
+        backward: bool,
+        values: Values,
+        measure: Callable[[], float] | None,
+    ):
         self.taken, self.forward, self.inputs, self.backward = taken, forward, inputs, backward
+        self.measure = measure
         self.values = values if values is live else torch.no_grad()(values)
         self.open: list[Call] = []
         self.ends = 0
@@ -285,9 +302,13 @@ class _Recorder:
             call.args, call.kwargs = map_tensors(self.values, args), map_tensors(self.values, kwargs)
         self.taken.calls.append(call)
         self.open.append(call)
+        if self.measure is not None:
+            call.measured = -self.measure()
         return call
 
     def end(self, call: Call, output: Any) -> None:
+        if self.measure is not None:
+            call.measured += self.measure()
         self.open.remove(call)
         call.ended, self.taken.failed = self.ends, None
         self.ends += 1

@@ -22,15 +22,16 @@ from pellucid.train import checkpoint
 WEIGHTS = ".safetensors"
 
 
-def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
+def load_trained(run: Run, model: nn.Module | None = None, step: int | None = None) -> Trained:
     """Load the trained model of a run.
 
     Args:
         run: a run with a checkpoint.
         model: a module with the same architecture; required if the run trained the caller's own module.
+        step: the update after which it is wanted; None: with the weights that predict.
 
     Raises:
-        RunError: there is no valid checkpoint, or the run is a study.
+        RunError: there is no valid checkpoint, none of this step, or the run is a study.
         ModelError: the weights belong to another model, or `model` is required.
     """
     refuse_study(run)
@@ -45,7 +46,8 @@ def load_trained(run: Run, model: nn.Module | None = None) -> Trained:
             )
         recall_model(run)
         model = make_model(config, preprocess, run.facts["model"].get("architecture"))
-    weights = checkpoint.find_weights(run, "best" if config.train.restore_best else "last")
+    which = "best" if config.train.restore_best else "last"
+    weights = checkpoint.find_weights(run, which) if step is None else checkpoint.weights_at(run, step)
     checkpoint.load_weights(model, weights)
     task = get_task(config.objective.name)
     return Trained(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, RunError
 from pellucid.nn.old_names import rename
 from pellucid.record import Run, files
-from pellucid.record.checkpoints import STATE, read_state
+from pellucid.record.checkpoints import STATE, read_state, step_of
 from pellucid.train.callbacks import Callback, Monitor
 from pellucid.train.extra_state import extra_states, has_extra_state, model_tensors, set_extra_states
 from pellucid.train.plain_state import without_tensors
@@ -169,6 +169,23 @@ def find_weights(run: Run, which: str = "best") -> Path:
         raise RunError(f"Run {run.id} has no sound checkpoint.", remedy="`--resume` it, or train it again")
     average = folder / AVERAGE
     return average if average.is_file() else folder / MODEL
+
+
+def weights_at(run: Run, step: int) -> Path:
+    """Return the file with the weights after a step, averaged if available.
+
+    Raises:
+        RunError: there is no checkpoint of this step, or it is damaged.
+    """
+    folder = run.checkpoints.at(step)
+    if folder is None:
+        known = ", ".join(f"{step_of(found):,}" for found in run.checkpoints.all())
+        raise RunError(
+            f"Run {run.id} has no checkpoint of step {step:,}.",
+            remedy=f"--step with one of: {known}" if known else "`--resume` it, or train it again",
+        )
+    read_state(folder)
+    return next(path for path in (folder / AVERAGE, folder / MODEL) if path.is_file())
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

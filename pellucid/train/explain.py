@@ -59,12 +59,12 @@ def explain(
 def told(error: BaseException) -> str:
     """Return type, message and place of an error: the last line that is not in a library."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _in_library(frame.filename)]
+    own = [frame for frame in frames if not in_library(frame.filename)]
     place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _in_library(file: str) -> bool:
+def in_library(file: str) -> bool:
     return file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file
 
 

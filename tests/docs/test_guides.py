@@ -26,6 +26,7 @@ NAMES = (
     "texts",
     "read-a-report",
     "own-loop",
+    "look-inside",
     "add-a-model",
     "add-a-loss",
     "add-a-metric",
