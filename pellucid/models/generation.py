@@ -13,7 +13,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pellucid.models.sampling import BOS, EOS, NEVER, CachedModel, Continuations, grown, sample, without
+from pellucid.models.sampling import (
+    BOS,
+    EOS,
+    NEVER,
+    CachedModel,
+    Continuations,
+    SampleSettings,
+    grown,
+    sample,
+    without,
+)
 from pellucid.nn import PAD
 from pellucid.nn.modes import evaluating
 
@@ -112,7 +122,7 @@ def sample_targets(
         model: the model; it is in evaluation mode during the call.
         source: the sources.
         max_new_tokens: maximum length of a target, including EOS; the maximum of the model by default.
-        settings: those of `pellucid.models.sampling.sample`.
+        settings: those of `pellucid.models.sampling.SampleSettings`.
 
     Returns:
         The targets without BOS, with EOS, padded at the end.
@@ -123,7 +133,8 @@ def sample_targets(
     limit = min(max_new_tokens or model.max_target_len, model.max_target_len)
     with evaluating(model), torch.inference_mode():
         start = source.new_full((len(source), 1), BOS)
-        return grown(Continuations(_Targets(model, source), start, limit, **settings))[:, 1:]
+        how = SampleSettings(**settings)
+        return grown(Continuations(_Targets(model, source), start, limit, how))[:, 1:]
 
 
 class _BeamSearch:

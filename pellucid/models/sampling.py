@@ -7,6 +7,7 @@ previous tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -51,29 +52,11 @@ class LanguageModel(CachedModel, Protocol):
     def __call__(self, tokens: Tensor, cache: Any) -> Tensor: ...
 
 
-def sample(
-    model: LanguageModel,
-    prompts: Int[Tensor, "B T"],
-    max_new_tokens: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    never: Sequence[int] = (PAD,),
-    stop: int | None = EOS,
-    ended: Callable[[list[int]], bool] | None = None,
-    generator: Generators = None,
-) -> Int[Tensor, "B S"]:
-    """Continue texts token by token.
+@dataclass(frozen=True)
+class SampleSettings:
+    """How texts are continued.
 
-    A text does not depend on the others: what a model sees of it follows only from its length, see
-    `context_start`.
-
-    Args:
-        model: the model; it is in evaluation mode during the call.
-        prompts: at least one token each; shorter ones are padded at the end.
-        max_new_tokens: maximum number of tokens to add to each prompt.
+    Attributes:
         temperature: divisor of the logits; below 1 makes likely tokens more likely, above 1 less so, and 0
             always picks the most likely token.
         top_k: sample among the k most likely tokens.
@@ -87,25 +70,52 @@ def sample(
         ended: new tokens of a text -> whether it ends with them; None: only `stop` ends texts.
         generator: random number generators; with one for each text, texts do not depend on their neighbors.
 
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+    never: Sequence[int] = (PAD,)
+    stop: int | None = EOS
+    ended: Callable[[list[int]], bool] | None = None
+    generator: Generators = None
+
+    def __post_init__(self) -> None:
+        wrong_top = (self.top_k is not None and self.top_k < 1) or (
+            self.top_p is not None and not 0 < self.top_p <= 1
+        )
+        if self.temperature < 0 or wrong_top or self.repetition_penalty <= 0:
+            raise ValueError(
+                "sample expects a temperature of 0 or more, a top_k of 1 or more, a top_p in 0..1 and a "
+                f"repetition_penalty above 0, received temperature={self.temperature}, top_k={self.top_k}, "
+                f"top_p={self.top_p}, repetition_penalty={self.repetition_penalty}."
+            )
+
+
+def sample(
+    model: LanguageModel, prompts: Int[Tensor, "B T"], max_new_tokens: int, **settings: Any
+) -> Int[Tensor, "B S"]:
+    """Continue texts token by token.
+
+    A text does not depend on the others: what a model sees of it follows only from its length, see
+    `context_start`.
+
+    Args:
+        model: the model; it is in evaluation mode during the call.
+        prompts: at least one token each; shorter ones are padded at the end.
+        max_new_tokens: maximum number of tokens to add to each prompt.
+        settings: those of `SampleSettings`, such as temperature=0.
+
     Returns:
         The prompts with their continuations, padded at the end.
 
     Raises:
         ValueError: an empty prompt, or a setting out of its range.
     """
-    texts = Continuations(
-        model,
-        prompts,
-        max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        repetition_penalty=repetition_penalty,
-        never=never,
-        stop=stop,
-        ended=ended,
-        generator=generator,
-    )
+    texts = Continuations(model, prompts, max_new_tokens, SampleSettings(**settings))
     with evaluating(model):
         return grown(texts)
 
@@ -118,13 +128,22 @@ def grown(texts: Continuations) -> Int[Tensor, "B S"]:
 
 
 class Continuations:
-    """Texts that grow by one token a step; for the arguments see `sample`.
+    """Texts that grow by one token a step.
+
+    Args:
+        model: gives the logits of next tokens.
+        prompts: see `sample`.
+        max_new_tokens: see `sample`.
+        settings: how a token is chosen, and what ends a text.
 
     Attributes:
         tokens: (B, S), the texts so far in their first `now` columns.
         lengths: (B,) tokens of the prompts.
         ends: (B,) where each text ends at the latest.
         done: whether all texts have ended.
+
+    Raises:
+        ValueError: an empty prompt.
     """
 
     def __init__(
@@ -132,21 +151,11 @@ class Continuations:
         model: NextToken,
         prompts: Int[Tensor, "B T"],
         max_new_tokens: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        repetition_penalty: float = 1.0,
-        never: Sequence[int] = (PAD,),
-        stop: int | None = EOS,
-        ended: Callable[[list[int]], bool] | None = None,
-        generator: Generators = None,
+        settings: SampleSettings = SampleSettings(),
     ):
-        _check(prompts, temperature, top_k, top_p, repetition_penalty)
-        self.model, self.stop, self.ended = model, stop, ended
-        self.penalty, self.never = repetition_penalty, tuple({PAD, *never})
-        self.settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "never": self.never}
-        self.generator = generator
+        _check(prompts)
+        self.model, self.settings = model, settings
+        self.never = tuple({PAD, *settings.never})
         self.lengths = (prompts != PAD).sum(1)  # (B,)
         self.now, self.ends = int(self.lengths.min()), self.lengths + max_new_tokens
         self.tokens = prompts.new_full((len(prompts), int(self.ends.max())), PAD)
@@ -162,28 +171,31 @@ class Continuations:
             self.begin = self.seen = begin
             self.cache = self.model.new_cache()
         logits = self.model(self.tokens[:, self.seen : self.now], cache=self.cache)[:, -1]  # (B, V)
-        if self.penalty != 1:
-            logits = penalized(logits, self.tokens[:, : self.now], self.penalty, self.stop)
+        how = self.settings
+        if how.repetition_penalty != 1:
+            logits = penalized(logits, self.tokens[:, : self.now], how.repetition_penalty, how.stop)
         now, given = self.now, self.now < self.lengths
         over = now >= self.ends
-        chosen = choose(logits, **self.settings, **self._random(given))  # (B,)
+        chosen = choose(
+            logits, how.temperature, how.top_k, how.top_p, never=self.never, **self._random(given)
+        )  # (B,)
         self.tokens[:, now] = torch.where(given, self.tokens[:, now], chosen.masked_fill(over, PAD))
         self.seen, self.now = now, now + 1
-        if self.stop is not None:
-            self.ends = torch.where(~given & ~over & (chosen == self.stop), now + 1, self.ends)
-        if self.ended is not None:
-            self._end_by(self.ended)
+        if how.stop is not None:
+            self.ends = torch.where(~given & ~over & (chosen == how.stop), now + 1, self.ends)
+        if how.ended is not None:
+            self._end_by(how.ended)
         self.done = bool((self.ends <= self.now).all())
 
     def _random(self, given: Bool[Tensor, "B"]) -> dict[str, Any]:
         """Return what chooses at random; the generator of a text is not used within its prompt."""
-        if not isinstance(self.generator, Sequence):
-            return {"generator": self.generator}
-        if self.settings["temperature"] == 0:
+        if not isinstance(self.settings.generator, Sequence):
+            return {"generator": self.settings.generator}
+        if self.settings.temperature == 0:
             return {}
         draws = [
             0.0 if inside else torch.rand(1, dtype=torch.double, device=each.device, generator=each).item()
-            for inside, each in zip(given.tolist(), self.generator, strict=True)
+            for inside, each in zip(given.tolist(), self.settings.generator, strict=True)
         ]
         return {"draws": torch.tensor(draws, dtype=torch.double, device=given.device)}
 
@@ -206,20 +218,11 @@ def context_start(length: int, max_seq_len: int | None) -> int:
     return -(-(length - max_seq_len) // hop) * hop
 
 
-def _check(
-    prompts: Tensor, temperature: float, top_k: int | None, top_p: float | None, penalty: float
-) -> None:
+def _check(prompts: Tensor) -> None:
     if prompts.ndim != 2 or not bool((prompts != PAD).any(1).all()):
         raise ValueError(
             f"sample expects prompts (B, T) of at least one token each, received {tuple(prompts.shape)} "
             f"with an empty one. Try the token that starts a text, {BOS}."
-        )
-    wrong_top = (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1)
-    if temperature < 0 or wrong_top or penalty <= 0:
-        raise ValueError(
-            "sample expects a temperature of 0 or more, a top_k of 1 or more, a top_p in 0..1 and a "
-            f"repetition_penalty above 0, received temperature={temperature}, top_k={top_k}, top_p={top_p}, "
-            f"repetition_penalty={penalty}."
         )
 
 

@@ -13,7 +13,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.evaluation import SAMPLES
 from pellucid.models import generation
-from pellucid.models.sampling import Continuations
+from pellucid.models.sampling import Continuations, SampleSettings
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run, files
 from pellucid.tasks.shared.snapshots import save_blocks
@@ -55,8 +55,9 @@ def generate_tokens(
     made: list[list[int]] = [[]] * len(texts)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        settings = _settings(model, encoded, [texts[row] for row in rows], how, stop, never)
-        grown = generation.sample(model, **settings)
+        chosen = [texts[row] for row in rows]
+        settings = _settings(model, encoded, chosen, how, stop, never)
+        grown = generation.sample(model, _padded(model, chosen), how.max_new_tokens, **settings)
         for row, tokens in zip(rows, grown.tolist(), strict=True):
             made[row] = [token for token in tokens[len(texts[row][0]) :] if token]
     return made
@@ -71,7 +72,9 @@ def stream_new_tokens(
     never: Sequence[int] = (),
 ) -> Iterator[list[int]]:
     """Yield the new tokens of one text after every step; see `generate_tokens`."""
-    texts = Continuations(model, **_settings(model, encoded, [(prompt, 0)], how, stop, never))
+    first = [(prompt, 0)]
+    settings = SampleSettings(**_settings(model, encoded, first, how, stop, never))
+    texts = Continuations(model, _padded(model, first), how.max_new_tokens, settings)
     while not texts.done:
         with evaluating(model):
             texts.advance()
@@ -86,19 +89,21 @@ def _settings(
     stop: int | None,
     never: Sequence[int],
 ) -> dict[str, Any]:
-    """Return the arguments of `sample` for prompts and the number of each among the samples of its prompt."""
-    device = next(model.parameters()).device
-    longest = max(len(prompt) for prompt, _ in texts)
-    rows = [[*prompt, *[0] * (longest - len(prompt))] for prompt, _ in texts]
+    """Return the settings of `sample` for prompts and the number of each among the samples of its prompt."""
     return {
         **how.settings,
-        "prompts": torch.tensor(rows, device=device),
-        "max_new_tokens": how.max_new_tokens,
         "never": (*how.never(encoded), *never),
         "stop": stop,
         "ended": Stops(encoded, how.stops) if how.stops else None,
-        "generator": how.generators(texts, device),
+        "generator": how.generators(texts, next(model.parameters()).device),
     }
+
+
+def _padded(model: Any, texts: list[tuple[list[int], int]]) -> torch.Tensor:
+    """Return prompts as (B, T), padded at the end."""
+    longest = max(len(prompt) for prompt, _ in texts)
+    rows = [[*prompt, *[0] * (longest - len(prompt))] for prompt, _ in texts]
+    return torch.tensor(rows, device=next(model.parameters()).device)
 
 
 class TextSamples(Callback):
