@@ -19,9 +19,9 @@ from pellucid.config import Config, TrainConfig
 from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Dataset
 from pellucid.data.given import Given, take
-from pellucid.data.offers import Choice, choose, proposals
+from pellucid.data.offers import Choice, choose, find_offers, proposals
 from pellucid.errors import UnknownNameError, UsageError
-from pellucid.record.spec import task_for
+from pellucid.record.spec import find_spec, task_for
 from pellucid.runner.supplied import Supplied, lr_of
 from pellucid.train.objective import Objective
 
@@ -147,8 +147,21 @@ def _given(call: Call) -> Given:
         call.test,
         target=None if target is None else str(target),
         labelled=call.task is None and not isinstance(call.objective, str),
+        task=_kind_of_target(call.task or call.objective),
         settings=call.settings,
     )
+
+
+def _kind_of_target(task: Any) -> str | None:
+    """Return the kind of target that a task of this name learns from; None for one without, or unknown."""
+    if not isinstance(task, str):
+        return None
+    try:
+        offers = find_offers(task)
+        spec = find_spec(offers[0].task if offers else task)
+    except UnknownNameError:
+        return None  # it is refused where tasks are chosen
+    return next(iter(spec.targets), None)
 
 
 def _supplied(call: Call, given: Given, own_batches: bool) -> Supplied:
@@ -186,18 +199,19 @@ def _check_names(call: Call) -> None:
 
 
 def _check_task(call: Call, own_batches: bool) -> None:
-    """Refuse a task together with what also says what to learn, and no model without a task.
+    """Refuse a task together with what also says what to learn, and no model for batches.
 
     Raises:
         UsageError: saying which of the two to leave out.
     """
     task = call.task
+    if call.model is None and own_batches:
+        raise UsageError(
+            "model=None is the model that is suggested for a dataset, a file or a folder, and batches were "
+            "passed.",
+            remedy="pellucid.fit(model, batches)",
+        )
     if task is None:
-        if call.model is None:
-            raise UsageError(
-                "model=None is the model that is suggested for a task, and task= is missing.",
-                remedy="pellucid.fit(None, data, task='classify')",
-            )
         return
     if call.objective is not None:
         raise UsageError(f"task={task!r} and objective= both say what to learn.", remedy="one of the two")
@@ -303,8 +317,9 @@ def _config(
     call: Call, data: Any, values: dict[str, Any]
 ) -> tuple[Config, Dataset | None, tuple[Choice, ...]]:
     """Return the config, the data where it was opened for it, and what was chosen."""
-    if call.task is not None:
-        config, choices = _suggested(call.model, data, call.task, values)
+    if call.task is not None or call.model is None:
+        asked = call.task or (call.objective if isinstance(call.objective, str) else None)
+        config, choices = _suggested(call.model, data, asked, values)
         return config, None, choices
     config = Config(name=_name(data)).patch(values)
     if isinstance(data, str) and "objective.name" not in values:
@@ -313,9 +328,10 @@ def _config(
 
 
 def _suggested(
-    model: nn.Module | str | None, data: Dataset | str, task: str, values: dict[str, Any]
+    model: nn.Module | str | None, data: Dataset | str, task: str | None, values: dict[str, Any]
 ) -> tuple[Config, tuple[Choice, ...]]:
-    """Return the config that is suggested for a task, with what was passed to `fit`, and what was chosen."""
+    """Return the config that is suggested for a task, or else the likeliest, with what was passed to `fit`,
+    and what was chosen."""
     if isinstance(data, Dataset):
         values = {key: value for key, value in values.items() if key != "objective.name"}
     about = Config().patch({key: value for key, value in values.items() if key.startswith("data.")}).data

@@ -18,7 +18,8 @@ from pellucid.data.dataset import Dataset, Source
 from pellucid.data.loaders import is_loader
 from pellucid.data.prediction_objects import table_of
 from pellucid.data.sources import hub
-from pellucid.data.sources.arrays import arrays, from_named, table_of_columns
+from pellucid.data.sources.array_files import from_named
+from pellucid.data.sources.arrays import arrays, table_of_columns
 from pellucid.data.sources.tables import SPLIT_NAMES
 from pellucid.data.targets.choose import choose
 from pellucid.errors import UsageError
@@ -50,6 +51,7 @@ def take(
     *,
     target: str | None = None,
     labelled: bool = True,
+    task: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Given:
     """Return what was passed to `fit` as data.
@@ -61,6 +63,7 @@ def take(
         test: likewise.
         target: the column to predict; several with commas between them.
         labelled: whether a target is needed.
+        task: what kind of target y of (X, y) is; None: by its values.
         settings: by dotted key; those in `data` that decide how a table is read are followed.
 
     Raises:
@@ -81,7 +84,7 @@ def take(
         return Given(_table(data, validation, test, options), settings=shares)
     if isinstance(data, tuple) and len(data) == 2:
         validation, test = (None if _is_share(part) else part for part in (validation, test))
-        return Given(arrays(*data, validation=validation, test=test), settings=shares)
+        return Given(arrays(*data, validation=validation, test=test, task=task), settings=shares)
     if isinstance(data, (Dataset, str)):
         if any(part is not None and not _is_share(part) for part in (validation, test)):
             raise UsageError(

@@ -80,6 +80,11 @@ def _holds_ids(array: np.ndarray) -> bool:
     return array.min() >= 0 and array.max() < LARGEST_ID and is_whole(array)
 
 
+def may_be_ids(parts: Iterable[np.ndarray]) -> bool:
+    """Whether arrays (N, T) hold whole numbers from 0, which a model may read as ids."""
+    return all(part.ndim == 2 and _holds_ids(part) for part in parts)
+
+
 def ids_column(name: str, parts: Iterable[np.ndarray], at_least: int = 0) -> Column:
     """Return a column of ids, whose form holds their number over all splits."""
     count = max(at_least, *(int(part.max()) + 1 for part in parts))

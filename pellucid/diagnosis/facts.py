@@ -206,7 +206,7 @@ def setting_of(run: Run) -> Setting:
     return Setting(
         augmented=any(augment.values()),
         dropout=any("Dropout" in str(layer.get("type")) for layer in layers) or bool(options.get("dropout")),
-        rows=None if run.spec.accuracy_of == "tokens" else rows,
+        rows=None if run.spec.accuracy_of in ("tokens", "steps") else rows,
         lr=config.get("optimizer", {}).get("lr"),
         annealed=bool(rates) and rates[-1] <= max(rates) / 10,
         larger=_larger(model),

@@ -25,6 +25,7 @@ from pellucid.models.rnn_language import RNNLanguageModel, RNNMaskedModel, lstm_
 from pellucid.models.seq2seq import Seq2Seq, seq2seq
 from pellucid.models.siamese import Siamese, siamese
 from pellucid.models.tabm import TabM, tabm
+from pellucid.models.tcn import TCN, tcn
 from pellucid.models.text_cnn import PhraseLM, TextCNN, phrase_lm, text_cnn
 from pellucid.models.transformer import BERT, GPT, TransformerEncoder, bert, gpt, transformer
 from pellucid.models.unet import UNet, unet
@@ -43,6 +44,7 @@ __all__ = [
     "MLP",
     "REGISTERED_BY",
     "RNN",
+    "TCN",
     "VAE",
     "VQVAE",
     "Autoencoder",
@@ -82,6 +84,7 @@ __all__ = [
     "seq2seq",
     "siamese",
     "tabm",
+    "tcn",
     "text_cnn",
     "transformer",
     "unet",

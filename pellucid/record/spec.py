@@ -97,8 +97,8 @@ class TaskSpec:
         form: what the task makes of a source: "rows", whole "texts", "series" in the order of time, or rows
             of tokens that are "tagged".
         reads_target: whether the target column is what the model reads or predicts.
-        accuracy_of: what its accuracy counts: rows, tokens or something else (""). A sampling error follows
-            from the number of rows only where it is rows.
+        accuracy_of: what its accuracy counts: rows, tokens, steps or something else (""). A sampling error
+            follows from the number of rows only where it is rows.
         little_to_learn: whether the best possible answer is only slightly better than guessing.
         players: whether several networks are trained against each other, so that their losses do not say how
             good the result is.
@@ -123,7 +123,7 @@ class TaskSpec:
     labelled: bool = True
     form: Literal["rows", "texts", "series", "tagged"] = "rows"
     reads_target: bool = False
-    accuracy_of: Literal["rows", "tokens", ""] = ""
+    accuracy_of: Literal["rows", "tokens", "steps", ""] = ""
     little_to_learn: bool = False
     players: bool = False
     has_mistakes: bool = False

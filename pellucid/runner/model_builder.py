@@ -67,9 +67,16 @@ def _derived(builder: Callable[..., Any], config: Config, preprocess: Preprocess
         "targets": preprocess.encoded.target_channels,
         "task": config.objective.name,
         "max_target_len": preprocess.target.max_len if preprocess.target else None,
+        "pooling": _pooling(config),
     }
     taken = inspect.signature(builder).parameters
     return {name: value for name, value in derived.items() if value is not None and name in taken}
+
+
+def _pooling(config: Config) -> str | None:
+    """Return the pooling of a model that answers at every step; None for any other."""
+    each = get_task(config.objective.name).answers_each_step and config.model.name != PRETRAINED
+    return "none" if each else None
 
 
 def _check_target_len(asked: int | None, needed: int | None) -> None:

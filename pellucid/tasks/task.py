@@ -47,6 +47,7 @@ class Task:
         returns_several: whether `predict` takes `output=`, a key or index of what the model returns.
         saves_pictures: whether `predict` makes pictures, and takes `folder=` to save them in.
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
+        answers_each_step: whether models return something for every step, as ours do with pooling="none".
         outputs: what a pretrained model is to output: values for each row, an embedding, or logits of tokens.
         predict_options: the dataclass of the options of `predict`, see `pellucid.tasks.options`; None:
             `predict` reads them itself.
@@ -56,6 +57,7 @@ class Task:
     returns_several: ClassVar[bool] = False
     saves_pictures: ClassVar[bool] = False
     takes_loss: ClassVar[bool] = True
+    answers_each_step: ClassVar[bool] = False
     outputs: ClassVar[Literal["values", "vectors", "next_tokens", "masked_tokens"]] = "values"
     predict_options: ClassVar[type | None] = None
 

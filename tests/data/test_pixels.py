@@ -14,7 +14,8 @@ from pellucid.data.image_fit import common_size, resized
 from pellucid.data.kinds.tensor import has_channels_last
 from pellucid.data.pixel_range import unit_levels
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources.arrays import arrays, read_file
+from pellucid.data.sources.array_files import read_file
+from pellucid.data.sources.arrays import arrays
 from pellucid.data.sources.folder import read_folder
 from pellucid.errors import BadDataError, ModelError
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pellucid.models.rnn import gru, lstm, rnn
 from pellucid.models.rnn_language import lstm_lm, lstm_mlm
 from pellucid.models.seq2seq import seq2seq
+from pellucid.models.tcn import tcn
 from pellucid.models.text_cnn import PHRASE, phrase_lm, text_cnn
 from pellucid.models.transformer import bert, gpt, transformer
 from pellucid.models.vit import vit
@@ -53,6 +54,7 @@ def direction(gates: int, fan_in: int, hidden: int) -> int:
 
 
 ENCODER = 2 * block(64) + norm(64)
+TCN_BLOCKS = 4 * (norm(32) + 2 * linear(3 * 32, 32)) + norm(32)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ CLASSIFIERS = [
     ),
     Case(transformer, SERIES, K, linear(3, 64) + ENCODER + linear(64, K)),
     Case(lstm, TOKENS, K, V * 32 + 2 * direction(4, 32, 32) + linear(192, K), {**WORDS, "pooling": "concat"}),
+    Case(tcn, TOKENS, K, V * 32 + TCN_BLOCKS + linear(32, K), WORDS),
+    Case(tcn, SERIES, K, linear(3, 32) + TCN_BLOCKS + linear(32, K), {"causal": True, "pooling": "max"}),
     Case(text_cnn, TOKENS, K, V * 32 + linear(3 * 32, 32) + linear(64, K), WORDS),
     Case(
         text_cnn,

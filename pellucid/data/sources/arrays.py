@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ import pyarrow as pa
 from pellucid.data import layout
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
+from pellucid.data.sources.step_labels import TASK, StepLabels, are_steps, step_labels
 from pellucid.data.targets.choose import read_target
 from pellucid.data.tensor_column import tensor
 from pellucid.errors import BadDataError, UsageError
@@ -47,11 +46,13 @@ def arrays(
         X: numbers of shape (N, F), also as a sparse matrix of SciPy; series (N, T, C), images (N, H, W) or
             (N, C, H, W), ids of tokens (N, T), N texts, or a data frame of N rows (pandas, polars, Arrow).
         y: (N,) or (N, 1) classes or numbers, or (N, K) several of them; for a data frame also the name of a
-            column.
+            column. For series also a class for each step, (N, T) (-1, NaN or None where there is no label),
+            or numbers, (N, T) or (N, T, D), where NaN is none.
         validation: (X, y) for validation during training; None: taken from the rows of X when it is split.
         test: (X, y) for the final evaluation; None: taken from the rows of X too.
         names: of the F features.
-        task: classification, multilabel or regression; None: by the values of y.
+        task: classification, multilabel, regression or steps (y for each step of X); None: by y. Of X (N, T),
+            y (N, T) is for steps if it holds more than two classes, or `kind` is "series".
         kind: what the numbers of X stand for: "image", "series", "ids" or "table". None: as the model reads
             them; a module of your own gets them in the shape that they have, if it can take that, and else
             as images (N, C, H, W). For our own models the id 0 is padding.
@@ -167,51 +168,6 @@ def numbers(given: Any, name: str = "X") -> np.ndarray:
     return array
 
 
-def read_file(path: Path) -> Dataset:
-    """Read a .npz file with arrays named X and y (and X_test, y_test, X_validation, y_validation).
-
-    Where nothing is predicted, it needs only X, as in a .npy file.
-
-    Raises:
-        BadDataError: it cannot be read, or has no X.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        held = (
-            {"X": loaded}
-            if isinstance(loaded, np.ndarray)
-            else {name.lower(): loaded[name] for name in loaded}
-        )
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise BadDataError(f"{path} is not a NumPy file that can be read: {error}.") from None
-    made = from_named(held)
-    if made is None and (alone := _alone(held)) is not None:
-        made = arrays(alone)
-    if made is None:
-        raise BadDataError(
-            f"{path} has no arrays X and y: received {', '.join(held)}.", remedy="np.savez(path, X=X, y=y)"
-        )
-    return replace(made, name=path.stem, source=Source(str(path), "arrays"))
-
-
-def from_named(held: Mapping[str, Any]) -> Dataset | None:
-    """Return the dataset of arrays named X and y (and X_test, y_test ...); None without these two.
-
-    Raises:
-        BadDataError: the arrays do not fit each other.
-    """
-    held = {str(name).lower(): part for name, part in held.items()}
-    train = _pair(held, ("", "_train", "train_"))
-    if train is None:
-        return None
-    held_out = {}
-    for split, mark in (("validation", "val"), ("validation", "validation"), ("test", "test")):
-        pair = _pair(held, (f"_{mark}", f"{mark}_"))
-        if pair is not None:
-            held_out[split] = pair
-    return arrays(*train, validation=held_out.get("validation"), test=held_out.get("test"))
-
-
 def table_of_columns(held: Mapping[str, Any]) -> pa.Table:
     """Make a table of arrays by name, each with one value (or one array) a row.
 
@@ -224,23 +180,6 @@ def table_of_columns(held: Mapping[str, Any]) -> pa.Table:
         said = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
         raise BadDataError(f"The columns have different numbers of rows: {said}.")
     return pa.table(columns)
-
-
-def _alone(held: Mapping[str, Any]) -> Any:
-    """Return the only array of a file, or X where no other has a name of targets: what needs no targets."""
-    if len(held) == 1:
-        return next(iter(held.values()))
-    return next((held[name] for name in ("x", "images", "data") if name in held), None)
-
-
-def _pair(held: Mapping[str, Any], marks: Sequence[str]) -> tuple[Any, Any] | None:
-    """Find X and y under their usual names, with one of the marks as prefix or suffix."""
-    for mark in marks:
-        for x, y in (("x", "y"), ("images", "labels"), ("data", "target")):
-            names = (x + mark, y + mark) if not mark.endswith("_") else (mark + x, mark + y)
-            if set(names) <= set(held):
-                return held[names[0]], held[names[1]]
-    return None
 
 
 # ---- data frames ---------------------------------------------------------------------------------
@@ -328,10 +267,14 @@ def _from_arrays(
     if kind is not None:
         for split, array in given.items():
             layout.check(array, kind, "X" if split == "train" else f"X of {split}")
+    steps = None
+    if are_steps(given["train"], parts["train"].y, task, kind):
+        steps = step_labels({split: part.y for split, part in parts.items() if part.y is not None})
+        kind = kind or (None if layout.may_be_ids(given.values()) else "series")
     columns, tables = _features(given, names, kind)
     if parts["train"].y is None:
         return Dataset("arrays", tables, columns, None, None, Source("arrays", "arrays"))
-    return _with_target(parts, columns, tables, task)
+    return _with_target(parts, columns, tables, task, steps)
 
 
 def _features(
@@ -358,7 +301,11 @@ def _features(
 
 
 def _with_target(
-    parts: Mapping[str, _Part], columns: tuple[Column, ...], tables: Mapping[str, pa.Table], task: Task | None
+    parts: Mapping[str, _Part],
+    columns: tuple[Column, ...],
+    tables: Mapping[str, pa.Table],
+    task: Task | None,
+    steps: StepLabels | None,
 ) -> Dataset:
     """Read y of all splits together, so that they share their classes."""
     labels = []
@@ -367,11 +314,14 @@ def _with_target(
         if y is None:
             raise BadDataError(f"{split} has no y: expected {len(table):,} values.")
         _same_length(len(table), len(y), split)
-        column = _column(y)
+        column = _column(y) if steps is None else steps.columns[split]
         labels.append(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
     name = "y" if "y" not in tables["train"].column_names else "target"
     joined = pa.chunked_array([chunk for column in labels for chunk in column.chunks], labels[0].type)
-    target = read_target([name], [joined], task=task)
+    target = read_target([name], [joined], task=task if steps is None else TASK)
+    if steps is not None:
+        form = {**target.column.form, **steps.form}
+        target = replace(target, column=replace(target.column, form=form), note=steps.note)
     if target.bad is not None and target.bad.any():
         row = int(np.flatnonzero(target.bad)[0])
         raise BadDataError(

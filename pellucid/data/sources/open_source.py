@@ -17,8 +17,8 @@ from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source
 from pellucid.data.image_index import names_images
 from pellucid.data.panel import FILE
-from pellucid.data.sources import arrays as in_memory
 from pellucid.data.sources import (
+    array_files,
     conll,
     folder,
     hub,
@@ -337,6 +337,8 @@ def _read_texts(path: Path, config: DataConfig) -> Dataset:
 
 def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
     """Read a file or folder by its content."""
+    if array_files.holds_arrays(path):
+        return _with_options(array_files.read_file(path, options.task), options)
     if options.labelled and config.class_from is None and (classes := text_classes.find(path)):
         raw = text_classes.read(path, classes, config.encoding)
         return build_dataset(raw, replace(options, columns={"text": "text", **options.columns}))
@@ -361,7 +363,7 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
     if tables.is_table_file(path):
         return tables.read_tables(path, options)
     if path.suffix.lower() in (".npy", ".npz"):
-        return _with_options(in_memory.read_file(path), options)
+        return _with_options(array_files.read_file(path, options.task), options)
     if (suffix := path.suffix.lower()) in tablefile.OTHERS:
         raise BadDataError(
             f"{path}: files of type {suffix} are not read; expected .csv, .tsv, .parquet, .xlsx, .jsonl, "

@@ -64,8 +64,13 @@ class Tags(NamedTarget):
         return [self.classes[index] for index in classes]
 
 
-def codes(column: Column, values: pa.ChunkedArray) -> Ragged:
+def codes(column: Column, values: pa.ChunkedArray, *, optional: bool = False) -> Ragged:
     """Return 1 + the index of the class of every tag, row by row.
+
+    Args:
+        column: knows the classes.
+        values: lists of their names.
+        optional: a null is no tag, 0, instead of refused.
 
     Raises:
         BadDataError: a tag is none of the classes.
@@ -74,14 +79,16 @@ def codes(column: Column, values: pa.ChunkedArray) -> Ragged:
     for chunk in values.chunks:
         tags = pc.list_flatten(chunk)
         index = pc.index_in(tags, value_set=pa.array(column.categories, tags.type))
-        if index.null_count:
-            unknown = tags.filter(pc.is_null(index))[0].as_py()
+        lacking = pc.and_(pc.is_null(index), pc.is_valid(tags)) if optional else pc.is_null(index)
+        if pc.any(lacking).as_py():
+            unknown = tags.filter(lacking)[0].as_py()
             raise BadDataError(
                 f"The target {column.name!r}: expected one of {len(column.categories)} tags "
                 f"({', '.join(column.categories[:10])}), received {unknown!r}.",
                 remedy="write it as in training",
             )
-        found.append(index.to_numpy(zero_copy_only=False).astype(np.uint16) + 1)
+        places = pc.fill_null(index, -1).to_numpy(zero_copy_only=False)
+        found.append((places + 1).astype(np.uint16))
         lengths.append(pc.list_value_length(chunk).to_numpy(zero_copy_only=False))
     return Ragged(np.concatenate(found), ends(np.concatenate(lengths)))
 

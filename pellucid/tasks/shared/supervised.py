@@ -41,6 +41,49 @@ SAME = {"label_smoothing": "label_smoothing", "class_weights": "weight"}
 """Settings of the objective that are options of a loss, by the name of the option."""
 
 
+def prepare_rows(
+    task: str, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None
+) -> Prepared:
+    """Fit the preprocessing on the training rows and encode all rows with their targets; see `Task.prepare`.
+
+    Raises:
+        ConfigError: the target of the dataset is for another task, or the model reads no tokens.
+    """
+    if dataset.task != task:
+        raise ConfigError(
+            f"objective.name is {task!r}, but the target {dataset.target!r} makes this {dataset.task}.",
+            remedy=f"--set objective.name={dataset.task}, or another --set data.target=COLUMN",
+        )
+    data = config.data
+    if data.text.tokenizer and not reads_tokens:
+        raise ConfigError(
+            f"data.text.tokenizer is {data.text.tokenizer!r}, but {config.model.name} reads no tokens.",
+            remedy="--set data.text.tokenizer=null for counts of words, or a model such as lstm",
+        )
+    text = data.text if reads_tokens else None
+    preprocess = fitted or Preprocess.fit(
+        dataset,
+        image_size=data.image_size,
+        normalize=data.normalize,
+        text=text,
+        image_fit=data.image_fit,
+        images_of=data.images_of,
+    )
+    encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
+    augment = None
+    if any(data.augment.model_dump().values()):
+        augment = Augmenter(data.augment, preprocess.num_outputs)
+    return Prepared(
+        config,
+        dataset,
+        preprocess,
+        encoded,
+        held,
+        augment,
+        eval_batch=EVAL_BATCH if preprocess.vocab_size is None else EVAL_TOKENS_BATCH,
+    )
+
+
 class Supervised(Task):
     """What the three tasks with a target share.
 
@@ -53,40 +96,7 @@ class Supervised(Task):
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
-        if dataset.task != self.name:
-            raise ConfigError(
-                f"objective.name is {self.name!r}, but the target {dataset.target!r} makes this "
-                f"{dataset.task}.",
-                remedy=f"--set objective.name={dataset.task}, or another --set data.target=COLUMN",
-            )
-        data = config.data
-        if data.text.tokenizer and not reads_tokens:
-            raise ConfigError(
-                f"data.text.tokenizer is {data.text.tokenizer!r}, but {config.model.name} reads no tokens.",
-                remedy="--set data.text.tokenizer=null for counts of words, or a model such as lstm",
-            )
-        text = data.text if reads_tokens else None
-        preprocess = fitted or Preprocess.fit(
-            dataset,
-            image_size=data.image_size,
-            normalize=data.normalize,
-            text=text,
-            image_fit=data.image_fit,
-            images_of=data.images_of,
-        )
-        encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
-        augment = None
-        if any(data.augment.model_dump().values()):
-            augment = Augmenter(data.augment, preprocess.num_outputs)
-        return Prepared(
-            config,
-            dataset,
-            preprocess,
-            encoded,
-            held,
-            augment,
-            eval_batch=EVAL_BATCH if preprocess.vocab_size is None else EVAL_TOKENS_BATCH,
-        )
+        return prepare_rows(self.name, dataset, config, reads_tokens, fitted)
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         read_options(NoOptions, config)

@@ -1,0 +1,1 @@
+"""Predict a class, or numbers, for every step of a series."""
