@@ -275,7 +275,10 @@ def test_a_tagger_learns_names_that_it_never_saw(tmp_path, runs):
 
 def test_a_table_without_tags_and_a_model_that_pools_are_refused(tmp_path, runs):
     with pytest.raises(ModelError, match="one for every tag at every token"):
-        train(config(write(tmp_path / "n.conll", sentences(60)), **{"model.options": {}}), runs=runs)
+        train(
+            config(write(tmp_path / "n.conll", sentences(60)), **{"model.options": {"pooling": "max"}}),
+            runs=runs,
+        )
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{n}.5,{'xy'[n % 2]}\n" for n in range(80)))
     dataset = open_data(DataConfig(source=str(tmp_path / "t.csv")))
     with pytest.raises(ConfigError, match="expected a column of tokens and one of tags"):

@@ -1,4 +1,4 @@
-"""Files of NumPy arrays: .npz with X and y, X.npy next to y.npy, or one array alone."""
+"""Files of NumPy arrays: .npz with X and y, X.npy next to y.npy, or a single array."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_file(path: Path, task: Task | None = None) -> Dataset:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by name, with those of the files beside it where it is named X.npy."""
+    """Return the arrays of a file by name, with those of its folder where it is named X.npy."""
     folder = path if path.is_dir() else path.parent
     if path.is_dir() or path.suffix.lower() == ".npy":
         files = _named_files(folder)

@@ -110,7 +110,7 @@ def _suggest(contents: Contents, found: Dataset, budget: float | None = None) ->
             "target": found.target if not contents.documents else None,
             "text": {**contents.config.text.model_dump(), **text},
         },
-        model={"name": "lstm", "size": size, "options": {"pooling": "none", "dropout": 0.3}},
+        model={"name": "lstm", "size": size, "options": {"dropout": 0.3}},
         optimizer={"name": "adamw", "lr": 3e-3, "weight_decay": 0.01},
         schedule={"name": "one_cycle"},
         train={"epochs": epochs, "batch_size": batch, "clip_grad_norm": 1.0},

@@ -41,7 +41,7 @@ from pellucid.train.objective import Objective, read_logits
 
 SHOWN = 12
 """Rows to show."""
-REMEDY = "a model such as lstm or transformer, with --set model.options.pooling=none"
+REMEDY = "a model that answers at every step: lstm, gru, transformer or tcn"
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Tagging(Task):
 
     spec = SPEC
     takes_loss = False
+    answers_each_step = True
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
