@@ -199,9 +199,9 @@ def look(config: DataConfig) -> Contents:
 
 def _without_target(config: DataConfig, refusal: BadDataError) -> Dataset:
     """Open data without a target; raise the refusal if it cannot be read without one either."""
-    texts = Path(config.source).expanduser().is_file()
-    forms: tuple[Form, ...] = ("rows", "texts", "tagged") if texts else ("rows", "tagged")
-    for form in forms:
+    path = Path(config.source).expanduser()
+    forms: tuple[Form, ...] = ("rows", "texts", "tagged") if path.is_file() else ("rows", "tagged")
+    for form in ("pairs", *forms) if config.target is None and path.exists() else forms:
         try:
             return open_source(config, labelled=False, form=form)
         except PellucidError as error:

@@ -28,6 +28,7 @@ from pellucid.data.sources import (
     tagged,
     text_classes,
     textfiles,
+    word_pairs,
 )
 from pellucid.data.sources.stacked_images import stack
 from pellucid.data.sources.toy import TOYS
@@ -68,9 +69,9 @@ STAND_IN = (
 )
 
 
-Form = Literal["rows", "texts", "series", "tagged"]
+Form = Literal["rows", "texts", "series", "tagged", "pairs"]
 """What a task makes of a source: rows of a table or images; whole texts; rows in the order of time; rows of
-tokens with a tag for each."""
+tokens with a tag for each; rows of two texts."""
 
 
 def load(name: str, *, subset: str | None = None) -> Dataset:
@@ -154,6 +155,9 @@ def open_source(
             return _read_texts(path, config)
         if form == "tagged":
             return build_dataset(*tagged.pair_columns(_tagged_tables(path, options), options))
+        if form == "pairs":
+            raw = tables.raw_tables(path, skip_bad=options.skip_bad, csv=options.csv)
+            return word_pairs.read_pairs(raw, options)
         return _read_path(path, options, config)
     if _is_path(config.source):
         raise DataNotFoundError(

@@ -14,13 +14,14 @@ from pellucid.tasks.shared.text_offers import plan_texts
 
 TARGETS = (
     *("answer", "response", "reply", "output", "target", "completion", "translation", "summary", "corrected"),
-    *("headline", "title", "assistant", "tgt", "a", "en", "english"),
+    *("correct", "correction", "headline", "title", "assistant", "tgt", "a", "en", "english"),
 )
 """Usual names of the text to write, the most likely first."""
 SHORT = 20
 """Characters of a mean text below which a model reads and writes characters: words, numbers, dates."""
 DATE = 10
 """Characters of a cell that was read as a date or a number, about."""
+NUMBER = r"^\s*[-+]?[\d.,]+\s*$"
 PIECES = "pieces of words that are learned from both columns"
 
 
@@ -32,7 +33,14 @@ def _propose(contents: Contents) -> Proposal | None:
     source, target = pair
     only = len(contents.dataset.columns) == 2 and contents.predicts in (None, "translation")
     learns = f"to write {target!r} from {source!r}"
-    return Proposal(learns, 0.9 if only else 0.3, partial(_suggest, contents, source, target))
+    likelihood = 0.9 if only and not _has_amounts(contents) else 0.3
+    return Proposal(learns, likelihood, partial(_suggest, contents, source, target))
+
+
+def _has_amounts(contents: Contents) -> bool:
+    """Whether a column of texts holds only numbers, which may as well be an amount."""
+    tables = (contents.table[column.name] for column in contents.texts)
+    return any(pc.all(pc.match_substring_regex(texts, NUMBER)).as_py() for texts in tables)
 
 
 def _pair(contents: Contents) -> tuple[str, str] | None:

@@ -1,0 +1,37 @@
+"""Two columns of words that belong together, such as a list of misspellings and the words that were meant.
+
+Column by column they look like categories, or like names of the rows, from which nothing can be learned; a
+model that writes one from the other reads both as texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pellucid.data import schema
+from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
+from pellucid.data.compute import pc
+from pellucid.data.dataset import Dataset
+from pellucid.data.kinds.kind import FEW, ID_NAME
+from pellucid.errors import BadDataError
+
+WORDS = ("text", "category")
+WRITTEN = (*WORDS, "number", "date")
+"""Kinds of columns that can be read and written as texts."""
+
+
+def read_pairs(raw: RawTables, options: DataOptions) -> Dataset:
+    """Read a table of two columns as texts.
+
+    Raises:
+        BadDataError: it has other columns, both are numbers or dates, or one has only a few values.
+    """
+    table = raw.splits["train"]
+    found = {
+        name: schema.read_column(name, table[name], options.columns.get(name), marks=raw.marks).kind
+        for name in table.column_names
+    }
+    few = [name for name in found if ID_NAME.search(name) or pc.count_distinct(table[name]).as_py() <= FEW]
+    if len(found) != 2 or few or not set(found.values()) <= set(WRITTEN) or not set(found.values()) & set(WORDS):
+        raise BadDataError(f"{raw.name}: expected two columns of words, received {found}.")
+    return build_dataset(raw, replace(options, columns={**options.columns, **dict.fromkeys(found, "text")}))
