@@ -106,7 +106,7 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
             raise UnknownNameError(f"column in {raw.name}", asked, names)
     rows = _Rows(raw, {name: len(split) for name, split in splits.items()}, options)
 
-    targets, note = _choose(raw, options, names)
+    targets, note = _choose(raw, options, table)
     target = _target(raw, options, table, targets, rows)
     columns, values, left_out = _inputs(raw, options, table, targets if target else [], rows)
     rows.refuse()
@@ -134,12 +134,22 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
     )
 
 
-def _choose(raw: RawTables, options: DataOptions, names: Sequence[str]) -> tuple[list[str], str]:
+def _choose(raw: RawTables, options: DataOptions, table: pa.Table) -> tuple[list[str], str]:
     """Return the columns to predict; [] if there are none and none is needed."""
     if not options.targets:
         return [], ""
+    names = table.column_names
+    while len(names) > 1 and options.target is None and _is_blank(table[names[-1]]):
+        names = names[:-1]  # commas at the end of every line
     declared = [name for name in names if name in raw.classes]
     return choose(names, options.target, declared, needed=options.labelled and not raw.documents)
+
+
+def _is_blank(column: pa.ChunkedArray) -> bool:
+    return column.null_count == len(column) or (
+        parse.is_text(column.type)
+        and pc.all(pc.equal(pc.utf8_trim_whitespace(column), "")).as_py() is not False
+    )
 
 
 def _target(
@@ -184,7 +194,7 @@ def _same_columns(raw: RawTables, options: DataOptions) -> tuple[dict[str, pa.Ta
     train, kept, notes = raw.splits["train"], {}, []
     if not train.num_columns or not train.num_rows:
         raise BadDataError(f"{raw.name} has no rows: expected at least 1, received 0.")
-    targets = _choose(raw, options, train.column_names)[0]
+    targets = _choose(raw, options, train)[0]
     for split in (*SPLITS, UNLABELED):
         table = raw.splits.get(split)
         if table is None or not len(table):

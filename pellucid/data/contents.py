@@ -5,7 +5,7 @@ Tasks look at `Contents` to say whether they can learn from data, and what (`dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pellucid.config import DataConfig
 from pellucid.data import images, inputs
 from pellucid.data.compute import pc
 from pellucid.data.dataset import Column, Dataset
+from pellucid.data.kinds.kind import FEW
 from pellucid.data.sources.folder import holds_images
 from pellucid.data.sources.open_source import Form, open_source, with_splits
 from pellucid.data.targets.choose import choose
@@ -194,7 +195,25 @@ def look(config: DataConfig) -> Contents:
         return Contents(config, dataset, named_target=_has_named_target(dataset, config))
     except BadDataError as refusal:
         dataset = _without_target(config, refusal)
-        return Contents(config, dataset, refusal, _has_named_target(dataset, config))
+        named = _has_named_target(dataset, config)
+        found = None if named else _with_classes(config, dataset)
+        return found or Contents(config, dataset, refusal, named)
+
+
+def _with_classes(config: DataConfig, dataset: Dataset) -> Contents | None:
+    """Return texts with the only column of classes beside them as the target, wherever it stands."""
+    few = [c.name for c in dataset.columns if c.kind in ("category", "boolean") and len(c.categories) <= FEW]
+    if len(few) != 1 or not all(
+        column.kind == "text" for column in dataset.columns if column.name not in few
+    ):
+        return None
+    config = config.model_copy(update={"target": few[0]})
+    try:
+        found = open_source(config)
+    except PellucidError:
+        return None
+    note = f"predicts {few[0]!r}, the only column of classes; --target names another"
+    return Contents(config, replace(found, notes=(*found.notes, note)))
 
 
 def _without_target(config: DataConfig, refusal: BadDataError) -> Dataset:

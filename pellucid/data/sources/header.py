@@ -17,6 +17,7 @@ NUMBER = re.compile(
 DATE = re.compile(r"\d[\d:/.T -]*\d(?: ?[AaPp][Mm]|Z)?")
 
 _SMALL = 20
+_SENTENCE = 4  # words that a cell of text has at least, and a name seldom has
 
 
 def is_value(cell: str) -> bool:
@@ -46,7 +47,7 @@ def has_header(records: Sequence[Sequence[str]]) -> bool:
         numbers = [cell for cell, _, _ in typed]
         blank_corner = first[0] == "" and numbers == [str(i) for i in range(len(numbers))]
         return blank_corner or _counts(numbers, [column for _, _, column in typed])
-    return not _recurs(first, columns)
+    return not (_recurs(first, columns) or _is_prose(first, columns))
 
 
 def unique_names(cells: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -127,6 +128,20 @@ def _recurs(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     few = [
         (cell, set(column))
         for cell, column in zip(first, columns, strict=True)
-        if len(set(column)) <= min(_SMALL, len(column) // 2)
+        if any(column) and len(set(column)) <= min(_SMALL, len(column) // 2)
     ]
     return bool(few) and 2 * sum(cell in values for cell, values in few) >= len(few)
+
+
+def _is_prose(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds sentences above sentences; questions above answers are names."""
+    texts = [
+        cell
+        for cell, column in zip(first, columns, strict=True)
+        if _words(column) >= _SENTENCE and any(column)
+    ]
+    return bool(texts) and all(len(cell.split()) >= _SENTENCE and not cell.endswith("?") for cell in texts)
+
+
+def _words(column: Sequence[str]) -> float:
+    return sum(len(cell.split()) for cell in column) / max(len(column), 1)

@@ -1,4 +1,4 @@
-"""JSON lines: an object in every line, or a file that is one list of objects."""
+"""JSON lines: an object or a text in every line, or a file that is one list of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pellucid.data.build_dataset import RawTables
 from pellucid.data.dataset import Source
+from pellucid.data.sources.json_records import flat
 from pellucid.data.sources.raw_files import content, suffix_of
 from pellucid.data.text.decoding import decode
 from pellucid.errors import BadDataError, UnknownNameError
@@ -55,6 +56,7 @@ def table_of(path: Path, records: Sequence[Any], notes: list[str]) -> pa.Table:
     Raises:
         BadDataError: a record is no object, or no field is usable.
     """
+    records = [flat(record) for record in records]
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise _no_object(f"{path.name} record {number:,}", record)
@@ -80,6 +82,7 @@ def texts(path: Path, field: str | None = None, encoding: str | None = None) -> 
         BadDataError: no field holds text.
     """
     records, notes = _records(path, encoding)
+    records = [flat(record, whole=True) for record in records]
     if field is None:
         field = _text_field(path, records)
         notes.append(f"text from the field {field!r} of {path.name}; another: --set data.inputs=[NAME]")
@@ -105,7 +108,8 @@ def _text_field(path: Path, records: Sequence[dict[str, Any]]) -> str:
             f"{path} has no field that holds text: received {', '.join(records[0]) or 'none'}.",
             remedy='lines such as {"text": "..."}',
         )
-    usual = [name for name in TEXT_FIELDS if name in lengths]
+    last = {name.rpartition(".")[2]: name for name in reversed(lengths)}
+    usual = [last[name] for name in TEXT_FIELDS if name in last]
     return usual[0] if usual else max(lengths, key=lambda name: lengths[name])
 
 
@@ -117,7 +121,7 @@ def _records(path: Path, encoding: str | None) -> tuple[list[dict[str, Any]], li
     else:
         lines = [(n, _parsed(path, line, n)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     for number, record in lines:
-        if not isinstance(record, dict):
+        if not isinstance(record, dict | str):
             raise _no_object(f"{path.name} line {number:,}", record)
     if not lines:
         raise BadDataError(f"{path} is empty: expected an object in every line.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
+
 from pellucid.data import schema
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.compute import pc
@@ -31,7 +33,11 @@ def read_pairs(raw: RawTables, options: DataOptions) -> Dataset:
         name: schema.read_column(name, table[name], options.columns.get(name), marks=raw.marks).kind
         for name in table.column_names
     }
-    few = [name for name in found if ID_NAME.search(name) or pc.count_distinct(table[name]).as_py() <= FEW]
-    if len(found) != 2 or few or not set(found.values()) <= set(WRITTEN) or not set(found.values()) & set(WORDS):
+    words = len(found) == 2 and set(found.values()) <= set(WRITTEN) and set(found.values()) & set(WORDS)
+    if not words or any(ID_NAME.search(name) or _has_few(table[name]) for name in found):
         raise BadDataError(f"{raw.name}: expected two columns of words, received {found}.")
     return build_dataset(raw, replace(options, columns={**options.columns, **dict.fromkeys(found, "text")}))
+
+
+def _has_few(column: pa.ChunkedArray) -> bool:
+    return pc.count_distinct(column).as_py() <= FEW

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pellucid.data.compute import pc
 from pellucid.data.contents import Contents
+from pellucid.data.kinds.kind import FEW
 from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.data.suggest import suggestion
 from pellucid.tasks.shared.text_offers import plan_texts
@@ -34,6 +35,8 @@ def _propose(contents: Contents) -> Proposal | None:
     only = len(contents.dataset.columns) == 2 and contents.predicts in (None, "translation")
     learns = f"to write {target!r} from {source!r}"
     likelihood = 0.9 if only and not _has_amounts(contents) else 0.3
+    if len(contents.column_names) == 2 and contents.predicts == "classification" and _is_usual(target):
+        likelihood = 0.95  # answers that occur several times are still answers
     return Proposal(learns, likelihood, partial(_suggest, contents, source, target))
 
 
@@ -60,11 +63,30 @@ def _pair(contents: Contents) -> tuple[str, str] | None:
         if len(others) == 1 or len(wanted) == 1:
             return (others or list(wanted))[0], asked
         return None
+    texts = texts if len(texts) == 2 else _two_of_words(contents)
     if len(texts) != 2:
         return None
-    usual = {name: TARGETS.index(name.lower()) for name in texts if name.lower() in TARGETS}
-    target = min(usual, key=usual.__getitem__, default=texts[1])
+    usual = [name for name in texts if _is_usual(name)]
+    target = min(usual, key=lambda name: TARGETS.index(_plain(name)), default=texts[1])
     return next(name for name in texts if name != target), target
+
+
+def _two_of_words(contents: Contents) -> list[str]:
+    """Return a column of texts and one of short texts, if there are no others and none has few values."""
+    columns = contents.dataset.columns
+    if len(columns) != 2 or {column.kind for column in columns} != {"text", "category"}:
+        return []
+    few = any(pc.count_distinct(contents.table[column.name]).as_py() <= FEW for column in columns)
+    return [] if few else [column.name for column in columns]
+
+
+def _plain(name: str) -> str:
+    return name.lower().rpartition(".")[2]
+
+
+def _is_usual(name: str) -> bool:
+    """Whether a column has a usual name of the text to write."""
+    return _plain(name) in TARGETS
 
 
 def _suggest(contents: Contents, source: str, target: str, budget: float | None = None) -> Suggestion:
