@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -64,6 +64,7 @@ def evaluate(
     supplied: Supplied | None = None,
     *,
     allow_changed_data: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Evaluate a run's model on a split of its data, or on new data.
 
@@ -75,6 +76,7 @@ def evaluate(
         dataset: the data of the run; None to load it again.
         supplied: what was passed to `fit`: the batches, the loss, the objective and the metrics.
         allow_changed_data: split data anew that has changed since training, instead of raising.
+        settings: how the file of new data is read, where not as in training: `{"data.encoding": "cp1250"}`.
 
     Raises:
         UnknownNameError: the data has no such split.
@@ -88,7 +90,7 @@ def evaluate(
     if isinstance(split, str) and not is_new_data(split):
         trained, prepared = reopen(run, model, dataset, supplied, allow_changed_data=allow_changed_data)
     else:
-        trained, prepared = _with_new_data(run, split, model, supplied)
+        trained, prepared = _with_new_data(run, split, model, supplied, settings)
         split = "test"
     if split not in prepared.dataset.splits:
         raise UnknownNameError("split", split, prepared.dataset.splits)
@@ -133,10 +135,14 @@ def reopen(
 
 
 def _with_new_data(
-    run: Run, data: Any, model: nn.Module | None, supplied: Supplied | None
+    run: Run,
+    data: Any,
+    model: nn.Module | None,
+    supplied: Supplied | None,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Trained, Any]:
-    trained, config = load_trained(run, model), Config.read(run.path / "config.yaml")
-    found = labelled_file(Path(data), trained, config) if is_new_data(data) else data
+    trained, config = load_trained(run, model), Config.read(run.path / "config.yaml").patch(settings or {})
+    found = labelled_file(Path(data), trained, config, settings) if is_new_data(data) else data
     dataset = new_dataset(found, trained)
     tokens = reads_tokens(config, trained.preprocess)
     prepared = get_task(trained.task).prepare(dataset, config, tokens, trained.preprocess)

@@ -5,6 +5,7 @@ Shapes: N rows, Q queries, D numbers in a vector.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from torch import nn
 
 from pellucid import prediction_file
 from pellucid.config import Config
-from pellucid.data.dataset import SPLITS, Dataset
+from pellucid.data.dataset import SPLITS, Column, Dataset
 from pellucid.data.input_rows import InputRows
 from pellucid.data.kinds.image import ImageInputs
+from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.text_inputs import EOS, PAD, SPECIAL, TextInputs
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
@@ -33,6 +35,10 @@ WORDS = "words"
 """The value of `among` that stands for the vocabulary of a run."""
 SHOWN = 80
 """Characters of a text that names a neighbor."""
+CELLS = 3
+"""Cells that name a row of a table without texts and pictures."""
+DOCUMENTS = 20
+"""Fewer texts than this are searched by their passages."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,8 @@ def neighbors(
         raise UsageError(f"k: expected a whole number of 1 or more, received {k!r:.80}.")
     trained = _loaded(run, model)
     encoded = trained.preprocess.encoded
-    word = _word(encoded, query) if isinstance(encoded, TextInputs) else None
-    if (isinstance(among, str) and among == WORDS) or (among is None and word is not None):
+    words = isinstance(encoded, TextInputs) and _are_words(encoded, query)
+    if (isinstance(among, str) and among == WORDS) or (among is None and words):
         return _similar_words(trained, query, k)
     asked = _embedded(trained, query)
     if among is None or (isinstance(among, str) and among in SPLITS):
@@ -172,8 +178,21 @@ def _own_rows(run: Run, trained: Trained, split: str, dataset: Dataset | None) -
     tables = prepare(config, dataset, trained.preprocess).dataset.splits
     if split not in tables:
         raise UsageError(f"The data of run {run.id} has no {split} split.", remedy="--among train")
-    names = _row_names(tables[split], trained.preprocess.encoded)
-    return _named(trained, tables[split], names), f"the {split} rows of {config.data.source}"
+    table, where = tables[split], f"the {split} rows of {config.data.source}"
+    encoded = trained.preprocess.encoded
+    if isinstance(encoded, TextInputs) and get_task(trained.task).form == "texts" and len(table) < DOCUMENTS:
+        table, where = _passages(table, encoded.name), f"the passages of {config.data.source}, {split}"
+    return _named(trained, table, _row_names(table, encoded)), where
+
+
+def _passages(table: pa.Table, column: str) -> pa.Table:
+    """Cut whole documents where lines are empty; a document without empty lines, into its lines."""
+    found = []
+    for text in table[column].to_pylist():
+        parts = re.split(r"\n\s*\n", text or "")
+        parts = parts if len(parts) > 1 else (text or "").splitlines()
+        found += [part for part in parts if part.strip()] or [text]
+    return pa.table({column: pa.array(found, table.schema.field(column).type)})
 
 
 def _row_names(table: pa.Table, encoded: Any) -> list[dict[str, Any]]:
@@ -188,10 +207,12 @@ def _row_names(table: pa.Table, encoded: Any) -> list[dict[str, Any]]:
 def _named(trained: Trained, table: pa.Table, names: Sequence[Mapping[str, Any]]) -> Vectors:
     """Embed rows; name them, with the beginning of a text and the target where there are any."""
     shown: list[dict[str, Any]] = [dict(name) for name in names]
-    encoded, target = trained.preprocess.encoded, trained.preprocess.target
-    if isinstance(encoded, TextInputs):
-        for name, text in zip(shown, table[encoded.name].to_pylist(), strict=True):
-            name["text"] = " ".join((text or "").split())[:SHOWN]
+    target = trained.preprocess.target
+    for column, cells in _telling(trained.preprocess, table):
+        for name, cell in zip(shown, cells, strict=True):
+            if column not in name:
+                words = cell if isinstance(cell, list) else str(cell or "").split()
+                name[column] = " ".join(map(str, words))[:SHOWN]
     if target is not None and target.column.name in table.column_names:
         values, classes = table[target.column.name].to_pylist(), target.classes
         for name, value in zip(shown, values, strict=True):
@@ -201,7 +222,30 @@ def _named(trained: Trained, table: pa.Table, names: Sequence[Mapping[str, Any]]
     return Vectors(get_task(trained.task).embed(trained, table), tuple(shown))
 
 
+def _telling(preprocess: Preprocess, table: pa.Table) -> list[tuple[str, list[Any]]]:
+    """Return what tells one row from another: its texts, or its first cells."""
+    inputs = [column for column in preprocess.columns if column.name in table.column_names]
+    texts = [column.name for column in inputs if column.kind in ("text", "tokens")]
+    if texts:
+        return [("text" if len(texts) == 1 else name, table[name].to_pylist()) for name in texts]
+    plain = [column for column in inputs if column.kind in ("number", "category", "boolean", "date")]
+    return [
+        (column.name, [_named_cell(column, cell) for cell in table[column.name].to_pylist()])
+        for column in plain[:CELLS]
+    ]
+
+
+def _named_cell(column: Column, cell: Any) -> Any:
+    return column.categories[cell] if column.categories and isinstance(cell, int) else cell
+
+
 # ---- words ---------------------------------------------------------------------------------------
+
+
+def _are_words(encoded: TextInputs, query: Any) -> bool:
+    """Whether a query, or each of several, is one word of the vocabulary."""
+    words = query if isinstance(query, (list, tuple)) else [query]
+    return bool(words) and all(_word(encoded, word) is not None for word in words)
 
 
 def _word(encoded: TextInputs, query: Any) -> int | None:

@@ -121,6 +121,16 @@ def located(run: str, runs: Path) -> str:
     return shlex.quote(run) + in_folder(runs)
 
 
+def trained_run(runs: Path, reference: str) -> Run:
+    """Return the run to predict or measure with; say on standard error where "last" is not the newest."""
+    from pellucid.record.trained_run import find_trained_run
+
+    found, note = find_trained_run(runs, reference)
+    if note:
+        console(as_json=True).print(f"note: {note}")
+    return found
+
+
 def in_folder(runs: Path) -> str:
     """Return the option that names a folder of runs; "" for the usual one."""
     return "" if runs.resolve() == RUNS.resolve() else f" --runs {shlex.quote(near(runs))}"

@@ -58,10 +58,9 @@ def predict(
     load_arrow()
     from pellucid import inference, prediction_file
     from pellucid.config_text import parse_override
-    from pellucid.record.run import find_run
 
     start = time.perf_counter()
-    found, out = find_run(runs, run), out or output
+    found, out = common.trained_run(runs, run), out or output
     if out is not None:
         prediction_file.check_path(out)
     options = by_name(map(parse_override, settings or []))
@@ -185,7 +184,9 @@ def line(said: str, row: dict[str, Any]) -> str:
     if isinstance(row["prediction"], list) and "probs" in row:
         return f"{said}  {labels_of(row)}"
     indent = " " * (len(said) + 2)
-    text = f"\n{indent}".join(written(row["prediction"]).splitlines())
+    predicted = row["prediction"]
+    shown = str(predicted) if "confidence" in row else written(predicted)  # a class 1.0 is not called 1
+    text = f"\n{indent}".join(shown.splitlines())
     confidence = f"  {100 * row['confidence']:.1f} %" if "confidence" in row else ""
     return f"{said}  {text}{confidence}"
 

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from pellucid.cli import common
-from pellucid.cli.predict import is_text, load_arrow
+from pellucid.cli.predict import load_arrow, read_inputs
 
 
 def embed(
     run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")],
     source: Annotated[
-        str, typer.Argument(help="A file or a folder of what the run reads, or a text.", metavar="INPUT")
+        list[str],
+        typer.Argument(
+            help="Files or folders of what the run reads, or texts; several of one kind.", metavar="INPUT"
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -26,13 +29,12 @@ def embed(
     """Write the vectors that a run's model makes of inputs."""
     load_arrow()
     from pellucid import prediction_file, vectors
-    from pellucid.record.run import find_run
     from pellucid.report import words
 
     if out is not None:
         prediction_file.check_path(out)
-    found = find_run(runs, run)
-    made = vectors.embed(found, _input(source, found))
+    found = common.trained_run(runs, run)
+    made = vectors.embed(found, read_inputs(source, found))
     if out is not None:
         made.save(out)
     if as_json:
@@ -53,7 +55,11 @@ def embed(
 def neighbors(
     run: Annotated[str, typer.Argument(help=common.RUN_HELP, metavar="RUN")],
     query: Annotated[
-        str, typer.Argument(help="A word, a text, or a file of what the run reads.", metavar="QUERY")
+        list[str],
+        typer.Argument(
+            help="Words, texts, or files and folders of what the run reads; several of one kind.",
+            metavar="QUERY",
+        ),
     ],
     among: Annotated[
         str | None,
@@ -67,13 +73,12 @@ def neighbors(
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
-    """Find what is most similar to a word, a text, a picture or a row."""
+    """Find what is most similar to words, texts, pictures or rows."""
     load_arrow()
     from pellucid import vectors
-    from pellucid.record.run import find_run
 
-    found = find_run(runs, run)
-    made = vectors.neighbors(found, _input(query, found), _among(among, found), k)
+    found = common.trained_run(runs, run)
+    made = vectors.neighbors(found, read_inputs(query, found), _among(among, found), k)
     if as_json:
         common.print_json({"run": str(found.path), "among": made.among, "queries": made.rows()})
         return
@@ -83,12 +88,6 @@ def neighbors(
         for each in near:
             called = _called({key: value for key, value in each.items() if key != "similarity"})
             console.print(f"  {each['similarity']:6.3f}  {called}")
-
-
-def _input(source: str, run: Any) -> Any:
-    from pellucid import inference
-
-    return source if is_text(source) else inference.input_path(source, run)
 
 
 def _among(among: str | None, run: Any) -> Any:

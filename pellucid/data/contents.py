@@ -20,7 +20,7 @@ from pellucid.data.kinds.kind import FEW
 from pellucid.data.sources.folder import holds_images
 from pellucid.data.sources.open_source import Form, open_source, with_splits
 from pellucid.data.targets.choose import choose
-from pellucid.errors import BadDataError, PellucidError
+from pellucid.errors import BadDataError, PellucidError, UntaggedError
 from pellucid.record.spec import TaskSpec
 
 ROWS_READ = frozenset(
@@ -201,7 +201,7 @@ def look(config: DataConfig) -> Contents:
 
 
 def _with_classes(config: DataConfig, dataset: Dataset) -> Contents | None:
-    """Return texts with the only column of classes beside them as the target, wherever it stands."""
+    """Return texts with their only column of classes as the target, wherever it stands."""
     few = [c.name for c in dataset.columns if c.kind in ("category", "boolean") and len(c.categories) <= FEW]
     if len(few) != 1 or not all(
         column.kind == "text" for column in dataset.columns if column.name not in few
@@ -223,8 +223,10 @@ def _without_target(config: DataConfig, refusal: BadDataError) -> Dataset:
     for form in ("pairs", *forms) if config.target is None and path.exists() else forms:
         try:
             return open_source(config, labelled=False, form=form)
+        except UntaggedError as error:
+            refusal = error
         except PellucidError as error:
-            if form == "rows" and not texts and holds_images(Path(config.source).expanduser()):
+            if form == "rows" and not path.is_file() and holds_images(path):
                 raise error from None  # what hinders all tasks, such as a broken image
     raise refusal
 

@@ -70,12 +70,14 @@ class Offer:
         names: what users call it, besides the name of the task; the first is shown.
         needs: what data it needs, e.g. "pictures".
         propose: proposes what to learn from data; None where it cannot.
+        why_not: what is wrong with data that it could nearly learn from; None: that it is of another kind.
         task: the name of its task; added when it is found.
     """
 
     names: tuple[str, ...]
     needs: str
     propose: Callable[[Contents], Proposal | None] = field(repr=False)
+    why_not: Callable[[Contents], PellucidError | None] = field(default=lambda _: None, repr=False)
     task: str = ""
 
     def proposal(self, contents: Contents) -> Proposal | None:
@@ -129,7 +131,8 @@ def choose(contents: Contents, wanted: str | None = None) -> Proposal:
     for proposal in possible:
         if (proposal.task, proposal.name) in asked:
             return proposal
-    raise _refused(contents, possible, wanted, offers)
+    wrong = next((error for offer in offers if (error := offer.why_not(contents)) is not None), None)
+    raise wrong or _refused(contents, possible, wanted, offers)
 
 
 def find_offers(wanted: str) -> list[Offer]:

@@ -13,7 +13,8 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ModelError, RunError, UnknownNameError
 from pellucid.evaluation import Trained
 from pellucid.record import Run, files
-from pellucid.record.run import find_run, list_runs
+from pellucid.record.run import list_runs
+from pellucid.record.trained_run import find_trained_run
 from pellucid.runner.model_builder import OWN_MODEL, PRETRAINED, make_model, recall_model
 from pellucid.runner.supplied import without_own_loss
 from pellucid.tasks import get_task
@@ -159,7 +160,7 @@ def named_run(name: str, runs: str | Path) -> Run:
         UnknownNameError, RunError: there is no such run.
     """
     finished = finished_runs(name, runs)
-    return finished[-1] if finished else find_run(runs, name)
+    return finished[-1] if finished else find_trained_run(runs, name)[0]
 
 
 def finished_runs(name: str, runs: str | Path) -> list[Run]:

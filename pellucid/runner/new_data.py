@@ -56,8 +56,16 @@ def is_new_data(split: Any) -> bool:
     return isinstance(split, str) and split not in (*SPLITS, UNLABELED) and Path(split).exists()
 
 
-def labelled_file(path: Path, trained: Trained, config: Config) -> Dataset:
+def labelled_file(
+    path: Path, trained: Trained, config: Config, settings: Mapping[str, Any] | None = None
+) -> Dataset:
     """Return the rows of a file or folder as a dataset; tables are read exactly as in training.
+
+    Args:
+        path: of the file or folder.
+        trained: the model.
+        config: of its run, with the settings below.
+        settings: what is read in another way than in training, such as `data.csv.delimiter`.
 
     Raises:
         DataError: it cannot be read, or lacks a column.
@@ -69,10 +77,16 @@ def labelled_file(path: Path, trained: Trained, config: Config) -> Dataset:
         return _pictures(path, preprocess, config)
     if target is None or target.kind not in ("category", "number") or not is_table_file(path):
         settings = config.data.model_copy(update={"source": str(path)})
-        labelled = get_task(trained.task).labelled or not pictures
-        return open_source(settings, labelled=labelled, fewest_classes=1)
+        task = get_task(trained.task)
+        form = "tagged" if task.form == "tagged" else "rows"
+        return open_source(settings, labelled=task.labelled or not pictures, fewest_classes=1, form=form)
     columns = (*preprocess.columns, target)
-    table = prediction_input.read_file(path, columns, preprocess.written)
+    named = {key.removeprefix("data.csv."): value for key, value in (settings or {}).items()}
+    csv = {name: value for name, value in named.items() if name in type(config.data.csv).model_fields}
+    written = {**preprocess.written, **csv}
+    if "data.encoding" in named:
+        written["encoding"] = named["data.encoding"]
+    table = prediction_input.read_file(path, columns, written)
     found = Dataset(
         path.stem, {"train": table}, columns, target.name, preprocess.task, Source(str(path), "csv")
     )

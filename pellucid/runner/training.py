@@ -95,6 +95,7 @@ def train(
     run = find_run(runs, resume.reference, config.name) if resume else None
     if run is not None:
         recall_model(run)
+        began -= max(run.facts["seconds"].get("total", 0.0), run.facts["seconds"].get("training", 0.0))
     check_config(config, supplied, own_model=model is not None)
     refuse_needed(config, runs, starts=resume is None)
     stopped = train_needed(config, runs, console, starts=resume is None, begun=begun)

@@ -187,7 +187,7 @@ def test_formats(tmp_path, monkeypatch):
 def test_a_field_of_json_lines_does_not_vanish_quietly(tmp_path):
     lines = [json.dumps({"x": i, "user": {"id": i}, "label": "ab"[i % 2]}) for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    assert any("'user'" in note for note in csv(tmp_path / "a.jsonl").notes)
+    assert any("'user.id'" in note for note in csv(tmp_path / "a.jsonl").notes)
 
 
 def test_what_is_left_out_of_a_file_is_said(write):

@@ -15,7 +15,7 @@ def flat(record: Any, *, whole: bool = False) -> Any:
     """Return a record as a row: `{"doc": {"text": ...}}` has a column "doc.text".
 
     A list of messages, such as `{"role": "user", "content": ...}`, becomes two texts: what was said before
-    the last message and that message; or one with all of it. A text alone is a row with a text.
+    the last message and that message; or one with all of it. A plain text is a row with a text.
 
     Args:
         record: an object or a text; anything else is returned as it is.

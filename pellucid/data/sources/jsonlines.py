@@ -56,14 +56,24 @@ def table_of(path: Path, records: Sequence[Any], notes: list[str]) -> pa.Table:
     Raises:
         BadDataError: a record is no object, or no field is usable.
     """
+    objects = {
+        name
+        for record in records
+        if isinstance(record, dict)
+        for name, value in record.items()
+        if isinstance(value, dict)
+    }
     records = [flat(record) for record in records]
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise _no_object(f"{path.name} record {number:,}", record)
     columns: dict[str, pa.Array] = {}
     names = list(dict.fromkeys(name for record in records for name in record))
+    mixed = {name for name in objects if any(record.get(name) is not None for record in records)}
     for name in names:
-        made = _column([record.get(name) for record in records])
+        if str(name).partition(".")[0] in mixed - {name}:
+            continue
+        made = None if name in mixed else _column([record.get(name) for record in records])
         if made is None:
             notes.append(f"left out {name!r}: it holds objects, or values of several types")
         else:

@@ -170,7 +170,7 @@ def open_source(
 def _tagged_tables(path: Path, options: DataOptions) -> RawTables:
     """Read a CoNLL file or a folder of them, or tables."""
     if conll.is_conll(path) if path.is_file() else not _holds_tables(path):
-        return conll.read_conll(path, options.csv.encoding)
+        return conll.read_conll(path, options.csv.encoding, skip_bad=options.skip_bad)
     return tables.raw_tables(path, skip_bad=options.skip_bad, csv=options.csv)
 
 

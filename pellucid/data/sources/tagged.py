@@ -15,7 +15,7 @@ from pellucid.data import parse
 from pellucid.data.build_dataset import DataOptions, RawTables
 from pellucid.data.compute import pc
 from pellucid.data.kinds.tensor import is_list
-from pellucid.errors import BadDataError, UnknownNameError
+from pellucid.errors import BadDataError, UnknownNameError, UntaggedError
 
 TOKEN_NAMES = ("tokens", "words", "token", "word", "form", "text", "sentence", "input", "sequence", "seq")
 """Usual names of the column of tokens, in lower case."""
@@ -55,7 +55,7 @@ def pair_columns(raw: RawTables, options: DataOptions) -> tuple[RawTables, DataO
         empty += int((counts.sum(1) == 0).sum())
         if lines := _unequal(raw, split, counts):
             if not options.skip_bad:
-                raise BadDataError(
+                raise UntaggedError(
                     "\n".join(lines[:SHOWN])
                     + (f"\n... and {len(lines) - SHOWN:,} more" * (len(lines) > SHOWN)),
                     remedy="correct them, or leave such rows out with --skip-bad",

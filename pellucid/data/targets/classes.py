@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +60,8 @@ class Classes(NamedTarget):
             if count <= FEW and parse.is_text(raw.type) and _are_codes(raw, cells.written):
                 return _values(cells.name, raw, f"{count} different codes", cells.marks)
             if count <= FEW or (cells.name.lower() in CLASS_NAMES and count <= MANY):
-                return _whole(cells.name, reading.values, f"{count} different whole numbers")
+                decimals = _decimals(raw) if cells.written else ""
+                return _whole(cells.name, reading.values, f"{count} different whole numbers", decimals)
         return None
 
     @classmethod
@@ -87,7 +89,8 @@ def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
     """
     shown = column
     if parse.is_text(column.type):
-        column = pc.index_in(column, value_set=pa.array(target.categories, column.type))
+        known = pa.array(target.categories, column.type)
+        column = pc.coalesce(*(pc.index_in(spelt, value_set=known) for spelt in _spellings(column, target)))
     codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
     outside = np.flatnonzero((codes < 0) | (codes >= len(target.categories)))
     if len(outside):
@@ -99,6 +102,15 @@ def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:
             remedy="write it as in training, or leave such rows out",
         )
     return codes
+
+
+def _spellings(cells: pa.ChunkedArray, target: Column) -> list[pa.ChunkedArray]:
+    """Return the cells, and for classes that are whole numbers, the cells with and without decimals."""
+    if not all(re.fullmatch(r"-?\d+(\.0+)?", name) for name in target.categories):
+        return [cells]
+    plain = pc.replace_substring_regex(cells, r"^\s*(-?\d+)\.0+\s*$", r"\1")
+    decimals = next((name[name.index(".") :] for name in target.categories if "." in name), "")
+    return [cells, pc.binary_join_element_wise(plain, decimals, "") if decimals else plain]
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -162,12 +174,20 @@ def _values(
     )
 
 
-def _whole(name: str, raw: pa.ChunkedArray, reason: str) -> TargetColumn:
-    """Read whole numbers as classes, in their order."""
+def _decimals(raw: pa.ChunkedArray) -> str:
+    """Return what all whole numbers of a file end in, such as ".0"; "" where some end in another way."""
+    ends = pc.unique(
+        pc.replace_substring_regex(pc.utf8_trim_whitespace(raw).drop_null(), r"^-?\d+", "")
+    ).to_pylist()
+    return ends[0] if len(ends) == 1 and re.fullmatch(r"\.0+", ends[0]) else ""
+
+
+def _whole(name: str, raw: pa.ChunkedArray, reason: str, decimals: str = "") -> TargetColumn:
+    """Read whole numbers as classes, in their order, with the decimals that all of them are written with."""
     values = raw.cast(pa.int64())
     distinct = parse.distinct(values)
     ordered = distinct.take(pc.sort_indices(distinct))
-    column = Column(name, "category", tuple(map(str, ordered.to_pylist())), reason)
+    column = Column(name, "category", tuple(f"{value}{decimals}" for value in ordered.to_pylist()), reason)
     codes = pc.index_in(values, value_set=ordered).cast(pa.int64())
     return TargetColumn(column, codes, missing(raw), "a class")
 

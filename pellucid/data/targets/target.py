@@ -210,7 +210,7 @@ def label_type(raw: pa.ChunkedArray, classes: Sequence[str], *, written: bool) -
     return "float" if pc.any(pc.match_substring(raw, ".")).as_py() else "int"
 
 
-_WHOLE = re.compile(r"^-?(0|[1-9][0-9]*)$")
+_WHOLE = re.compile(r"^-?(0|[1-9][0-9]*)(\.0+)?$")
 
 
 def missing(values: pa.ChunkedArray) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from itertools import combinations, starmap
 from pathlib import Path
@@ -16,7 +17,7 @@ from pellucid.data.offers import Offer, Proposal, Suggestion
 from pellucid.data.sources import conll, tagged
 from pellucid.data.sources.open_source import open_source
 from pellucid.data.suggest import epochs_reason, suggestion
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, UntaggedError
 from pellucid.tasks.tagging.spans import are_spans
 
 LOOKED_AT = 200
@@ -46,7 +47,7 @@ def _likelihood(contents: Contents, found: Dataset) -> float:
     if contents.config.target not in (None, found.target):
         return 0.3
     named = str(found.target).lower() in tagged.TAG_NAMES and found.target != "label"
-    lists = contents.dataset.task == "tagging" or contents.documents
+    lists = contents.dataset.task == "tagging" or contents.documents or _is_conll(contents)
     return 0.95 if lists or named or are_spans(found.classes) else 0.85
 
 
@@ -62,10 +63,27 @@ def _tagged(contents: Contents) -> Dataset | None:
         return None
 
 
-def _may_be_tagged(contents: Contents) -> bool:
+def _why_not(contents: Contents) -> PellucidError | None:
+    """Return which row or line has no tag, in data that has tags otherwise."""
+    if contents.fixed or contents.image is not None or not _may_be_tagged(contents):
+        return None
+    try:
+        open_source(contents.config, form="tagged")
+    except PellucidError as error:
+        return error if isinstance(error, UntaggedError) else None
+    return None
+
+
+def _is_conll(contents: Contents) -> bool:
     path = Path(os.path.expanduser(contents.config.source))
-    if contents.documents:
-        return conll.is_conll(path) if path.is_file() else path.is_dir() and conll.holds_conll(path)
+    if path.is_file():
+        return conll.is_conll(path)
+    return contents.documents and path.is_dir() and conll.holds_conll(path)
+
+
+def _may_be_tagged(contents: Contents) -> bool:
+    if contents.documents or _is_conll(contents):
+        return _is_conll(contents)
     known = {column.name for column in contents.dataset.columns}
     if any(name not in known for name in contents.column_names) and len(known) <= 1:
         return True  # lists of words are no column of any other task
@@ -98,7 +116,8 @@ def _suggest(contents: Contents, found: Dataset, budget: float | None = None) ->
     lengths = pc.list_value_length(found.splits["train"][str(found.target)]).to_numpy()
     tokens, longest = int(lengths.sum()), int(lengths.max())
     batch = 8 if longest > 100 else 32
-    epochs = int(np.clip(STEPS * batch // contents.rows, 5, 40))
+    rows, named = replace(contents, dataset=found).rows, contents.column_names and not _is_conll(contents)
+    epochs = int(np.clip(STEPS * batch // rows, 5, 40))
     size = "tiny" if tokens < 10_000 else "small"
     text = {"max_seq_len": int(min(LONGEST, max(longest, 8))), "lowercase": False}
     return suggestion(
@@ -106,8 +125,8 @@ def _suggest(contents: Contents, found: Dataset, budget: float | None = None) ->
         "tagging",
         f"a tag for every token of {found.inputs[0].name}, a bidirectional LSTM",
         data={
-            "inputs": [found.inputs[0].name] if contents.column_names and not contents.documents else None,
-            "target": found.target if not contents.documents else None,
+            "inputs": [found.inputs[0].name] if named else None,
+            "target": found.target if named else None,
             "text": {**contents.config.text.model_dump(), **text},
         },
         model={"name": "lstm", "size": size, "options": {"dropout": 0.3}},
@@ -116,7 +135,7 @@ def _suggest(contents: Contents, found: Dataset, budget: float | None = None) ->
         train={"epochs": epochs, "batch_size": batch, "clip_grad_norm": 1.0},
         reasons=(
             f"an LSTM in both directions for {tokens:,} tokens: a tag depends on the tokens on both sides",
-            epochs_reason(contents.rows, batch, epochs),
+            epochs_reason(rows, batch, epochs),
         ),
     )
 
@@ -126,5 +145,6 @@ OFFERS = (
         ("tag", "tags", "ner", "pos", "token-classification", "sequence-labelling"),
         "lists of tokens and of tags in two columns, or a token and its tag on every line",
         _propose,
+        _why_not,
     ),
 )
