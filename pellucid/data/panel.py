@@ -33,6 +33,10 @@ TIME_NAMES = (
         "date",
         "datetime",
         "ds",
+        "ts",
+        "unix",
+        "unixtime",
+        "unix_time",
         "tick",
     ),
     *("day", "week", "month", "year", "hour", "minute", "second", "period"),
@@ -102,11 +106,11 @@ def read_panel(dataset: Dataset, table: pa.Table, config: SeriesConfig, channels
     notes: list[str] = []
     if config.time is None and time.kind == "number":
         notes.append(f"{time.name!r} is the time: it has a usual name, and increases evenly")
-    if ids:
-        named, moved = in_order(named, time)
-        notes += [f"the rows of {moved:,} series are sorted by {time.name!r}"] if moved else []
-    else:
+    if not ids:
         _refuse_several(dataset, table, time)
+    named, moved = in_order(named, time)
+    if moved:
+        notes.append(f"the rows{f' of {moved:,} series' * bool(ids)} are sorted by {time.name!r}")
     first = max((t for _, t in named), key=len)
     months = time_index.months_between(first, time)
     workdays = time_index.are_workdays([t for _, t in named], time)
@@ -183,18 +187,31 @@ def _is_even(values: pa.ChunkedArray) -> bool:
 
 
 def find_ids(dataset: Dataset, table: pa.Table, time: Column) -> list[str]:
-    """Return the columns by which the rows fall into series of strictly increasing times."""
+    """Return the columns by which the rows fall into series of strictly increasing times.
+
+    Where times repeat, rows that are not sorted also do, if no time repeats within a series.
+    """
     stamps = time_index.stamps(table, time)
+    return _ids_of(dataset, table, time, stamps) or (
+        _ids_of(dataset, table, time, stamps, sort=True) if len(np.unique(stamps)) < len(stamps) else []
+    )
+
+
+def _ids_of(
+    dataset: Dataset, table: pa.Table, time: Column, stamps: np.ndarray, *, sort: bool = False
+) -> list[str]:
     found = []
     for column in dataset.columns:
         values = table[column.name]
+        if sort and (column.name == dataset.target or column.kind not in ("category", "text")):
+            continue  # numbers and classes that differ by chance where times are the same
         if column == time or values.null_count or column.kind in ("date", "tensor", "image"):
             continue
         _, codes = np.unique(np.array([str(value) for value in values.to_pylist()]), return_inverse=True)
         count = int(codes.max()) + 1
         if not 2 <= count <= len(table) / 3:
             continue
-        order = np.argsort(codes, kind="stable")
+        order = np.lexsort((stamps, codes)) if sort else np.argsort(codes, kind="stable")
         same = np.diff(codes[order]) == 0
         if (np.diff(stamps[order])[same] > 0).all():
             found.append((count, column.name))

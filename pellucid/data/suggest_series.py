@@ -101,7 +101,8 @@ def find_series(dataset: Dataset, data: DataConfig) -> SeriesHint | None:
     for time in _times(dataset):
         try:
             ids = _ids(dataset, time)
-            parts = [rows for _, rows in panel.series_of(table, ids[:1])] if ids is not None else []
+            named = panel.series_of(table, ids[:1]) if ids is not None else []
+            parts = [rows for _, rows in panel.in_order(named, time)[0]]
             if ids is None or not all(len(rows) > 2 for rows in parts):
                 continue
             step = time_index.median_step(parts[0], time)
@@ -110,13 +111,16 @@ def find_series(dataset: Dataset, data: DataConfig) -> SeriesHint | None:
                 continue
         except PellucidError:
             continue
-        every = (
-            f"a row every {'working day' if workdays else time_index.span(step)}"
-            if time.kind == "date"
-            else f"in the order of {time.name!r}"
-        )
+        months = time_index.months_between(parts[0], time)
+        unit = "working day" if workdays else time_index.span(step) if months is None else _in_months(months)
+        every = f"a row every {unit}" if time.kind == "date" else f"in the order of {time.name!r}"
         return SeriesHint(every, tuple(ids))
     return None
+
+
+def _in_months(months: int) -> str:
+    unit, count = ("year", months // 12) if months % 12 == 0 else ("month", months)
+    return unit if count == 1 else f"{count} {unit}s"
 
 
 def series_hint(dataset: Dataset, data: DataConfig) -> str | None:
@@ -142,9 +146,11 @@ def _ids(dataset: Dataset, time: Column) -> list[str] | None:
     table = dataset.splits["train"]
     if table[time.name].null_count:
         return None
-    if (np.diff(time_index.stamps(table, time)) > 0).all():
+    stamps = time_index.stamps(table, time)
+    if (np.diff(stamps) > 0).all():
         return []
-    return panel.find_ids(dataset, table, time) or None
+    differ = len(np.unique(stamps)) == len(stamps)  # one series, not sorted
+    return panel.find_ids(dataset, table, time) or ([] if differ else None)
 
 
 def _mostly_even(stamps: np.ndarray) -> bool:

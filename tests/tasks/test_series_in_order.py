@@ -8,7 +8,10 @@ import pyarrow.csv
 import pytest
 
 import pellucid
-from pellucid.config import Config
+from pellucid.config import Config, DataConfig
+from pellucid.data.contents import look
+from pellucid.data.offers import choose
+from pellucid.data.panel import read_panel
 from pellucid.data.sources.open_source import open_source
 from pellucid.errors import BadDataError, ConfigError, PellucidError
 from pellucid.runner.data import prepare
@@ -220,3 +223,52 @@ def test_a_constant_series_is_said_to_be_one(tmp_path):
     for target in (None, "sales"):
         with pytest.raises(BadDataError, match="left out 'sales': it is always 5"):
             prepared(path, target=target)
+
+
+def _sales(tmp_path, name, rows, header="unique_id,ds,y"):
+    path = tmp_path / name
+    path.write_text(header + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    return look(DataConfig(source=str(path)))
+
+
+def test_shuffled_rows_of_several_series_are_found_and_sorted(tmp_path):
+    days = [f"2024-{1 + day // 28:02}-{1 + day % 28:02}" for day in range(28)]
+    rows = [
+        (series, day, place + 0.5 * number)
+        for place, series in enumerate("ab")
+        for number, day in enumerate(days)
+    ]
+    found = choose(_sales(tmp_path, "s.csv", rows[::-1][::3] + rows[::-1][1::3] + rows[::-1][2::3]))
+    assert found.learns == "the next rows of each 'unique_id' from the last: a row every day"
+    assert found.suggest(None).config.data.series.id == "unique_id"
+
+
+def test_one_series_that_is_not_sorted_is_sorted(tmp_path):
+    rows = [(f"2024-01-{day:02}", day) for day in [*range(16, 31), *range(1, 16)]] + [("2024-01-31", 31)]
+    contents = _sales(tmp_path, "s.csv", rows, "date,sales")
+    data = choose(contents).suggest(None).config.data
+    panel = read_panel(contents.dataset, contents.table, data.series, ["sales"])
+    assert panel.tables[0]["sales"].to_pylist() == list(range(1, 32))
+    assert panel.notes == ("the rows are sorted by 'date'",)
+
+
+def test_months_are_called_so(tmp_path):
+    rows = [(f"{year}-{month:02}-01", year + month) for year in range(2000, 2005) for month in range(1, 13)]
+    assert choose(_sales(tmp_path, "m.csv", rows, "date,price")).learns.endswith("a row every month")
+
+
+def test_times_that_are_numbers_go_on(tmp_path):
+    path = tmp_path / "years.csv"
+    path.write_text("year,temp\n" + "".join(f"{year},{year % 7}.5\n" for year in range(1960, 2020)))
+    settings = {"data.series": {"window": 8, "horizon": 3}, "train.device": "cpu"}
+    run = pellucid.fit(
+        "nlinear",
+        path,
+        objective="forecasting",
+        epochs=1,
+        runs=tmp_path / "runs",
+        progress=False,
+        settings=settings,
+    )
+    assert run.predict(path).times == (2020, 2021, 2022)
+    assert [row["time"] for row in run.predict(path).rows()] == [2020, 2021, 2022]

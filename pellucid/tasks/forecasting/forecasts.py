@@ -31,14 +31,14 @@ class Forecast:
     Attributes:
         values: (H, K), in the units of the data.
         names: of the channels.
-        times: of the rows, where the input had times; else ().
+        times: of the rows, where the input had times, dates or numbers; else ().
         low: (H, K) the lower ends of the intervals, NaN where there is none; None: the run has none.
         high: (H, K) the upper ends.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
-    times: tuple[datetime, ...] = ()
+    times: tuple[datetime, ...] | tuple[float, ...] = ()
     low: np.ndarray | None = None
     high: np.ndarray | None = None
 
@@ -46,7 +46,7 @@ class Forecast:
         """One dict a row: steps ahead, its time if known, the value of every channel, and its interval."""
         made = []
         for step, row in enumerate(self.values.tolist()):
-            time = {"time": str(self.times[step])} if self.times else {}
+            time = {"time": _plain(self.times[step])} if self.times else {}
             ends = {}
             if self.low is not None and self.high is not None and np.isfinite(self.low[step]).all():
                 ends = {name: self._named(end[step].tolist()) for name, end in self._ends.items()}
@@ -65,11 +65,12 @@ class Forecast:
 
     def lines(self) -> list[str]:
         """Return a line for each row, in columns."""
-        whole_days = all(time == time.replace(hour=0, minute=0, second=0) for time in self.times)
+        dates = [time for time in self.times if isinstance(time, datetime)]
+        whole_days = all(time == time.replace(hour=0, minute=0, second=0) for time in dates)
         form = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S"
         cells = [["", *self.names]] if len(self.names) > 1 else []
         for step, row in enumerate(self.rows()):
-            time = self.times[step].strftime(form) if self.times else str(step + 1)
+            time = dates[step].strftime(form) if dates else str(row.get("time", step + 1))
             cells.append([time, *(self._cell(row, name) for name in self.names)])
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return [
@@ -118,7 +119,7 @@ class Forecasts:
         return None if next(iter(self.series.values())).high is None else self._of("high")
 
     @property
-    def times(self) -> tuple[datetime, ...]:
+    def times(self) -> tuple[datetime, ...] | tuple[float, ...]:
         """The times of the first series; those of others are in `series`."""
         return next(iter(self.series.values())).times
 
@@ -303,7 +304,27 @@ def _with_times(source: Any, preprocess: Preprocess, encoded: SeriesInputs) -> p
     return preprocess.table_from(source)
 
 
-def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...]:
+def _plain(time: datetime | float) -> Any:
+    """Return a time for JSON: a date as text, a number as it is."""
+    return time if isinstance(time, (int, float)) else str(time)
+
+
+def _numbers_after(table: pa.Table, encoded: SeriesInputs) -> tuple[float, ...]:
+    """Return the times after the last row, where times are numbers; () where they are not, or not even."""
+    column = encoded.time_column
+    if column is None or column.kind != "number" or column.name not in table.column_names or len(table) < 2:
+        return ()
+    stamps = time_index.stamps(table, column)
+    step = float(np.median(np.diff(stamps)))
+    if not np.isfinite(stamps).all() or step <= 0:
+        return ()
+    made = (float(stamps[-1] + step * ahead) for ahead in range(1, encoded.horizon + 1))
+    return tuple(int(time) if time.is_integer() else time for time in made)
+
+
+def _times(table: pa.Table, encoded: SeriesInputs) -> tuple[datetime, ...] | tuple[float, ...]:
+    if numbers := _numbers_after(table, encoded):
+        return numbers
     if encoded.time not in table.column_names or encoded.step is None:  # a number, or none
         return ()
     if encoded.months is None and encoded.step >= 28 * time_index.DAY:  # of a run before months were known
