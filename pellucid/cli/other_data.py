@@ -55,7 +55,24 @@ def for_other_data(
     left_out = [key for key in changes if key != "summary" and _value(config, key) not in (None, "", {})]
     note = f"The data is not that of the recipe {recipe.name}, so these of its settings are left out: "
     changed = config.model_copy(update={key: changes.pop(key) for key in [*changes] if "." not in key})
-    return changed.patch(changes), note + ", ".join(left_out) + "." if left_out else None
+    changed = changed.patch(changes)
+    if isinstance(changed, Config) and not any(
+        name.startswith(("data.target", "data.inputs")) for name in asked
+    ):
+        changed = changed.patch(_pair(changed))
+    return changed, note + ", ".join(left_out) + "." if left_out else None
+
+
+def _pair(config: Config) -> dict[str, Any]:
+    """Return which column of other data is written from which, for a task that writes texts from texts."""
+    from pellucid.data.contents import look
+    from pellucid.data.offers import choose
+    from pellucid.record.spec import find_spec
+
+    if "translation" not in find_spec(config.objective.name).targets:
+        return {}
+    found = choose(look(config.data), config.objective.name).suggest(None).config.data
+    return {"data.inputs": found.inputs, "data.target": found.target, "data.columns": found.columns}
 
 
 def _parts_name_data(recipe: Study) -> bool:

@@ -247,6 +247,8 @@ def is_text(source: str) -> bool:
     It is a text if there is no such file and it does not look like a path: it contains white space, or has
     neither a folder nor a suffix.
     """
+    if not source.strip():
+        return True
     try:
         if Path(source).exists():
             return False

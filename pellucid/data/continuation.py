@@ -28,8 +28,11 @@ from pellucid.data.targets.numbers import Numbers
 from pellucid.data.targets.target import Target
 from pellucid.data.targets.tokens import Tokens
 from pellucid.data.tensor_column import tensor, tensor_values
-from pellucid.data.text.text_inputs import TextInputs
+from pellucid.data.text.text_inputs import UNK, TextInputs
 from pellucid.errors import ModelError
+
+MOST_UNKNOWN = 0.75
+"""Share of unknown tokens from which a run has nothing to go on with."""
 
 
 def go_on(
@@ -48,11 +51,24 @@ def go_on(
         ModelError: the columns differ from those that the run learned from; names them.
     """
     columns, encoded = _inputs(before, dataset, text, run)
+    if isinstance(encoded, TextInputs):
+        _check_known(encoded, dataset.splits["train"], run)
     target, notes = _target(before.target, dataset, encoded, text, run)
     tokens = text if isinstance(encoded, TextInputs) else None
     seen = encoded.notes(dataset.splits, FitOptions(text=tokens, whole_texts=whole_texts))
     kept = [] if tokens else [f"continues with the {_what(encoded)} of run {run}"]
     return Preprocess(columns, encoded, target, (*kept, *notes, *seen), dataset.written)
+
+
+def _check_known(encoded: TextInputs, train: pa.Table, run: str) -> None:
+    """Refuse texts that a run would read as unknown tokens, such as those of another alphabet."""
+    unknown = encoded.column(train).ids == UNK
+    if unknown.size and unknown.mean() > MOST_UNKNOWN:
+        raise ModelError(
+            f"{unknown.mean():.0%} of the tokens of the new texts are unknown to run {run} "
+            f"({encoded.kind}): its weights say nothing about them.",
+            remedy="train without --from, or start from a run on texts of this language and alphabet",
+        )
 
 
 def go_on_series(before: Preprocess, fresh: Preprocess, run: str) -> Preprocess:

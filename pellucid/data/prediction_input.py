@@ -119,6 +119,12 @@ def _from_path(path: Path, wanted: Wanted) -> InputRows:
                 f"{str(path).replace(':/', '://', 1)} is an address: predictions are made for files here.",
                 remedy="download it, and name the file",
             )
+        if " " in str(path):
+            raise DataNotFoundError(
+                f"There is no file or folder {str(path)!r:.80}, and one text is not all that this run reads: "
+                f"expected {wanted.words}.",
+                remedy="a table with these columns, such as a CSV file",
+            )
         raise DataNotFoundError(f"There is no file or folder {path} to predict.")
     if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
         return numbered(_from_array(arrays.numbers(_load(path), path.name), wanted))

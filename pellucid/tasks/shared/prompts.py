@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pellucid.data.input_rows import InputRows
 from pellucid.data.preprocess import Preprocess
-from pellucid.data.sources import textfiles
+from pellucid.data.sources import tables, textfiles
+from pellucid.data.text.text_inputs import UNK, TextInputs
 from pellucid.errors import BadDataError, ModelError, UsageError
 from pellucid.evaluation import Trained
 from pellucid.tasks.shared.writing import Reading
 from pellucid.tasks.task import Task
+
+PROMPTS = ("prompt", "prompts", "text", "input", "source", "question", "instruction", "sentence")
+"""Usual names of a column of prompts, the most likely first."""
+MOST_READ = 1000
+"""Texts that are looked through for unknown words."""
+UNKNOWN = "[UNK]"
 
 
 def read_prompts(preprocess: Preprocess, source: Any, how: Reading, *, skip_bad: bool = False) -> InputRows:
@@ -76,14 +84,56 @@ def _table(preprocess: Preprocess, source: Any, column: str | None, skip_bad: bo
         try:
             return preprocess.read(source, skip_bad=skip_bad)
         except ModelError as error:
-            if error.remedy is None and "no column" in error.message:
+            if error.remedy is not None or "no column" not in error.message:
+                raise
+            found = _usual(source)
+            if found is None:
                 raise ModelError(error.message, remedy="--set column=NAME says which to read") from None
-            raise
+            rows = _table(preprocess, source, found, skip_bad)
+            note = f"read from the column {found!r}, since there is none called {trained.name!r}"
+            return replace(rows, notes=(*rows.notes, note))
     if not isinstance(source, str | os.PathLike | Mapping) and not hasattr(source, "columns"):
         raise UsageError(f"column: the input, {type(source).__name__}, has no columns.")
     renamed = replace(preprocess, columns=(replace(trained, name=column),))
     rows = renamed.read(source, skip_bad=skip_bad)
     return replace(rows, table=rows.table.rename_columns([trained.name]))
+
+
+def _usual(source: Any) -> str | None:
+    """Return the column of a table that usually holds prompts, or its only one; None without either."""
+    names = [str(name) for name in _names(source)]
+    plain = {name.lower(): name for name in reversed(names)}
+    usual = next((plain[name] for name in PROMPTS if name in plain), None)
+    return usual or (names[0] if len(names) == 1 else None)
+
+
+def _names(source: Any) -> Iterable[Any]:
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        found = path.is_file() and tables.is_table_file(path)
+        return tables.raw_tables(path).splits["train"].column_names if found else ()
+    return getattr(source, "column_names", None) or (
+        source if isinstance(source, Mapping) else getattr(source, "columns", ())
+    )
+
+
+def _unknown(preprocess: Preprocess, rows: InputRows) -> tuple[str, ...]:
+    """Say which texts have words or characters that training had not, and which have nothing else."""
+    encoded = preprocess.encoded
+    if not isinstance(encoded, TextInputs):
+        return ()
+    texts = prompt_texts(preprocess, rows)
+    shares = np.array(
+        [np.mean(encoded.read([text]).ids == UNK) if text.strip() else 0.0 for text in texts[:MOST_READ]]
+    )
+    what = "characters" if encoded.kind == "characters" else "words"
+    if not (shares > 0).any():
+        return ()
+    count, all_of_them = int((shares > 0).sum()), int((shares == 1).sum())
+    nothing = f"; of {all_of_them:,} it had none at all" if all_of_them else ""
+    return (
+        f"{count:,} of {len(texts):,} texts have {what} that training had not, read as {UNKNOWN}{nothing}",
+    )
 
 
 class ReadsPrompts(Task):
@@ -101,4 +151,7 @@ class ReadsPrompts(Task):
         column: str | None = None,
         lines: bool = True,
     ) -> InputRows:
-        return read_prompts(trained.preprocess, inputs, Reading(column, lines), skip_bad=skip_bad)
+        rows = read_prompts(trained.preprocess, inputs, Reading(column, lines), skip_bad=skip_bad)
+        if isinstance(inputs, InputRows):
+            return rows
+        return replace(rows, notes=(*rows.notes, *_unknown(trained.preprocess, rows)))
