@@ -32,7 +32,7 @@ from pellucid.data.text.text_inputs import UNK, TextInputs
 from pellucid.errors import ModelError
 
 MOST_UNKNOWN = 0.75
-"""Share of unknown tokens from which a run has nothing to go on with."""
+"""Share of unknown tokens from which a run has nothing to continue from."""
 
 
 def go_on(

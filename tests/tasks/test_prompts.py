@@ -47,7 +47,7 @@ def test_an_empty_prompt_is_a_text(writer):
     assert len(writer.predict("", max_new_tokens=4).rows()) == 1
 
 
-def test_another_alphabet_is_no_text_to_go_on_with(writer, tmp_path):
+def test_a_run_is_not_continued_in_another_alphabet(writer, tmp_path):
     (tmp_path / "b.txt").write_text("μηνιν αειδε θεα πηληιαδεω\n" * 40)
     settings = {**FAST, **LETTERS, "model.weights": str(writer.path)}
     with pytest.raises(ModelError, match="of the tokens of the new texts are unknown to run"):
