@@ -76,10 +76,10 @@ def labelled_file(
     if target is None and pictures:
         return _pictures(path, preprocess, config)
     if target is None or target.kind not in ("category", "number") or not is_table_file(path):
-        settings = config.data.model_copy(update={"source": str(path)})
+        data = config.data.model_copy(update={"source": str(path)})
         task = get_task(trained.task)
         form = "tagged" if task.form == "tagged" else "rows"
-        return open_source(settings, labelled=task.labelled or not pictures, fewest_classes=1, form=form)
+        return open_source(data, labelled=task.labelled or not pictures, fewest_classes=1, form=form)
     columns = (*preprocess.columns, target)
     named = {key.removeprefix("data.csv."): value for key, value in (settings or {}).items()}
     csv = {name: value for name, value in named.items() if name in type(config.data.csv).model_fields}
