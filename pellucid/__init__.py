@@ -41,6 +41,7 @@ _WHERE = {
     "Classifier": "pellucid.estimators",
     "Regressor": "pellucid.estimators",
     "PellucidError": "pellucid.errors",
+    "watch": "pellucid.lens.watch",
 }
 
 _MODULES = {"models": "pellucid.models", "toy": "pellucid.data.sources.toy"}
@@ -67,6 +68,7 @@ __all__ = [
     "models",
     "parquet",
     "toy",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
+    from pellucid.lens.watch import watch
     from pellucid.looking import look
     from pellucid.pretrained import load_model
     from pellucid.train.callbacks import Callback

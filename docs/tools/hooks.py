@@ -54,7 +54,7 @@ def navigation(uris: set[str]) -> list[Any]:
         return ordered(uri for uri in uris if uri.startswith(folder) and uri != f"{folder}index.md")
 
     reference = [uri for uri in ("run-folder.md", "guides/settings.md", "catalogues.md") if uri in uris]
-    families = [uri for uri in ("your-own-data.md",) if uri in uris]
+    families = [uri for uri in ("your-own-data.md", "watch.md") if uri in uris]
     guides = [*families, *(uri for uri in below("guides/") if uri not in reference)]
     return [
         {"Home": "index.md"},

@@ -12,6 +12,7 @@ from typing import Any
 
 from pellucid.diagnosis.baselines import Baselines
 from pellucid.diagnosis.curves import Curves, Series, align
+from pellucid.diagnosis.watched import Watched
 from pellucid.record import Run
 from pellucid.record.spec import UNKNOWN, TaskSpec
 
@@ -22,6 +23,7 @@ MISSING = {
     "series": "the run has no losses that can be compared",
     "gan": "the run does not train a generator against a discriminator",
     "activation": "the outputs of the model are logits, as the loss expects",
+    "watched": "the loop was not watched; `pellucid.watch` does that",
     "speed": "the run was not profiled; `pellucid profile RUN` does that",
 }
 """Why a rule could not run, by what it needed."""
@@ -143,6 +145,7 @@ class Facts:
         speed: where the time goes.
         caught: a loss that was not finite.
         activation: softmax or sigmoid, where the outputs of the model have been through it and should not.
+        watched: what `pellucid.watch` recorded of a loop.
         scores: final measures of a run with class weights, by split and name, e.g. "val/auroc".
     """
 
@@ -154,6 +157,7 @@ class Facts:
     caught: NonFinite | None = None
     activation: str | None = None
     scores: Mapping[str, float] | None = None
+    watched: Watched | None = None
 
     @functools.cached_property
     def curves(self) -> Curves | None:

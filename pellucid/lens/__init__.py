@@ -6,6 +6,7 @@ and generators are as before, and outputs and gradients are the same to the bit.
     capture      the one place for hooks; on a floor of its own, above `nn`, so that `train` can use it
     look         one forward and backward pass as a `Trace`; tensors, work, trace, show: its parts
     crash        why a computation failed, and the usual fix
+    watch/       `pellucid.watch`: record a loop of the user's own; read by rules of `pellucid.diagnosis`
 
 This file imports nothing, because whoever imports `lens.capture` runs it.
 """

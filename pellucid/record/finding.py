@@ -33,3 +33,22 @@ class Finding:
     step: int = 0
     confidence: float = 1.0
     gain: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """The id of the rule, as `rule`."""
+        return self.rule
+
+    @property
+    def severity(self) -> str:
+        """The level in three words that loggers use: "info", "warn" or "error"."""
+        return {"note": "info", "warning": "warn"}.get(self.level, self.level)
+
+    @property
+    def message(self) -> str:
+        """What was seen, what it means and what to try, in one text."""
+        tried = f" Try: {self.remedy}." if self.remedy else ""
+        return f"{self.seen} {self.means}{tried}"
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message} [{self.id}{f' at {self.where}' if self.where else ''}]"

@@ -1,0 +1,296 @@
+"""Contracts between the outputs of a model, its loss and the targets."""
+
+from __future__ import annotations
+
+from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rules.loop import on_watched
+from pellucid.diagnosis.watched import Look, ModuleLook, Watched
+from pellucid.diagnosis.wording import figure, percent
+from pellucid.record import Finding
+
+CUTS = {"relu": "ReLU", "clamp_min": "clamp", "threshold": "threshold", "relu6": "ReLU6", "hardtanh": "clamp"}
+"""Operations that end a range, by the operation of autograd."""
+RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softmax": (0.0, 1.0)}
+OUTSIDE = 0.05
+"""The share by which targets must be outside of the range of the outputs."""
+
+
+def _last_module(look: Look | None) -> ModuleLook | None:
+    """The module that made the outputs: the last one that was called and has no children."""
+    return next((one for one in reversed(look.modules) if one.inputs is not None), None) if look else None
+
+
+def _where(watched: Watched) -> str:
+    last = _last_module(watched.first)
+    return last.name if last and last.kind not in {"Linear", "Conv2d"} else "model"
+
+
+def _broadcast(watched: Watched) -> Finding | None:
+    """Outputs (N, 1) against targets (N,) become (N, N)."""
+    look, graph = watched.first, watched.graph
+    if look is None or look.outputs is None or look.targets is None:
+        return None
+    out, want = look.outputs.shape, look.targets.shape
+    shape = _joint(out, want)
+    if graph is None or shape is None or shape in (out, want) or graph.loss in ("cross_entropy", "nll"):
+        return None
+    if not graph.expanded and graph.compared != shape:
+        return None
+    return Finding(
+        "loss-broadcasts",
+        "error",
+        f"Outputs {out} and targets {want} are broadcast to {shape} in the loss.",
+        "Each prediction is compared with the targets of other rows, so the best the model can do is to "
+        "predict "
+        "their mean.",
+        "outputs.squeeze(-1), or targets.unsqueeze(-1): both of one shape",
+        where="loss",
+        confidence=0.97,
+    )
+
+
+_COMPARED = ("squared", "absolute", "binary_logits", "binary")
+
+
+def _joint(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that two shapes are broadcast to; None where they cannot be."""
+    length = max(len(one), len(other))
+    left, right = (1,) * (length - len(one)) + one, (1,) * (length - len(other)) + other
+    if any(a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)):
+        return None
+    return tuple(max(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _probabilities(watched: Watched) -> Finding | None:
+    """Softmax or sigmoid before a loss that applies it itself."""
+    graph = watched.graph
+    if graph is None:
+        return None
+    head, loss = graph.head, graph.loss
+    name = ""
+    if loss == "cross_entropy" and "log_softmax" not in head:
+        name = next((op for op in head[:2] if op in ("softmax", "sigmoid")), "")
+    if loss == "binary_logits":
+        name = next((op for op in head[:2] if op in ("softmax", "sigmoid")), "")
+    look = watched.first
+    if not name and graph.compiled and loss == "cross_entropy" and look and look.outputs:
+        name = "softmax" if look.outputs.row_sums else ""
+    if not name:
+        return None
+    twice = f"The outputs go through a {name} before the loss, which expects logits"
+    return Finding(
+        "activation-before-loss",
+        "warning",
+        f"{twice} and applies {'log-softmax' if loss == 'cross_entropy' else 'a sigmoid'} itself.",
+        "Applied twice, no probability can come near 0 or 1: the loss cannot become small and gradients are "
+        "weak.",
+        f"leave the {name} out of the model; apply it only when you need probabilities",
+        where=_where(watched),
+        confidence=0.97,
+    )
+
+
+def _log_missing(watched: Watched) -> Finding | None:
+    """NLLLoss of something else than log-probabilities."""
+    graph = watched.graph
+    if graph is None or graph.loss != "nll" or "log_softmax" in graph.ops or graph.compiled:
+        return None
+    if graph.has("log", "log_sigmoid"):
+        return None
+    has = "probabilities" if graph.has("softmax") else "logits"
+    return Finding(
+        "nll-without-log-softmax",
+        "error",
+        f"nll_loss gets {has}; it expects log-probabilities.",
+        "It only raises the output of the right class, so the loss has no lower limit that means anything.",
+        "F.log_softmax(outputs, 1) before it, or cross_entropy on the logits",
+        where="loss",
+        confidence=0.97,
+    )
+
+
+def _rectified_head(watched: Watched) -> Finding | None:
+    """A rectifier between the last layer and a loss that needs values below 0."""
+    graph, look = watched.graph, watched.first
+    if graph is None or look is None:
+        return None
+    cut = next((op for op in graph.head[:2] if op in CUTS), "")
+    if not cut:
+        return None
+    classes = graph.loss in ("cross_entropy", "binary_logits", "nll")
+    below = look.targets is not None and look.targets.low < 0
+    if not classes and not below:
+        return None
+    need = "Logits must be able to be negative" if classes else f"Targets go down to {figure(_low(look))}"
+    return Finding(
+        "rectified-output",
+        "warning",
+        f"The outputs go through a {CUTS[cut]}, so none is below 0. {need}.",
+        "What should be negative becomes 0, where no gradient flows.",
+        "a last layer without an activation",
+        where=_where(watched),
+        confidence=0.93,
+    )
+
+
+def _low(look: Look) -> float:
+    return look.targets.low if look.targets else 0.0
+
+
+def _bounded_head(watched: Watched) -> Finding | None:
+    """A sigmoid or tanh whose range does not reach the targets."""
+    graph, look = watched.graph, watched.first
+    if graph is None or look is None or look.targets is None or graph.loss not in ("squared", "absolute", ""):
+        return None
+    name = next((op for op in graph.head[:3] if op in RANGES), "")
+    if not name or look.outputs is None or not _squashed(look, RANGES[name]):
+        return None
+    low, high = RANGES[name]
+    width, targets = high - low, look.targets
+    if targets.low >= low - OUTSIDE * width and targets.high <= high + OUTSIDE * width:
+        return None
+    if not targets.floating and graph.loss == "":
+        return None
+    return Finding(
+        "output-range",
+        "warning",
+        f"The outputs go through a {name} and stay between {low:g} and {high:g}; the targets go from "
+        f"{figure(targets.low)} to {figure(targets.high)}.",
+        "Targets outside of that range cannot be reached.",
+        f"a last layer without the {name}, or targets scaled to its range",
+        where=_where(watched),
+        confidence=0.93,
+    )
+
+
+def _squashed(look: Look, bounds: tuple[float, float]) -> bool:
+    """Whether the outputs of the model themselves are within the bounds."""
+    made = look.outputs
+    return made is not None and made.low >= bounds[0] - 1e-6 and made.high <= bounds[1] + 1e-6
+
+
+def _negative(watched: Watched) -> Finding | None:
+    """A loss below 0 where it cannot be: the sign, or targets that are no probabilities."""
+    graph, values = watched.graph, watched.finite
+    known = graph is not None and graph.loss in (*_COMPARED, "cross_entropy")
+    if not known or not values or graph is None:
+        return None
+    below = sum(value < -1e-6 for value in values)
+    if below < 0.5 * len(values):
+        return None
+    return Finding(
+        "loss-sign",
+        "error",
+        f"The loss is {figure(values[-1])}, and a loss of this kind cannot be below 0.",
+        "Its sign is flipped: training makes the predictions worse.",
+        "leave the minus sign out",
+        where="loss",
+        confidence=0.97,
+    )
+
+
+def _beyond(look: Look) -> bool:
+    return look.targets is not None and (look.targets.low < -1e-6 or look.targets.high > 1 + 1e-6)
+
+
+def _targets_beyond(watched: Watched) -> Finding | None:
+    graph, look = watched.graph, watched.first
+    if graph is None or look is None or look.targets is None or not _beyond(look):
+        return None
+    if graph.loss not in ("binary_logits", "binary") or len(watched.optimizers) > 1:
+        return None
+    targets = look.targets
+    if not targets.floating and not any(value < -1e-6 for value in watched.finite):
+        return None
+    return Finding(
+        "targets-not-probabilities",
+        "error",
+        f"Binary cross-entropy with targets from {figure(targets.low)} to {figure(targets.high)}.",
+        "It expects targets from 0 to 1; beyond that it has no lower limit and the outputs grow for ever.",
+        "targets of 0 and 1, or cross_entropy for more classes",
+        where="data:targets",
+        confidence=0.97,
+    )
+
+
+def _classes_as_numbers(watched: Watched) -> Finding | None:
+    """A squared error on class numbers, for which 9 is farther from 0 than 1 is."""
+    graph, look, batches = watched.graph, watched.first, watched.batches
+    if graph is None or look is None or look.targets is None or graph.loss not in ("squared", "absolute"):
+        return None
+    targets, count = look.targets, len(batches.classes)
+    if targets.floating or count < 3 or targets.low < 0 or count > 1000 or _one_hot(look):
+        return None
+    single = look.outputs is not None and (len(look.outputs.shape) == 1 or look.outputs.shape[-1] == 1)
+    if not single:
+        return None
+    return Finding(
+        "classes-as-numbers",
+        "warning",
+        f"The loss compares one output with {count} whole numbers from {targets.low:g} to {targets.high:g}.",
+        "If they are classes, their order and distance mean nothing, and the loss counts them.",
+        "one output for each class, with cross_entropy",
+        where="loss",
+        confidence=0.8,
+    )
+
+
+def _one_hot(look: Look) -> bool:
+    return look.targets is not None and look.targets.high <= 1
+
+
+def _dropout_head(watched: Watched) -> Finding | None:
+    last = _last_module(watched.first)
+    if last is None or "Dropout" not in last.kind or watched.graph is None or not watched.graph.loss:
+        return None
+    fact = next((one for one in watched.modules if one.name == last.name), None)
+    if fact is None or not fact.options.get("p", 0):
+        return None
+    return Finding(
+        "dropout-on-outputs",
+        "warning",
+        f"{last.name} (p = {fact.options['p']:g}) drops outputs of the model itself.",
+        f"{percent(fact.options['p'])} of all predictions are replaced by 0 in training.",
+        "dropout before the last layer, not after it",
+        where=last.name,
+        confidence=0.9,
+    )
+
+
+def _batch_norm_head(watched: Watched) -> Finding | None:
+    last, graph = _last_module(watched.first), watched.graph
+    if last is None or graph is None or graph.loss not in ("squared", "absolute"):
+        return None
+    if not last.kind.startswith(("BatchNorm", "LayerNorm")) or watched.first is None:
+        return None
+    targets = watched.first.targets
+    if targets is None or (targets.std < 3 and abs(targets.mean) < 3):
+        return None
+    return Finding(
+        "normalized-outputs",
+        "warning",
+        f"The outputs come out of {last.name} ({last.kind}) with mean 0 and standard deviation 1; the "
+        "targets "
+        f"have {figure(targets.mean)} and {figure(targets.std)}.",
+        "The scale of the targets has to be learned by its scale and shift only.",
+        "a last layer without normalization",
+        where=last.name,
+        confidence=0.7,
+    )
+
+
+RULES = tuple(
+    Rule(id, ("watched",), on_watched(check), unless)
+    for id, check, unless in (
+        ("loss-broadcasts", _broadcast, ()),
+        ("activation-before-loss", _probabilities, ()),
+        ("nll-without-log-softmax", _log_missing, ()),
+        ("rectified-output", _rectified_head, ()),
+        ("output-range", _bounded_head, ()),
+        ("targets-not-probabilities", _targets_beyond, ()),
+        ("loss-sign", _negative, ("nll-without-log-softmax", "targets-not-probabilities")),
+        ("classes-as-numbers", _classes_as_numbers, ("loss-broadcasts",)),
+        ("dropout-on-outputs", _dropout_head, ()),
+        ("normalized-outputs", _batch_norm_head, ()),
+    )
+)

@@ -1,0 +1,170 @@
+"""Contracts of parameters: which of them are trained, and which should be."""
+
+from __future__ import annotations
+
+from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rules.loop import CUT, module_of, on_watched
+from pellucid.diagnosis.watched import ParameterLook, Watched
+from pellucid.record import Finding
+
+
+def _names(parameters: list[ParameterLook], most: int = 3) -> str:
+    named = ", ".join(one.name for one in parameters[:most])
+    return named if len(parameters) <= most else f"{named} and {len(parameters) - most} more"
+
+
+def _foreign_parameters(watched: Watched) -> Finding | None:
+    for one in watched.optimizers:
+        if one.parameters == 0 and one.foreign and watched.first is not None:
+            return Finding(
+                "optimizer-of-other-parameters",
+                "error",
+                f"{one.kind} has {one.foreign} parameters, and none of them is the model's.",
+                "It was made for another model, or before the model was made again, copied or replaced; it "
+                "updates tensors that are not used.",
+                "make the optimizer after the model, from model.parameters()",
+                where="optimizer",
+                confidence=0.97,
+            )
+    return None
+
+
+def _not_optimized(watched: Watched) -> Finding | None:
+    """Parameters get a gradient and are in no optimizer: a mistake where they have their first values."""
+    look = watched.last
+    if look is None or not watched.optimizers or all(one.parameters == 0 for one in watched.optimizers):
+        return None
+    outside = [one for one in look.parameters if one.trainable and not one.optimized and one.backward_rms]
+    if not outside:
+        return None
+    fresh = [one for one in outside if one.fresh]
+    moved = [one for one in outside if one.update_rms]
+    if moved:
+        return None  # something else updates them
+    return Finding(
+        "not-in-optimizer",
+        "warning" if fresh else "note",
+        f"{_names(outside)}: gradients are computed, and no optimizer has "
+        f"{'it' if len(outside) == 1 else 'them'}.",
+        "These layers keep their random weights."
+        if fresh
+        else "These layers are not trained; they do not look as if they had been initialized just now.",
+        "add them to the optimizer"
+        if fresh
+        else "add them to the optimizer, or switch their requires_grad off",
+        where=module_of((fresh or outside)[0].name),
+        confidence=0.9 if fresh else 0.4,
+    )
+
+
+def _frozen(watched: Watched) -> Finding | None:
+    """Layers that are frozen with random weights, as PyTorch initializes them."""
+    look = watched.last
+    if look is None:
+        return None
+    frozen = [one for one in look.parameters if not one.trainable and one.is_weight]
+    fresh = [one for one in frozen if one.fresh and "embed" not in one.name.lower()]
+    if not fresh or not any(one.trainable for one in look.parameters):
+        return None
+    return Finding(
+        "frozen-random",
+        "warning",
+        f"{_names(fresh)}: requires_grad is off, and the values are spread as PyTorch initializes them.",
+        "A layer that is frozen before it has learned anything keeps random weights.",
+        "requires_grad_(True) for it, or load pretrained weights before freezing",
+        where=module_of(fresh[0].name),
+        confidence=0.85,
+    )
+
+
+def _all_frozen(watched: Watched) -> Finding | None:
+    look = watched.first
+    if look is None or not look.parameters or any(one.trainable for one in look.parameters):
+        return None
+    return Finding(
+        "all-frozen",
+        "error",
+        f"None of the {len(look.parameters)} parameters has requires_grad.",
+        "Nothing can be learned.",
+        "requires_grad_(True) for the layers that should learn",
+        where="model",
+    )
+
+
+def _unreached(watched: Watched) -> Finding | None:
+    """Trainable parameters on which the loss does not depend."""
+    graph, look = watched.graph, watched.last
+    if graph is None or look is None or not graph.reached or graph.compiled or watched.steps < 3:
+        return None
+    if len(watched.optimizers) > 1:
+        return None
+    never = [
+        one
+        for one in look.trained()
+        if one.name not in graph.reached and not one.backward_rms and not one.grad_rms
+    ]
+    weights = [one for one in never if one.is_weight]
+    if not weights:
+        return None
+    return Finding(
+        "unused-parameters",
+        "warning",
+        f"The loss does not depend on {_names(weights)}.",
+        "These layers are never used in forward, or their output is cut off by .detach(), .data or "
+        "torch.no_grad(), so they never learn.",
+        "use their output in forward, or leave them out; look for a detach between them and the loss",
+        where=module_of(weights[0].name),
+        confidence=0.9,
+    )
+
+
+def _lost_layers(watched: Watched) -> Finding | None:
+    if not watched.lost:
+        return None
+    return Finding(
+        "layers-in-plain-list",
+        "warning",
+        f"{', '.join(watched.lost[:3])}: modules in a plain list or dict.",
+        "The model does not know of them: they are not in model.parameters(), not trained, moved or saved.",
+        "nn.ModuleList or nn.ModuleDict instead of a list or dict",
+        where=watched.lost[0].rpartition(".")[0] or "model",
+        confidence=0.97,
+    )
+
+
+def _shared_projections(watched: Watched) -> Finding | None:
+    """Two of the projections of an attention are one and the same module."""
+    roles = ("q", "k", "v", "query", "key", "value")
+
+    def role(name: str) -> str:
+        own = name.rpartition(".")[2].lower()
+        for end in ("_proj", "_lin", "_linear", "proj", "_layer"):
+            own = own.removesuffix(end)
+        return own.removeprefix("to_").removeprefix("w_").removeprefix("w")
+
+    pair = next((pair for pair in watched.shared if all(role(name) in roles for name in pair)), None)
+    if pair is None:
+        return None
+    return Finding(
+        "shared-projections",
+        "warning",
+        f"{pair[0]} and {pair[1]} are the same module.",
+        "Queries and keys (or values) that are equal make each position attend mostly to itself.",
+        "a projection of its own for each of query, key and value",
+        where=pair[1],
+        confidence=0.9,
+    )
+
+
+RULES = tuple(
+    Rule(id, ("watched",), on_watched(check), unless)
+    for id, check, unless in (
+        ("all-frozen", _all_frozen, ("meta-device",)),
+        ("optimizer-of-other-parameters", _foreign_parameters, ()),
+        ("layers-in-plain-list", _lost_layers, ()),
+        ("shared-projections", _shared_projections, ()),
+        ("not-in-optimizer", _not_optimized, CUT),
+        ("frozen-random", _frozen, ("all-frozen",)),
+        ("unused-parameters", _unreached, (*CUT, "no-backward")),
+    )
+)

@@ -1,0 +1,135 @@
+"""What the first batches of a loop are like: classes, order, repetition, the loss of guessing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from pellucid.diagnosis.watched import Batches
+
+FIRST = 200
+"""Batches that are read."""
+CLASSES = 1000
+"""The most classes that are counted."""
+ROWS = 4096
+"""Targets of a batch that are read."""
+
+
+class BatchFacts:
+    """Reads batches as they come; `facts` says what they were like."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.fingerprints: set[tuple[float, ...]] = set()
+        self.counted: Counter[int] = Counter()
+        self.whole = True
+        self.columns = 1
+        self.means: list[tuple[float, int]] = []
+        self.values: list[Tensor] = []
+        self.aligned: str | None = None
+        self.padding: int | None = None
+
+    @torch.no_grad()
+    def read(self, inputs: Tensor | None, targets: Tensor | None) -> None:
+        """Read a batch, unless enough have been."""
+        if len(self.rows) >= FIRST:
+            return
+        if inputs is not None and inputs.ndim and inputs.numel():
+            self.rows.append(inputs.shape[0])
+            flat = inputs.detach().reshape(-1)
+            few = flat[:: max(1, flat.numel() // 64)].to(torch.float64)
+            self.fingerprints.add((float(inputs.numel()), float(few.sum()), float(few.square().sum())))
+            self._sequences(inputs, targets)
+        if targets is not None and targets.numel() and not targets.is_complex():
+            self._targets(targets.detach())
+
+    def _sequences(self, inputs: Tensor, targets: Tensor | None) -> None:
+        """Compare tokens with their targets, and look for padding."""
+        if inputs.is_floating_point() or inputs.ndim != 2 or inputs.shape[1] < 2:
+            self.aligned = ""
+            return
+        if self.padding is None:
+            self.padding = _padding(inputs)
+        if targets is None or targets.shape != inputs.shape or targets.is_floating_point():
+            aligned = ""
+        elif bool((targets == inputs).all()):
+            aligned = "same"
+        else:
+            aligned = "next" if float((targets[:, :-1] == inputs[:, 1:]).float().mean()) > 0.9 else ""
+        self.aligned = aligned if self.aligned in (None, aligned) else ""
+
+    def _targets(self, targets: Tensor) -> None:
+        flat = targets.reshape(-1)[:ROWS]
+        if not flat.is_floating_point():
+            flat = flat.to(torch.int64)
+            self.counted.update(flat[flat >= 0].tolist() if len(self.counted) <= CLASSES else ())
+        else:
+            self.whole = False
+            hot = targets.ndim == 2 and 2 <= targets.shape[1] <= CLASSES
+            if hot and bool(((targets == 0) | (targets == 1)).all() & (targets.sum(1) == 1).all()):
+                self.counted.update(targets[:ROWS].argmax(1).tolist())
+                flat = targets[:ROWS].argmax(1)
+            elif bool(((flat == 0) | (flat == 1)).all()):
+                self.counted.update(flat.to(torch.int64).tolist())
+            else:
+                self.counted.clear()
+                self.columns = -1
+        numbers = flat.to(torch.float64)
+        if sum(len(one) for one in self.values) < 50_000:
+            self.values.append(numbers.to(torch.float32))
+        self.means.append((float(numbers.mean()), numbers.numel()))
+
+    def facts(self, loss: str) -> Batches:
+        """Say what the batches were like; `loss` is the kind of loss that the prior is computed for."""
+        classes = dict(self.counted) if self.columns > 0 and 1 <= len(self.counted) <= CLASSES else {}
+        return Batches(
+            rows=sorted(self.rows)[len(self.rows) // 2] if self.rows else 0,
+            seen=len(self.rows),
+            distinct=len(self.fingerprints),
+            classes=classes,
+            scatter=self._scatter(),
+            prior=self._prior(loss, classes),
+            aligned=self.aligned or "",
+            padding=self.padding,
+        )
+
+    def _scatter(self) -> float | None:
+        """Variance of the means of batches over what independent rows would give."""
+        if len(self.means) < 5 or not self.values:
+            return None
+        every = torch.cat(self.values)
+        spread = float(every.var(correction=0)) if len(every) > 1 else 0.0
+        rows = min(count for _, count in self.means)
+        if spread <= 0 or rows < 2:
+            return None
+        centers = torch.tensor([mean for mean, _ in self.means], dtype=torch.float64)
+        return float(centers.var()) * rows / spread
+
+    def _prior(self, loss: str, classes: dict[int, int]) -> float | None:
+        """The loss of the best constant prediction."""
+        total = sum(classes.values())
+        fits = loss in ("cross_entropy", "nll") or (loss in ("binary", "binary_logits") and len(classes) <= 2)
+        if fits and classes and total:
+            return -sum(n / total * math.log(n / total) for n in classes.values())
+        if not self.values or loss not in ("squared", "absolute"):
+            return None
+        every = torch.cat(self.values)
+        if loss == "squared":
+            return float(every.var(correction=0))
+        return float((every - every.median()).abs().mean())
+
+
+def _padding(tokens: Tensor) -> int | None:
+    """The token that ends several rows as a run of 3 or more, at different places; None if there is none."""
+    last = tokens[:, -1]
+    values, counts = torch.unique(last, return_counts=True)
+    if tokens.shape[0] < 4 or int(counts.max()) < 3:
+        return None
+    token = int(values[counts.argmax()])
+    runs = (tokens.flip(1) == token).long().cumprod(1).sum(1)
+    ends = runs[runs >= 3]
+    inside = bool(((tokens == token).sum(1) == runs).all())
+    return token if len(ends) >= 3 and len(torch.unique(runs)) > 2 and inside else None

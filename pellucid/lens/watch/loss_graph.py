@@ -1,0 +1,209 @@
+"""Read from autograd's graph how a loss is computed.
+
+The nodes of the graph stay after the backward pass (their saved tensors do not), so it can be read at the end
+of a step without keeping anything alive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.diagnosis.watched import LOSSES, LossGraph
+
+LIMIT = 20_000
+"""The most nodes that are read."""
+
+MOVES = {
+    *("view", "unsafe_view", "reshape_alias", "squeeze", "unsqueeze", "t", "transpose", "permute", "select"),
+    *("slice", "index", "clone", "expand", "as_strided", "to_copy", "contiguous", "alias", "stack", "cat"),
+    *("unbind", "split", "split_with_sizes", "gather", "mean", "sum", "div", "mul", "add", "sub", "neg"),
+    *("accumulate_grad", "copy_slices", "movedim", "flatten", "masked_select", "expand_as", "chunk"),
+}
+"""Operations that move or scale values."""
+
+LAYERS = {"addmm", "mm", "linear", "convolution", "mkldnn_convolution", "addmv", "mv", "addbmm", "baddbmm"}
+"""Products of values and weights; a product of two activations is "bmm"."""
+RECURRENT = {"mkldnn_rnn_layer", "_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell"}
+NORMS = {"native_batch_norm", "native_layer_norm", "native_group_norm", "cudnn_batch_norm", "_fused_rms_norm"}
+PASSED = {"native_dropout", *MOVES, *NORMS}
+"""What a value can pass through between two layers without becoming nonlinear."""
+
+
+def read(loss: Tensor, names: Mapping[int, str]) -> LossGraph | None:
+    """Read the graph of a loss.
+
+    Args:
+        loss: a single number.
+        names: of the parameters, by id.
+
+    Returns:
+        What it is computed of; None if it has no graph.
+    """
+    if loss.grad_fn is None:
+        return None
+    nodes = _nodes(loss.grad_fn)
+    products = [node for node in nodes if operation(node) in LAYERS and _weighted(node)]
+    kinds = {operation(node) for node in nodes}
+    return LossGraph(
+        ops=_ops(loss.grad_fn),
+        expanded=_expanded(loss.grad_fn),
+        compared=_compared(loss.grad_fn),
+        reached=frozenset(names[id(leaf)] for leaf in _leaves(nodes) if id(leaf) in names),
+        layers=len(products),
+        bare=sum(_bare(node) for node in products),
+        nonlinear=frozenset(kinds - PASSED - LAYERS - set(LOSSES) - {"log_softmax", "embedding", "bmm"}),
+        unscaled_attention=sum(_unscaled(node) for node in nodes),
+        compiled="compiled_function" in kinds,
+    )
+
+
+def operation(node: Any) -> str:
+    """Return the name of a node's operation: "log_softmax" of LogSoftmaxBackward0."""
+    name = re.sub(r"Backward\d*$", "", node.name().split("::")[-1])
+    if name.startswith("MkldnnRnn"):
+        return "mkldnn_rnn_layer"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return words.replace("2_d", "2d").replace("1_d", "1d")
+
+
+# ---- walking -----------------------------------------------------------------------------------------
+
+
+def _before(node: Any) -> Iterable[Any]:
+    return [below for below, _ in node.next_functions if below is not None]
+
+
+def _nodes(root: Any) -> list[Any]:
+    seen, queue = {root}, deque([root])
+    while queue and len(seen) < LIMIT:
+        for below in _before(queue.popleft()):
+            if below not in seen:
+                seen.add(below)
+                queue.append(below)
+    return list(seen)
+
+
+def _leaves(nodes: Iterable[Any]) -> Iterable[Tensor]:
+    return (node.variable for node in nodes if hasattr(node, "variable"))
+
+
+def _weighted(node: Any) -> bool:
+    """Whether a product is one of values and a parameter, not of two activations."""
+    return any(_is_weight(below) for below in _before(node))
+
+
+def _is_weight(node: Any) -> bool:
+    """A parameter, as it is or transposed, cast or normalized."""
+    for _ in range(4):
+        if hasattr(node, "variable"):
+            return True
+        below = list(_before(node))
+        if operation(node) not in {"t", "transpose", "to_copy", "permute", "view"} or len(below) != 1:
+            return False
+        node = below[0]
+    return False
+
+
+def _ops(root: Any) -> tuple[str, ...]:
+    """The operations from the loss to the last layers, breadth first; of several branches all."""
+    found: dict[str, None] = {}
+    seen, queue = {root}, deque([root])
+    while queue and len(seen) < 300:
+        node = queue.popleft()
+        name = operation(node)
+        if name in LAYERS | RECURRENT | {"embedding", "compiled_function", "bmm"} or name in NORMS:
+            found.setdefault(name)
+            continue
+        if name not in MOVES and not hasattr(node, "variable"):
+            found.setdefault(name)
+        for below in _before(node):
+            if below not in seen:
+                seen.add(below)
+                queue.append(below)
+    return tuple(found)
+
+
+def _expanded(root: Any) -> bool:
+    """Whether the outputs were broadcast where the loss compares them with the targets."""
+    node: Any = root
+    for _ in range(8):
+        below = list(_before(node))
+        if operation(node) in LOSSES:
+            return any(operation(one) == "expand" for one in below)
+        if len(below) != 1:
+            return False
+        node = below[0]
+    return False
+
+
+def _compared(root: Any) -> tuple[int, ...]:
+    """The shape of the last tensor before the loss became a single number; () if it is not known."""
+    node: Any = root
+    for _ in range(8):
+        shape = tuple(node._input_metadata[0].shape) if node._input_metadata else ()
+        if math.prod(shape) > 1:
+            return shape
+        below = list(_before(node))
+        if len(below) != 1:
+            return ()
+        node = below[0]
+    return ()
+
+
+def _bare(product: Any) -> bool:
+    """Whether the input of a layer is the output of another, with nothing nonlinear between.
+
+    A sum or product of two different values (a residual connection, a gate, a sample of a latent) ends
+    the search: what comes from there is more than the output of one layer.
+    """
+    for below in _before(product):
+        node: Any = below
+        for _ in range(30):
+            if node is None or hasattr(node, "variable"):
+                break
+            name = operation(node)
+            if name in LAYERS:
+                return _weighted(node)
+            if name not in PASSED or name in NORMS & {"native_layer_norm", "_fused_rms_norm"}:
+                break
+            inner = [one for one in _before(node) if not hasattr(one, "variable")]
+            if len(inner) != 1:
+                break
+            node = inner[0]
+    return False
+
+
+def _unscaled(node: Any) -> bool:
+    """Whether a softmax follows a product of two activations without a scale between (or only a mask)."""
+    if operation(node) != "softmax":
+        return False
+    for _ in range(8):
+        below = [one for one in _before(node) if not hasattr(one, "variable")]
+        if len(below) != 1:
+            return False
+        node = below[0]
+        name = operation(node)
+        if name == "bmm":
+            return all(_unscaled_factor(one) for one in _before(node))
+        if name not in {"masked_fill", "view", "unsafe_view", "where", "add", "transpose", "reshape_alias"}:
+            return False
+    return False
+
+
+def _unscaled_factor(node: Any) -> bool:
+    """Whether a factor of the scores comes from its layer without being multiplied or divided."""
+    for _ in range(12):
+        name = operation(node)
+        if name in LAYERS or hasattr(node, "variable"):
+            return True
+        below = [one for one in _before(node) if not hasattr(one, "variable")]
+        if name in {"mul", "div"} or name in NORMS or len(below) != 1:
+            return False
+        node = below[0]
+    return False

@@ -1,0 +1,214 @@
+"""Ask a copy of the model what its outputs depend on, by changing its inputs.
+
+The copy is in evaluation mode and without hooks; random numbers are drawn from generators of its own, so
+training goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.diagnosis.watched import Probes
+from pellucid.lens.watch.spread import first_tensor
+
+ROWS = 8
+"""Rows that are probed."""
+SMALL = 20_000_000
+"""Models with more parameters are not copied."""
+
+
+def probe(
+    model: nn.Module, arguments: tuple[tuple[Any, ...], dict[str, Any]], padding: int | None
+) -> tuple[Probes, str]:
+    """Probe a model.
+
+    Args:
+        model: is copied; nothing of it changes.
+        arguments: positional and named, as the loop called it.
+        padding: the token that fills up rows.
+
+    Returns:
+        What was seen, and why nothing could be seen ("" if it could).
+    """
+    args, kwargs = arguments
+    named = [*enumerate(args), *kwargs.items()]
+    place = next((name for name, value in named if _batched(value)), None)
+    if place is None:
+        return Probes(), "no argument of the model is a batch of rows"
+    if sum(one.numel() for one in model.parameters()) > SMALL:
+        return Probes(), f"the model has more than {SMALL:,} parameters"
+    total = dict(named)[place].shape[0]
+    with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
+        twin = _twin(model)
+        prober = _Prober(twin, _rows(args, total), _rows(kwargs, total), place)
+        return prober.probes(padding), ""
+
+
+def few_rows(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return copies of the first rows of all arguments, to probe with them later."""
+    args, kwargs = arguments
+    total = next(value.shape[0] for value in (*args, *kwargs.values()) if _batched(value))
+    return _rows(args, total), _rows(kwargs, total)
+
+
+def _devices(model: nn.Module) -> list[Any]:
+    return sorted({one.device for one in model.parameters() if one.device.type == "cuda"}, key=str)
+
+
+def _twin(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, without the hooks of the original."""
+    twin = copy.deepcopy(model)
+    for module in twin.modules():
+        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+            getattr(module, hooks).clear()
+    return twin.eval()
+
+
+def _batched(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim >= 2 and value.shape[0] >= 2
+
+
+def _rows(values: Any, total: int) -> Any:
+    """The first rows of every tensor that has one for each row of the batch."""
+    if isinstance(values, dict):
+        return {name: _rows(value, total) for name, value in values.items()}
+    if isinstance(values, (tuple, list)):
+        return type(values)(_rows(value, total) for value in values)
+    if isinstance(values, Tensor):
+        batched = values.ndim and values.shape[0] == total
+        return values.detach()[:ROWS].clone() if batched else values.detach().clone()
+    return values
+
+
+class _Prober:
+    def __init__(self, model: nn.Module, args: Any, kwargs: Any, place: int | str) -> None:
+        self.model, self.args, self.kwargs, self.place = model, args, kwargs, place
+        self.inputs: Tensor = kwargs[place] if isinstance(place, str) else args[place]
+        self.outputs = self.run(self.inputs)
+
+    def run(self, inputs: Tensor) -> Tensor | None:
+        args, kwargs = list(self.args), dict(self.kwargs)
+        if isinstance(self.place, str):
+            kwargs[self.place] = inputs
+        else:
+            args[self.place] = inputs
+        made = first_tensor(self.model(*args, **kwargs))
+        return None if made is None else made.float()
+
+    def probes(self, padding: int | None) -> Probes:
+        if self.outputs is None or self.outputs.ndim < 1:
+            return Probes()
+        again = self.run(self.inputs)
+        if again is None or not torch.equal(again, self.outputs):
+            return Probes()  # random by design: changes cannot be told from noise
+        return Probes(
+            rows_mixed=self._rows_mixed(),
+            future_seen=self._future_seen(),
+            order_blind=self._order_blind(),
+            padding_read=self._padding_read(padding),
+            inputs_ignored=self._inputs_ignored(),
+        )
+
+    # ---- what changes --------------------------------------------------------------------------------
+
+    def _other(self, like: Tensor) -> Tensor:
+        """Other values of the same kind: those of another row."""
+        return like.roll(1, 0) if not like.is_floating_point() else like.roll(1, 0) + 0.1 * like.std()
+
+    def _rows_mixed(self) -> float | None:
+        """Change row 0 and see what happens to the others."""
+        out = self.outputs
+        if out is None or out.shape[0] != self.inputs.shape[0]:
+            return None
+        changed = self.inputs.clone()
+        changed[0] = self._other(self.inputs)[0]
+        after = self.run(changed)
+        if after is None or after.shape != out.shape or torch.equal(changed, self.inputs):
+            return None
+        moved = (after - out).abs().flatten(1).amax(1) if out.ndim > 1 else (after - out).abs()
+        own, others = float(moved[0]), float(moved[1:].max())
+        scale = max(own, float(out.std()), 1e-12)
+        return others / scale if others > 1e-5 * scale else 0.0
+
+    def _sequence(self) -> bool:
+        """Whether the outputs have one row for each position: (B, T, ...) of (B, T, ...)."""
+        out = self.outputs
+        same = out is not None and out.ndim == 3 and out.shape[:2] == self.inputs.shape[:2]
+        return same and self.inputs.ndim in (2, 3) and self.inputs.shape[1] >= 4
+
+    def _future_seen(self) -> float | None:
+        """Change the last position and see what happens to earlier ones."""
+        out = self.outputs
+        if out is None or not self._sequence():
+            return None
+        changed = self.inputs.clone()
+        changed[:, -1] = self.inputs[:, -2] if self.inputs.is_floating_point() else self._swap()
+        if torch.equal(changed, self.inputs):
+            return None
+        after = self.run(changed)
+        if after is None or after.shape != out.shape:
+            return None
+        moved = (after - out).abs().amax(2)
+        scale = max(float(moved[:, -1].max()), 1e-12)
+        early = float(moved[:, :-1].max())
+        return early / scale if early > 1e-5 * scale else 0.0
+
+    def _swap(self) -> Tensor:
+        """For the last position, the token of the first, or another one that occurs."""
+        first, last = self.inputs[:, 0], self.inputs[:, -1]
+        return torch.where(first == last, self.inputs.flatten()[self.inputs.numel() // 2], first)
+
+    def _order_blind(self) -> bool | None:
+        """Reverse the positions and see whether the outputs are the same, or the same reversed."""
+        out, inputs = self.outputs, self.inputs
+        tokens = not inputs.is_floating_point() and inputs.ndim == 2
+        if out is None or inputs.shape[1] < 4 or not (tokens or (inputs.ndim == 3 and self._sequence())):
+            return None
+        flipped = inputs.flip(1)
+        if float((flipped != inputs).float().mean()) < 0.2:
+            return None
+        after = self.run(flipped)
+        if after is None or after.shape != out.shape:
+            return None
+        expected = out.flip(1) if self._sequence() else out
+        return bool((after - expected).abs().max() <= 1e-4 * max(float(out.std()), 1e-6))
+
+    def _padding_read(self, padding: int | None) -> float | None:
+        """Write other tokens into the padding and see whether the outputs of the row change."""
+        out, inputs = self.outputs, self.inputs
+        if padding is None or out is None or inputs.ndim != 2 or out.shape[0] != inputs.shape[0]:
+            return None
+        padded = (inputs == padding) & (inputs.flip(1) == padding).long().cumprod(1).flip(1).bool()
+        rows = padded.any(1) & ~padded.all(1)
+        if not bool(rows.any()):
+            return None
+        shorter = self._shortened(padded)
+        if shorter is None:
+            return None
+        moved = (shorter - out[rows]).abs()
+        return float(moved.max()) / max(float(out.std()), 1e-12)
+
+    def _shortened(self, padded: Tensor) -> Tensor | None:
+        """The outputs of padded rows when each is given by itself, cut to its own length."""
+        found, out = [], self.outputs
+        given = [*self.args, *self.kwargs.values()]
+        if out is None or out.ndim != 2 or sum(isinstance(value, Tensor) for value in given) > 1:
+            return None  # masks and lengths would have to be cut as well
+        for row in torch.nonzero(padded.any(1) & ~padded.all(1)).flatten().tolist():
+            length = int((~padded[row]).sum())
+            made = self.run(self.inputs[row : row + 1, :length])
+            if made is None or made.shape[1:] != out.shape[1:]:
+                return None
+            found.append(made)
+        return torch.cat(found)
+
+    def _inputs_ignored(self) -> bool | None:
+        out = self.outputs
+        after = self.run(self._other(self.inputs))
+        if out is None or after is None or torch.equal(self._other(self.inputs), self.inputs):
+            return None
+        return bool((after - out).abs().max() <= 1e-7 * max(float(out.abs().max()), 1e-12))

@@ -1,0 +1,425 @@
+"""`pellucid.watch`: record a training loop of the user's own, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.diagnosis import Facts, examine
+from pellucid.diagnosis.watched import Glance, Look, Probes, Watched
+from pellucid.lens.watch import loss_graph
+from pellucid.lens.watch.batch_facts import BatchFacts
+from pellucid.lens.watch.close_look import ModuleLooks, ParameterLooks, group_of
+from pellucid.lens.watch.events import Events, entries
+from pellucid.lens.watch.probing import few_rows, probe
+from pellucid.lens.watch.spread import against, first_tensor, plain_loss, spread
+from pellucid.lens.watch.structure import lost_layers, module_facts, optimizing, shared_modules
+from pellucid.record import Finding
+
+START = 0.3
+"""Seconds of processor time that looks may take in all, whatever the loop takes."""
+SHARE = 0.01
+"""The share of the loop's time that they may take beyond that."""
+GROWTH, SPARING = 1.5, 2.5
+"""Each look is at this multiple of the step of the one before; the second once half of the time is used."""
+GLANCES = 1.06
+"""Each glance is at this multiple of the step of the one before, at least 4 steps later."""
+LOSSES = 128
+"""Losses that are kept on their device before they are read."""
+LOWER = ("loss", "error", "mse", "mae", "rmse", "perplexity", "nll", "distance", "fid")
+
+_watched: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
+
+
+def watch(
+    model: nn.Module | Iterable[nn.Module] | Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None = None,
+    *,
+    loss: Callable[..., Any] | None = None,
+    mute: Collection[str] = (),
+    on_finding: Callable[[Finding], None] | None = None,
+) -> Watch:
+    """Watch a training loop: three lines, and nothing about the training changes.
+
+    The loop keeps its forward pass, backward pass and step; the watch sees them through hooks, measures a few
+    steps closely (fewer as the loop goes on), and rules say what is wrong. It never raises into the loop,
+    and weights are the same bits with it and without.
+
+    Args:
+        model: any module, or several (a list or dict) where a loop trains several.
+        optimizer: one or several of `torch.optim`; without it, steps are seen by what they change.
+        loss: the loss function, for its name in messages.
+        mute: ids of rules that should not report.
+        on_finding: is called once with each finding, at the step at which it first appears.
+
+    Returns:
+        A context manager with `step`, `validate` and `findings`.
+
+    Example:
+        with pellucid.watch(model, optimizer) as w:
+            for x, y in batches:
+                optimizer.zero_grad()
+                loss = loss_fn(model(x), y)
+                loss.backward()
+                optimizer.step()
+                w.step(loss, inputs=x, targets=y)
+        print(w.findings)
+    """
+    return Watch(model, optimizer, loss=loss, mute=mute, on_finding=on_finding)
+
+
+class Watch:
+    """What `watch` returns: see there.
+
+    Attributes:
+        steps: calls of `step`.
+        problems: what could not be recorded, and why.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any = None,
+        *,
+        loss: Any = None,
+        mute: Collection[str] = (),
+        on_finding: Callable[[Finding], None] | None = None,
+    ) -> None:
+        self.steps = 0
+        self.problems: dict[str, str] = {}
+        self.mute, self.on_finding, self.loss = mute, on_finding, loss
+        self._began, self._spent = time.perf_counter(), 0.0
+        self._ended = False
+        self._reported: set[tuple[str, str]] = set()
+        self._losses: list[tuple[int, float]] = []
+        self._waiting: list[tuple[int, Any]] = []
+        self._rates: list[tuple[int, float]] = []
+        self._looks: list[Look] = []
+        self._glances: list[Glance] = []
+        self._glanced = 0
+        self._validations: dict[str, list[tuple[int, float]]] = {}
+        self._lower: set[str] = set()
+        self._batches = BatchFacts()
+        self._graph: Any = None
+        self._probes, self._ends = Probes(), Probes()
+        self._kept: Any = None
+        self._plain = False
+        self._without_graph = 0
+        self._changed_in_forward = ""
+        self._modules: ModuleLooks | None = None
+        self._parameters: ParameterLooks | None = None
+        self._events: Events | None = None
+        self._optimizers = _optimizers(optimizer)
+        self.model = _as_module(model)
+        self._guard(self._open)()
+
+    # ---- opening and closing -------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        _watched[self.model] = _watched.get(self.model, 0) + 1
+        self._watches = _watched[self.model]
+        self._names = {id(one): name for name, one in self.model.named_parameters()}
+        self._facts = module_facts(self.model)
+        self._lost, self._shared = lost_layers(self.model), shared_modules(self.model)
+        self._events = Events(entries(self.model), self._optimizers, self._guard)
+        self._events.after_forward.append(self._forwarded)
+        self._prepare()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove all hooks; `findings` stay available."""
+        if self._ended:
+            return
+        self._ended = True
+        self._guard(self._close)()
+
+    def _close(self) -> None:
+        self._flush()
+        if self._modules is not None:
+            self._modules.close()
+        if self._parameters is not None:
+            self._parameters.close()
+        if self._events is not None:
+            self._events.close()
+        if self._kept is not None:
+            model, arguments = self._kept
+            self._ends, _ = probe(model, arguments, self._batches.padding)
+            self._kept = None
+        _watched[self.model] = max(0, _watched.get(self.model, 1) - 1)
+        self._stream()
+
+    # ---- what the loop calls -------------------------------------------------------------------------
+
+    def step(self, loss: Any = None, *, inputs: Any = None, targets: Any = None) -> None:
+        """Record one update; call it at the end of each.
+
+        Args:
+            loss: the loss of this step, as the tensor that `backward` was called on (a number also goes).
+            inputs: what the model was given; by default, what its forward pass received.
+            targets: what the loss compared the outputs with.
+        """
+        self.steps += 1
+        self._guard(self._step)(loss, inputs, targets)
+
+    def validate(self, metric: float | Mapping[str, float]) -> None:
+        """Record a measure on rows that are not trained on.
+
+        Args:
+            metric: a number for which higher is better, or several by name; those named after a loss or an
+                error are better when lower.
+        """
+        self._guard(self._validate)(metric)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is wrong, the likeliest first; never raises."""
+        found: list[Finding] = []
+
+        def look() -> None:
+            found.extend(examine(Facts(watched=self.evidence), muted=self.mute).findings)
+
+        self._guard(look)()
+        return found
+
+    @property
+    def evidence(self) -> Watched:
+        """Everything that was recorded, as plain values."""
+        self._flush()
+        events = self._events
+        kinds = {str(one.dtype).removeprefix("torch.") for one in self.model.parameters()}
+        return Watched(
+            steps=self.steps,
+            losses=tuple(self._losses),
+            rates=tuple(self._rates),
+            looks=tuple(self._looks),
+            glances=tuple(self._glances),
+            graph=self._graph,
+            loop=events.loop(self._without_graph, self._ended) if events else Watched().loop,
+            batches=self._batches.facts(self._graph.loss if self._graph and self._plain else ""),
+            probes=self._probes,
+            ends=self._ends,
+            shared=self._shared,
+            optimizers=optimizing(self._optimizers, self.model, events.steps_of) if events else (),
+            modules=self._facts,
+            lost=self._lost,
+            validations={name: tuple(series) for name, series in self._validations.items()},
+            lower=frozenset(self._lower),
+            devices=frozenset(one.device.type for one in self.model.parameters()),
+            kinds=frozenset(kinds),
+            changed_in_forward=self._changed_in_forward,
+            watches=self._watches,
+            missing=dict(self.problems),
+        )
+
+    # ---- recording -----------------------------------------------------------------------------------
+
+    def _step(self, loss: Any, inputs: Any, targets: Any) -> None:
+        events = self._events
+        if events is None:
+            return
+        value = _single(loss)
+        self._waiting.append((self.steps, _value(value)))
+        if len(self._waiting) >= LOSSES:
+            self._flush()
+        self._rate()
+        given = first_tensor(inputs if inputs is not None else events.arguments)
+        wanted = first_tensor(targets)
+        self._batches.read(given, wanted)
+        if events.keep:
+            self._glance(first_tensor(events.outputs), wanted)
+        if self._looking:
+            self._finish_look(value, given, wanted)
+        if isinstance(value, Tensor) and not value.requires_grad:
+            self._without_graph += 1
+        events.forget()
+        self._prepare()
+
+    def _glance(self, outputs: Tensor | None, targets: Tensor | None) -> None:
+        if self._graph is not None and self._graph.loss == "cross_entropy":
+            compared = against(outputs, targets)
+            if compared is not None:
+                self._glances.append(Glance(self.steps, *compared))
+
+    def _rate(self) -> None:
+        if not self._optimizers:
+            return
+        rate = float(self._optimizers[0].param_groups[0].get("lr", 0.0))
+        if len(self._rates) < 2 or self._rates[-1][1] != rate or self._rates[-2][1] != rate:
+            self._rates.append((self.steps, rate))
+        else:
+            self._rates[-1] = (self.steps, rate)
+
+    def _finish_look(self, value: Any, inputs: Tensor | None, targets: Tensor | None) -> None:
+        events, first = self._events, not self._looks
+        assert events is not None
+        modules = self._modules.close() if self._modules else ()
+        parameters = self._parameters.close() if self._parameters else ()
+        self._modules = self._parameters = None
+        if isinstance(value, Tensor) and value.grad_fn is not None and len(self._looks) < 3:
+            self._read_graph(value)
+        made = first_tensor(events.outputs)
+        kind = self._graph.loss if self._graph else ""
+        if first:
+            self._plain = _near(value, plain_loss(made, targets, kind))
+        look = Look(
+            self.steps,
+            math.nan if value is None else float(_value(value)),
+            modules,
+            parameters,
+            spread(inputs, closely=True),
+            spread(targets, closely=True),
+            spread(made, closely=True),
+            training=self.model.training,
+        )
+        self._looks.append(look)
+        if first and events.arguments is not None and events.called is not None:
+            self._guard(self._probe)(events.called, events.arguments)
+        self._stream()
+
+    def _read_graph(self, value: Tensor) -> None:
+        graph = loss_graph.read(value, self._names)
+        if graph is not None and self._graph is not None:
+            graph = _joined(self._graph, graph)
+        self._graph = graph or self._graph
+
+    def _probe(self, model: nn.Module, arguments: Any) -> None:
+        self._probes, reason = probe(model, arguments, self._batches.padding)
+        if not reason:
+            self._kept = (model, few_rows(arguments))
+        if reason:
+            self.problems["probes"] = reason
+
+    def _prepare(self) -> None:
+        """Decide whether the next step is measured, and set its hooks."""
+        coming, events = self.steps + 1, self._events
+        assert events is not None
+        last = self._looks[-1].step if self._looks else 0
+        budget = START + SHARE * (time.perf_counter() - self._began)
+        growth = GROWTH if self._spent < budget / 2 else SPARING
+        due = coming <= 2 or coming >= math.ceil(last * growth)
+        self._looking = due and (coming <= 2 or self._spent < budget)
+        glance = coming >= self._glanced * GLANCES + 4 and self._spent < 1.5 * budget
+        events.keep = self._looking or glance
+        self._glanced = coming if events.keep else self._glanced
+        events.before_step[:] = []
+        if not self._looking:
+            return
+        named = dict(self.model.named_parameters())
+        self._names = {id(one): name for name, one in named.items()}
+        usable = {n: p for n, p in named.items() if not isinstance(p, nn.UninitializedParameter)}
+        self._modules = ModuleLooks(self.model, self._guard)
+        self._parameters = ParameterLooks(usable, group_of(self._optimizers), backward=True)
+        events.before_step.append(self._stepping)
+
+    def _stepping(self, index: int) -> None:
+        if self._parameters is not None:
+            self._parameters.stepping(self._optimizers[index])
+
+    def _forwarded(self, versions_before: Mapping[int, int]) -> None:
+        """See whether a forward pass has changed weights."""
+        if self._changed_in_forward:
+            return
+        for name, one in self.model.named_parameters():
+            if versions_before.get(id(one), one._version) != one._version:
+                self._changed_in_forward = name
+                return
+
+    def _validate(self, metric: Any) -> None:
+        named = metric if isinstance(metric, Mapping) else {"metric": metric}
+        for name, value in named.items():
+            series = self._validations.setdefault(str(name), [])
+            series.append((self.steps, float(value)))
+            if any(word in str(name).lower() for word in LOWER):
+                self._lower.add(str(name))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for step, value in waiting:
+            if value is not None:
+                self._losses.append((step, float(value)))
+
+    def _stream(self) -> None:
+        if self.on_finding is None:
+            return
+        for finding in self.findings:
+            key = (finding.rule, finding.where)
+            if key not in self._reported:
+                self._reported.add(key)
+                self.on_finding(finding)
+
+    # ---- never into the loop -------------------------------------------------------------------------
+
+    def _guard(self, call: Callable[..., Any]) -> Callable[..., None]:
+        """Return a function that calls another, times it, and keeps its errors from the loop."""
+
+        @functools.wraps(call)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            start = time.thread_time()
+            try:
+                call(*args, **kwargs)
+            except Exception as error:
+                name = getattr(call, "__name__", "watch").strip("_")
+                self.problems.setdefault(name, f"{type(error).__name__}: {error}")
+            self._spent += time.thread_time() - start
+
+        return guarded
+
+
+def _optimizers(optimizer: Any) -> list[torch.optim.Optimizer]:
+    if optimizer is None:
+        return []
+    found = list(optimizer) if isinstance(optimizer, list | tuple | set) else [optimizer]
+    return [one for one in found if hasattr(one, "param_groups")]
+
+
+def _as_module(model: Any) -> nn.Module:
+    """One module that holds what is watched."""
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, Mapping):
+        return nn.ModuleDict({str(name): one for name, one in model.items()})
+    return nn.ModuleList(model)
+
+
+def _single(loss: Any) -> Any:
+    """A loss as one number: a tensor, a float, or the sum of several."""
+    if isinstance(loss, Mapping):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple):
+        return sum(_single(one) for one in loss) if loss else None
+    if isinstance(loss, Tensor) and loss.numel() != 1:
+        return loss.mean()
+    return loss
+
+
+def _near(loss: Any, plain: float | None) -> bool:
+    """Whether a loss is the usual one of its kind, but for smoothing or weights."""
+    return plain is not None and loss is not None and 0.7 * plain <= float(_value(loss)) <= 1.4 * plain
+
+
+def _value(loss: Any) -> Any:
+    return loss.detach() if isinstance(loss, Tensor) else loss
+
+
+def _joined(before: Any, now: Any) -> Any:
+    """Two graphs of one loop: parameters that either of them reaches are reached."""
+    return replace(now, reached=before.reached | now.reached)
+
+
+__all__: Sequence[str] = ["Watch", "watch"]
