@@ -31,6 +31,7 @@ _WHERE = {
     "Config": "pellucid.config",
     "Callback": "pellucid.train.callbacks",
     "Trainer": "pellucid.train.trainer",
+    "check": "pellucid.lens.preflight",
     "Objective": "pellucid.train.objective",
     "Phase": "pellucid.train.objective",
     "lr_find": "pellucid.train.lr_find",
@@ -58,6 +59,7 @@ __all__ = [
     "Run",
     "Trainer",
     "arrays",
+    "check",
     "csv",
     "fit",
     "image_folder",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
+    from pellucid.lens.preflight import check
     from pellucid.lens.watch import watch
     from pellucid.looking import look
     from pellucid.pretrained import load_model

@@ -4,7 +4,8 @@ In: any `nn.Module` and a batch. Out: plain records. Nothing that is looked at i
 and generators are as before, and outputs and gradients are the same to the bit.
 
     capture      the one place for hooks; on a floor of its own, above `nn`, so that `train` can use it
-    look         one forward and backward pass as a `Trace`; tensors, work, trace, show: its parts
+    look         one forward and backward pass as a `Trace`; tensors, work, passes, trace, show: its parts
+    preflight    what is wrong before the first step; rules in `diagnosis/preflight.py`
     crash        why a computation failed, and the usual fix
     watch/       `pellucid.watch`: record a loop of the user's own; read by rules of `pellucid.diagnosis`
 

@@ -12,9 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid.batch import describe
 from pellucid.errors import ConfigError, UsageError
-from pellucid.lens.capture import Call, Taken, capture
+from pellucid.lens.capture import Call, capture
 from pellucid.lens.crash import explain_crash
-from pellucid.lens.tensors import TensorRecord, record, records_in
+from pellucid.lens.passes import Pass, run_pass
+from pellucid.lens.tensors import TensorRecord, records_in
 from pellucid.lens.trace import CallRecord, Trace
 from pellucid.lens.work import LAZY, Work, work_of
 
@@ -58,50 +59,27 @@ def look(
 
 def look_at(work: Work, *, gradients: bool = True, flops: bool = True) -> Trace:
     """Return the trace of a `Work`; see `look`."""
+    found = run_pass(work, gradients=gradients)
     trace = Trace(type(work.model).__name__, training=work.model.training, batch=describe(work.batch))
-    changes: list[Tensor | None] = []
-    with (
-        work.undisturbed() as changed,
-        capture(work.model, inputs=True, backward=True, values=record) as taken,
-    ):
-        failed = _compute(work, trace, changes, gradients)
-    trace.notes += [f"The forward pass changed its own weights: {', '.join(changed)}."] if changed else []
-    _describe(trace, work, taken, changes)
-    if failed is not None:
-        trace.crash = explain_crash(*failed, work, taken)
+    trace.notes += found.notes
+    if found.loss is not None:
+        trace.loss = None if found.loss.is_meta else found.loss.item()
+        trace.loss_name = work.loss_name
+    if found.changed:
+        trace.notes.append(f"The forward pass changed its own weights: {', '.join(found.changed)}.")
+    _describe(trace, work, found)
+    if found.failed is not None:
+        trace.crash = explain_crash(*found.failed, work, found.taken)
     elif flops:
         _count(trace, work)
     return trace
 
 
-def _compute(
-    work: Work, trace: Trace, changes: list[Tensor | None], gradients: bool
-) -> tuple[str, Exception] | None:
-    """Run forward and backward; return the stage that failed and its error."""
-    stage = "forward"
-    try:
-        with torch.enable_grad() if gradients else torch.no_grad():
-            _, loss = work.forward()
-        stage = "loss"
-        trace.loss, trace.loss_name = None if loss.is_meta else loss.item(), work.loss_name
-        learning = [p for p in work.parameters if not isinstance(p, LAZY)]
-        if gradients and loss.requires_grad and learning:
-            stage = "backward"
-            changes += torch.autograd.grad(loss, learning, allow_unused=True)
-        elif gradients:
-            trace.notes.append("There are no gradients: the loss depends on no parameter that learns.")
-    except ConfigError as error:
-        trace.notes.append(f"There is no loss and no gradient. {error}".replace("\n", " "))
-    except Exception as error:
-        return stage, error
-    return None
-
-
 # ---- records ----------------------------------------------------------------------------------------------
 
 
-def _describe(trace: Trace, work: Work, taken: Taken, changes: list[Tensor | None]) -> None:
-    gradients = {id(p): g for p, g in zip(work.parameters, changes, strict=False)}
+def _describe(trace: Trace, work: Work, found: Pass) -> None:
+    taken, gradients = found.taken, found.gradients
     shared = _shared(work.model)
     again = _recompute(work)
     axis = 1
