@@ -1,7 +1,7 @@
 """What is wrong with a model, a batch, a loss and an optimizer before the first step.
 
-`pellucid.check` collects a `Preflight`, plain values from one forward and backward pass; the rules here assess
-it. All of them are contracts: they need no symptom. Nothing here imports torch.
+`pellucid.check` collects a `Preflight`, plain values from one forward and backward pass; the rules here
+assess it. All of them are contracts: they need no symptom. Nothing here imports torch.
 """
 
 from __future__ import annotations
