@@ -187,8 +187,9 @@ def fit(
 
     Args:
         model: any module, or a model's name. For a dataset with a target it returns one logit for each class
-            (or one number), a tuple that begins with them, or a dict with "logits". None: the model that is
-            suggested for the data, and for `task` if that is passed.
+            (or one number), a tuple that begins with them, or a dict with "logits"; for two classes also one
+            logit, or a probability after a sigmoid. None: the model that is suggested for the data, and for
+            `task` if that is passed.
         data: a dataset; what `pellucid.load` takes; (X, y); a data frame, a dict of arrays or a dataset of
             Hugging Face, with `target`; a dict of splits ("train", "validation", "test") of these; or
             batches: a `DataLoader`, a `torch.utils.data.Dataset`, an iterable of batches, a function epoch ->

@@ -149,6 +149,11 @@ class ObjectiveConfig(Section):
         default=False,
         description="true: weight classes by their inverse frequency; or one weight each, by name or order",
     )
+    outputs: Literal["logit", "probability", "probabilities"] | None = Field(
+        default=None,
+        description="what a module of your own returns for classes: one logit or probability for the second "
+        "of two, or the probability of each; None: found out, else logits",
+    )
     l1: float = Field(default=0, ge=0, description="strength of the L1 penalty on weights")
     l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")
 

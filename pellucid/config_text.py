@@ -24,7 +24,7 @@ BELONGS = {
     "model.name": ("model.size", "model.options"),
     "objective.name": (
         *("objective.options", "objective.loss", "objective.loss_options"),
-        *("objective.label_smoothing", "objective.class_weights"),
+        *("objective.label_smoothing", "objective.class_weights", "objective.outputs"),
     ),
     "objective.loss": ("objective.loss_options",),
     "optimizer.name": ("optimizer.options",),

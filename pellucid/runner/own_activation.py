@@ -8,16 +8,20 @@ from torch import nn
 from pellucid.batch import map_tensors
 from pellucid.errors import PellucidError
 from pellucid.nn.modes import evaluating
+from pellucid.runner.own_outputs import first_batch, last_activation, returned_for
 from pellucid.runner.supplied import Supplied, expects_logits
 from pellucid.tasks.prepared import Prepared
 from pellucid.train.objective import Objective, read_logits
+from pellucid.train.output_forms import LOGIT
 
 TOLERANCE = 1e-3
 FEWEST = 8
 """Rows from which outputs between 0 and 1 are no coincidence."""
 
 
-def activation_of(model: nn.Module, objective: Objective, prepared: object, supplied: Supplied) -> str:
+def activation_of(
+    model: nn.Module, objective: Objective, prepared: object, supplied: Supplied, form: str | None = None
+) -> str:
     """Return "softmax" or "sigmoid" if the outputs of a module have been through it, else "".
 
     Args:
@@ -25,7 +29,13 @@ def activation_of(model: nn.Module, objective: Objective, prepared: object, supp
         objective: of classification or of several labels; others need no logits.
         prepared: the data.
         supplied: the loss, where it is the user's own and may expect probabilities.
+        form: what the module returns, where that is not logits for each class.
     """
+    if form is not None:
+        ends = (
+            last_activation(made) if (made := returned_for(model, first_batch(prepared))) is not None else ""
+        )
+        return "sigmoid" if form == LOGIT and ends == "Sigmoid" and supplied.loss is not None else ""
     usual = objective.name in ("classification", "multilabel") and expects_logits(supplied.loss)
     if not usual or not isinstance(prepared, Prepared):
         return ""

@@ -24,6 +24,7 @@ from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size, size_notes
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.own_activation import activation_of, warning
+from pellucid.runner.own_outputs import with_output_form
 from pellucid.runner.own_precision import as_precise_as_batches
 from pellucid.runner.supplied import (
     NOTHING,
@@ -52,6 +53,7 @@ class Setup:
     """The parts of a training run, which fit together.
 
     Attributes:
+        config: the whole config, with what was found out about the model.
         task: the task.
         prepared: the data, as `PreparedData`: encoded rows, or the caller's own batches.
         objective: the objective to optimize.
@@ -60,6 +62,7 @@ class Setup:
         activation: softmax or sigmoid, where the user's module applies it before the loss does again.
     """
 
+    config: Config
     task: Task
     prepared: Any
     objective: Objective
@@ -107,14 +110,18 @@ def set_up(
             "sample_weight= and class_weight= go with a dataset or (X, y), not with batches of your own.",
             remedy='a batch with the entry "weights", one for each row, or weights inside your loss',
         )
+    seed_everything(config.train.seed)
+    own = model is not None
+    converted = ""
+    if model is not None:
+        converted = as_precise_as_batches(model, prepared)
+        config = with_output_form(config, model, prepared, supplied)
     objective = supplied.objective or task.objective(without_own_loss(config), prepared)
     objective = customized(objective, config, supplied)
     if getattr(prepared, "weights", None) is not None and not objective.takes_weights:
         raise ConfigError(
             f"The objective {objective.name} does not support sample weights.", remedy="sample_weight=None"
         )
-    seed_everything(config.train.seed)
-    own = model is not None
     if model is None:
         if prepared.preprocess is None:
             raise ConfigError(
@@ -130,7 +137,6 @@ def set_up(
             f"The model {type(model).__name__} has no parameters that can be learned.",
             remedy="a layer with weights, or requires_grad_(True)",
         )
-    converted = as_precise_as_batches(model, prepared) if own else ""
     objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
     _check_metrics(objective, model, prepared)
@@ -141,9 +147,13 @@ def set_up(
             model.count_batches(prepared.training_batches())
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
-    activation = activation_of(model, objective, prepared, supplied) if own and fresh else ""
+    activation = (
+        activation_of(model, objective, prepared, supplied, config.objective.outputs) if own and fresh else ""
+    )
     notes = (*notes, *filter(None, (converted, activation and warning(activation))))
-    return Setup(task, prepared, objective, model, (*notes, *size_notes(model, config, prepared)), activation)
+    return Setup(
+        config, task, prepared, objective, model, (*notes, *size_notes(model, config, prepared)), activation
+    )
 
 
 def _check_metrics(objective: Objective, model: nn.Module, prepared: Any) -> None:

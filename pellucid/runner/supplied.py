@@ -157,7 +157,7 @@ def customized(objective: Objective, config: Config, supplied: Supplied) -> Obje
         compare = as_loss(loss, config.objective.loss_options)
         objective = with_loss(objective, compare)
         classes = objective.name == "classification" and _is_cross_entropy(loss)
-        if supplied.data is not None and not classes:
+        if supplied.data is not None and not (classes or config.objective.outputs):
             objective = measured_by_loss(objective, compare)
     named = [import_object("objective.metrics", name) for name in config.objective.metrics]
     metrics = (*as_metrics(named), *as_metrics(by_name(supplied.metrics, objective.name)))

@@ -112,6 +112,7 @@ def train(
         architecture=run.facts["model"].get("architecture") if run and fitted is not None else None,
         supplied=supplied,
     )
+    config = setup.config
     needed = load_needed(config, runs) if needed is None else needed
     prepared, longer = setup.prepared.with_needed(needed), False
     if run is None:

@@ -198,6 +198,7 @@ def supervised(
     score: Callable[[Any, Any], Measures] | None = None,
     *,
     read: Callable[[Any, Any], Any] | None = None,
+    convert: Callable[[Any], Any] | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     **more: Any,
 ) -> Objective:
@@ -210,19 +211,23 @@ def supervised(
         loss: (outputs, targets) -> scalar; see `weighted` for batches with a weight for each row.
         score: (outputs, batch) -> sums and counts; None: the loss is measured.
         read: (what the model returned, batch) -> outputs; None: as they are.
+        convert: what `read` returns -> outputs to score; a loss of the user's own gets what `read` returns.
         penalty: model -> a scalar that is added to the training loss.
         more: further fields of `Objective`.
     """
     compare = weighted(loss)
 
+    def outputs_of(returned: Any, batch: Any) -> Any:
+        outputs = returned if read is None else read(returned, batch)
+        return outputs if convert is None else convert(outputs)
+
     def forward(model: nn.Module, batch: Any) -> Any:
-        returned = forward_inputs(model, batch)
-        return returned if read is None else read(returned, batch)
+        return outputs_of(forward_inputs(model, batch), batch)
 
     def train(model: nn.Module, batch: Any) -> Tensor:
         if isinstance(model, Ensemble):
             returned, batch = forward_members(model, batch)
-            outputs = returned if read is None else read(returned, batch)
+            outputs = outputs_of(returned, batch)
         else:
             outputs = forward(model, batch)
         value = compare(outputs, batch)

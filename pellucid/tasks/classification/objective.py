@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pellucid.batch import as_batch
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Measures, Objective, each_row, logits_of, penalty, supervised
+from pellucid.train.output_forms import to_logits
 
 IGNORED = -100
 """A target that asks nothing, as in PyTorch's cross-entropy."""
@@ -27,6 +28,7 @@ def classification(
     class_weights: Tensor | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
+    outputs: str | None = None,
 ) -> Objective:
     """One class out of K. Logits (B, K); targets int64 (B,), or probabilities (B, K) under mixup.
 
@@ -41,6 +43,7 @@ def classification(
         label_smoothing: share of the target spread over all classes, 0..1, for a loss with this option.
         class_weights: (K,), by which the loss of each class counts, for a loss with the option `weight`.
         l1, l2: strengths of the penalties on weights.
+        outputs: what the model returns, as in `pellucid.train.output_forms`; None: logits.
 
     Raises:
         UnknownNameError: there is no loss of that name, or it has no such option.
@@ -60,7 +63,14 @@ def classification(
 
     score = classes_score if class_weights is None else partial(weighted_score, weights=class_weights)
     return replace(
-        supervised("classification", compare, score, read=logits_of, penalty=penalty(l1, l2)),
+        supervised(
+            "classification",
+            compare,
+            score,
+            read=logits_of,
+            convert=to_logits(outputs),
+            penalty=penalty(l1, l2),
+        ),
         probs=partial(torch.softmax, dim=-1),
         monitor="val/accuracy" if class_weights is None else "val/weighted_accuracy",
         mode="max",

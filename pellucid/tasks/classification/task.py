@@ -31,7 +31,12 @@ class Classification(Supervised):
         weights = None
         if section.class_weights and prepared is not None:
             weights = _class_weights(prepared, section.class_weights)
-        return classification(**shared, label_smoothing=section.label_smoothing, class_weights=weights)
+        return classification(
+            **shared,
+            label_smoothing=section.label_smoothing,
+            class_weights=weights,
+            outputs=section.outputs,
+        )
 
     def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
         return scores.classification(outputs, targets, preprocess)

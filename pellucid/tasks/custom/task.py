@@ -99,7 +99,8 @@ class Custom(Task):
             return Objective("custom", ()) if name is None else _by_name(config, name)
         targets = as_batch(next(iter(prepared.training_batches()))).targets
         if isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point():
-            return classification(name, options=read_loss_options(config, "cross_entropy"))
+            options = read_loss_options(config, "cross_entropy")
+            return classification(name, options=options, outputs=config.objective.outputs)
         if isinstance(targets, Tensor) and targets.is_floating_point() and targets.ndim <= 2:
             return regression(name, options=read_loss_options(config, "mse"))
         if name is not None:

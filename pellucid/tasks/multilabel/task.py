@@ -24,7 +24,7 @@ class Multilabel(Supervised):
     usual_loss = "bce"
 
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
-        return multilabel(**shared)
+        return multilabel(**shared, outputs=config.objective.outputs)
 
     def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
         return scores.multilabel(outputs, targets, preprocess)

@@ -178,13 +178,7 @@ class Supervised(Task):
             raise ModelError(
                 f"The model returns one number for each row, and {prepared.dataset.name} has {expected[1]} "
                 f"classes: expected {expected[1]} logits.",
-                remedy=f"a last layer of {expected[1]}"
-                + (
-                    "; or binary cross-entropy on batches: pellucid.fit(model, TensorDataset(X, y), "
-                    "loss=torch.nn.BCEWithLogitsLoss())"
-                    if expected[1] == 2
-                    else ""
-                ),
+                remedy=f"a last layer of {expected[1]}",
             )
         if tuple(outputs.shape) != expected and tuple(outputs.shape) != expected[: outputs.ndim]:
             raise ModelError(
