@@ -22,6 +22,7 @@ from pellucid.data.given import Given, take
 from pellucid.data.offers import Choice, choose, find_offers, proposals
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.record.spec import find_spec, task_for
+from pellucid.runner.own_module import check_module
 from pellucid.runner.supplied import Supplied, lr_of
 from pellucid.train.objective import Objective
 
@@ -122,6 +123,7 @@ def make_plan(call: Call) -> Plan:
         PellucidError: a setting, the data or the model does not fit; says what to change.
     """
     _check_names(call)
+    check_module(call.model)
     given = _given(call)
     data, own_batches = given.data, not isinstance(given.data, (Dataset, str))
     _check_task(call, own_batches)

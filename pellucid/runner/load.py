@@ -16,6 +16,7 @@ from pellucid.record import Run, files
 from pellucid.record.run import list_runs
 from pellucid.record.trained_run import find_trained_run
 from pellucid.runner.model_builder import OWN_MODEL, PRETRAINED, make_model, recall_model
+from pellucid.runner.own_module import check_module
 from pellucid.runner.supplied import without_own_loss
 from pellucid.tasks import get_task
 from pellucid.train import checkpoint
@@ -36,6 +37,7 @@ def load_trained(run: Run, model: nn.Module | None = None, step: int | None = No
         ModelError: the weights belong to another model, or `model` is required.
     """
     refuse_study(run)
+    check_module(model)
     config = Config.read(run.path / "config.yaml")
     own_batches = run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
     preprocess: Any = None if own_batches else load_preprocess(run)

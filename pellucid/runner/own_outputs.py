@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pellucid.batch import as_batch, map_tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
+from pellucid.errors import ModelError
 from pellucid.nn.modes import evaluating
 from pellucid.runner.supplied import Supplied, expects_logits, import_object
 from pellucid.train.objective import forward_inputs, read_logits
@@ -45,6 +46,20 @@ def with_output_form(config: Config, model: nn.Module, prepared: Any, supplied: 
     classes = 2 if batches else prepared.preprocess.num_outputs
     form = _form(outputs, classes, loss, several=task == "multilabel")
     return config.patch({"objective.outputs": form}) if form else config
+
+
+def check_gradient(model: nn.Module, prepared: Any) -> None:
+    """Refuse a module from whose outputs no gradient leads to its parameters.
+
+    Raises:
+        ModelError: the outputs are detached.
+    """
+    outputs = returned_for(model, first_batch(prepared))
+    if outputs is not None and not outputs.requires_grad:
+        raise ModelError(
+            f"The outputs of {type(model).__name__} have no gradient, so nothing can be learned from them.",
+            remedy="forward without .detach(), .item(), NumPy, argmax and torch.no_grad()",
+        )
 
 
 def first_batch(prepared: Any) -> Any:

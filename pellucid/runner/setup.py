@@ -24,7 +24,7 @@ from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size, size_notes
 from pellucid.runner.optimization import make_optimizers, make_schedule, updates
 from pellucid.runner.own_activation import activation_of, warning
-from pellucid.runner.own_outputs import with_output_form
+from pellucid.runner.own_outputs import check_gradient, with_output_form
 from pellucid.runner.own_precision import as_precise_as_batches
 from pellucid.runner.supplied import (
     NOTHING,
@@ -137,8 +137,15 @@ def set_up(
             f"The model {type(model).__name__} has no parameters that can be learned.",
             remedy="a layer with weights, or requires_grad_(True)",
         )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            f"The parameters of the model {type(model).__name__} are on the device meta, without values.",
+            remedy="build it without torch.device('meta'), or model.to_empty(device='cpu') and initialize it",
+        )
     objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
+    if own and supplied.objective is None:
+        check_gradient(model, prepared)
     _check_metrics(objective, model, prepared)
     _check_settings(config, objective, model, prepared, supplied)
     notes = _load_initial_weights(model, config, runs, prepared.preprocess) if fresh else ()

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from pellucid.errors import ModelError, RunError
 from pellucid.nn.old_names import rename
@@ -196,12 +197,24 @@ def load_weights(model: nn.Module, path: Path) -> None:
         RunError: the file cannot be read.
     """
     theirs, extra = _read(path), {}
+    as_saved(model, theirs)
     if has_extra_state(model):
         extra = _extra_states_near(path) | theirs
         own = extra_states(model)
         theirs = {name: tensor for name, tensor in theirs.items() if name not in own[0] | own[1]}
     _copy_into(model_tensors(model), theirs, path)
     set_extra_states(model, extra)
+
+
+def as_saved(model: nn.Module, saved: Mapping[str, Tensor]) -> None:
+    """Give a module the precision in which it was saved, and its lazy layers the shapes, by name."""
+    kinds = {part.dtype for part in saved.values() if part.is_floating_point()}
+    mine = {part.dtype for part in model.parameters() if part.is_floating_point()}
+    if len(kinds) == len(mine) == 1 and kinds != mine:
+        model.to(next(iter(kinds)))
+    for name, part in model.state_dict().items():
+        if isinstance(part, UninitializedTensorMixin) and name in saved:
+            part.materialize(saved[name].shape)
 
 
 def _extra_states_near(path: Path) -> dict[str, Any]:

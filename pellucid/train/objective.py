@@ -11,8 +11,9 @@ learns several times per generator update is a phase with `repeat`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -342,7 +343,10 @@ def penalty(l1: float, l2: float) -> Callable[[nn.Module], Tensor] | None:
 
 
 def read_logits(outputs: Any) -> Tensor:
-    """Read the logits out of what a model returned: a tensor, the first of a tuple, or an entry of a dict.
+    """Read the logits out of what a model returned.
+
+    That is a tensor, the first of a tuple, or an entry of a dict or of an object with named fields: the one
+    in `OUTPUT_NAMES`, else the first.
 
     Raises:
         ConfigError: there is no tensor in it.
@@ -350,18 +354,29 @@ def read_logits(outputs: Any) -> Tensor:
     if isinstance(outputs, Tensor):
         return outputs
     found = outputs
-    if isinstance(outputs, dict):
-        name = next((name for name in OUTPUT_NAMES if name in outputs), None)
-        found = outputs[name] if name else next(iter(outputs.values()), None)
+    named = _named(outputs)
+    if named is not None:
+        name = next((name for name in OUTPUT_NAMES if name in named), None)
+        found = named[name] if name else next(iter(named.values()), None)
     elif isinstance(outputs, (tuple, list)):
         found = next(iter(outputs), None)
     if not isinstance(found, Tensor):
         raise ConfigError(
-            f"Expected a model that returns logits, a tuple that begins with them, or a dict with one of "
-            f"{', '.join(OUTPUT_NAMES)}; received {type(outputs).__name__}.",
+            f"Expected a model that returns logits, a tuple that begins with them, or a dict or object with "
+            f"one of {', '.join(OUTPUT_NAMES)}; received {type(outputs).__name__}.",
             remedy="return the logits, or pass loss= and metrics= that read your outputs",
         )
     return found
+
+
+def _named(outputs: Any) -> Mapping[str, Any] | None:
+    """Return what a dict, a dataclass or a named tuple holds by name; None for anything else."""
+    if isinstance(outputs, Mapping):
+        return outputs
+    if dataclasses.is_dataclass(outputs) and not isinstance(outputs, type):
+        return {part.name: getattr(outputs, part.name) for part in dataclasses.fields(outputs)}
+    fields = getattr(outputs, "_fields", None) if isinstance(outputs, tuple) else None
+    return {name: getattr(outputs, name) for name in fields} if fields else None
 
 
 def logits_of(returned: Any, batch: Any = None) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import as_batch, call_model, describe, map_tensors
+from pellucid.batch import as_batch, call_model, describe, leaves, map_tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.data.batches import rows
@@ -141,10 +141,11 @@ def _predict(trained: Trained, inputs: Any, output: str | int | None = None) -> 
         batches: Any = [trained.preprocess.inputs(trained.preprocess.table_from(inputs))]
     else:
         batches = own_inputs(trained.model, inputs, _num_inputs(trained))
-    kind = next((p.dtype for p in trained.model.parameters() if p.is_floating_point()), torch.float32)
+    kinds = {part.dtype for part in trained.model.parameters() if part.is_floating_point()}
+    kind = next(iter(kinds)) if len(kinds) == 1 else None
 
     def placed(tensor: Tensor) -> Tensor:
-        return tensor.to(trained.device, kind if tensor.dtype == torch.float64 else None)
+        return tensor.to(trained.device, kind if tensor.is_floating_point() else None)
 
     with evaluating(trained.model):
         made = [_read(call_model(trained.model, map_tensors(placed, batch)), output) for batch in batches]
@@ -201,7 +202,9 @@ def _no_loss(targets: Any) -> Any:
     def loss(outputs: Any, targets: Any) -> Tensor:
         raise ConfigError(
             f"What to learn does not follow from targets {describe(targets)}.",
-            remedy="loss=a function (outputs, targets) -> scalar, or objective=Objective(...)",
+            remedy="class numbers instead of names, or (X, y) as arrays, which takes names"
+            if any(isinstance(leaf, str) for leaf in leaves(targets))
+            else "loss=a function (outputs, targets) -> scalar, or objective=Objective(...)",
         )
 
     return loss

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import map_tensors
+from pellucid.batch import describe, map_tensors
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
 from pellucid.data.batches import Batches, MemoryRows, encode_splits
@@ -27,8 +27,9 @@ from pellucid.tasks.shared.prediction import Prediction, read_shown, read_thresh
 from pellucid.tasks.task import Baselines, Task, answer
 from pellucid.train.baseline import TargetType, baselines
 from pellucid.train.catalogue import find_entry
+from pellucid.train.explain import of_inputs, told
 from pellucid.train.losses import LOSSES
-from pellucid.train.objective import Objective, read_logits
+from pellucid.train.objective import Objective, forward_inputs, read_logits
 
 EVAL_TOKENS_BATCH = 256
 """Texts in a batch that is measured; they may be long."""
@@ -169,7 +170,8 @@ class Supervised(Task):
             raise
         except Exception as error:
             raise ModelError(
-                f"The model cannot take inputs of shape {tuple(batch[0].shape)}: {error}"
+                f"The model cannot take inputs of shape {tuple(batch[0].shape)}: {told(error)}",
+                remedy=of_inputs(error, model, batch),
             ) from error
         finally:
             model.train(training)
@@ -184,7 +186,7 @@ class Supervised(Task):
             raise ModelError(
                 f"The model's outputs have shape {tuple(outputs.shape)}, expected {expected}: "
                 f"one logit for each of the {expected[1]} outputs of {prepared.dataset.name}.",
-                remedy=f"a last layer of {expected[1]}",
+                remedy=_where_read(model, batch) or f"a last layer of {expected[1]}",
             )
 
     def baselines(self, prepared: Prepared) -> Baselines:
@@ -231,6 +233,15 @@ class Supervised(Task):
         rows show, "all", "none" or a number.
         """
         return answer(_predict, trained, inputs, options)
+
+
+def _where_read(model: nn.Module, batch: Any) -> str | None:
+    """Say which of several outputs of a model was read; None where it returns one."""
+    with torch.no_grad():
+        returned = forward_inputs(model, batch)
+    if isinstance(returned, Tensor):
+        return None
+    return f"the model returns {describe(returned)}: name the logits 'logits', or return them first"
 
 
 def _predict(trained: Trained, inputs: Any, threshold: Any = None, probabilities: Any = None) -> Prediction:
