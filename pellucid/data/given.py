@@ -16,6 +16,7 @@ import pyarrow as pa
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Dataset, Source
 from pellucid.data.loaders import is_loader
+from pellucid.data.picture_column import with_pictures
 from pellucid.data.prediction_objects import table_of
 from pellucid.data.sources import hub
 from pellucid.data.sources.array_files import from_named
@@ -153,7 +154,7 @@ def _rows(part: Any, split: str) -> pa.Table:
             f"{split}= expects a table with the columns of data, received {type(part).__name__}.",
             remedy=f"{split}=0.2 for a share of the rows",
         )
-    return table.replace_schema_metadata(None)
+    return with_pictures(table.replace_schema_metadata(None))
 
 
 def _check_target(table: pa.Table) -> None:

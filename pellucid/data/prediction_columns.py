@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,7 @@ def typed(
 ) -> InputRows:
     """Read the required columns as the kinds they had in training."""
     assert raw is not None
+    raw, said = _by_place(raw, wanted)
     lacking = [column.name for column in wanted.columns if column.name not in raw.column_names]
     if lacking:
         raise ModelError(
@@ -127,9 +129,25 @@ def typed(
     some = ", ".join(map(repr, present[:LISTED])) + (" ..." if len(present) > LISTED else "")
     notes = [f"not read: {some}, which this run predicts; evaluate compares predictions with it"]
     rows = InputRows(
-        pa.table(made), row_names(raw, wanted.columns, wanted.targets), tuple(notes if present else ())
+        pa.table(made), row_names(raw, wanted.columns, wanted.targets), (*(notes if present else ()), *said)
     )
     return some_of(without(rows, bad, why), origin)
+
+
+NO_NAME = re.compile(r"(column_)?\d+")
+"""The names of columns without one, of pandas and polars."""
+
+
+def _by_place(raw: pa.Table, wanted: Wanted) -> tuple[pa.Table, tuple[str, ...]]:
+    """Give columns the names of training by their order, where one side has none, and say so."""
+    names = [column.name for column in wanted.columns]
+    if raw.num_columns != len(names) or set(names) & set(raw.column_names):
+        return raw, ()
+    unnamed = all(map(NO_NAME.fullmatch, raw.column_names))
+    if not unnamed and names != [f"x{place}" for place in range(len(names))]:  # those of arrays
+        return raw, ()
+    note = () if unnamed else (f"the columns {', '.join(raw.column_names[:LISTED])} are read in this order",)
+    return raw.rename_columns(names), note
 
 
 def some_of(rows: InputRows, origin: str) -> InputRows:

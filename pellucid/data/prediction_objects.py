@@ -22,8 +22,7 @@ def plain(source: Any) -> Any:
     images become opened ones.
     """
     if hasattr(source, "detach"):
-        tensor = source.detach().cpu()
-        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+        return arrays.of_tensor(source)
     if hasattr(source, "tocsr") and hasattr(source, "toarray"):
         return np.asarray(source.toarray())
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pellucid.data import layout
+from pellucid.data import layout, picture_column
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
+from pellucid.data.sources.objects import as_table, dense, frame, numbers, of_tensor
 from pellucid.data.sources.step_labels import TASK, StepLabels, are_steps, step_labels
 from pellucid.data.targets.choose import read_target
 from pellucid.data.tensor_column import tensor
@@ -21,8 +22,8 @@ MOST_COLUMNS = 64
 """A matrix of more features than this becomes one tensor column, not one column for each."""
 
 
-MOST_DENSE = 4 * 2**30
-"""Bytes that a sparse matrix may take as an array."""
+LISTS = (list, tuple, set, frozenset)
+"""What may hold the labels of a row."""
 
 
 class _Part(NamedTuple):
@@ -67,7 +68,7 @@ def arrays(
     for split, given in (("validation", validation), ("test", test)):
         if given is not None:
             parts[split] = _part(split, given, y)
-    parts = {split: _Part(_texts(dense(part.X)), dense(part.y)) for split, part in parts.items()}
+    parts = {split: _Part(as_table(dense(part.X)), dense(part.y)) for split, part in parts.items()}
     X = parts["train"].X
     for split, part in parts.items():
         _same_order(part.X, part.y, split)
@@ -76,96 +77,6 @@ def arrays(
             raise UsageError(f"kind={kind!r} is for arrays, and X is a data frame.", remedy="X.to_numpy()")
         return _from_frames(parts, task)
     return _from_arrays(parts, names, task, kind)
-
-
-def frame(given: Any) -> pa.Table | None:
-    """Return a pandas, polars or Arrow table as an Arrow table; None for anything else.
-
-    Raises:
-        BadDataError: a column holds objects of mixed types.
-    """
-    if isinstance(given, pa.Table):
-        return given
-    library = type(given).__module__.partition(".")[0]
-    if library == "polars" and hasattr(given, "to_arrow") and hasattr(given, "columns"):
-        return given.to_arrow()
-    if library != "pandas" or not hasattr(given, "columns"):
-        return None
-    named = given.rename(columns=str)
-    try:
-        return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata(None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise BadDataError(
-            f"A column of the data frame mixes types: {error}.", remedy="give it one dtype"
-        ) from None
-
-
-def dense(given: Any) -> Any:
-    """Return a sparse matrix of SciPy as an array; anything else as it is.
-
-    Raises:
-        BadDataError: the array would take more than `MOST_DENSE` bytes.
-    """
-    if not (hasattr(given, "tocsr") and hasattr(given, "toarray")):
-        return given
-    size = int(np.prod(given.shape)) * given.dtype.itemsize
-    if size > MOST_DENSE:
-        raise BadDataError(
-            f"A sparse matrix of shape {given.shape} takes {size / 2**30:.1f} GiB as an array: more than "
-            f"{MOST_DENSE / 2**30:.0f} GiB.",
-            remedy="fewer columns, e.g. by sklearn.feature_selection.SelectKBest or TruncatedSVD",
-        )
-    return given.toarray()
-
-
-def _of_tensor(given: Any) -> Any:
-    """Return a tensor as an array; NumPy has no bfloat16."""
-    if not hasattr(given, "detach"):
-        return given
-    held = given.detach().cpu()
-    return (held.float() if str(held.dtype) == "torch.bfloat16" else held).numpy()
-
-
-def _texts(given: Any) -> Any:
-    """Return texts as a table of one column; anything else as it is."""
-    kind = getattr(getattr(given, "dtype", None), "kind", "")
-    values = given.tolist() if kind in ("O", "U") and given.ndim == 1 else given
-    if isinstance(values, (list, tuple)) and values and all(isinstance(value, str) for value in values):
-        return pa.table({"text": pa.array(values, pa.large_string())})
-    return given
-
-
-def numbers(given: Any, name: str = "X") -> np.ndarray:
-    """Return an array, a tensor, a series or lists as a NumPy array of numbers.
-
-    Raises:
-        BadDataError: there are no rows, or values are not finite numbers; names the first.
-    """
-    given = _of_tensor(given)
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise BadDataError(
-            f"{name} is not an array: {error}.", remedy="give all rows the same shape"
-        ) from None
-    if array.dtype == object:
-        raise BadDataError(
-            f"{name} has dtype object: expected numbers.",
-            remedy="convert it, or pass a data frame with typed columns",
-        )
-    if array.dtype.kind not in "buif":
-        raise BadDataError(f"{name} has dtype {array.dtype}: expected numbers.")
-    if array.ndim == 0 or not array.size:
-        raise BadDataError(f"{name} has shape {array.shape}: expected at least 1 row with at least 1 value.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        where = tuple(int(part) for part in np.argwhere(~np.isfinite(array))[0])
-        count = int((~np.isfinite(array)).sum())
-        raise BadDataError(
-            f"{name} holds {count:,} NaN or infinite values, the first {array[where]} in row {where[0] + 1:,}"
-            + (f", position {where[1:]}." if len(where) > 1 else "."),
-            remedy="fill or remove them; a data frame may hold missing values",
-        )
-    return array
 
 
 def table_of_columns(held: Mapping[str, Any]) -> pa.Table:
@@ -205,7 +116,7 @@ def _from_frames(parts: Mapping[str, _Part], task: Task | None) -> Dataset:
                         f"X has a column {name!r} already, the name of y.", remedy="rename one of them"
                     )
                 table = table.append_column(name, values)
-        splits[split] = table
+        splits[split] = picture_column.with_pictures(table)
     return build_dataset(
         RawTables("arrays", splits, Source("arrays", "arrays")), DataOptions(target=target, task=task)
     )
@@ -228,7 +139,11 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
     """Convert a series, array, tensor or list to an Arrow column."""
     if type(given).__module__.partition(".")[0] == "polars":
         return given.to_arrow()
-    given = _of_tensor(given)
+    given = of_tensor(given)
+    if isinstance(given, (list, tuple)) and given and all(isinstance(row, LISTS) for row in given):
+        rows = [sorted(row, key=str) if isinstance(row, (set, frozenset)) else list(row) for row in given]
+        if len({len(row) for row in rows}) > 1 or any(isinstance(cell, str) for row in rows for cell in row):
+            return pa.array(rows)
     try:
         values = np.asarray(given) if not hasattr(given, "array") else given
         if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
