@@ -141,11 +141,11 @@ class Run(record.Run):
     @property
     def findings(self) -> list[record.Finding]:
         """What the rules found in this run: errors first, then warnings, then notes."""
-        return diagnosis.findings(self)
+        return [finding.worded() for finding in diagnosis.findings(self)]
 
     def diagnose(self) -> list[record.Finding]:
         """Run the rules again on what was recorded and return what they find; nothing is written."""
-        return diagnosis.diagnose(self)
+        return [finding.worded() for finding in diagnosis.diagnose(self)]
 
     def look(self, batch: Any = None, *, step: int | None = None, **options: Any) -> Trace:
         """Compute a batch of the validation data and return what happens in every module.
@@ -177,6 +177,7 @@ def fit(
     class_weight: Any = None,
     runs: str | Path = "runs",
     resume: str | None = None,
+    allow_changes: bool = False,
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
     **short: Any,
@@ -218,6 +219,7 @@ def fit(
         class_weight: "balanced", or a weight for each class, by name or in their order.
         runs: the folder that holds run folders.
         resume: an earlier run to resume: its id, its folder, or "last".
+        allow_changes: resume although settings or data have changed, and note the differences in the run.
         progress: show a bar and one row an epoch.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
         short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see
@@ -257,7 +259,7 @@ def fit(
     finished = runner.train(
         plan.config,
         runs=runs,
-        resume=runner.Resume(resume) if resume else None,
+        resume=runner.Resume(resume, allow_changes=allow_changes) if resume else None,
         dataset=plan.dataset,
         model=plan.module,
         console=TextConsole() if progress else None,

@@ -34,6 +34,11 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+def worded(text: str) -> str:
+    """Return a text with options of the command line as arguments of Python, where Python is used."""
+    return text if SPEAKS_COMMANDS else in_python(text)
+
+
 class PellucidError(Exception):
     """Base class of all errors.
 
@@ -51,8 +56,7 @@ class PellucidError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        said = f"{self.message}\nTry: {self.remedy}" if self.remedy else self.message
-        return said if SPEAKS_COMMANDS else in_python(said)
+        return worded(f"{self.message}\nTry: {self.remedy}" if self.remedy else self.message)
 
 
 def similar_file(path: str | Path) -> str:

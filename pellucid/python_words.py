@@ -29,6 +29,12 @@ _COMMAND = re.compile(
     r"(?P<options>(?: --[\w-]+ (?:'[^']*'|[^\s,;`]+(?: \| [\w-]+)*))*)"
 )
 _OTHER_COMMAND = re.compile(r"`(?!pellucid train|--)")
+_CONFIGS = "`pellucid inspect DATA` or `pellucid recipes copy digits`, which write a config with all settings"
+_PHRASES = {
+    _CONFIGS: "one of the settings that print(pellucid.Config().to_yaml()) lists",
+    "`--allow-changes` to resume": "allow_changes=True to resume",
+    "--set objective.class_weights=true": "class_weight='balanced'",
+}
 _NUMBERS = ("minutes", "epochs", "batch-size", "seed", "lr", "data-fraction", "fraction")
 _VERBS = ("names", "name", "with", "and", "or", "is", "says", "for", "to")
 _DOTTED = {"data-fraction": "data.fraction", "fraction": "data.fraction"}
@@ -36,6 +42,8 @@ _DOTTED = {"data-fraction": "data.fraction", "fraction": "data.fraction"}
 
 def in_python(text: str) -> str:
     """Return a text with the options of the command line as arguments of Python."""
+    for command, python in _PHRASES.items():
+        text = text.replace(command, python)
     if "--" not in text:
         return text
     parts = re.split(r"(`[^`]*`)", text)

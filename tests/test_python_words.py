@@ -58,3 +58,34 @@ def test_errors_of_fit_name_arguments(tmp_path: Path, options: dict, words: str)
         pellucid.fit("mlp", frame, **{"target": "name", "runs": tmp_path, "progress": False, **options})
     assert words in str(raised.value)
     assert "--" not in str(raised.value)
+
+
+def test_notes_and_findings_of_a_run_name_arguments_too(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 2))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": np.where(x[:, 0] > 1, "yes", "no")})
+    options = {"epochs": 1, "execution": "eager", "progress": False, "runs": tmp_path}
+    run = pellucid.fit("linear", frame, **options)
+    said = [*run.facts["notes"], *run.facts["dataset"]["notes"], *(one.remedy for one in run.findings)]
+    assert any("settings={'data.inputs': ['...']}" in note for note in said)
+    assert any("class_weight='balanced'" in note for note in said)
+    assert any("target= names another" in note for note in said)
+    assert not [note for note in said if "--" in note]
+    weighted = pellucid.fit("linear", frame, class_weight="balanced", **options)
+    assert not [note for note in weighted.facts["notes"] if "class_weight" in note]
+
+
+def test_a_run_with_other_data_is_resumed_where_changes_are_allowed(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    options = {"execution": "eager", "progress": False, "runs": tmp_path}
+    run = pellucid.fit("linear", (x, x[:, 0] > 0), epochs=1, **options)
+    with pytest.raises(PellucidError, match="allow_changes=True to resume with the new ones"):
+        pellucid.fit("linear", (x + 1, x[:, 0] > 0), epochs=2, resume=run.path.name, **options)
+    longer = pellucid.fit(
+        "linear", (x + 1, x[:, 0] > 0), epochs=2, resume=run.path.name, allow_changes=True, **options
+    )
+    assert longer.path == run.path
+
+
+def test_a_wrong_value_names_where_all_settings_are(tmp_path: Path) -> None:
+    with pytest.raises(PellucidError, match=r"print\(pellucid.Config\(\).to_yaml\(\)\)"):
+        pellucid.fit("linear", ([[1.0], [2.0]], [0, 1]), epochs=0, runs=tmp_path)

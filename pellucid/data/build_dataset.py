@@ -19,7 +19,7 @@ from pellucid.data.marks import UNKNOWN, Marks
 from pellucid.data.reading_notes import looks_like, reading_notes
 from pellucid.data.targets.choose import choose, read_target
 from pellucid.data.targets.target import TargetColumn
-from pellucid.errors import BadDataError, UnknownNameError
+from pellucid.errors import BadDataError, UnknownNameError, worded
 
 Locate = Callable[[Sequence[int]], list[str]]
 """Names the places of rows, counted from 0, as a user would look for them: "titanic.csv line 7"."""
@@ -126,10 +126,15 @@ def build_dataset(raw: RawTables, options: DataOptions | None = None) -> Dataset
         written=raw.written,
         read_columns=tuple(names),
         skipped=(*raw.skipped, *rows.skipped()),
-        notes=(
-            *(*raw.notes, *notes, *([note] if note and target else []), *left_out),
-            *([target.note] if target and target.note else []),
-            *reading_notes(columns, target.column if target else None, _cells(table), values),
+        notes=tuple(
+            map(
+                worded,
+                (
+                    *(*raw.notes, *notes, *([note] if note and target else []), *left_out),
+                    *([target.note] if target and target.note else []),
+                    *reading_notes(columns, target.column if target else None, _cells(table), values),
+                ),
+            )
         ),
     )
 

@@ -352,7 +352,7 @@ def _imbalance(dataset: Dataset, classes: dict[str, dict[str, int]]) -> list[War
         Warned(
             f"Classes are uneven: {most!r} has {many:,} of {total:,} training rows, {least!r} {few:,}; "
             f"always predicting {most!r} is right {many / total:.1%} of the time.",
-            "compare with that number, look at recall by class, or set objective.class_weights=true",
+            "compare with that number, look at recall by class, or --set objective.class_weights=true",
         )
     ]
 

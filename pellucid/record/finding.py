@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from pellucid.errors import worded
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,7 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.message} [{self.id}{f' at {self.where}' if self.where else ''}]"
+
+    def worded(self) -> Finding:
+        """Return the finding with the options of the command line as arguments where Python is used."""
+        return replace(self, seen=worded(self.seen), means=worded(self.means), remedy=worded(self.remedy))

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import RunError, StorageError, UnknownNameError, UsageError
+from pellucid.errors import RunError, StorageError, UnknownNameError, UsageError, worded
 from pellucid.record import files, measures, writer
 from pellucid.record.checkpoints import Checkpoints
 from pellucid.record.finding import Finding
@@ -209,6 +209,7 @@ class Run:
 
         A process that only reads warns instead: another one writes the run, or its folder is read-only.
         """
+        message = worded(message)
         if message in self.facts["notes"]:
             return
         try:
@@ -221,7 +222,7 @@ class Run:
 
     def find(self, finding: Finding) -> None:
         """Store a finding."""
-        self.store.finding(finding)
+        self.store.finding(finding.worded())
 
     def artifact(self, step: int, name: str, kind: str, data: Any) -> Path:
         """Write a file that belongs to a step, such as generated images, and list it in the store.

@@ -10,6 +10,8 @@ from pellucid.data.inspect import warnings_of
 from pellucid.tasks.prepared import Prepared
 
 SHOWN = 3
+WEIGHTS = "objective.class_weights"
+"""What is advised for uneven classes; it is not said where it is followed."""
 
 
 def data_warnings(prepared: Any, *, labelled: bool = True) -> list[str]:
@@ -22,7 +24,9 @@ def data_warnings(prepared: Any, *, labelled: bool = True) -> list[str]:
     if not isinstance(prepared, Prepared):
         return []
     dataset = prepared.dataset if labelled else replace(prepared.dataset, target=None)
-    return [f"{warned.seen} Try: {warned.remedy}" for warned in warnings_of(dataset)]
+    weighted = bool(prepared.config.objective.class_weights)
+    found = [warned for warned in warnings_of(dataset) if not (weighted and WEIGHTS in warned.remedy)]
+    return [f"{warned.seen} Try: {warned.remedy}" for warned in found]
 
 
 def left_out(lines: Sequence[str]) -> list[str]:

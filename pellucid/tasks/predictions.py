@@ -8,6 +8,7 @@ from typing import Any
 
 from pellucid import prediction_file
 from pellucid.data.input_rows import InputRows
+from pellucid.errors import worded
 
 
 class Predictions:
@@ -27,7 +28,8 @@ class Predictions:
 
     def __init__(self, answer: Any, inputs: InputRows | None = None):
         self.answer, self.inputs = answer, inputs
-        self.notes: tuple[str, ...] = (*(inputs.notes if inputs else ()), *getattr(answer, "notes", ()))
+        notes = (*(inputs.notes if inputs else ()), *getattr(answer, "notes", ()))
+        self.notes: tuple[str, ...] = tuple(map(worded, notes))
         self.left_out = inputs.left_out if inputs else ()
 
     @property

@@ -15,6 +15,7 @@ from pellucid.data.dataset import FILE_SOURCES, Dataset, Source
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.row_weights import weighted_rows
 from pellucid.data.text.token_rows import RaggedRows
+from pellucid.errors import worded
 from pellucid.evaluation import Trained
 
 TRAIN_SAMPLE_ROWS = 2000
@@ -147,7 +148,7 @@ class Prepared:
                 "looked": list(source.looked),
             },
             "skipped": list(dataset.skipped),
-            "notes": [*dataset.notes, *self.preprocess.notes],
+            "notes": [worded(note) for note in (*dataset.notes, *self.preprocess.notes)],
         }
 
     @property
