@@ -31,17 +31,21 @@ from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.row_weights import weighted_rows
 from pellucid.data.sources.arrays import dense
 from pellucid.errors import ModelError, UnknownNameError, UsageError
+from pellucid.estimator_targets import Heads, read_heads
 from pellucid.models.registry import BUILDERS, find
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.regression.objective import regression
 from pellucid.tasks.shared.model_interfaces import CountsData
 from pellucid.train.objective import Objective, read_logits
 from pellucid.train.optimizers import optimizer
+from pellucid.train.output_forms import LOGIT, PROBABILITY, is_one, last_activation, to_logits
 from pellucid.train.schedules import schedule
 from pellucid.train.seed import borrowed_generators, seed_everything
 from pellucid.train.trainer import Trainer
 
 PREDICT_BATCH = 4096
+SAMPLED = 8
+"""Rows that show in what form a module returns its outputs."""
 
 
 class _Network(BaseEstimator):
@@ -89,17 +93,25 @@ class _Network(BaseEstimator):
         return self
 
     def _read(self, X: Any, y: Any, **checks: Any) -> tuple[Any, Any]:
-        """Return X as numbers (N, F), and y; a frame with texts or missing values keeps its columns."""
+        """Return X as numbers (N, F), and y (N,) or (N, K); a frame with texts or missing values keeps its
+        columns, and arrays for a module of the user's own their shape."""
+        self.row_shape_ = None
         if _is_mixed(X):
             X, y = validate_data(self, X, y, skip_check_array=True)
             self.columns_ = _columns().fit(X)
             X, y = self.columns_.transform(X), np.asarray(y)
             if len(X) != len(y):
                 raise ValueError(f"X has {len(X):,} rows and y {len(y):,}: expected equal numbers.")
-            return X, y if checks.get("multi_output") else column_or_1d(y, warn=True)
+            return X, y
         self.columns_ = None
-        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse="csr", **checks)
-        return dense(X), y
+        X, y = validate_data(self, X, y, multi_output=True, **self._numbers(), **checks)
+        if X.ndim > 2:
+            self.row_shape_, X = X.shape[1:], X.reshape(len(X), -1)
+        return dense(X), dense(y)
+
+    def _numbers(self) -> dict[str, Any]:
+        """How X is checked: only a module of the user's own takes more than two axes."""
+        return {"dtype": np.float64, "accept_sparse": "csr", "allow_nd": not isinstance(self.model, str)}
 
     def _weights(self, X: np.ndarray, sample_weight: Any) -> Tensor | None:
         """Return one weight a row, scaled to a mean of 1; None without any."""
@@ -132,6 +144,7 @@ class _Network(BaseEstimator):
     ) -> nn.Module:
         seed_everything(seed)
         network = self._network(builder, X.shape[1], num_outputs, objective.name)
+        objective = self._as_returned(objective, network, self._inputs(X[:SAMPLED]))
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, seed=seed, device="cpu", execution="eager"
         )
@@ -145,6 +158,10 @@ class _Network(BaseEstimator):
         Trainer(network, objective, make, config, schedule=rise_and_fall).fit(batches)
         return network.eval()
 
+    def _as_returned(self, objective: Objective, network: nn.Module, inputs: Tensor) -> Objective:
+        """Return the objective for the form in which a network returns its outputs."""
+        return objective
+
     def _network(self, builder: Any, features: int, outputs: int, task: str) -> nn.Module:
         options = dict(self.options or {})
         if isinstance(builder, nn.Module):
@@ -154,7 +171,11 @@ class _Network(BaseEstimator):
             if not isinstance(made, nn.Module):
                 raise ModelError(f"model= made {type(made).__name__}: expected a module of PyTorch.")
             return made.float()
-        named = {"task": task} if "task" in inspect.signature(builder).parameters else {}
+        taken = inspect.signature(builder).parameters
+        for name in options:
+            if name not in taken and not any(part.kind is part.VAR_KEYWORD for part in taken.values()):
+                raise UnknownNameError(f"option of the model {self.model}", name, list(taken)[2:])
+        named = {"task": task} if "task" in taken else {}
         return builder(self._shape(features), outputs, **{**named, **options})
 
     def _builder(self) -> Any:
@@ -173,7 +194,7 @@ class _Network(BaseEstimator):
             raise UsageError(str(error)) from None
 
     def _shape(self, features: int) -> tuple[int, ...]:
-        shape = self.input_shape or (features,)
+        shape = self.input_shape or self.row_shape_ or (features,)
         if int(np.prod(shape)) != features:
             raise ModelError(
                 f"input_shape {shape} expects {int(np.prod(shape))} features, but X has {features}."
@@ -190,7 +211,10 @@ class _Network(BaseEstimator):
         if self.columns_ is not None:
             X = self.columns_.transform(validate_data(self, X, reset=False, skip_check_array=True))
         else:
-            X = dense(validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr"))
+            X = dense(validate_data(self, X, reset=False, **self._numbers()))
+            if X.shape[1:] != (self.row_shape_ or X.shape[1:2]):
+                raise ValueError(f"X has rows of shape {X.shape[1:]}: expected {self.row_shape_}.")
+            X = X.reshape(len(X), -1)
         network: nn.Module = self.network_
         return torch.cat([read_logits(network(batch)) for batch in self._inputs(X).split(PREDICT_BATCH)])
 
@@ -230,7 +254,9 @@ class Classifier(ClassifierMixin, _Network):
         class_weight: "balanced", or a weight for each class by its label.
 
     X is numbers (N, F), also sparse, or a data frame, whose texts become one column for each and whose
-    missing numbers the median.
+    missing numbers the median; a module of your own also takes (N, T, C) or (N, C, H, W). y is (N,); or
+    (N, K), any number of K labels as 0 and 1, or K classes a row. For two classes, a module may return one
+    logit, or one probability after a sigmoid.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -265,28 +291,68 @@ class Classifier(ClassifierMixin, _Network):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Classifier:
-        """Train on X (N, F) and labels y (N,); a row's loss counts by its `sample_weight` (N,)."""
+        """Train on X (N, F) and classes y (N,) or (N, K); a row's loss counts by its `sample_weight` (N,)."""
         X, y = self._read(X, y)
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         check_classification_targets(y)
-        self.classes_, targets = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"Classifier needs at least 2 classes, received 1 class: {self.classes_[0]!r}.")
+        self.form_: str | None = None
+        self.heads_: Heads | None = None if y.ndim == 1 else read_heads(y)
+        if self.heads_ is None:
+            self.classes_, targets = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"Classifier needs at least 2 classes, received 1 class: {self.classes_[0]!r}."
+                )
+            classes, outputs = torch.as_tensor(targets, dtype=torch.int64), len(self.classes_)
+        else:
+            self.classes_, outputs = self.heads_.classes, self.heads_.num_outputs
+            classes = self.heads_.encode(y)
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             sample_weight = by_class if sample_weight is None else by_class * np.asarray(sample_weight)
         weights = self._weights(X, sample_weight)
-        classes = torch.as_tensor(targets, dtype=torch.int64)
-        self._train(X, classes, len(self.classes_), classification(), weights)
+        objective = classification() if self.heads_ is None else self.heads_.objective()
+        self._train(X, classes, outputs, objective, weights)
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probabilities of the classes (N, K), in the order of `classes_`."""
-        return self._outputs(X).double().softmax(1).numpy()
+    def _as_returned(self, objective: Objective, network: nn.Module, inputs: Tensor) -> Objective:
+        """Return the objective; for two classes and one output, that of a logit or a probability."""
+        if self.heads_ is not None or len(self.classes_) != 2:
+            return objective
+        training = network.training
+        outputs = read_logits(network.eval()(inputs))
+        network.train(training)
+        if is_one(outputs):
+            self.form_ = PROBABILITY if last_activation(outputs) == "Sigmoid" else LOGIT
+        return classification(outputs=self.form_)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities of the classes (N, K), in the order of `classes_`.
+
+        Of several labels a row they are those of each label; of several classes a row, a list with an array
+        for each.
+        """
+        convert, outputs = to_logits(self.form_) if hasattr(self, "form_") else None, self._outputs(X)
+        outputs = outputs.double() if convert is None else convert(outputs.double())
+        return outputs.softmax(1).numpy() if self.heads_ is None else self.heads_.probs(outputs)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each row (N,)."""
+        """Return the most probable class of each row, (N,); or the labels or classes of each row, (N, K)."""
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probs = self.predict_proba(X)
+        return self.classes_[probs.argmax(1)] if self.heads_ is None else self.heads_.decode(probs)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy; of several labels or classes a row, the share of rows with all right."""
+        if np.ndim(y) < 2:
+            return super().score(X, y, sample_weight)
+        return float(np.average((self.predict(X) == np.asarray(y)).all(1), weights=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags
 
 
 class Regressor(RegressorMixin, _Network):
@@ -302,7 +368,7 @@ class Regressor(RegressorMixin, _Network):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Regressor:
         """Train on X (N, F) and numbers y (N,) or (N, K); a row counts by its `sample_weight` (N,)."""
-        X, y = self._read(X, y, y_numeric=True, multi_output=True)
+        X, y = self._read(X, y, y_numeric=True)
         y = np.asarray(y, dtype=np.float64)
         self.target_mean_, std = y.mean(0), y.std(0)
         self.target_std_ = np.where(std > 0, std, 1.0)

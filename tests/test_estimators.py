@@ -116,3 +116,66 @@ def test_frames_with_texts_and_missing_values_and_sparse_matrices_are_read():
     assert set(estimator.predict(frame.assign(s="new"))) <= {0, 1}
     few = sparse.csr_matrix(ROWS)
     assert Classifier(**QUICK).fit(few, CLASSES).score(few, CLASSES) > 0.8
+
+
+# ---- several targets, one output, arrays of more axes -------------------------------------------------
+
+
+def _few() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(150, 4))
+
+
+def test_several_labels_a_row_are_learned_and_predicted():
+    X = _few()
+    Y = (X[:, :3] > 0).astype(int)
+    found = Classifier(nn.Linear(4, 3), epochs=40, lr=0.05, random_state=0).fit(X, Y)
+    assert found.predict(X).shape == found.predict_proba(X).shape == (150, 3)
+    assert (found.predict(X) == Y).mean() > 0.95
+    assert found.score(X, Y) == (found.predict(X) == Y).all(1).mean() > 0.85
+    assert np.mean(cross_val_score(found, X, Y, cv=2)) > 0.6
+
+
+@pytest.mark.parametrize("model", ["mlp", "tabm"])
+def test_several_classes_a_row_are_learned_and_predicted(model):
+    X = _few()
+    Y = np.stack([np.where(X[:, 0] > 0, "up", "down"), X[:, 1:].argmax(1).astype(str)], 1)
+    found = Classifier(model, epochs=20, random_state=0).fit(X, Y)
+    assert [list(classes) for classes in found.classes_] == [["down", "up"], ["0", "1", "2"]]
+    assert [part.shape for part in found.predict_proba(X)] == [(150, 2), (150, 3)]
+    assert np.allclose(found.predict_proba(X)[1].sum(1), 1)
+    assert found.score(X, Y) > 0.8
+
+
+@pytest.mark.parametrize("ends", [(), (nn.Sigmoid(),), (nn.Flatten(0),)])
+def test_a_module_with_one_output_learns_two_classes(ends):
+    X = _few()
+    y = np.where(X[:, 0] > 0, "yes", "no")
+    found = Classifier(nn.Sequential(nn.Linear(4, 1), *ends), epochs=40, lr=0.05, random_state=0).fit(X, y)
+    assert found.score(X, y) > 0.95
+    assert np.allclose(found.predict_proba(X).sum(1), 1)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells, self.head = nn.GRU(2, 8, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.cells(x)[1][0])
+
+
+def test_a_module_of_ones_own_gets_series_in_their_shape():
+    X = np.random.default_rng(0).normal(size=(120, 5, 2))
+    y = (X[:, -1, 0] > 0).astype(int)
+    found = Classifier(Recurrent(), epochs=20, lr=0.02, random_state=0).fit(X, y)
+    assert found.score(X, y) > 0.9
+    assert np.mean(cross_val_score(found, X, y, cv=2)) > 0.8
+    with pytest.raises(ValueError, match="expected"):
+        found.predict(X[:, :, :1])
+    with pytest.raises(ValueError, match="dim 3"):
+        Classifier().fit(X, y)
+
+
+def test_an_option_that_the_model_lacks_is_named():
+    with pytest.raises(UnknownNameError, match=r"'hiden'\. Did you mean 'hidden'"):
+        Classifier(options={"hiden": [8]}).fit(_few(), np.arange(150) % 2)

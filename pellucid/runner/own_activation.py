@@ -8,11 +8,11 @@ from torch import nn
 from pellucid.batch import map_tensors
 from pellucid.errors import PellucidError
 from pellucid.nn.modes import evaluating
-from pellucid.runner.own_outputs import first_batch, last_activation, returned_for
+from pellucid.runner.own_outputs import first_batch, returned_for
 from pellucid.runner.supplied import Supplied, expects_logits
 from pellucid.tasks.prepared import Prepared
 from pellucid.train.objective import Objective, read_logits
-from pellucid.train.output_forms import LOGIT
+from pellucid.train.output_forms import LOGIT, last_activation
 
 TOLERANCE = 1e-3
 FEWEST = 8

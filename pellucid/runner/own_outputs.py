@@ -15,10 +15,7 @@ from pellucid.errors import ModelError
 from pellucid.nn.modes import evaluating
 from pellucid.runner.supplied import Supplied, expects_logits, import_object
 from pellucid.train.objective import forward_inputs, read_logits
-from pellucid.train.output_forms import LOGIT, PROBABILITIES, PROBABILITY
-
-SHAPED = ("Squeeze", "View", "UnsafeView", "Reshape", "Select", "Slice", "ToCopy", "Unsqueeze", "Alias")
-"""Steps after an activation that leave its values as they are, as autograd names them."""
+from pellucid.train.output_forms import LOGIT, PROBABILITIES, PROBABILITY, is_one, last_activation
 
 
 def with_output_form(config: Config, model: nn.Module, prepared: Any, supplied: Supplied) -> Config:
@@ -41,7 +38,7 @@ def with_output_form(config: Config, model: nn.Module, prepared: Any, supplied: 
     if batches and not ((loss is None or _is_binary(loss)) and _two_classes(as_batch(batch).targets)):
         return config
     outputs = returned_for(model, batch)
-    if outputs is None or (batches and not _is_one(outputs)):
+    if outputs is None or (batches and not is_one(outputs)):
         return config
     classes = 2 if batches else prepared.preprocess.num_outputs
     form = _form(outputs, classes, loss, several=task == "multilabel")
@@ -86,7 +83,7 @@ def returned_for(model: nn.Module, batch: Any) -> Tensor | None:
 def _form(outputs: Tensor, classes: int, loss: Any, *, several: bool) -> str | None:
     """Return the form of outputs; None: logits, or none that fits."""
     ends = last_activation(outputs)
-    if not several and _is_one(outputs):
+    if not several and is_one(outputs):
         if classes != 2:
             return None
         sigmoid = ends == "Sigmoid" and not (loss is not None and expects_logits(loss))
@@ -94,11 +91,6 @@ def _form(outputs: Tensor, classes: int, loss: Any, *, several: bool) -> str | N
     own = loss is not None and not expects_logits(loss)
     ended = own and ends == ("Sigmoid" if several else "Softmax")
     return PROBABILITIES if ended or _of_probabilities(loss) else None
-
-
-def _is_one(outputs: Tensor) -> bool:
-    """Whether there is one number for each row."""
-    return outputs.ndim == 1 or outputs.shape[1:] == (1,)
 
 
 def _of_probabilities(loss: Any) -> bool:
@@ -122,14 +114,3 @@ def _loss(config: Config, supplied: Supplied) -> Any:
     if supplied.loss is None and named and is_reference(named):
         return import_object("objective.loss", named)
     return supplied.loss
-
-
-def last_activation(outputs: Tensor) -> str:
-    """Return the last step that made outputs, as autograd names it, e.g. "Sigmoid"; "" if it is unknown."""
-    step = outputs.grad_fn
-    while step is not None:
-        name = type(step).__name__.partition("Backward")[0]
-        if name not in SHAPED:
-            return name
-        step = step.next_functions[0][0] if step.next_functions else None
-    return ""

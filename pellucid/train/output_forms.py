@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 LOGIT, PROBABILITY, PROBABILITIES = "logit", "probability", "probabilities"
-ONE = (LOGIT, PROBABILITY)
-"""The forms of one number for two classes, (B,) or (B, 1): that of the second class."""
+SHAPED = ("Squeeze", "View", "UnsafeView", "Reshape", "Select", "Slice", "ToCopy", "Unsqueeze", "Alias")
+"""Steps after an activation that leave its values as they are, as autograd names them."""
 
 
 def to_logits(form: str | None, *, several: bool = False) -> Callable[[Tensor], Tensor] | None:
@@ -40,3 +40,19 @@ def _pair(first: Tensor, second: Tensor) -> Tensor:
 
 def _log(probs: Tensor) -> Tensor:
     return probs.clamp(min=torch.finfo(probs.dtype).tiny).log()
+
+
+def is_one(outputs: Tensor) -> bool:
+    """Whether there is one number for each row."""
+    return outputs.ndim == 1 or outputs.shape[1:] == (1,)
+
+
+def last_activation(outputs: Tensor) -> str:
+    """Return the last step that made outputs, as autograd names it, e.g. "Sigmoid"; "" if it is unknown."""
+    step = outputs.grad_fn
+    while step is not None:
+        name = type(step).__name__.partition("Backward")[0]
+        if name not in SHAPED:
+            return name
+        step = step.next_functions[0][0] if step.next_functions else None
+    return ""
