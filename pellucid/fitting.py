@@ -60,6 +60,9 @@ ARGUMENTS = (
 )
 """Arguments of `fit` that a misspelled setting may have meant."""
 
+READ_AS = ("classification", "multilabel", "regression")
+"""Tasks that say how a target is read."""
+
 UNLIKELY = 0.1
 """What is less likely than this is not what a model was meant for."""
 
@@ -141,6 +144,8 @@ def make_plan(call: Call) -> Plan:
 
 def _given(call: Call) -> Given:
     """Return the data as a dataset, a name or batches."""
+    asked = call.objective if isinstance(call.objective, str) else call.setting("objective.name")
+    asked = asked if asked in READ_AS else None
     target = call.target if call.target is not None else call.setting("data.target")
     target = ", ".join(map(str, target)) if isinstance(target, (list, tuple)) else target
     return take(
@@ -148,8 +153,8 @@ def _given(call: Call) -> Given:
         call.validation,
         call.test,
         target=None if target is None else str(target),
-        labelled=call.task is None and not isinstance(call.objective, str),
-        task=_kind_of_target(call.task or call.objective),
+        labelled=call.task is None and (asked is not None or not isinstance(call.objective, str)),
+        task=_kind_of_target(call.task or call.objective) or asked,
         settings=call.settings,
     )
 

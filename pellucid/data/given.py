@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
-from pellucid.data.dataset import Dataset, Source
+from pellucid.data.dataset import Dataset, Source, Task
 from pellucid.data.loaders import is_loader
 from pellucid.data.picture_column import with_pictures
 from pellucid.data.prediction_objects import table_of
@@ -52,7 +52,7 @@ def take(
     *,
     target: str | None = None,
     labelled: bool = True,
-    task: str | None = None,
+    task: Task | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Given:
     """Return what was passed to `fit` as data.
@@ -64,7 +64,7 @@ def take(
         test: likewise.
         target: the column to predict; several with commas between them.
         labelled: whether a target is needed.
-        task: what kind of target y of (X, y) is; None: by its values.
+        task: what to read the target as; None: by its values.
         settings: by dotted key; those in `data` that decide how a table is read are followed.
 
     Raises:
@@ -81,7 +81,7 @@ def take(
     if is_hugging_face(data) or (_is_mapping(data) or table_of(data) is not None):
         validation, test = (None if _is_share(part) else part for part in (validation, test))
         said = {key: (settings or {})[f"data.{key}"] for key in READING if f"data.{key}" in (settings or {})}
-        options = DataOptions(target=target, labelled=labelled, **said)
+        options = DataOptions(target=target, labelled=labelled, task=task if labelled else None, **said)
         return Given(_table(data, validation, test, options), settings=shares)
     if isinstance(data, tuple) and len(data) == 2:
         validation, test = (None if _is_share(part) else part for part in (validation, test))

@@ -74,7 +74,7 @@ def test_task_can_be_set():
             r"1 NaN or infinite values, the first nan in row 2, position \(1,\)",
         ),
         (np.where(X == 4, np.inf, X), Y, "the first inf in row 2"),
-        (X.astype(object), Y, "dtype object"),
+        (np.array([[1, "a"]] * 8, object), Y, "dtype object"),
         (np.zeros((0, 3)), np.zeros(0), r"shape \(0, 3\): expected at least 1 row"),
         (X[:, 0], Y, r"shape \(8,\): expected \(N, F\)"),
         ([[1, 2], [3]], [0, 1], "same shape"),

@@ -114,3 +114,22 @@ def test_columns_without_names_are_read_in_their_order(tmp_path: Path) -> None:
     assert np.allclose(named.predict(pd.DataFrame(X)).probs, named.predict(X).probs)
     with pytest.raises(pellucid.PellucidError, match="no column"):
         named.predict(pd.DataFrame(X, columns=["a", "q", "c"]))
+
+
+# ---- the task that is asked for ----------------------------------------------------------------------
+
+
+def test_whole_numbers_are_amounts_and_one_hot_rows_labels_where_that_is_asked_for(tmp_path: Path) -> None:
+    options = {"epochs": 1, "execution": "eager", "progress": False, "runs": tmp_path}
+    stars = RNG.integers(1, 6, 60)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(stars=stars)
+    for held in ({"data": (X, stars)}, {"data": frame, "target": "stars"}):
+        for asked in ({"objective": "regression"}, {"settings": {"objective.name": "regression"}}):
+            run = pellucid.fit(nn.Linear(3, 1), **held, **asked, **options)
+            assert run.task == "regression"
+            assert np.array(run.predict(X).labels).dtype.kind == "f"
+    rows = np.eye(3)[X.argmax(1)]
+    run = pellucid.fit(nn.Linear(3, 3), (X, rows), objective="multilabel", **options)
+    assert isinstance(run.predict(X).labels[0], tuple)
+    with pytest.raises(pellucid.PellucidError, match=r"pellucid.arrays\(X, y, task='regression'\)"):
+        pellucid.fit(nn.Linear(3, 1), data(X, stars), objective="regression", **options)

@@ -53,7 +53,9 @@ def prepare_rows(
     if dataset.task != task:
         raise ConfigError(
             f"objective.name is {task!r}, but the target {dataset.target!r} makes this {dataset.task}.",
-            remedy=f"--set objective.name={dataset.task}, or another --set data.target=COLUMN",
+            remedy=f"pellucid.arrays(X, y, task={task!r}), or objective={dataset.task!r}"
+            if dataset.source.kind == "arrays"
+            else f"--set objective.name={dataset.task}, or another --set data.target=COLUMN",
         )
     data = config.data
     if data.text.tokenizer and not reads_tokens:
