@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -153,6 +153,11 @@ class ObjectiveConfig(Section):
         default=None,
         description="what a module of your own returns for classes: one logit or probability for the second "
         "of two, or the probability of each; None: found out, else logits",
+    )
+    threshold: Annotated[float, Field(ge=0, le=1)] | Literal["f1", "balanced_accuracy"] | None = Field(
+        default=None,
+        description="probability from which on the second of two classes is predicted, or a label holds; f1 "
+        "or balanced_accuracy: the best on the validation rows; None: the most probable class",
     )
     l1: float = Field(default=0, ge=0, description="strength of the L1 penalty on weights")
     l2: float = Field(default=0, ge=0, description="strength of the L2 penalty in the loss (coupled)")

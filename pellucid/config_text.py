@@ -25,6 +25,7 @@ BELONGS = {
     "objective.name": (
         *("objective.options", "objective.loss", "objective.loss_options"),
         *("objective.label_smoothing", "objective.class_weights", "objective.outputs"),
+        "objective.threshold",
     ),
     "objective.loss": ("objective.loss_options",),
     "optimizer.name": ("optimizer.options",),

@@ -118,6 +118,8 @@ class Trained:
         execution: name of the execution mode.
         task: name of the task it was trained for.
         folder: folder of its run; None while the run folder does not exist yet.
+        threshold: probability from which on the second of two classes is predicted, or a label holds; None:
+            the most probable class, or 0.5.
     """
 
     model: nn.Module
@@ -127,6 +129,7 @@ class Trained:
     execution: str = "eager"
     task: str = "classification"
     folder: Path | None = None
+    threshold: float | None = None
 
 
 def forward(trained: Trained, batches: Batches) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import list_runs
 from pellucid.record.trained_run import find_trained_run
+from pellucid.runner.decision import threshold_of
 from pellucid.runner.model_builder import OWN_MODEL, PRETRAINED, make_model, recall_model
 from pellucid.runner.own_module import check_module
 from pellucid.runner.supplied import without_own_loss
@@ -60,6 +61,7 @@ def load_trained(run: Run, model: nn.Module | None = None, step: int | None = No
         torch.device("cpu"),
         task=task.name,
         folder=run.path,
+        threshold=threshold_of(run),
     )
 
 

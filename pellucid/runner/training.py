@@ -30,6 +30,7 @@ from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
 from pellucid.runner.data_warnings import data_warnings, left_out
+from pellucid.runner.decision import with_threshold
 from pellucid.runner.load import load_needed
 from pellucid.runner.model_builder import recall_model
 from pellucid.runner.needs import needed_recipes
@@ -304,6 +305,7 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
     preprocess, device, execution = prepared.preprocess, trainer.device, trainer.execution.name
     trained = Trained(trainer.model, objective, preprocess, device, execution, context.task.name)
     with run.timed("evaluation", trainer.step):
+        trained = with_threshold(trained, config, prepared, run)
         for split, prefix in EVALUATED.items():
             if prepared.has(split):
                 outcome = budgeted.evaluate(context.task, trained, prepared, split, trainer.planner, run)

@@ -17,12 +17,15 @@ from pellucid.tasks.shared.scoring import Measured, per_class
 BINS = 10
 
 
-def classification(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
-    """Score logits (N, K) against classes (N,)."""
+def classification(
+    logits: Tensor, targets: Tensor, preprocess: Preprocess, threshold: float | None = None
+) -> Measured:
+    """Score logits (N, K) against classes (N,); of two, the second is predicted from `threshold` on."""
     from sklearn import metrics as scores  # here, since predicting does not need it
 
     probs = logits.softmax(1)
-    confidence, preds = probs.max(1)
+    preds = probs.argmax(1) if threshold is None else (probs[:, 1] >= threshold).long()
+    confidence = probs.gather(1, preds[:, None])[:, 0]
     losses = F.cross_entropy(logits, targets, reduction="none")
     labels = range(len(preprocess.classes))
     by_class = per_class(targets.numpy(), preds.numpy(), list(labels), preprocess)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pellucid.config import Config
 from pellucid.data.batches import Batches
-from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, UnknownNameError
+from pellucid.evaluation import Trained
 from pellucid.tasks.classification import scores
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.classification.spec import SPEC
@@ -38,8 +38,8 @@ class Classification(Supervised):
             outputs=section.outputs,
         )
 
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
-        return scores.classification(outputs, targets, preprocess)
+    def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> Measured:
+        return scores.classification(outputs, targets, trained.preprocess, trained.threshold)
 
 
 def _class_weights(prepared: Prepared, weights: bool | dict[str, float] | list[float]) -> Tensor:

@@ -14,10 +14,12 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.tasks.shared.scoring import Measured, per_class
 
 
-def multilabel(logits: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
-    """Score logits (N, K) against labels of 0 and 1 (N, K)."""
+def multilabel(
+    logits: Tensor, targets: Tensor, preprocess: Preprocess, threshold: float | None = None
+) -> Measured:
+    """Score logits (N, K) against labels of 0 and 1 (N, K); one holds above 0.5, or from `threshold` on."""
     probs, wanted = logits.sigmoid(), targets > 0.5
-    preds = probs > 0.5
+    preds = probs > 0.5 if threshold is None else probs >= threshold
     by_class = per_class(wanted.numpy(), preds.numpy(), None, preprocess)
     metrics = {
         "accuracy": float((preds == wanted).float().mean()),

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid.config import Config
-from pellucid.data.preprocess import Preprocess
+from pellucid.evaluation import Trained
 from pellucid.tasks.multilabel import scores
 from pellucid.tasks.multilabel.objective import multilabel
 from pellucid.tasks.multilabel.spec import SPEC
@@ -26,8 +26,8 @@ class Multilabel(Supervised):
     def _objective(self, config: Config, prepared: Prepared | None, **shared: Any) -> Objective:
         return multilabel(**shared, outputs=config.objective.outputs)
 
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
-        return scores.multilabel(outputs, targets, preprocess)
+    def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> Measured:
+        return scores.multilabel(outputs, targets, trained.preprocess, trained.threshold)
 
 
 TASK = Multilabel()

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid.config import Config
-from pellucid.data.preprocess import Preprocess
+from pellucid.evaluation import Trained
 from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.regression import scores
 from pellucid.tasks.regression.objective import regression
@@ -27,8 +27,8 @@ class Regression(Supervised):
         target = prepared.preprocess.target if prepared is not None else None
         return regression(**shared, units=getattr(target, "std", (1.0,)))
 
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> Measured:
-        return scores.regression(outputs, targets, preprocess)
+    def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> Measured:
+        return scores.regression(outputs, targets, trained.preprocess)
 
 
 TASK = Regression()

@@ -211,7 +211,7 @@ class Supervised(Task):
         table = prepared.dataset.splits[split]
         outputs, targets = forward(trained, prepared.batches(split))
         preprocess = trained.preprocess
-        metrics, summary, predictions = self._score(outputs, targets, preprocess)
+        metrics, summary, predictions = self._score(outputs, targets, trained)
         if trained.objective.score is not None:
             total, count = trained.objective.score(outputs, (None, targets))["loss"]
             metrics["loss"] = (total / count).item()
@@ -224,7 +224,7 @@ class Supervised(Task):
         blocks = attribution.blocks(trained, table, columns)
         return Outcome(metrics, summary, pa.table(columns), examples, blocks)
 
-    def _score(self, outputs: Tensor, targets: Tensor, preprocess: Preprocess) -> scoring.Measured:
+    def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> scoring.Measured:
         raise NotImplementedError
 
     def predict(self, trained: Trained, inputs: Any, **options: Any) -> Prediction:
@@ -251,7 +251,8 @@ def _predict(trained: Trained, inputs: Any, threshold: Any = None, probabilities
     target, several = preprocess.target, trained.task == "multilabel"
     thresholds = None
     if preprocess.classes:
-        thresholds = read_thresholds(threshold, preprocess.classes, several=several)
+        asked = trained.threshold if threshold is None else threshold
+        thresholds = read_thresholds(asked, preprocess.classes, several=several)
     elif threshold is not None:
         raise UsageError("A threshold is for probabilities of classes; this run predicts numbers.")
     encoded = preprocess.inputs(preprocess.table_from(inputs))
