@@ -162,6 +162,7 @@ class Run(record.Run):
 def fit(
     model: nn.Module | str | None,
     data: Any,
+    y: Any = None,
     *,
     task: str | None = None,
     target: str | int | Sequence[str | int] | None = None,
@@ -198,6 +199,7 @@ def fit(
             pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a longer tuple the last entry
             is the target, unless `inputs=` says how many of the first are inputs: with `inputs=1`, a batch
             (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
+        y: the targets, where `data` is X: fit(model, X, y) is fit(model, (X, y)).
         task: what to learn from a dataset, a file or a folder: "generate", "denoise", "forecast" ..., as
             `pellucid inspect` lists them. Model, size, learning rate and the rest are then those suggested
             for this data, unless they are passed. None: what its target suggests.
@@ -239,7 +241,7 @@ def fit(
     plan = make_plan(
         Call(
             model,
-            data,
+            data if y is None else (data, y),
             task=task,
             target=target,
             validation=validation,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pellucid.data import several_inputs
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Dataset, Source, Task
 from pellucid.data.loaders import is_loader
@@ -59,7 +60,8 @@ def take(
 
     Args:
         data: a dataset, a name or path, (X, y), a data frame of any library, a dict of arrays, a dataset of
-            Hugging Face, a dict of splits ("train", "validation", "test") of these, or batches.
+            Hugging Face, a dict of splits ("train", "validation", "test") of these, or batches. X may be
+            several inputs by name or in a list, and y a target for each pixel; these become batches.
         validation: what to measure on, in the form of `data`; or the share of the rows, between 0 and 1.
         test: likewise.
         target: the column to predict; several with commas between them.
@@ -83,6 +85,10 @@ def take(
         said = {key: (settings or {})[f"data.{key}"] for key in READING if f"data.{key}" in (settings or {})}
         options = DataOptions(target=target, labelled=labelled, task=task if labelled else None, **said)
         return Given(_table(data, validation, test, options), settings=shares)
+    if isinstance(data, tuple) and len(data) == 2 and several_inputs.needs_batches(*data):
+        return _several(data, validation, test)
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Mapping):
+        data = (table_of_columns(data[0]), data[1])
     if isinstance(data, tuple) and len(data) == 2:
         validation, test = (None if _is_share(part) else part for part in (validation, test))
         return Given(arrays(*data, validation=validation, test=test, task=task), settings=shares)
@@ -106,6 +112,19 @@ def take(
             remedy="validation=DataLoader(...); or (X, y), whose rows can be split",
         )
     return Given(data, validation, test)
+
+
+def _several(data: Any, validation: Any, test: Any) -> Given:
+    """Return several inputs, or targets of images, as batches; rows are held out where none were passed."""
+    rows, asked = several_inputs.rows_of(*data), {"validation": validation, "test": test}
+    shares = {split: part for split, part in asked.items() if part is None or _is_share(part)}
+    splits = several_inputs.held_out(rows, shares)
+    passed = {
+        split: several_inputs.rows_of(*part) if isinstance(part, tuple) and len(part) == 2 else part
+        for split, part in asked.items()
+        if split not in shares
+    }
+    return Given(splits.pop("train"), **{**splits, **passed})
 
 
 def is_hugging_face(data: Any) -> bool:

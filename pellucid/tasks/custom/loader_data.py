@@ -115,6 +115,8 @@ def own_inputs(model: nn.Module, source: Any, num_inputs: int | None = None) -> 
         num_inputs: how many of the first entries of a batch are inputs; None: see `as_batch`.
     """
     if not has_batches(source):
+        if isinstance(source, list) and _are_inputs(model, source):
+            source = tuple(source)
         if isinstance(source, list):
             rows = all(isinstance(part, Tensor) for part in source)
             source = torch.stack(source) if rows else torch.as_tensor(np.asarray(source))
@@ -124,6 +126,12 @@ def own_inputs(model: nn.Module, source: Any, num_inputs: int | None = None) -> 
     if num_inputs is not None:
         return [_first_inputs(batch, num_inputs) for batch in batches]
     return [batch if _are_all_inputs(model, batch) else as_batch(batch).inputs for batch in batches]
+
+
+def _are_inputs(model: nn.Module, source: list[Any]) -> bool:
+    """Whether a list holds one array for each input of a model, rather than rows."""
+    arrays = all(len(getattr(part, "shape", ())) > 1 for part in source)
+    return len(source) > 1 and arrays and _fits(model, tuple(source))
 
 
 def _first_inputs(batch: Any, count: int) -> Any:
