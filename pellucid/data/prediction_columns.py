@@ -103,19 +103,19 @@ def typed(
 ) -> InputRows:
     """Read the required columns as the kinds they had in training."""
     assert raw is not None
-    raw, said = _by_place(raw, wanted)
-    lacking = [column.name for column in wanted.columns if column.name not in raw.column_names]
+    table, said = _by_place(raw, wanted)
+    lacking = [column.name for column in wanted.columns if column.name not in table.column_names]
     if lacking:
         raise ModelError(
             f"{origin} has no column {', '.join(map(repr, lacking))}: expected {wanted.listed}, "
-            f"received {', '.join(map(repr, raw.column_names)) or 'none'}."
+            f"received {', '.join(map(repr, table.column_names)) or 'none'}."
         )
-    if not raw.num_rows:
+    if not table.num_rows:
         raise BadDataError(f"{origin} has no rows: expected at least 1.")
     places = locate or (lambda rows: [f"{origin} row {row + 1:,}" for row in rows])
-    made, bad, why = {}, np.zeros(len(raw), bool), {}
+    made, bad, why = {}, np.zeros(len(table), bool), {}
     for column in wanted.columns:
-        made[column.name], wrong = _read(raw[column.name], column, folder)
+        made[column.name], wrong = _read(table[column.name], column, folder)
         if wrong and not wanted.skip_bad:
             row, message = next(iter(wrong.items()))
             raise BadDataError(
@@ -125,11 +125,11 @@ def typed(
             )
         bad[list(wrong)] = True
         why |= wrong
-    present = [name for name in wanted.targets if name in raw.column_names]
+    present = [name for name in wanted.targets if name in table.column_names]
     some = ", ".join(map(repr, present[:LISTED])) + (" ..." if len(present) > LISTED else "")
     notes = [f"not read: {some}, which this run predicts; evaluate compares predictions with it"]
     rows = InputRows(
-        pa.table(made), row_names(raw, wanted.columns, wanted.targets), (*(notes if present else ()), *said)
+        pa.table(made), row_names(table, wanted.columns, wanted.targets), (*(notes if present else ()), *said)
     )
     return some_of(without(rows, bad, why), origin)
 

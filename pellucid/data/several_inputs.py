@@ -50,7 +50,7 @@ def needs_batches(X: Any, y: Any) -> bool:
     parts = list(X.values()) if isinstance(X, Mapping) else X
     if several:
         return any(len(np.shape(part)) > 1 for part in parts)
-    return hasattr(X, "shape") and len(getattr(y, "shape", ())) > 2
+    return len(getattr(X, "shape", ())) > 3 and len(getattr(y, "shape", ())) > 2
 
 
 def _is_list_of_inputs(X: Any, y: Any) -> bool:

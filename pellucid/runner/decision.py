@@ -23,7 +23,7 @@ def check_threshold(config: Config, prepared: Any) -> None:
     asked, task = config.objective.threshold, config.objective.name
     if asked is None:
         return
-    if task == "multilabel" and isinstance(asked, float):
+    if task == "multilabel" and not isinstance(asked, str):
         return
     classes = prepared.preprocess.num_outputs if task == "classification" else 0
     if classes != 2:
@@ -40,9 +40,9 @@ def with_threshold(trained: Trained, config: Config, prepared: Any, run: Run) ->
     asked = config.objective.threshold
     if asked is None:
         return trained
-    if isinstance(asked, float):
+    if not isinstance(asked, str):
         run.choose("threshold", asked, "objective.threshold")
-        return replace(trained, threshold=asked)
+        return replace(trained, threshold=float(asked))
     split = "validation" if prepared.has("validation") else "train"
     outputs, targets = forward(trained, prepared.batches(split))
     probs = trained.objective.probs(outputs)[:, 1]

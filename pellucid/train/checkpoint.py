@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from pellucid.errors import ModelError, RunError
 from pellucid.nn.old_names import rename
@@ -213,7 +213,7 @@ def as_saved(model: nn.Module, saved: Mapping[str, Tensor]) -> None:
     if len(kinds) == len(mine) == 1 and kinds != mine:
         model.to(next(iter(kinds)))
     for name, part in model.state_dict().items():
-        if isinstance(part, UninitializedTensorMixin) and name in saved:
+        if isinstance(part, (UninitializedBuffer, UninitializedParameter)) and name in saved:
             part.materialize(saved[name].shape)
 
 

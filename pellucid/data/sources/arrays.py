@@ -145,7 +145,7 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
         if len({len(row) for row in rows}) > 1 or any(isinstance(cell, str) for row in rows for cell in row):
             return pa.array(rows)
     try:
-        values = np.asarray(given) if not hasattr(given, "array") else given
+        values: Any = np.asarray(given) if not hasattr(given, "array") else given
         if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if getattr(values, "ndim", 1) > 1:

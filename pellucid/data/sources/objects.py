@@ -95,7 +95,7 @@ def numbers(given: Any, name: str = "X") -> np.ndarray:
             f"{name} is not an array: {error}.", remedy="give all rows the same shape"
         ) from None
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
-        array = array.astype(np.float64).filled(np.nan)
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     if array.dtype == object:
         array = _of_objects(array)
     if array.dtype == object:
