@@ -71,6 +71,7 @@ MODELS: dict[str, Any] = {
     "autoencoder": _image("autoencoder"),
     "vae": _image("vae"),
     "unet": _image("unet"),
+    "padim": _image("padim"),
     "siamese": _image("siamese"),
     "dcgan": _gan,
     "gpt": _text("gpt", VOCABULARY),

@@ -25,6 +25,7 @@ WORK: dict[str, tuple[str, tuple[float, float, float]]] = {
     "autoencoder": ("pixel", (14, 41, 110)),
     "vae": ("pixel", (9.1, 42, 95)),
     "unet": ("pixel", (56, 200, 680)),
+    "padim": ("pixel", (25, 45, 115)),
     "siamese": ("pixel", (14, 65, 250)),
     "dcgan": ("pixel", (26, 44, 180)),
     "gpt": ("token", (1300, 6200, 50_000)),

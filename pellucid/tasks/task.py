@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from keyword import iskeyword
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -262,14 +263,22 @@ def answer(function: Callable[..., Any], trained: Trained, inputs: Any, options:
         UnknownNameError: an option it does not have.
     """
     python = {f"{name}_" if iskeyword(name) else name: value for name, value in options.items()}
-    _check_options("option of this prediction", python, function, ("trained", "inputs"))
+    bound = function.keywords if isinstance(function, partial) else {}
+    _check_options("option of this prediction", options, function, ("trained", "inputs", *bound))
     return function(trained, inputs, **python)
 
 
 def _check_options(
     kind: str, options: Mapping[str, Any], function: Callable[..., Any], taken: Collection[str]
 ) -> None:
-    known = [name for name in inspect.signature(function).parameters if name not in taken]
+    names = [name for name in inspect.signature(function).parameters if name not in taken]
+    known = [_plain(name) for name in names]
     for option in options:
-        if option not in known:
+        if _plain(option) not in known:
             raise UnknownNameError(kind, option, known)
+
+
+def _plain(name: str) -> str:
+    """Return an option as it is written on the command line: class for `class_`."""
+    plain = name.removesuffix("_")
+    return plain if iskeyword(plain) else name

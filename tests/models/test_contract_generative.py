@@ -17,13 +17,26 @@ from torch import Tensor, nn
 from pellucid.models.autoencoder import autoencoder
 from pellucid.models.forecast import dlinear, moving_average, nlinear, patch_lstm, patch_transformer
 from pellucid.models.gan import GAN, dcgan
+from pellucid.models.padim import padim
 from pellucid.models.siamese import siamese
 from pellucid.models.unet import unet
 from pellucid.models.vae import VAE, vae
 from pellucid.models.vqvae import vqvae
 from tests.models.learning import least_error
 
-BUILDERS = (autoencoder, vae, vqvae, unet, dcgan, siamese, nlinear, dlinear, patch_transformer, patch_lstm)
+BUILDERS = (
+    autoencoder,
+    vae,
+    vqvae,
+    unet,
+    padim,
+    dcgan,
+    siamese,
+    nlinear,
+    dlinear,
+    patch_transformer,
+    patch_lstm,
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ VAE_BASE = (
 )
 VQ = conv(1, 32) + conv(32, 64) + plain(64, 16, 1) + 128 * 16 + plain(16, 64, 1)
 VQ_TINY = conv(1, 8) + conv(8, 16) + plain(16, 4, 1) + 32 * 4 + plain(4, 16, 1)
+PADIM_TINY = 9 * (3 * 16 + 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 4 * (16 + 32 + 64) + 113
 UNET_TINY = (
     conv(3, 8) + conv(8, 8) + conv(8, 16) + conv(16, 16) + conv(16, 8) + conv(16, 8) + conv(8, 8)
 ) + plain(8, 3, 1)
@@ -131,6 +145,8 @@ CASES = [
     ),
     Case(unet, (1, 28, 28), (1, 28, 28), sum(UNET_SMALL), {"residual": True}, differs=True),
     Case(unet, (3, 11, 9), (3, 11, 9), UNET_TINY, {"size": "tiny"}, differs=True),
+    Case(padim, (3, 11, 9), (1, 6, 5), PADIM_TINY, {"size": "tiny"}, differs=True),
+    Case(padim, (1, 41, 30), (1, 11, 8), PADIM_TINY - 2 * 9 * 16, {"size": "tiny"}, differs=True),
     Case(dcgan, (1, 28, 28), (1, 28, 28), G_SMALL + D_SMALL, differs=True),
     Case(
         dcgan,

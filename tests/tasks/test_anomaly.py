@@ -225,7 +225,7 @@ def test_the_normal_class_must_exist(digits: Digits, options: dict[str, Any]) ->
 def test_options_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="noize"):
         Anomaly().objective(config(normal="0", noize=0.5))
-    with pytest.raises(ConfigError, match=r"mse or mae or bce or elbo, received 'rmse'"):
+    with pytest.raises(ConfigError, match=r"mse or mae or bce or elbo or defects, received 'rmse'"):
         Anomaly().objective(config(normal="0", loss="rmse"))
     with pytest.raises(ConfigError, match=r"expected 0 with the loss elbo, received 0.5"):
         Anomaly().objective(config(normal="0", loss="elbo", noise=0.5))

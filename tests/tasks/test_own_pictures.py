@@ -1,4 +1,4 @@
-"""Pictures as users hold them: arrays (N, H, W), broken files, notes beside them, new kinds of defects."""
+"""Pictures as users hold them: arrays (N, H, W), broken files, notes among them, new kinds of defects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pellucid
 from pellucid import inference, vectors
 from pellucid.config import DataConfig
 from pellucid.data.inspect import describe, inspect_data
-from pellucid.errors import BadDataError, ModelError
+from pellucid.errors import BadDataError, ModelError, UnknownNameError
 from pellucid.tasks.anomaly.limit import choose_limit
 
 OPTIONS = {"epochs": 1, "batch_size": 16, "progress": False}
@@ -71,7 +71,7 @@ def test_the_broken_picture_is_the_reason_not_the_missing_classes(tmp_path):
     assert "class folder" not in str(error.value)
 
 
-def test_a_note_beside_pictures_is_no_table_of_their_names(tmp_path):
+def test_a_note_among_pictures_is_no_table_of_their_names(tmp_path):
     for index in range(10):
         draw(tmp_path / f"{index}.png", index)
     (tmp_path / "README.txt").write_text("my pictures")
@@ -155,3 +155,6 @@ def test_a_gan_says_that_it_has_no_vectors(parts, tmp_path):
     )
     with pytest.raises(ModelError, match="no vectors of images"):
         vectors.embed(run, str(top / "flat"))
+    with pytest.raises(UnknownNameError, match="seed") as error:
+        run.predict(2, sed=3)
+    assert "class, folder, from, grid, latents, seed, to, walk" in str(error.value)

@@ -40,10 +40,10 @@ def _suggest(contents: Contents, normal: str | None, budget: float | None = None
     return suggest_pictures(
         contents,
         "anomaly",
-        f"images unlike {normal or 'the others'}, an autoencoder that has learned only these",
-        {"name": "autoencoder", "options": {"latent_dim": 16, "norm": "batch"}},
-        "a denoising autoencoder with a narrow code, which restores badly what it has not learned",
-        objective={"options": {"noise": 0.5, **({"normal": normal} if normal else {})}},
+        f"images unlike {normal or 'the others'}, by how each place looks in these",
+        {"name": "padim"},
+        "PaDiM: a network that finds what was pasted into pictures, and how its features vary at each place",
+        objective={"options": {"normal": normal} if normal else {}},
         optimizer={"name": "adamw", "lr": 2e-3},
         schedule={"name": "one_cycle", "options": {"peak_at": 0.2}},
     )

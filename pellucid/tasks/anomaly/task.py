@@ -34,12 +34,13 @@ from pellucid.tasks.anomaly.heat_map import color_scale, save_heat_maps
 from pellucid.tasks.anomaly.limit import check_rate, choose_limit, kept_limit, limit_for, map_scale
 from pellucid.tasks.anomaly.new_classes import adopt, is_new
 from pellucid.tasks.anomaly.normal_name import named_normal
-from pellucid.tasks.anomaly.objective import Options, anomaly
-from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
+from pellucid.tasks.anomaly.objective import DEFECTS, Options, anomaly, by_patches, loss_of
+from pellucid.tasks.anomaly.reconstruction_score import reconstruction_score
+from pellucid.tasks.anomaly.scoring import FitNormal, PatchModel, drawn_below, mean_features, scores_and_maps
 from pellucid.tasks.anomaly.spec import SPEC
 from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import Prepared, sample
-from pellucid.tasks.shared import latents, pca
+from pellucid.tasks.shared import pca
 from pellucid.tasks.shared.image_grid import picture, stacked
 from pellucid.tasks.shared.image_output import picture_paths
 from pellucid.tasks.shared.image_task import ImageTask, few
@@ -49,7 +50,9 @@ from pellucid.tasks.task import Baselines, answer
 from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
-BATCH = 256
+CODE = 16
+"""Components of the PCA that a model without a code is compared with."""
+MAPS = "Images, and below them how unlike normal ones each place is, brighter for more."
 NO_ANOMALIES = (
     "there are no images of anomalies, so it is not known how many would be found; some in test/DEFECT next "
     "to test/good are measured, and `pellucid predict RUN FOLDER` scores them"
@@ -126,7 +129,22 @@ class Anomaly(ImageTask):
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:
         options = read_options(Options, config)
         check_rate(options.false_alarm_rate)
-        return anomaly(options.loss, noise=options.noise, noise_kind=options.noise_kind)
+        return anomaly(loss_of(config), noise=options.noise, noise_kind=options.noise_kind)
+
+    def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
+        """Refuse a loss that does not go with the model.
+
+        Raises:
+            ConfigError: the loss finds defects, and the model has no patches; or the other way around.
+        """
+        if by_patches(prepared.config) != isinstance(model, PatchModel):
+            raise ConfigError(
+                f"objective.options.loss: {DEFECTS} goes with the model padim, and padim with no other loss; "
+                f"received {loss_of(prepared.config)} and {prepared.config.model.name}.",
+                remedy=f"--set model.name=padim --set objective.options.loss={DEFECTS}, or the loss mse with "
+                "the model autoencoder",
+            )
+        super().check(model, objective, prepared)
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Distance from the mean image; PCA by its squared error ("pca_pixels") and by the score ("pca")."""
@@ -135,7 +153,8 @@ class Anomaly(ImageTask):
         train = few(prepared, "train", FITTED)
         mean = train.mean(0)
         methods: dict[str, Score] = {"mean_image": lambda images: _squared(images, mean)}
-        if (latent_dim := pca.latent_dim(prepared.config)) is not None:
+        latent_dim = CODE if by_patches(prepared.config) else pca.latent_dim(prepared.config)
+        if latent_dim is not None:
             restore = pca.fit(train, latent_dim)
             methods["pca_pixels"] = lambda images: _squared(images, restore(images))
             methods["pca"] = lambda images: reconstruction_score(images, restore(images))
@@ -150,12 +169,14 @@ class Anomaly(ImageTask):
 
     def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
         images = few(prepared, prepared.validation, SHOWN)
-        probs = self.objective(prepared.config).probs
+        probs, patches = self.objective(prepared.config).probs, by_patches(prepared.config)
 
         def draw(model: nn.Module) -> bytes:
-            return stacked([images, latents.restore(model, images, probs)])
+            return stacked([images, drawn_below(model, images, probs)])
 
-        return [Snapshots(run, draw, title="Reconstructions by epoch", caption=ROWS)]
+        title = "Heat maps by epoch" if patches else "Reconstructions by epoch"
+        shown = Snapshots(run, draw, title=title, caption=MAPS if patches else ROWS)
+        return [*([FitNormal(prepared)] if patches else []), shown]
 
     def evaluate(self, trained: Trained, prepared: Prepared, split: str) -> Outcome:
         """Score every image of a split; there is AUROC where it holds more than the normal class."""
@@ -206,6 +227,11 @@ class Anomaly(ImageTask):
             ModelError, BadDataError: the inputs are not images of the size the model learned from.
         """
         return answer(_predict, trained, inputs, options)
+
+    def embed(self, trained: Trained, table: pa.Table) -> np.ndarray:
+        if not isinstance(trained.model, PatchModel):
+            return super().embed(trained, table)
+        return mean_features(trained.model, trained.preprocess.inputs(table)).numpy()
 
 
 # ---- what is normal ----------------------------------------------------------------------------------
@@ -270,8 +296,7 @@ def _read_images(trained: Trained, source: Any) -> Tensor:
 
 def _score(trained: Trained) -> Score:
     """Return what scores images by a trained model."""
-    probs = trained.objective.probs
-    return lambda images: reconstruction_score(images, latents.restore(trained.model, images, probs))
+    return lambda images: scores_and_maps(trained.model, images, trained.objective.probs)[0]
 
 
 def _scored(score: Score, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -349,13 +374,7 @@ def _map_scale(trained: Trained, prepared: Prepared) -> tuple[float, float]:
 
 def _maps(trained: Trained, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the score of each image (N,), and its error map (N, H, W)."""
-    scores, maps, probs = [], [], trained.objective.probs
-    with evaluating(trained.model):
-        for batch in images.split(BATCH):
-            restored = latents.restore(trained.model, batch, probs)
-            scores.append(reconstruction_score(batch, restored))
-            maps.append(error_map(batch, restored))
-    return torch.cat(scores), torch.cat(maps)
+    return scores_and_maps(trained.model, images, trained.objective.probs)
 
 
 # ---- pictures ----------------------------------------------------------------------------------------
@@ -374,10 +393,11 @@ def _pictures(
     blocks, pictures = [], {}
     for what, rows in shown.items():
         images, _ = next(iter(prepared.rows[split].batches([rows])))
-        restored = latents.restore(trained.model.eval(), images, trained.objective.probs)
+        below = drawn_below(trained.model, images, trained.objective.probs)
+        rows_shown = MAPS if by_patches(prepared.config) else ROWS
         file, (title, caption) = f"{split}-{what}.png", CAPTIONS[what]
-        pictures[file] = stacked([images, restored])
-        blocks.append(picture(title, f"{caption} {ROWS}", file))
+        pictures[file] = stacked([images, below])
+        blocks.append(picture(title, f"{caption} {rows_shown}", file))
     return blocks, pictures
 
 
