@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pellucid.lens.trace import Trace
 from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
 from pellucid.terminal import TextConsole
+from pellucid.train.budget import now
 from pellucid.train.objective import Objective
 
 
@@ -237,7 +237,7 @@ def fit(
     Example:
         >>> run = fit("mlp", "digits", epochs=3, lr=0.01)  # doctest: +SKIP
     """
-    began = time.perf_counter()
+    began = now()
     plan = make_plan(
         Call(
             model,
@@ -267,6 +267,6 @@ def fit(
         console=TextConsole() if progress else None,
         supplied=plan.supplied,
         begun=None if resume else plan.record,
-        used=time.perf_counter() - began,
+        used=now() - began,
     )
     return Run(finished.path, plan.module, plan.passed, plan.supplied)

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ WORK: dict[str, tuple[str, tuple[float, float, float]]] = {
 """Unit of the data, and by size, thousands of multiply-adds in training."""
 CHOSEN = {
     "model size": "model.size",
+    "learning rate": "optimizer.lr",
+    "dropout": "model.options.dropout",
     "image size": "data.image_size",
     "vocabulary": "data.text.vocab_size",
     "batch size": "train.batch_size",
@@ -86,6 +89,9 @@ def for_time(suggested: Suggestion, contents: Contents, minutes: float | None) -
     chosen = fitting(needed, TRAINING * seconds)
     values: dict[str, object] = {"model.size": chosen}
     choices: list[Choice] = [("model size", chosen, _reason(name, needed, chosen, passes, seconds))]
+    if chosen != usual:
+        values |= suggested.for_size(chosen)
+        choices += _of_size(values, chosen)
     config = suggested.config.patch(values)
     side = config.data.image_size
     if needed[chosen] > TRAINING * seconds and side is not None and contents.config.image_size is None:
@@ -102,6 +108,12 @@ def for_time(suggested: Suggestion, contents: Contents, minutes: float | None) -
     choices += more
     reasons = tuple(reason for *_, reason in choices)
     return replace(suggested, config=config, reasons=(*suggested.reasons, *reasons), choices=tuple(choices))
+
+
+def _of_size(values: Mapping[str, Any], size: str) -> list[Choice]:
+    """Return what changes with the size as choices with a reason."""
+    named = {key: what for what, key in CHOSEN.items() if key != "model.size" and key in values}
+    return [(what, values[key], f"{what} {values[key]:g}, as for {size}") for key, what in named.items()]
 
 
 def _more_updates(config: Config, contents: Contents, unit: str, units: float) -> tuple[Config, list[Choice]]:
@@ -182,6 +194,9 @@ def _units(config: Config, contents: Contents, unit: str) -> float:
         width, height = contents.image_size or (28, 28)
         side = config.data.image_size
         return contents.rows * (side * side if isinstance(side, int) else width * height)
+    if contents.has_maps and not contents.texts:
+        name = contents.dataset.inputs[0].name
+        return contents.rows * contents.table.schema.field(name).type.shape[0]  # the steps of series
     total = sum(_characters(contents, column.name) for column in contents.texts)
     per_token = 1 if config.data.text.tokenizer == "characters" else CHARACTERS
     return max(total / per_token, contents.rows)

@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.util
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,11 +36,13 @@ class Suggestion:
         config: all of it.
         reasons: why it is so, one sentence each.
         choices: what was chosen for the time there is, to be recorded with the run.
+        for_size: the settings that change with another size of the model, such as the learning rate.
     """
 
     config: Config
     reasons: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    for_size: Callable[[str], Mapping[str, Any]] = field(default=lambda size: {}, repr=False)
 
 
 @dataclass(frozen=True)

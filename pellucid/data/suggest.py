@@ -6,7 +6,7 @@ What tasks have in common when they suggest one, in the `offer.py` of their fold
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def suggestion(
     *,
     data: Mapping[str, Any] | None = None,
     reasons: tuple[str, ...] = (),
+    for_size: Callable[[str], Mapping[str, Any]] = lambda size: {},
     **sections: Mapping[str, Any],
 ) -> Suggestion:
     """Make the config of a task for data.
@@ -48,6 +49,7 @@ def suggestion(
         summary: one line for the config.
         data: what changes in `data`, by setting.
         reasons: why the config is so.
+        for_size: see `Suggestion`.
         sections: the other sections of the config, such as `model`; `objective` without its name.
     """
     values = {
@@ -57,7 +59,7 @@ def suggestion(
         **sections,
         "objective": {"name": task, **sections.get("objective", {})},
     }
-    return Suggestion(Config.parse(values, "the suggested config"), reasons)
+    return Suggestion(Config.parse(values, "the suggested config"), reasons, for_size=for_size)
 
 
 def suggest_plain(contents: Contents, task: str, data: Mapping[str, Any] | None = None) -> Suggestion:

@@ -43,6 +43,8 @@ class Setting:
         larger: the settings of a larger model; {} if there is none or it is not known.
         spec: of the task.
         own_loss: the name of the user's own loss function; "" where the loss is built in.
+        minutes: asked for, for the whole run; None: its length is in epochs.
+        training: seconds of these that went to training.
     """
 
     augmented: bool = False
@@ -54,6 +56,20 @@ class Setting:
     larger: Mapping[str, Any] = field(default_factory=lambda: {"model.size": "base"})
     spec: TaskSpec = UNKNOWN
     own_loss: str = ""
+    minutes: float | None = None
+    training: float = 0.0
+
+    def train_for(self, epochs: float, times: float) -> dict[str, float]:
+        """The patch for more epochs; for more minutes where these were asked for.
+
+        Args:
+            epochs: in all.
+            times: how many times as long that is.
+        """
+        if self.minutes is None:
+            return {"train.epochs": epochs}
+        minutes = self.minutes + (times - 1) * (self.training / 60 or self.minutes)
+        return {"train.minutes": float(f"{minutes:.2g}")}
 
     @property
     def lower_lr(self) -> dict[str, float]:
@@ -217,6 +233,8 @@ def setting_of(run: Run) -> Setting:
         best_kept=bool(config.get("train", {}).get("restore_best", True)),
         spec=run.spec,
         own_loss=str((run.facts.get("supplied") or {}).get("loss") or ""),
+        minutes=config.get("train", {}).get("minutes"),
+        training=(run.facts.get("seconds") or {}).get("training", 0.0),
     )
 
 

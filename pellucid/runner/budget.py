@@ -6,7 +6,6 @@ or validation would take too much of the budget, fewer rows are measured, and a 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +18,12 @@ from pellucid.config_text import is_reference
 from pellucid.data.batches import Batches
 from pellucid.data.text.token_rows import StreamRows
 from pellucid.errors import PellucidError, UsageError
-from pellucid.evaluation import Outcome, Trained
-from pellucid.record import Finding, Run
+from pellucid.evaluation import Outcome, Trained, own_metrics
+from pellucid.record import Run
 from pellucid.runner.model_builder import reads_tokens
 from pellucid.runner.needs import needed_recipes
 from pellucid.runner.supplied import Supplied
+from pellucid.tasks.custom.loader_data import LoaderData
 from pellucid.tasks.prepared import EVALUATED, TRAIN_SAMPLE_ROWS, Prepared
 from pellucid.tasks.task import Task
 from pellucid.train.budget import Budget, TimePlanner
@@ -64,6 +64,21 @@ def notes_on(config: Config) -> list[str]:
         f"train.minutes = {train.minutes:g} decides how long this run trains, not {' and '.join(unused)}"
         f"{stopping}; {best}."
     ]
+
+
+def remember(budget: Budget, run: Run) -> None:
+    """Count the seconds that a run used before, and save those to come with it.
+
+    They are saved every few seconds, since a process may be killed before its first checkpoint.
+    """
+
+    def save(seconds: float) -> None:
+        known = run.facts.get("budget") or {}
+        run.update(budget={**known, "minutes": budget.minutes, "used_seconds": round(seconds, 2)})
+
+    budget.add((run.facts.get("budget") or {}).get("used_seconds", 0.0))
+    budget.save = save
+    budget.keep()
 
 
 def refuse_needed(config: Config, runs: Any, *, starts: bool) -> None:
@@ -175,9 +190,11 @@ def _times(
         part = fewer_rows(task, prepared, split, min(count, rows))
         if part is None:
             count, part = rows, prepared
-        took = _evaluation_seconds(task, trained, part, split)
+        took = _evaluation_seconds(task, trained, part, split, budget)
         if not times and took > REHEARSAL * budget.seconds and budget.used < budget.seconds / 2:
-            again = _evaluation_seconds(task, trained, part, split)  # without the imports of the first
+            again = _evaluation_seconds(
+                task, trained, part, split, budget
+            )  # without the imports of the first
             took = min(took, again)
         times[min(count, rows)] = took
         if count >= rows or took > (REHEARSAL if len(times) > 1 else 2 * REHEARSAL) * budget.seconds:
@@ -185,10 +202,17 @@ def _times(
     return times
 
 
-def _evaluation_seconds(task: Task, trained: Trained, prepared: Any, split: str) -> float:
-    start = time.perf_counter()
-    task.evaluate(trained, prepared, split)
-    return time.perf_counter() - start
+def _evaluation_seconds(task: Task, trained: Trained, prepared: Any, split: str, budget: Budget) -> float:
+    start = budget.clock()
+    _measured(task, trained, prepared, split)
+    return budget.clock() - start
+
+
+def _measured(task: Task, trained: Trained, prepared: Any, split: str) -> Outcome:
+    """Evaluate a split, with the metrics that the user added."""
+    outcome = task.evaluate(trained, prepared, split)
+    own = own_metrics(trained, prepared.batches(split))
+    return replace(outcome, metrics=outcome.metrics | own) if own else outcome
 
 
 def line(times: Mapping[int, float]) -> tuple[float, float]:
@@ -206,6 +230,8 @@ def _rows_of(prepared: Any, split: str) -> int:
 
 def fewer_rows(task: Task, prepared: Any, split: str, rows: int) -> Any | None:
     """Return prepared data with fewer rows in a held-out split; None where they cannot be left out."""
+    if isinstance(prepared, LoaderData):
+        return prepared.fewer(split, rows)
     if not isinstance(prepared, Prepared) or task.ordered:
         return None
     source = prepared.rows[split]
@@ -257,12 +283,14 @@ def evaluate(
     size = _rows_of(prepared, split)
     part = fewer_rows(task, prepared, split, rows) if rows is not None and rows < size else None
     if rows is None or part is None:
-        return task.evaluate(trained, prepared, split)
+        return _measured(task, trained, prepared, split)
+    measures = "run.evaluate" if isinstance(part, LoaderData) else "`pellucid evaluate`"
     run.note(
         f"The {split} split is measured on {rows:,} of its {size:,} rows, since all would take too much of "
-        f"the {prepared.config.train.minutes:g} minutes; `pellucid evaluate` measures all of them."
+        f"the {prepared.config.train.minutes:g} minutes; {measures} measures all of them."
     )
-    outcome, numbers = task.evaluate(trained, part, split), _spread(size, rows)
+    outcome = _measured(task, trained, part, split)
+    numbers = np.arange(size) if isinstance(part, LoaderData) else _spread(size, rows)
     return replace(
         outcome,
         predictions=_numbered(outcome.predictions, numbers),
@@ -292,8 +320,10 @@ def validated(
     split = prepared.validation
     batches = None if split is None else prepared.batches(split)
     if not isinstance(prepared, Prepared) or not isinstance(batches, Batches):
-        sample = prepared.train_sample()
-        return ({} if batches is None else {"val": batches}), sample, _seconds(trainer, batches, budget)
+        sample, seconds = prepared.train_sample(), _seconds(trainer, batches, budget)
+        if isinstance(prepared, LoaderData) and seconds > VALIDATION * budget.seconds:
+            batches, seconds = _first_batches(prepared, seconds, budget, run)
+        return ({} if batches is None else {"val": batches}), sample, seconds
     rows = _rows_of(prepared, prepared.validation)
     total = rows + min(_rows_of(prepared, "train"), TRAIN_SAMPLE_ROWS)
     seconds = total * _seconds_of_row(trainer, prepared, rows, budget)
@@ -307,6 +337,20 @@ def validated(
     )
     made = {name: _sampled(prepared, name, count) for name in (prepared.validation, "train")}
     return {"val": made[prepared.validation]}, list(made["train"]), 2 * count * seconds / total
+
+
+def _first_batches(prepared: LoaderData, seconds: float, budget: Budget, run: Run) -> tuple[Any, float]:
+    """Return the first batches of a user's own to measure during training, and the seconds they take."""
+    split = str(prepared.validation)
+    rows = _rows_of(prepared, split)
+    if not rows:
+        return prepared.batches(split), seconds
+    count = min(max(round(rows * VALIDATION * budget.seconds / seconds), FEWEST), rows)
+    run.note(
+        f"During training, validation is measured on the first {count:,} of {rows:,} rows, since all would "
+        f"take about {seconds:.0f} s each time."
+    )
+    return prepared.fewer(split, count).batches(split), seconds * count / rows
 
 
 def _sampled(prepared: Prepared, split: str, rows: int) -> Batches:
@@ -326,9 +370,9 @@ def _seconds_of_row(trainer: Trainer, prepared: Prepared, rows: int, budget: Bud
     each = 0.0
     for count in REHEARSED:
         batches = list(_sampled(prepared, prepared.validation, min(count, rows)))
-        start = time.perf_counter()
+        start = budget.clock()
         trainer.evaluate(batches)
-        took = time.perf_counter() - start
+        took = budget.clock() - start
         each = took / min(count, rows)
         if count >= rows or took > REHEARSAL / 4 * budget.seconds:
             break
@@ -343,13 +387,13 @@ def _seconds(trainer: Trainer, batches: Any, budget: Budget) -> float:
         count = len(batches)
     except TypeError:
         count = 0
-    start, done = time.perf_counter(), 0
+    start, done = budget.clock(), 0
     for batch in batches:
         trainer.evaluate([batch])
         done += 1
-        if time.perf_counter() - start > REHEARSAL / 2 * budget.seconds:
+        if budget.clock() - start > REHEARSAL / 2 * budget.seconds:
             break
-    return (time.perf_counter() - start) * max(count / max(done, 1), 1.0)
+    return (budget.clock() - start) * max(count / max(done, 1), 1.0)
 
 
 # ---- records -------------------------------------------------------------------------------------
@@ -379,12 +423,3 @@ def record_updates(run: Run, planner: TimePlanner, trainer: Trainer) -> None:
         f"about {first['validation_seconds']:.2g} s, and {first['end_seconds']:.1f} s were kept for the end; "
         "--minutes changes it",
     )
-
-
-def in_minutes(finding: Finding, run: Run) -> Finding:
-    """Return a finding that advises more minutes instead of more epochs, where minutes were asked for."""
-    minutes = Config.read(run.path / "config.yaml").train.minutes
-    if minutes is None or "train.epochs" not in finding.patch:
-        return finding
-    others = {key: value for key, value in finding.patch.items() if key != "train.epochs"}
-    return replace(finding, patch={**others, "train.minutes": 2 * minutes})

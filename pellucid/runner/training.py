@@ -21,7 +21,7 @@ from pellucid.config_text import near
 from pellucid.data.dataset import Dataset
 from pellucid.diagnosis import diagnose
 from pellucid.errors import PellucidError, StorageError, TrainingError
-from pellucid.evaluation import Trained, own_metrics
+from pellucid.evaluation import Trained
 from pellucid.record import Run, files
 from pellucid.record.run import REPORT, find_run, now
 from pellucid.runner import budget as budgeted
@@ -147,6 +147,8 @@ def train(
                 _conclude(run)
             return run
         run.update(status="running")
+        if budget is not None:
+            budgeted.remember(budget, run)
         _print_header(run, config, prepared, console)
         context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget, longer)
         _measure_baselines(context)
@@ -309,8 +311,6 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         for split, prefix in EVALUATED.items():
             if prepared.has(split):
                 outcome = budgeted.evaluate(context.task, trained, prepared, split, trainer.planner, run)
-                own = own_metrics(trained, prepared.batches(split))
-                outcome = replace(outcome, metrics=outcome.metrics | own)
                 outcome.write(run.path, split)
                 for name, reason in outcome.left_out.items():
                     run.note(f"{prefix}/{name} is left out: {reason}.")
@@ -332,20 +332,15 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
 
 def _record_time(context: _Context, trainer: Trainer) -> None:
     if context.budget is not None:
-        context.run.update(
-            budget={
-                "minutes": context.budget.minutes,
-                "used_seconds": round(context.budget.used, 2),
-                "updates": trainer.step,
-            }
-        )
+        context.budget.keep()
+        context.run.update(budget={**context.run.facts["budget"], "updates": trainer.step})
 
 
 def _conclude(run: Run) -> None:
     """Store the findings and write the report; what goes wrong there must not undo a finished run."""
     try:
         for finding in diagnose(run):
-            run.find(budgeted.in_minutes(finding, run))
+            run.find(finding)
         run.store.flush()
         report.write(run.path)
     except StorageError:

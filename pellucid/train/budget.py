@@ -23,6 +23,10 @@ from pellucid.train.callbacks import Callback
 if TYPE_CHECKING:
     from pellucid.train.trainer import Trainer
 
+CLOCK = time.perf_counter
+"""What a budget is measured with."""
+KEPT = 2.0
+"""Seconds after which the time used is saved again."""
 AIM = 0.9
 """Share of the budget that is planned for, since the end is only estimated."""
 LIMIT = 0.97
@@ -39,18 +43,29 @@ OVERHEAD = 0.15
 """Most of the training time that validation should take."""
 
 
+def now() -> float:
+    """Return the seconds that a budget is measured with."""
+    return CLOCK()
+
+
 class Budget:
     """The time of a command, from its start to its end.
 
     Args:
         minutes: of the whole command, > 0.
         used: seconds that have passed already.
-        clock: returns seconds.
+        clock: returns seconds; None: `CLOCK`.
+
+    Attributes:
+        save: writes the seconds that were used, so that a process that goes on after this one was killed
+            knows them; None: nobody does.
     """
 
-    def __init__(self, minutes: float, used: float = 0.0, clock: Callable[[], float] = time.perf_counter):
-        self.minutes, self.seconds, self.clock = minutes, 60 * minutes, clock
-        self._start = clock() - used
+    def __init__(self, minutes: float, used: float = 0.0, clock: Callable[[], float] | None = None):
+        self.minutes, self.seconds, self.clock = minutes, 60 * minutes, clock or CLOCK
+        self._start = self.clock() - used
+        self._before = self._saved_at = 0.0
+        self.save: Callable[[float], None] | None = None
 
     @property
     def used(self) -> float:
@@ -58,8 +73,16 @@ class Budget:
         return self.clock() - self._start
 
     def add(self, seconds: float) -> None:
-        """Count seconds that were used before, by the run that is resumed."""
-        self._start -= seconds
+        """Count the seconds that the run used before it was resumed; of several counts the largest."""
+        more = max(seconds - self._before, 0.0)
+        self._start, self._before = self._start - more, self._before + more
+
+    def keep(self, every: float = 0.0) -> None:
+        """Save the seconds used, unless that was done less than `every` seconds ago."""
+        used = self.used
+        if self.save is not None and used - self._saved_at >= every:
+            self._saved_at = used
+            self.save(used)
 
 
 @dataclass(frozen=True)
@@ -167,6 +190,7 @@ class TimePlanner(Callback):
         self._since = (trainer.step, now) if self.plan is not None else None
 
     def on_step_end(self, trainer: Trainer) -> None:
+        self.budget.keep(KEPT)
         now = self.budget.clock()
         if self._since is None:  # the first update takes longer
             self._since = (trainer.step, now)

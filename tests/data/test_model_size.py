@@ -75,6 +75,18 @@ def test_a_short_time_makes_windows_and_batches_of_texts_smaller(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("slow")
+def test_a_smaller_size_gets_its_own_learning_rate_and_no_dropout(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One line of a text, and another word.\n" * 20_000)
+    contents = look(DataConfig(source=str(tmp_path / "a.txt")))
+    small, tiny = (suggested(contents, minutes, "language-model") for minutes in (1000.0, 4.0))
+    assert (small.config.model.size, small.config.optimizer.lr) == ("small", 1e-3)
+    assert small.config.model.options["dropout"] == 0.1
+    assert (tiny.config.model.size, tiny.config.optimizer.lr) == ("tiny", 3e-3)
+    assert tiny.config.model.options["dropout"] == 0.0
+    assert ("learning rate", 3e-3, "learning rate 0.003, as for tiny") in tiny.choices
+
+
+@pytest.mark.usefixtures("slow")
 def test_every_choice_has_a_reason_and_is_that_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the cat sat on the mat. " * 20_000)
     found = suggested(look(DataConfig(source=str(tmp_path / "a.txt"))), 0.02, "language-model")

@@ -173,6 +173,15 @@ def test_still_improving_proposes_twice_the_epochs():
     assert "longer schedule" in first(run_of(val, val), PRIOR, Setting(annealed=True)).means
 
 
+def test_more_minutes_are_advised_where_minutes_were_asked_for_with_what_they_gain():
+    val = np.linspace(1.0, 0.5, 11)
+    setting = Setting(minutes=2.0, training=90.0)
+    found = first(run_of(val), setting=setting)
+    assert found.patch == {"train.minutes": 3.5}  # 90 of the 120 seconds were training
+    assert "its second half by 0.250, and twice as long may gain as much" in found.remedy
+    assert first(run_of(val[:2]), setting=setting).patch == {"train.minutes": 5.0}
+
+
 def test_a_wide_gap_at_a_plateau_is_only_a_note():
     finding = first(run_of(settled(12, 0.9, 0.004, 10), settled(12, 0.05, 0.001, 11)), PRIOR)
     assert (finding.rule, finding.level) == ("memorizing", "note")

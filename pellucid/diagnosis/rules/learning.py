@@ -42,7 +42,7 @@ def _underfitting(points: Curves, facts: Facts) -> Finding | None:
         return None
     seen, means = found
     if read.still_falling(points.val):
-        remedy, patch = "train longer: it was still improving", {"train.epochs": _double(points)}
+        remedy, patch = f"train longer: {_gained(points)}", _twice_as_long(points, setting)
     elif setting.augmented:
         remedy, patch = "weaker augmentation, then another learning rate (`pellucid lr-find`)", {}
     else:
@@ -123,8 +123,8 @@ def _still_improving(points: Curves, facts: Facts) -> Finding | None:
         f"Validation loss was still falling when training stopped: from {figure(points.val[start])} at "
         f"{points.at(start)} to {figure(points.val[-1])} at {points.at(-1)}.",
         means,
-        "train longer",
-        {"train.epochs": _double(points)},
+        f"train longer: {_gained(points)}" if facts.setting.minutes is not None else "train longer",
+        _twice_as_long(points, facts.setting),
         step=_end(points),
         confidence=0.6 if annealed else 0.9,
     )
@@ -207,8 +207,17 @@ def _accuracy_held(points: Curves) -> bool:
     return points.val_accuracy is not None and read.held(points.val_accuracy, points.best)
 
 
-def _double(points: Curves) -> int:
-    return max(2, round(2 * float(points.epoch[-1])))
+def _twice_as_long(points: Curves, setting: Setting) -> dict[str, float]:
+    return setting.train_for(max(2, round(2 * float(points.epoch[-1]))), 2.0)
+
+
+def _gained(points: Curves) -> str:
+    """Say what the second half of the training gained: about as much as twice the time will."""
+    half = int(np.searchsorted(points.step, points.step[-1] / 2))
+    gain = points.val[half] - points.val[-1]
+    if half >= len(points.val) - 1 or not gain > 0:
+        return "it was still improving"
+    return f"it was still improving, its second half by {figure(gain)}, and twice as long may gain as much"
 
 
 def _end(points: Curves) -> int:

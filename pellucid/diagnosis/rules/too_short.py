@@ -21,7 +21,7 @@ def check(facts: Facts) -> Finding | None:
         f"The run has {has}; a diagnosis needs at least {ENOUGH}.",
         "It is too early to tell how training goes.",
         "train longer",
-        {"train.epochs": 2 * ENOUGH},
+        facts.setting.train_for(2 * ENOUGH, 2 * ENOUGH / max(count, 1)),
         step=longest[-1][0] if longest else 0,
     )
 

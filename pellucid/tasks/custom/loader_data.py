@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,38 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from pellucid.batch import Arguments, as_batch, describe, parameters_of, tensors, to_tensors, with_inputs
+from pellucid.batch import (
+    Arguments,
+    as_batch,
+    describe,
+    num_rows,
+    parameters_of,
+    tensors,
+    to_tensors,
+    with_inputs,
+)
 from pellucid.config import Config
 from pellucid.data.loaders import LoaderBatches, held_out_source
+
+
+class FirstBatches:
+    """The first batches of others, with at least so many rows.
+
+    Args:
+        batches: all of them.
+        rows: to read.
+    """
+
+    def __init__(self, batches: Any, rows: int):
+        self.batches, self.rows = batches, rows
+
+    def __iter__(self) -> Iterator[Any]:
+        left = self.rows
+        for batch in self.batches:
+            yield batch
+            left -= num_rows(batch)
+            if left <= 0:
+                return
 
 
 class LoaderData:
@@ -46,7 +76,7 @@ class LoaderData:
             num_inputs=config.data.num_inputs,
         )
         self.train = make(train, shuffle=True)
-        self.held_out = {
+        self.held_out: dict[str, Any] = {
             split: make(held_out_source(split, source), split=split) for split, source in held_out.items()
         }
 
@@ -61,7 +91,7 @@ class LoaderData:
     def has(self, split: str) -> bool:
         return split == "train" or split in self.held_out
 
-    def batches(self, split: str) -> LoaderBatches:
+    def batches(self, split: str) -> Any:
         return self.train if split == "train" else self.held_out[split]
 
     def training_batches(self) -> LoaderBatches:
@@ -73,6 +103,12 @@ class LoaderData:
     def size_of(self, split: str) -> dict[str, Any]:
         rows = self.batches(split).rows
         return {} if rows is None else {"rows": rows}
+
+    def fewer(self, split: str, rows: int) -> LoaderData:
+        """Return the same data with the first rows of a held-out split, as whole batches."""
+        made = copy.copy(self)
+        made.held_out = {**self.held_out, split: FirstBatches(self.held_out[split], rows)}
+        return made
 
     def state(self) -> dict[str, Any] | None:
         return None

@@ -111,6 +111,7 @@ def _suggest(contents: Contents, source: str, target: str, budget: float | None 
             f"an encoder and a decoder, on {'characters, since the texts are short' if short else PIECES}",
             plan.reason,
         ),
+        for_size=plan.for_size,
         **plan.sections,
     )
 

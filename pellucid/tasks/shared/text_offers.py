@@ -24,6 +24,14 @@ WORD = 6
 """Characters of a word with the space after it, about."""
 
 
+SIZES = ("tiny", "small", "base")
+
+
+def learning_rate(size: str) -> float:
+    """Return the learning rate of a transformer or a recurrent network of a size."""
+    return 3e-3 if size == "tiny" else 1e-3
+
+
 @dataclass(frozen=True)
 class TextPlan:
     """A model and its training by the amount of text.
@@ -40,12 +48,20 @@ class TextPlan:
     epochs: int
     reason: str
 
+    def for_size(self, size: str) -> dict[str, Any]:
+        """Return what changes with another size: a smaller model learns faster, and memorizes less."""
+        smaller = SIZES.index(size) < SIZES.index(self.size)
+        return {
+            "optimizer.lr": learning_rate(size),
+            "model.options.dropout": 0.0 if smaller else self.dropout,
+        }
+
     @property
     def sections(self) -> dict[str, Any]:
         """The sections of the config that say how to train."""
         stopping = {"patience": max(3, self.epochs // 5)} if self.dropout else None
         return {
-            "optimizer": {"name": "adamw", "lr": 3e-3 if self.size == "tiny" else 1e-3, "weight_decay": 0.01},
+            "optimizer": {"name": "adamw", "lr": learning_rate(self.size), "weight_decay": 0.01},
             "schedule": {"name": "one_cycle"},
             "train": {
                 "epochs": self.epochs,
@@ -76,6 +92,10 @@ def plan_texts(characters: int, windows: float, minutes: float | None) -> TextPl
         f"{characters:,} characters{why}"
     )
     return TextPlan(size, dropout, batch, epochs, reason)
+
+
+def _nothing(size: str) -> dict[str, Any]:
+    return {}
 
 
 def likelihood(contents: Contents, alone: float, with_others: float) -> float:
@@ -129,5 +149,6 @@ def suggest_texts(
         data={"text": text, **read_column(contents), **sections.pop("data", {})},
         model=model,
         reasons=(reason, *([plan.reason] if "size" in model else [])),
+        for_size=plan.for_size if "optimizer" not in sections else _nothing,
         **{**plan.sections, **sections},
     )
