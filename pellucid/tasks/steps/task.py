@@ -25,10 +25,11 @@ from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
-from pellucid.tasks.shared.step_objective import by_step, step_classes, step_numbers
+from pellucid.tasks.shared.step_objective import by_step
 from pellucid.tasks.shared.supervised import EVAL_SAMPLE, prepare_rows
 from pellucid.tasks.steps import step_blocks
 from pellucid.tasks.steps.baselines import Part, class_baselines, number_baselines
+from pellucid.tasks.steps.objective import numbers, steps
 from pellucid.tasks.steps.prediction import StepPrediction
 from pellucid.tasks.steps.scores import score_classes, score_numbers
 from pellucid.tasks.steps.spec import SPEC
@@ -61,9 +62,9 @@ class Steps(Task):
         if isinstance(target, StepNumbers):
             if config.objective.class_weights:
                 raise ConfigError("objective.class_weights is for classes, and y holds numbers.")
-            return step_numbers(self.name, target.std, read)
+            return numbers(target.std, read)
         weights = _class_weights(config, prepared) if prepared is not None else None
-        return step_classes(self.name, config.objective.label_smoothing, weights, read)
+        return steps(config.objective.label_smoothing, weights, read)
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         batch = next(iter(Batches(prepared.rows["train"], 2)))
@@ -116,7 +117,7 @@ def _predict(trained: Trained, inputs: Any) -> StepPrediction:
     target, encoded = preprocess.target, preprocess.inputs(preprocess.table_from(inputs))
     batch = min(EVAL_BATCH, max(1, LARGEST // (encoded.shape[1] * preprocess.num_outputs)))
     nothing = torch.zeros(encoded.shape[:2])
-    reading = replace(trained, objective=step_numbers(SPEC.name, read=by_step(preprocess.num_outputs)))
+    reading = replace(trained, objective=numbers(read=by_step(preprocess.num_outputs)))
     outputs, _ = forward(reading, Batches(MemoryRows(encoded, nothing), batch))
     if isinstance(target, StepClasses):
         return StepPrediction(outputs.softmax(2).numpy(), target.invert(outputs.argmax(2) + 1), target.labels)
