@@ -7,6 +7,7 @@
     ├── DataError                 3   the data cannot be used
     │   ├── DataNotFoundError         ... it is not found in any of the places searched
     │   └── BadDataError              ... a file, row or column is invalid
+    │       ├── BadCellsError             ... cells of a column do not fit, where others do
     │       └── UntaggedError             ... a token has no tag, in data that has tags otherwise
     ├── ModelError                4   a model is invalid, or an input does not fit it
     ├── RunError                  5   a run folder or checkpoint is missing, damaged or of another run
@@ -113,6 +114,10 @@ class DataNotFoundError(DataError):
 
 
 class BadDataError(DataError):
+    pass
+
+
+class BadCellsError(BadDataError):
     pass
 
 

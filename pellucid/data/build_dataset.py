@@ -19,7 +19,7 @@ from pellucid.data.marks import UNKNOWN, Marks
 from pellucid.data.reading_notes import looks_like, reading_notes
 from pellucid.data.targets.choose import choose, read_target
 from pellucid.data.targets.target import TargetColumn
-from pellucid.errors import BadDataError, UnknownNameError, worded
+from pellucid.errors import BadCellsError, BadDataError, UnknownNameError, worded
 
 Locate = Callable[[Sequence[int]], list[str]]
 """Names the places of rows, counted from 0, as a user would look for them: "titanic.csv line 7"."""
@@ -340,7 +340,7 @@ class _Rows:
             lines += shown + (
                 [f"... and {count - len(shown):,} more in this column"] if count > len(shown) else []
             )
-        raise BadDataError("\n".join(lines), remedy=self.remedy)
+        raise BadCellsError("\n".join(lines), remedy=self.remedy)
 
     def _remedy(self, name: str, cells: pa.ChunkedArray, reading: Reading | TargetColumn) -> str:
         """Say what to try for the bad cells of a column, given all of them."""

@@ -20,7 +20,7 @@ from pellucid.data.kinds.kind import FEW
 from pellucid.data.sources.folder import holds_images
 from pellucid.data.sources.open_source import Form, open_source, with_splits
 from pellucid.data.targets.choose import choose
-from pellucid.errors import BadDataError, PellucidError, UntaggedError
+from pellucid.errors import BadCellsError, BadDataError, PellucidError, UntaggedError
 from pellucid.record.spec import TaskSpec
 
 ROWS_READ = frozenset(
@@ -195,7 +195,7 @@ def look(config: DataConfig) -> Contents:
         return Contents(config, dataset, named_target=_has_named_target(dataset, config))
     except BadDataError as refusal:
         dataset = _without_target(config, refusal)
-        named = _has_named_target(dataset, config)
+        named = _has_named_target(dataset, config) or isinstance(refusal, BadCellsError)
         found = None if named else _with_classes(config, dataset)
         return found or Contents(config, dataset, refusal, named)
 

@@ -125,3 +125,52 @@ def test_unequal_lists_are_named_although_nothing_else_can_be_learned(tmp_path):
     records[4]["tags"].pop()
     with pytest.raises(BadDataError, match=r"t\.jsonl row 5: 3 tokens and 2 tags"):
         contents(lines(tmp_path / "t.jsonl", *map(json.dumps, records)))
+
+
+def test_sentences_of_tatoeba_have_a_third_column_that_is_left_out(tmp_path):
+    rows = [
+        f"The man {i} runs.\tDer Mann {i} rennt.\tCC-BY 2.0 (France) Attribution: #{i}" for i in range(40)
+    ]
+    found = contents(lines(tmp_path / "deu.txt", *rows))
+    assert choose(found).task == "seq2seq"
+    assert found.dataset.splits["train"].column_names == ["column_1", "column_2"]
+
+
+def test_two_files_of_one_language_each_are_pairs(tmp_path):
+    for split, count in (("train", 40), ("dev", 9)):
+        lines(tmp_path / f"{split}.de", *(f"Der Mann {i} rennt." for i in range(count)))
+        lines(tmp_path / f"{split}.en", *(f"The man {i} runs." for i in range(count)))
+    found = contents(tmp_path)
+    assert choose(found).learns == "to write 'en' from 'de'"
+    assert {split: len(table) for split, table in found.dataset.splits.items()} == {
+        "train": 40,
+        "validation": 9,
+    }
+    lines(tmp_path / "dev.en", "one line")
+    with pytest.raises(BadDataError, match=r"dev\.de has 9 lines and dev\.en 1"):
+        contents(tmp_path)
+
+
+def test_classes_may_stand_in_front_of_texts(tmp_path):
+    rows = [f"__label__{'ham' if i % 2 else 'spam'} message number {i}" for i in range(40)]
+    found = contents(lines(tmp_path / "f.txt", *rows))
+    assert choose(found).task == "classification"
+    assert (found.dataset.classes, found.table["text"][1].as_py()) == (("ham", "spam"), "message number 1")
+    rows[5] = "a line without one"
+    with pytest.raises(BadDataError, match=r"f\.txt line 6: expected a class and a text"):
+        choose(contents(lines(tmp_path / "f.txt", *rows)))
+
+
+def test_classes_may_be_files_with_a_text_a_line(tmp_path):
+    for label in ("pos", "neg"):
+        lines(tmp_path / f"rt-polarity.{label}.txt", *(f"a film that is {label} {i}" for i in range(30)))
+    found = contents(tmp_path)
+    assert (found.dataset.classes, len(found.table)) == (("neg", "pos"), 60)
+
+
+def test_labels_that_are_missing_are_refused_and_not_replaced_by_another_task(tmp_path):
+    rows = [f"the film number {i} is here,{'' if i % 5 == 0 else 'ab'[i % 2]}" for i in range(40)]
+    with pytest.raises(
+        BadDataError, match=r"t\.csv line 2, column 'tags': expected a class, received nothing"
+    ):
+        choose(contents(lines(tmp_path / "t.csv", "text,tags", *rows)))

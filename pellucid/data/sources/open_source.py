@@ -23,6 +23,8 @@ from pellucid.data.sources import (
     folder,
     hub,
     jsonlines,
+    labelled_lines,
+    parallel_files,
     tablefile,
     tables,
     tagged,
@@ -155,6 +157,9 @@ def open_source(
             return _read_texts(path, config)
         if form == "tagged":
             return build_dataset(*tagged.pair_columns(_tagged_tables(path, options), options))
+        if parallel := parallel_files.find(path):
+            raw = parallel_files.read(path, parallel, config.encoding)
+            return word_pairs.read_pairs(raw, options) if form == "pairs" else build_dataset(raw, options)
         if form == "pairs":
             raw = tables.raw_tables(path, skip_bad=options.skip_bad, csv=options.csv)
             return word_pairs.read_pairs(raw, options)
@@ -345,6 +350,9 @@ def _read_path(path: Path, options: DataOptions, config: DataConfig) -> Dataset:
         return _with_options(array_files.read_file(path, options.task), options)
     if options.labelled and config.class_from is None and (classes := text_classes.find(path)):
         raw = text_classes.read(path, classes, config.encoding)
+        return build_dataset(raw, replace(options, columns={"text": "text", **options.columns}))
+    if options.labelled and config.class_from is None and labelled_lines.is_labelled(path):
+        raw = labelled_lines.read(path, config.encoding)
         return build_dataset(raw, replace(options, columns={"text": "text", **options.columns}))
     prose = path.is_file() and textfiles.is_text(path) and textfiles.is_prose(path)
     if (prose or not options.labelled or path.is_dir()) and textfiles.holds_texts(path):

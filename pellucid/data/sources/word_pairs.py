@@ -28,6 +28,7 @@ def read_pairs(raw: RawTables, options: DataOptions) -> Dataset:
     Raises:
         BadDataError: it has other columns, both are numbers or dates, or one has only a few values.
     """
+    raw = _without_source(raw)
     table = raw.splits["train"]
     found = {
         name: schema.read_column(name, table[name], options.columns.get(name), marks=raw.marks).kind
@@ -37,6 +38,19 @@ def read_pairs(raw: RawTables, options: DataOptions) -> Dataset:
     if not words or any(ID_NAME.search(name) or _has_few(table[name]) for name in found):
         raise BadDataError(f"{raw.name}: expected two columns of words, received {found}.")
     return build_dataset(raw, replace(options, columns={**options.columns, **dict.fromkeys(found, "text")}))
+
+
+def _without_source(raw: RawTables) -> RawTables:
+    """Return translations of Tatoeba without their third column, which says whose they are."""
+    names = raw.splits["train"].column_names
+    if (
+        len(names) != 3
+        or not pc.all(pc.match_substring(raw.splits["train"][names[2]].cast(pa.string()), "CC-BY")).as_py()
+    ):
+        return raw
+    note = f"left out {names[2]!r}: it says where the texts are from"
+    kept = {split: table.select(names[:2]) for split, table in raw.splits.items()}
+    return replace(raw, splits=kept, notes=(*raw.notes, note))
 
 
 def _has_few(column: pa.ChunkedArray) -> bool:
