@@ -33,7 +33,8 @@ def find(folder: Path) -> dict[str, tuple[Path, Path]]:
     if len(languages) != 2 or not letters or not all(file.is_file() for file in files):
         return {}
     stems = {file.stem for file in files}
-    pairs = {stem: tuple(folder / f"{stem}{ending}" for ending in languages) for stem in stems}
+    first, second = languages
+    pairs = {stem: (folder / f"{stem}{first}", folder / f"{stem}{second}") for stem in stems}
     if not all(file.is_file() for pair in pairs.values() for file in pair):
         return {}
     splits = {_split(stem) if len(stems) > 1 else "train": pair for stem, pair in sorted(pairs.items())}
