@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pellucid.config_text import parse_override
+from pellucid.errors import PellucidError
 
 if TYPE_CHECKING:
     from pellucid.config import Config
@@ -71,7 +72,10 @@ def _pair(config: Config) -> dict[str, Any]:
 
     if "translation" not in find_spec(config.objective.name).targets:
         return {}
-    found = choose(look(config.data), config.objective.name).suggest(None).config.data
+    try:
+        found = choose(look(config.data), config.objective.name).suggest(None).config.data
+    except PellucidError:
+        return {}  # training says what is wrong
     return {"data.inputs": found.inputs, "data.target": found.target, "data.columns": found.columns}
 
 
