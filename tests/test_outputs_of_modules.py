@@ -92,11 +92,15 @@ def test_one_output_takes_class_weights_and_is_resumed(fit: Any) -> None:
     assert "test/accuracy" in longer.metrics
 
 
-@pytest.mark.parametrize("loss", [None, nn.BCEWithLogitsLoss()])
-def test_one_output_on_batches_is_measured_by_its_accuracy(fit: Any, loss: Any) -> None:
+@pytest.mark.parametrize(
+    ("ends", "loss"),
+    [((), None), ((), nn.BCEWithLogitsLoss()), ((nn.Sigmoid(),), nn.BCELoss()), ((nn.Sigmoid(),), None)],
+)
+def test_one_output_on_batches_is_measured_by_its_accuracy(fit: Any, ends: Any, loss: Any) -> None:
     rows = TensorDataset(torch.tensor(X), torch.tensor(TWO))
-    run = fit(network(1), rows, validation=rows, loss=loss)
+    run = fit(network(1, *ends), rows, validation=rows, loss=loss)
     assert run.metrics["val/accuracy"] > 0.9
+    assert run.predict(X).probs.shape == (120, 2)
     assert np.mean(np.array(run.predict(X).labels) == TWO) > 0.9
 
 

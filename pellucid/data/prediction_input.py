@@ -26,7 +26,7 @@ from pellucid.data.kinds.tensor import batched
 from pellucid.data.prediction_columns import Wanted, check_type, some_of, typed
 from pellucid.data.sources import arrays, tables, textfiles
 from pellucid.data.sources.raw_files import printable
-from pellucid.errors import BadDataError, DataNotFoundError, ModelError
+from pellucid.errors import BadDataError, DataNotFoundError, ModelError, UsageError
 
 __all__ = ["Wanted", "check_type", "read", "read_file", "table_from"]
 
@@ -55,6 +55,11 @@ def read(source: Any, wanted: Wanted) -> InputRows:
         return _from_series(source, wanted)
     if prediction_objects.is_pandas(source, "DataFrame"):
         return _with_index(source, typed(arrays.frame(source), wanted, None, "the data frame"))
+    if isinstance(source, tuple) and _is_labelled(source):
+        raise UsageError(
+            "(X, y) was passed, and predictions are made for X.",
+            remedy="run.predict(X), or run.evaluate((X, y)) to compare them with y",
+        )
     source, kind = prediction_objects.plain(wanted.scaled(source)), wanted.kind
     if kind is not None and kind.takes_text and (rows := _texts(source, wanted)) is not None:
         return rows
@@ -69,6 +74,14 @@ def read(source: Any, wanted: Wanted) -> InputRows:
     if isinstance(source, (list, tuple)) and (rows := _from_list(list(source), wanted)) is not None:
         return rows
     return numbered(_from_array(arrays.numbers(source, "the input"), wanted))
+
+
+def _is_labelled(source: tuple[Any, ...]) -> bool:
+    """Whether a pair holds rows and one target for each."""
+    if len(source) != 2 or not all(hasattr(part, "__len__") and not isinstance(part, str) for part in source):
+        return False
+    rows, targets = (getattr(part, "shape", None) for part in source)
+    return bool(rows and targets) and len(rows) > 1 == len(targets) and rows[0] == targets[0]
 
 
 # ---- texts ---------------------------------------------------------------------------------------

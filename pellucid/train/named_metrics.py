@@ -130,9 +130,11 @@ def by_name(metrics: Any, task: str) -> Any:
 
 
 def _made(metric: Any, task: str, name: str | None = None) -> Any:
+    scorer = hasattr(metric, "_score_func")  # of sklearn.metrics.make_scorer
+    metric = partial(metric._score_func, **metric._kwargs) if scorer else metric
     if isinstance(metric, str):
-        asked = re.sub(r"(_score)?$", "", metric.strip().lower().replace("-", "_").replace(" ", "_"))
-    elif _is_sklearn(metric):
+        asked = re.sub(r"^neg_|(_score)?$", "", metric.strip().lower().replace("-", "_").replace(" ", "_"))
+    elif scorer or _is_sklearn(metric):
         asked = _plain_name(metric)
     else:
         return metric

@@ -29,6 +29,7 @@ from pellucid.tasks.task import Answer, Task, answer
 from pellucid.train.explain import explain
 from pellucid.train.losses import loss as named_loss
 from pellucid.train.objective import Objective, read_logits, supervised
+from pellucid.train.output_forms import LOGIT, is_one, to_logits
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,28 @@ class Outputs:
     Attributes:
         outputs: (N, ...), the logits where the model returns several things.
         classes: whether the targets in training were class indices.
+        form: what the outputs are, as in `pellucid.train.output_forms`; None: logits.
     """
 
     outputs: np.ndarray
     classes: bool = False
+    form: str | None = None
+
+    @property
+    def probs(self) -> np.ndarray:
+        """(N, K) the probability of each class; of one output for two classes, (N, 2)."""
+        if not self.classes:
+            raise AttributeError("the targets were no classes, so there are no probabilities")
+        outputs = torch.as_tensor(self.outputs)
+        convert = to_logits(self.form or (LOGIT if is_one(outputs) else None))
+        return (outputs if convert is None else convert(outputs)).softmax(1).numpy()
 
     @property
     def labels(self) -> list[Any]:
         """The class index of each row; where no classes are predicted, its output itself."""
         if not self.classes:
             return self.outputs.tolist()
-        if self.outputs.ndim == 1 or self.outputs.shape[1] == 1:  # one logit, of class 1
-            return (self.outputs.reshape(len(self.outputs)) > 0).astype(int).tolist()
-        return self.outputs.argmax(1).tolist()
+        return self.probs.argmax(1).tolist()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict a row: the output as "prediction", and the class index, if any, as "label"."""
@@ -150,7 +160,8 @@ def _predict(trained: Trained, inputs: Any, output: str | int | None = None) -> 
     with evaluating(trained.model):
         made = [_read(call_model(trained.model, map_tensors(placed, batch)), output) for batch in batches]
     outputs = torch.cat([part.float().cpu() for part in made]) if len(made) > 1 else made[0].float().cpu()
-    return Outputs(outputs.numpy(), output is None and _predicts_classes(trained))
+    classes = output is None and _predicts_classes(trained)
+    return Outputs(outputs.numpy(), classes, _form(trained) if classes else None)
 
 
 def _read(outputs: Any, output: Any) -> Tensor:
@@ -176,6 +187,13 @@ def _predicts_classes(trained: Trained) -> bool:
     return trained.folder is not None and bool(
         Run(trained.folder).facts.get("dataset", {}).get("class_targets")
     )
+
+
+def _form(trained: Trained) -> str | None:
+    """What the outputs of the model are in place of logits; None: logits."""
+    if trained.folder is None:
+        return None
+    return Config.read(trained.folder / "config.yaml").objective.outputs
 
 
 def _num_inputs(trained: Trained) -> int | None:

@@ -122,6 +122,11 @@ class Supervised(Task):
         name = section.loss or self.usual_loss
         for setting, option in SAME.items():
             if getattr(section, setting) and option not in LOSSES[name].types:
+                if setting == "class_weights" and self.name == "regression":
+                    raise ConfigError(
+                        f"Class weights are for classes, and this is {self.name}.",
+                        remedy="sample_weight= weighs rows; in a config, objective.class_weights: false",
+                    )
                 raise ConfigError(
                     f"objective.{setting} is {getattr(section, setting)!r}, but the loss {name} has no such "
                     "option.",
