@@ -152,7 +152,7 @@ def test_a_layer_that_does_not_fit_says_what_would(fit: Any) -> None:
         fit(nn.Linear(5, 2))
 
 
-def test_an_error_in_forward_is_told_with_its_line(fit: Any) -> None:
+def test_an_error_in_forward_names_its_line(fit: Any) -> None:
     def fail(x: Tensor, z: Tensor) -> Tensor:
         raise ValueError("my own mistake")
 

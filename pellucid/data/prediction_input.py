@@ -80,8 +80,9 @@ def _is_labelled(source: tuple[Any, ...]) -> bool:
     """Whether a pair holds rows and one target for each."""
     if len(source) != 2 or not all(hasattr(part, "__len__") and not isinstance(part, str) for part in source):
         return False
-    rows, targets = (getattr(part, "shape", None) for part in source)
-    return bool(rows and targets) and len(rows) > 1 == len(targets) and rows[0] == targets[0]
+    shapes: list[tuple[int, ...]] = [tuple(getattr(part, "shape", ())) for part in source]
+    rows, targets = shapes
+    return len(rows) > 1 == len(targets) and rows[0] == targets[0]
 
 
 # ---- texts ---------------------------------------------------------------------------------------
