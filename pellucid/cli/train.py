@@ -264,11 +264,12 @@ def config_of(
 
     asked = common.patched(Config.parse({"data": {"source": source}}), flags, common.without_task(settings))
     contents = look(asked.data)
-    chosen = offers.choose(contents, common.wanted_task(task, settings))
+    proposed = offers.proposals(contents)
+    chosen = offers.choose(contents, common.wanted_task(task, settings), proposed)
     free = sized and not any(setting.strip().startswith("model.") for setting in settings or [])
     suggested = chosen.suggest(asked.train.minutes if free else None)
     dataset = contents.read(suggested.config.data, find_spec(chosen.task))
-    others = tuple(found for found in offers.proposals(contents) if found.name != chosen.name)
+    others = tuple(found for found in proposed if found.name != chosen.name)
     return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others), suggested.choices)
 
 

@@ -6,6 +6,7 @@ sample, and the result says so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from pellucid.data.class_warnings import Warned, warnings_of_classes
 from pellucid.data.compute import pc
 from pellucid.data.contents import Contents, look
 from pellucid.data.dataset import Column, Dataset
-from pellucid.data.offers import Suggestion, choose, proposals
+from pellucid.data.offers import Proposal, Suggestion, choose, proposals
 from pellucid.data.sources.open_source import make_splits
 from pellucid.data.split import is_document
 from pellucid.data.suggest_series import series_hint
@@ -134,7 +135,8 @@ def inspect_data(config: DataConfig, task: str | None = None) -> Inspection:
         DataError: it cannot be read, or the task cannot be learned from it; the message says what to do.
     """
     contents = look(config)
-    chosen = choose(contents, task)
+    proposed = proposals(contents)
+    chosen = choose(contents, task, proposed)
     suggested = chosen.suggest(None)
     spec = find_spec(chosen.task)
     if spec.form == "series":
@@ -146,20 +148,21 @@ def inspect_data(config: DataConfig, task: str | None = None) -> Inspection:
     why = contents.refusal
     unlabelled = f"no class or number to predict: {why.message} To predict: {why.remedy}" if why else None
     notes = (*found.notes, *(note for note in (hint, unlabelled) if note))
-    return replace(found, chosen=chosen.name, offers=_offered(contents), notes=notes)
+    return replace(found, chosen=chosen.name, offers=_offered(proposed), notes=notes)
 
 
 def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspection:
     """Inspect a dataset that has its splits."""
     contents = _contents(dataset, config)
-    chosen = choose(contents)
+    proposed = proposals(contents)
+    chosen = choose(contents, None, proposed)
     found = _inspected(dataset, chosen.suggest(None))
-    return replace(found, chosen=chosen.name, offers=_offered(contents))
+    return replace(found, chosen=chosen.name, offers=_offered(proposed))
 
 
-def _offered(contents: Contents) -> tuple[Offered, ...]:
+def _offered(proposed: Sequence[Proposal]) -> tuple[Offered, ...]:
     """Return what is offered, each name once: that of the likelier task."""
-    found = {offer.name: offer for offer in reversed(proposals(contents))}
+    found = {offer.name: offer for offer in reversed(proposed)}
     return tuple(Offered(offer.name, offer.task, offer.learns) for offer in reversed(found.values()))
 
 

@@ -109,18 +109,21 @@ def proposals(contents: Contents) -> list[Proposal]:
     return sorted(found, key=lambda proposal: -proposal.likelihood)
 
 
-def choose(contents: Contents, wanted: str | None = None) -> Proposal:
+def choose(
+    contents: Contents, wanted: str | None = None, proposed: Sequence[Proposal] | None = None
+) -> Proposal:
     """Return what to learn from data: what is wanted, or the likeliest.
 
     Args:
         contents: of the data.
         wanted: a name that an offer or a task has, with dashes or underscores; None: the likeliest.
+        proposed: what `proposals` returned for these contents; None: it is asked.
 
     Raises:
         UnknownNameError: there is no such task.
         DataError: it cannot be learned from this data; names what can.
     """
-    possible = proposals(contents)
+    possible = proposals(contents) if proposed is None else proposed
     if wanted is None:
         doubted = contents.refusal is not None and contents.named_target
         if not possible or (doubted and possible[0].likelihood < SURE):

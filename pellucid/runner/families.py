@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pellucid.config import Config
 from pellucid.data.dataset import Dataset
@@ -19,6 +22,7 @@ LETTERS = {"text": {"tokenizer": "characters", "max_seq_len": 16}}
 PAIRS = {"columns": {"text": "text", "other": "text"}, "target": "other", "text": {"tokenizer": "words"}}
 FAMILIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "mlp": ("mlp", "classification", {"target": "label"}, "table.csv"),
+    "tabm": ("tabm", "classification", {"target": "label"}, "table.csv"),
     "cnn": ("cnn", "classification", {}, "digits"),
     "vit": ("vit", "classification", {}, "digits"),
     "lstm": ("lstm", "classification", TEXTS, "texts.csv"),
@@ -30,6 +34,9 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "autoencoder": ("autoencoder", "reconstruction", PIXELS, "digits"),
     "vae": ("vae", "elbo", PIXELS, "digits"),
     "gan": ("dcgan", "adversarial", PIXELS, "digits"),
+    "contrastive": ("siamese", "contrastive", PIXELS, "digits"),
+    "tagging": ("lstm", "tagging", {}, "tags.jsonl"),
+    "steps": ("tcn", "steps", {}, "steps"),
     "forecast": ("patch_lstm", "forecasting", {"series": {"window": 32, "horizon": 8}}, "series.csv"),
 }
 """By name: model, objective, section `data` of the config, and the file."""
@@ -59,7 +66,7 @@ def try_family(name: str, folder: Path) -> dict[str, str]:
 def small_problem(name: str, folder: Path) -> tuple[Config, Dataset | None]:
     """Return the config of a small training run of a family, and its dataset if that is not a file."""
     model, objective, data, file = FAMILIES[name]
-    if file != "digits":
+    if file not in MADE:
         path = folder / file
         path.write_text(_content(file), encoding="utf-8")
         data = {**data, "source": str(path)}
@@ -72,7 +79,7 @@ def small_problem(name: str, folder: Path) -> tuple[Config, Dataset | None]:
             "train": {"epochs": 1, "batch_size": 16, "max_steps": 2},
         }
     )
-    return config, _digits() if file == "digits" else None
+    return config, MADE[file]() if file in MADE else None
 
 
 def _digits() -> Dataset:
@@ -80,6 +87,15 @@ def _digits() -> Dataset:
 
     pixels, labels = load_digits(return_X_y=True)
     return arrays(pixels[:ROWS].reshape(-1, 1, 8, 8).astype("float32") / 16, labels[:ROWS])
+
+
+def _steps() -> Dataset:
+    time = np.arange(ROWS)[:, None] / 5 + np.arange(12) / 3  # (N, T)
+    return arrays(np.stack([np.sin(time), np.cos(time)], 2), np.where(np.sin(time) > 0, "up", "down"))
+
+
+MADE = {"digits": _digits, "steps": _steps}
+"""Data that is made in memory."""
 
 
 def _content(file: str) -> str:
@@ -92,6 +108,10 @@ def _content(file: str) -> str:
             rows = ["text,label", *(f"{text},{'yn'[row % 2]}" for row, text in enumerate(said))]
         case "pairs.csv":
             rows = ["text,other", *(f"{text},{' '.join(reversed(text.split()))}" for text in said)]
+        case "tags.jsonl":
+            words = [text.split() for text in said]
+            tagged = [{"tokens": row, "tags": ["XY"[len(word) % 2] for word in row]} for row in words]
+            rows = [json.dumps({**line, "id": number}) for number, line in enumerate(tagged)]
         case "series.csv":
             rows = ["a,b", *(f"{math.sin(row / 5)},{math.cos(row / 7)}" for row in range(10 * ROWS))]
         case _:

@@ -29,11 +29,11 @@ from pellucid.data.loaders import LoaderBatches, held_out_source
 
 
 class FirstBatches:
-    """The first batches of others, with at least so many rows.
+    """The first batches of others, with at least n rows.
 
     Args:
         batches: all of them.
-        rows: to read.
+        rows: n.
     """
 
     def __init__(self, batches: Any, rows: int):
