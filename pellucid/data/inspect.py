@@ -6,7 +6,6 @@ sample, and the result says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -28,19 +27,14 @@ from pellucid.record.spec import find_spec
 
 SAMPLE = 200_000
 """Number of rows that are searched for copies, leaks and distinct values."""
-
 TREE_ROWS = 20_000
 """Number of rows that are used to find columns which reveal the target."""
-
 TELLING = 0.995
 """A single column that predicts this share of the targets is suspected of containing the target."""
-
 MOST_COLUMNS = 100
 """Columns that training searches for copies of rows between splits."""
-
 QUICK = 2**29
 """Bytes of images and arrays that training searches for them."""
-
 LISTED = 5
 
 
@@ -160,7 +154,7 @@ def inspect_dataset(dataset: Dataset, config: DataConfig | None = None) -> Inspe
     return replace(found, chosen=chosen.name, offers=_offered(proposed))
 
 
-def _offered(proposed: Sequence[Proposal]) -> tuple[Offered, ...]:
+def _offered(proposed: list[Proposal]) -> tuple[Offered, ...]:
     """Return what is offered, each name once: that of the likelier task."""
     found = {offer.name: offer for offer in reversed(proposed)}
     return tuple(Offered(offer.name, offer.task, offer.learns) for offer in reversed(found.values()))
