@@ -265,6 +265,7 @@ class Loop:
         steps: calls of the optimizers.
         checked: steps at which it was seen whether old gradients were left.
         stale: those of them at which they were.
+        emptied: those of them before which gradients had arrived and were removed again.
         early: steps of an optimizer before any backward pass of this forward pass.
         joint: backward passes that reached the parameters of all optimizers.
         without_graph: losses that do not depend on any parameter through autograd.
@@ -279,6 +280,7 @@ class Loop:
     steps: int = 0
     checked: int = 0
     stale: int = 0
+    emptied: int = 0
     early: int = 0
     joint: int = 0
     without_graph: int = 0

@@ -193,6 +193,23 @@ def _stale_gradients(watched: Watched) -> Finding | None:
     )
 
 
+def _emptied(watched: Watched) -> Finding | None:
+    loop = watched.loop
+    if loop.checked < 3 or loop.emptied < MOSTLY * loop.checked:
+        return None
+    return Finding(
+        "zero-grad-before-step",
+        "error",
+        f"In {loop.emptied} of {loop.checked} steps that were checked, the gradients of backward were "
+        "gone when "
+        "the optimizer stepped.",
+        "zero_grad stands between backward and step, so the optimizer has nothing to go by.",
+        "the order zero_grad, forward, backward, step",
+        where="loop",
+        confidence=0.97,
+    )
+
+
 def _step_first(watched: Watched) -> Finding | None:
     loop = watched.loop
     if loop.steps < 3 or not loop.backwards or loop.early < MOSTLY * loop.steps:
@@ -309,6 +326,7 @@ RULES = tuple(
         ("optimizers-overlap", _shared_optimizers, ()),
         ("missing-detach", _missing_detach, ()),
         ("missing-zero-grad", _stale_gradients, ()),
+        ("zero-grad-before-step", _emptied, ()),
         ("step-before-backward", _step_first, CUT),
         ("trains-in-eval-mode", _training_in_eval, ()),
         ("measured-in-train-mode", _measured_in_training, ()),

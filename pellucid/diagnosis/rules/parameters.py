@@ -37,7 +37,8 @@ def _not_optimized(watched: Watched) -> Finding | None:
     outside = [one for one in look.parameters if one.trainable and not one.optimized and one.backward_rms]
     if not outside:
         return None
-    fresh = [one for one in outside if one.fresh]
+    replaced = any(one.foreign for one in watched.optimizers)
+    fresh = [one for one in outside if one.fresh or replaced]
     moved = [one for one in outside if one.update_rms]
     if moved:
         return None  # something else updates them
@@ -46,7 +47,9 @@ def _not_optimized(watched: Watched) -> Finding | None:
         "warning" if fresh else "note",
         f"{_names(outside)}: gradients are computed, and no optimizer has "
         f"{'it' if len(outside) == 1 else 'them'}.",
-        "These layers keep their random weights."
+        "The optimizer was made before these layers, and holds parameters that the model no longer has."
+        if replaced
+        else "These layers keep their random weights."
         if fresh
         else "These layers are not trained; they do not look as if they had been initialized just now.",
         "add them to the optimizer"
@@ -94,15 +97,10 @@ def _all_frozen(watched: Watched) -> Finding | None:
 def _unreached(watched: Watched) -> Finding | None:
     """Trainable parameters on which the loss does not depend."""
     graph, look = watched.graph, watched.last
-    if graph is None or look is None or not graph.reached or graph.compiled or watched.steps < 3:
+    if graph is None or look is None or not graph.reached or graph.compiled or len(watched.looks) < 3:
         return None
-    if len(watched.optimizers) > 1:
-        return None
-    never = [
-        one
-        for one in look.trained()
-        if one.name not in graph.reached and not one.backward_rms and not one.grad_rms
-    ]
+    seen = {one.name for each in watched.looks for one in each.parameters if one.backward_rms or one.grad_rms}
+    never = [one for one in look.trained() if one.name not in graph.reached and one.name not in seen]
     weights = [one for one in never if one.is_weight]
     if not weights:
         return None

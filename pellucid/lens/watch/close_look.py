@@ -197,7 +197,9 @@ def is_fresh(one: Tensor) -> bool:
     bound = 1 / math.sqrt(one.shape[1:].numel())
     values = sample(one)
     most, width = float(values.abs().max()), float(values.std())
-    return bound * 0.9 <= most <= bound * 1.0001 and abs(width / (bound / math.sqrt(3)) - 1) < 0.1
+    return bound * 0.9 <= most <= bound * 1.0001 and abs(
+        width / (bound / math.sqrt(3)) - 1
+    ) < 0.05 + 1.5 / math.sqrt(len(values))
 
 
 def group_of(optimizers: Sequence[torch.optim.Optimizer]) -> dict[int, dict[str, Any]]:

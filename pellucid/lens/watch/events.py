@@ -37,8 +37,10 @@ class Anchor:
         self.parameter: Tensor | None = None
         self.fresh = True  # no backward pass since the last step of its optimizer
         self.stale = False
+        self.arrived = False  # a gradient other than 0, since the last step of its optimizer
 
-    def backward(self, parameter: Tensor) -> None:
+    def backward(self, parameter: Tensor, gradient: Tensor) -> None:
+        self.arrived = self.arrived or bool((gradient != 0).any())
         left = parameter.grad is not None and bool((parameter.grad != 0).any())
         if not left:
             self.stale = False
@@ -64,7 +66,7 @@ class Events:
     ) -> None:
         self.models, self.optimizers = models, optimizers
         self.forwards = self.eval_forwards = self.measured = self.measured_training = 0
-        self.joint, self._task = 0, -1
+        self.joint, self.emptied, self._task = 0, 0, -1
         self._reached: set[int] = set()
         self.backwards = self.steps = self.early = self.checked = self.stale = 0
         self.since_forward: set[str] = set()
@@ -97,8 +99,8 @@ class Events:
         anchor = self._anchors[index]
         for parameter in _smallest(optimizer):
 
-            def backward(_: Tensor, parameter: Tensor = parameter) -> None:
-                self._backward(index, anchor, parameter)
+            def backward(gradient: Tensor, parameter: Tensor = parameter) -> None:
+                self._backward(index, anchor, parameter, gradient)
 
             self._handles.append(parameter.register_hook(guard(backward)))
 
@@ -123,11 +125,11 @@ class Events:
             for call in self.after_forward:
                 call(self._versions)
 
-    def _backward(self, index: int, anchor: Anchor, parameter: Tensor) -> None:
+    def _backward(self, index: int, anchor: Anchor, parameter: Tensor, gradient: Tensor) -> None:
         self._count_backward(index)
         if self.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
             anchor.parameter = parameter
-            anchor.backward(parameter)
+            anchor.backward(parameter, gradient)
 
     def _count_backward(self, index: int) -> None:
         """Count a backward pass once, whichever anchors it reaches; a step or forward pass ends it."""
@@ -151,12 +153,14 @@ class Events:
         if anchor.parameter is not None and self.steps_of[index] > 1 and self.checked < CHECKED:
             self.checked += 1
             self.stale += anchor.stale
+            left = anchor.parameter.grad
+            self.emptied += anchor.arrived and (left is None or not bool((left != 0).any()))
         for call in self.before_step:
             call(index)
 
     def _stepped(self, index: int) -> None:
         anchor = self._anchors[index]
-        anchor.fresh, anchor.stale = True, False
+        anchor.fresh, anchor.stale, anchor.arrived = True, False, False
 
     # ---- the outcome ---------------------------------------------------------------------------------
 
@@ -171,6 +175,7 @@ class Events:
             self.steps,
             self.checked,
             self.stale,
+            self.emptied,
             self.early,
             self.joint,
             without_graph,
