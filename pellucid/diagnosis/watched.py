@@ -63,7 +63,7 @@ class ModuleLook:
         kind: its class, e.g. "Linear".
         inputs, outputs: its first input and output tensor; None where there is none.
         saturated: share of outputs of a sigmoid or tanh that are within 1 % of its bounds.
-        silent: (units that were 0 for every row, units); None where the module is no rectifier.
+        silent: (units that were never above 0 in any row, units); None where it is no rectifier or layer.
         calls: how often it was called in this step.
     """
 
@@ -177,6 +177,9 @@ class LossGraph:
         layers: number of linear and convolution operations.
         bare: number of layers whose input comes from another layer without a nonlinearity between.
         nonlinear: names of the nonlinear operations.
+        nodes: operations in all; where it grows, a step depends on the steps before it.
+        scrambled: an axis of classes was cut by a view or reshape, not moved by a transpose: (from, to).
+        ignored: the class that a cross-entropy leaves out; None where that is not known.
         unscaled_attention: number of softmax operations right after a product of two activations.
         compiled: parts of the graph are compiled, so that operations in them are not known.
     """
@@ -188,6 +191,9 @@ class LossGraph:
     layers: int = 0
     bare: int = 0
     nonlinear: frozenset[str] = frozenset()
+    nodes: Sequence[int] = ()
+    scrambled: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    ignored: int | None = None
     unscaled_attention: int = 0
     compiled: bool = False
 
@@ -266,6 +272,7 @@ class Loop:
         checked: steps at which it was seen whether old gradients were left.
         stale: those of them at which they were.
         emptied: those of them before which gradients had arrived and were removed again.
+        wasted: backward passes whose gradients were removed before any step used them.
         early: steps of an optimizer before any backward pass of this forward pass.
         joint: backward passes that reached the parameters of all optimizers.
         without_graph: losses that do not depend on any parameter through autograd.
@@ -281,6 +288,7 @@ class Loop:
     checked: int = 0
     stale: int = 0
     emptied: int = 0
+    wasted: int = 0
     early: int = 0
     joint: int = 0
     without_graph: int = 0
@@ -300,6 +308,8 @@ class Batches:
         prior: loss of the best constant prediction for the targets seen; None where it is not known.
         aligned: "same" where the targets are the inputs, "next" where they are the inputs shifted by one.
         padding: the token that fills rows up; None if there is none.
+        padded: share of the targets that are that token.
+        telling: (column of a table, its correlation with the targets), the strongest; None if not known.
     """
 
     rows: int = 0
@@ -310,6 +320,8 @@ class Batches:
     prior: float | None = None
     aligned: str = ""
     padding: int | None = None
+    padded: float = 0.0
+    telling: tuple[int, float] | None = None
 
     @property
     def majority(self) -> float:
@@ -327,6 +339,8 @@ class Probes:
         order_blind: outputs for shuffled positions are the shuffled outputs, or do not change at all.
         padding_read: change of the outputs of a row when its padding changes.
         inputs_ignored: outputs do not depend on the inputs.
+        unread: (positions of a sequence on which the outputs do not depend, all positions).
+        random: outputs for the same inputs differ in evaluation mode.
     """
 
     rows_mixed: float | None = None
@@ -334,6 +348,8 @@ class Probes:
     order_blind: bool | None = None
     padding_read: float | None = None
     inputs_ignored: bool | None = None
+    unread: tuple[int, int] | None = None
+    random: bool = False
 
 
 @dataclass(frozen=True)
@@ -360,6 +376,8 @@ class Watched:
         probes: what the model depends on at the first step.
         ends: the same at the end, while the `with` block is open until now.
         shared: modules that stand at several places: (name, other name).
+        measured: the inputs of forward passes without gradients; None if there were none.
+        class_weights: of the loss function, where it is given.
         lost: modules in plain lists or dicts, which the model does not know of.
         validations: measures of validation by name, with their direction in `lower`.
         lower: names of those where lower is better.
@@ -382,6 +400,8 @@ class Watched:
     shared: Sequence[tuple[str, str]] = ()
     optimizers: Sequence[Optimizing] = ()
     modules: Sequence[ModuleFact] = ()
+    measured: Spread | None = None
+    class_weights: Sequence[float] = ()
     lost: Sequence[str] = ()
     validations: Mapping[str, Series] = field(default_factory=dict)
     lower: frozenset[str] = frozenset()

@@ -16,8 +16,11 @@ SORTED = 8.0
 
 def _unshuffled(watched: Watched) -> Finding | None:
     batches = watched.batches
+    targets = watched.first.targets if watched.first else None
     if batches.scatter is None or len(batches.classes) < 2 or batches.seen < 5:
         return None
+    if targets is None or len(targets.shape) > 2:
+        return None  # a class for each place: neighbors are similar
     if batches.scatter < max(SORTED, batches.rows / 4):
         return None
     return Finding(
@@ -53,13 +56,13 @@ def _same_batch(watched: Watched, state: Health) -> Finding | None:
 def _imbalance(watched: Watched) -> Finding | None:
     batches = watched.batches
     total = sum(batches.classes.values())
-    if len(batches.classes) < 2 or batches.majority < 0.95 or total < 200:
+    if len(batches.classes) < 2 or batches.majority < 0.9 or total < 200:
         return None
-    look = watched.last
-    flat = look is not None and look.outputs is not None and look.outputs.between < 0.2
+    measured = accuracies(watched)
+    guesses = bool(measured) and measured[-1] <= batches.majority + 0.01
     return Finding(
         "imbalanced-classes",
-        "warning" if batches.majority >= 0.97 or flat else "note",
+        "warning" if batches.majority >= 0.97 or guesses else "note",
         f"{percent(batches.majority)} of the targets are one class.",
         "A model that always names that class is right almost always: accuracy says nothing about the rest.",
         "class weights in the loss or a weighted sampler; balanced accuracy or F1 as the measure",
@@ -139,6 +142,96 @@ def _norm_of_one(watched: Watched) -> Finding | None:
         "Its statistics are those of a row or two: training is noisy, and evaluation uses others.",
         "larger batches, or GroupNorm / LayerNorm",
         where=norm.name,
+        confidence=0.9,
+    )
+
+
+def _constant_inputs(watched: Watched) -> Finding | None:
+    looks = [look.inputs for look in watched.looks if look.inputs is not None]
+    if not looks or any(one.std > 0 and one.between > 1e-6 for one in looks) or looks[0].rows < 2:
+        return None
+    return Finding(
+        "constant-inputs",
+        "error",
+        f"All rows of the inputs are the same (mean {figure(looks[0].mean)}, standard deviation "
+        f"{figure(looks[0].std)}).",
+        "Nothing can be learned from inputs that do not differ: a division of integers, a wrong cast or an "
+        "empty column may have removed what they hold.",
+        "look at the inputs where they are made; divide after .float()",
+        where="data:inputs",
+        confidence=0.97,
+    )
+
+
+def _measured_otherwise(watched: Watched) -> Finding | None:
+    """New rows come in on another scale than training rows."""
+    look, other = watched.first, watched.measured
+    train = look.inputs if look else None
+    if train is None or other is None or not train.floating or not other.floating or train.std <= 0:
+        return None
+    shift = abs(other.mean - train.mean) / max(train.std, 1e-12)
+    ratio = max(other.std, 1e-12) / train.std
+    if train.shape[1:] != other.shape[1:] or (shift < 3 and 0.2 < ratio < 5):
+        return None
+    return Finding(
+        "measured-on-other-scale",
+        "error",
+        f"Training inputs have mean {figure(train.mean)} and standard deviation {figure(train.std)}, the "
+        "ones "
+        f"measured without gradients {figure(other.mean)} and {figure(other.std)}.",
+        "The model is measured on inputs that were scaled otherwise than those it learned from.",
+        "the same scaling (with the statistics of the training rows) for all splits",
+        where="data:inputs",
+        confidence=0.93,
+    )
+
+
+def _telling(watched: Watched) -> Finding | None:
+    telling = watched.batches.telling
+    if telling is None or abs(telling[1]) < 0.995:
+        return None
+    return Finding(
+        "target-in-inputs",
+        "warning",
+        f"Column {telling[0]} of the inputs goes with the targets almost perfectly (correlation "
+        f"{telling[1]:.3f}).",
+        "Probably it was computed from the target, and will not be there for new rows.",
+        "leave that column out",
+        where="data:inputs",
+        confidence=0.85,
+    )
+
+
+def _slow_norm(watched: Watched) -> Finding | None:
+    norm = next((one for one in watched.modules if 0 < one.options.get("momentum", 1) < 0.005), None)
+    if norm is None or not norm.kind.startswith("BatchNorm"):
+        return None
+    return Finding(
+        "batch-norm-too-slow",
+        "warning",
+        f"{norm.name} has momentum {norm.options['momentum']:g}: its running statistics need "
+        f"{1 / norm.options['momentum']:,.0f} steps to follow.",
+        "In evaluation mode it then scales with statistics that are still those of the start.",
+        "momentum=0.1, PyTorch's default (it is 1 minus the momentum of other libraries)",
+        where=norm.name,
+        confidence=0.9,
+    )
+
+
+def _unread(watched: Watched) -> Finding | None:
+    """Most positions of a sequence change nothing."""
+    unread = watched.probes.unread
+    if unread is None or unread[0] < max(2, 0.5 * unread[1]) or unread[0] == unread[1]:
+        return None
+    return Finding(
+        "positions-unread",
+        "warning",
+        f"The outputs do not depend on {unread[0]} of {unread[1]} positions of the inputs.",
+        "What is taken of a sequence (one state, one slice) holds nothing of the others: the first state "
+        "of a "
+        "recurrent network has read only the first step.",
+        "the last state, outputs[:, -1], or a mean over all positions",
+        where="model",
         confidence=0.9,
     )
 
@@ -260,11 +353,16 @@ RULES = tuple(
     Rule(id, ("watched",), on_watched(check), unless)
     for id, check, unless in (
         ("unshuffled-batches", _unshuffled, ()),
-        ("same-batch", by_health(_same_batch), ()),
+        ("same-batch", by_health(_same_batch), ("constant-inputs",)),
         ("imbalanced-classes", _imbalance, ()),
         ("inputs-unscaled", by_health(_inputs_scale), ("non-finite-inputs",)),
         ("targets-unscaled", when_ill(_targets_scale), ()),
         ("batch-norm-of-few-rows", _norm_of_one, ()),
+        ("batch-norm-too-slow", _slow_norm, ()),
+        ("constant-inputs", _constant_inputs, ()),
+        ("measured-on-other-scale", _measured_otherwise, ()),
+        ("target-in-inputs", _telling, ()),
+        ("positions-unread", _unread, ("padding-read",)),
         ("rows-mixed", _rows_mixed, ()),
         ("future-visible", _future, ()),
         ("targets-are-inputs", _targets_are_inputs, ("future-visible",)),

@@ -12,6 +12,9 @@ from pellucid.diagnosis.watched import ParameterLook, Watched
 from pellucid.diagnosis.wording import figure
 from pellucid.record import Finding
 
+LAYERS = {"Linear", "Conv1d", "Conv2d", "Conv3d", "LSTM", "GRU", "RNN", "Bilinear"}
+"""Modules whose weights multiply their inputs."""
+
 
 def _symmetric(watched: Watched) -> Finding | None:
     """Units of a hidden layer that have the same weights and keep them."""
@@ -104,7 +107,8 @@ def _constant(watched: Watched) -> Finding | None:
     look = watched.first
     if look is None:
         return None
-    every = weights(look)
+    kinds = {one.name: one.kind for one in watched.modules}
+    every = [one for one in look.parameters if one.is_weight and kinds.get(module_of(one.name)) in LAYERS]
     constant = [one for one in every if one.constant]
     if not constant or (constant[0].name != every[0].name and len(constant) < max(2, len(every) / 2)):
         return None

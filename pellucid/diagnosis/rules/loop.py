@@ -86,7 +86,7 @@ def _graph_broken(watched: Watched) -> Finding | None:
     """The loss does not depend on any parameter."""
     graph, loop = watched.graph, watched.loop
     cut = graph is not None and not graph.reached and not graph.compiled
-    if not watched.steps or not (cut or loop.without_graph >= watched.steps * MOSTLY):
+    if not watched.steps or loop.backwards or not (cut or loop.without_graph >= watched.steps * MOSTLY):
         return None
     return Finding(
         "graph-broken",
@@ -210,6 +210,55 @@ def _emptied(watched: Watched) -> Finding | None:
     )
 
 
+def _wasted(watched: Watched) -> Finding | None:
+    loop = watched.loop
+    if len(watched.optimizers) != 1 or loop.wasted < 5 or loop.checked < 3:
+        return None
+    return Finding(
+        "gradients-removed",
+        "error",
+        f"The gradients of {loop.wasted} backward passes were removed before a step had used them.",
+        "With several backward passes for a step, zero_grad in each of them leaves only the last one.",
+        "optimizer.zero_grad() once after each optimizer.step()",
+        where="loop",
+        confidence=0.92,
+    )
+
+
+def _graph_grows(watched: Watched) -> Finding | None:
+    """The graph of the loss is longer at each step: it reaches back into the steps before."""
+    nodes = watched.graph.nodes if watched.graph else ()
+    if len(nodes) < 3 or not nodes[0] * 1.4 < nodes[1] or not nodes[1] * 1.2 < nodes[2]:
+        return None
+    return Finding(
+        "graph-grows",
+        "error",
+        f"The loss of the first steps was computed by {', '.join(str(count) for count in nodes)} operations.",
+        "It depends on the steps before: a sum of losses, or a hidden state that is carried on without "
+        "detach. "
+        "Each step then costs more time and memory, and old gradients are used again.",
+        "backward on the loss of this batch only; total += loss.item(); state.detach()",
+        where="loss",
+        confidence=0.93,
+    )
+
+
+def _random(watched: Watched) -> Finding | None:
+    """In evaluation mode, the same inputs give other outputs."""
+    graph = watched.graph
+    if not watched.probes.random or graph is None or "exp" in graph.nonlinear or len(watched.optimizers) > 1:
+        return None
+    return Finding(
+        "random-in-evaluation",
+        "warning",
+        "In evaluation mode the model gives different outputs for the same inputs.",
+        "Something random is always on, such as F.dropout(x), whose default is training=True.",
+        "F.dropout(x, training=self.training), or nn.Dropout",
+        where="model",
+        confidence=0.85,
+    )
+
+
 def _step_first(watched: Watched) -> Finding | None:
     loop = watched.loop
     if loop.steps < 3 or not loop.backwards or loop.early < MOSTLY * loop.steps:
@@ -327,6 +376,9 @@ RULES = tuple(
         ("missing-detach", _missing_detach, ()),
         ("missing-zero-grad", _stale_gradients, ()),
         ("zero-grad-before-step", _emptied, ()),
+        ("gradients-removed", _wasted, ("zero-grad-before-step",)),
+        ("graph-grows", _graph_grows, ()),
+        ("random-in-evaluation", _random, ()),
         ("step-before-backward", _step_first, CUT),
         ("trains-in-eval-mode", _training_in_eval, ()),
         ("measured-in-train-mode", _measured_in_training, ()),

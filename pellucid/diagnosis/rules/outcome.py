@@ -130,6 +130,8 @@ def _too_few_steps(watched: Watched, state: Health) -> Finding | None:
     values = watched.finite
     if not watched.loop.ended or len(values) < 4 or len(values) >= 60 or state.state == "non-finite":
         return None
+    if watched.optimizers and watched.optimizers[0].kind == "LBFGS":
+        return None
     half = len(values) // 2
     before, after = statistics.fmean(values[:half]), statistics.fmean(values[half:])
     learned = 0.0 if state.prior is None else (state.prior - after) / state.prior if state.prior > 0 else 0.0
@@ -181,7 +183,8 @@ def _reconstructs(watched: Watched) -> bool:
     look = watched.first
     if look is None or look.inputs is None or look.outputs is None:
         return False
-    return math.prod(look.inputs.shape) == math.prod(look.outputs.shape)
+    size = math.prod(look.inputs.shape)
+    return size == math.prod(look.outputs.shape) and size >= 16 * look.inputs.rows
 
 
 def _bottleneck(watched: Watched, state: Health) -> Finding | None:
@@ -225,53 +228,22 @@ def _opponent(watched: Watched, state: Health) -> Finding | None:
     )
 
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(by_health(check)), unless)
-    for id, check, unless in (
-        (
-            "labels-unrelated",
-            _unrelated,
+RULES = (
+    Rule("labels-unrelated", ("watched",), on_watched(by_health(_unrelated)), alone=True),
+    *(
+        Rule(id, ("watched",), on_watched(by_health(check)), unless)
+        for id, check, unless in (
+            ("label-noise", _noise, ("learning-rate-too-high", "class-weights-inverted", "axes-scrambled")),
+            ("overfitting-turn", _validation_turned, ("batch-norm-too-slow", "measured-on-other-scale")),
+            ("overfitting-gap", _overfitting, ("same-batch", "overfitting-turn", "measured-on-other-scale")),
+            ("too-few-steps", _too_few_steps, ("learning-rate-too-low", "learning-rate-zero")),
+            ("posterior-collapse", _collapsed, ()),
+            ("bottleneck-too-narrow", _bottleneck, ()),
             (
-                *(
-                    "graph-broken",
-                    "no-backward",
-                    "no-step",
-                    "optimizer-of-other-parameters",
-                    "step-before-backward",
-                ),
-                *(
-                    "missing-zero-grad",
-                    "loss-broadcasts",
-                    "activation-before-loss",
-                    "nll-without-log-softmax",
-                ),
-                *(
-                    "loss-sign",
-                    "rectified-output",
-                    "output-range",
-                    "symmetric-units",
-                    "constant-initial-weights",
-                ),
-                *("initial-weights-too-large", "initial-weights-too-small", "learning-rate-too-high"),
-                *("learning-rate-too-low", "clipped-to-nothing", "weight-decay-too-strong", "dead-units"),
-                *("vanishing-gradients", "exploding-gradients", "dropout-too-strong", "inputs-unscaled"),
-                *(
-                    "targets-unscaled",
-                    "unshuffled-batches",
-                    "rows-mixed",
-                    "frozen-random",
-                    "not-in-optimizer",
-                ),
-                *("learning-rate-vanished", "learning-rate-zero", "all-frozen", "imbalanced-classes"),
-                *("saturated-activations", "batch-norm-of-few-rows", "trains-in-eval-mode", "no-activation"),
+                "discriminator-too-strong",
+                _opponent,
+                ("missing-detach", "optimizers-overlap", "unused-parameters"),
             ),
-        ),
-        ("label-noise", _noise, ()),
-        ("overfitting-turn", _validation_turned, ()),
-        ("overfitting-gap", _overfitting, ("same-batch", "overfitting-turn")),
-        ("too-few-steps", _too_few_steps, ("learning-rate-too-low",)),
-        ("posterior-collapse", _collapsed, ()),
-        ("bottleneck-too-narrow", _bottleneck, ()),
-        ("discriminator-too-strong", _opponent, ("missing-detach", "optimizers-overlap")),
-    )
+        )
+    ),
 )

@@ -257,6 +257,140 @@ def _dropout_head(watched: Watched) -> Finding | None:
     )
 
 
+def _scrambled(watched: Watched) -> Finding | None:
+    scrambled = watched.graph.scrambled if watched.graph else None
+    if scrambled is None:
+        return None
+    given, made = scrambled
+    return Finding(
+        "axes-scrambled",
+        "error",
+        f"Outputs of shape {given} are viewed as {made} before the loss.",
+        "A view reads values in their order in memory, so classes and places are mixed; axes are moved by a "
+        "transpose.",
+        "outputs.transpose(1, 2) (or permute) instead of view or reshape",
+        where="loss",
+        confidence=0.95,
+    )
+
+
+def _softmax_for_labels(watched: Watched) -> Finding | None:
+    """Softmax over labels of which several can be right."""
+    graph, look = watched.graph, watched.first
+    if graph is None or look is None or look.targets is None or graph.loss != "binary":
+        return None
+    if graph.head[:1] != ("softmax",) or look.targets.row_sums:
+        return None
+    return Finding(
+        "softmax-for-labels",
+        "warning",
+        "A softmax makes the probabilities of each row sum to 1, and the rows of the targets do not.",
+        "Where several labels can be right, each needs a probability of its own.",
+        "no activation, with binary_cross_entropy_with_logits (a sigmoid for each label)",
+        where=_where(watched),
+        confidence=0.93,
+    )
+
+
+def _unbounded(watched: Watched) -> Finding | None:
+    """A loss that falls below 0 without a limit, or one of probabilities that are never logged."""
+    graph, values = watched.graph, watched.finite
+    if graph is None or len(values) < 20 or len(watched.optimizers) > 1 or graph.compiled:
+        return None
+    linear = graph.loss == "" and graph.head[:1] == ("softmax",)
+    falling = values[-1] < -5 * max(abs(values[0]), 0.2) and values[-1] < values[len(values) // 2] * 1.2
+    if not (linear and values[-1] < min(0.0, values[0])) and not falling:
+        return None
+    return Finding(
+        "loss-without-limit",
+        "error",
+        f"The loss went from {figure(values[0])} to {figure(values[-1])}"
+        + (", and probabilities enter it without a logarithm." if linear else " and goes on falling."),
+        "A loss that has no lower limit is made small by large outputs, not by right ones: the logarithm is "
+        "missing, the arguments are swapped (input first, target second), or the sign is wrong.",
+        "log_softmax before kl_div and nll_loss; loss(outputs, targets) in this order",
+        where="loss",
+        confidence=0.85,
+    )
+
+
+def _no_slope(watched: Watched) -> Finding | None:
+    """An operation whose derivative is 0 everywhere stands between weights and loss."""
+    graph = watched.graph
+    flat = sorted(graph.nonlinear & FLAT) if graph else []
+    if not flat:
+        return None
+    return Finding(
+        "no-gradient-operation",
+        "error",
+        f"The outputs pass through {', '.join(flat)}, whose derivative is 0.",
+        "No gradient reaches the layers before it.",
+        "leave it out of training, or pass the gradient on: x + (x.round() - x).detach()",
+        where="model",
+        confidence=0.95,
+    )
+
+
+FLAT = {"round", "floor", "ceil", "trunc", "fix", "sign", "heaviside", "fmod"}
+"""Operations that autograd passes no gradient through."""
+
+
+def _double_shift(watched: Watched) -> Finding | None:
+    """A language model of transformers shifts the labels itself."""
+    root = next((one for one in watched.modules if one.kind.endswith(("ForCausalLM", "LMHeadModel"))), None)
+    if root is None or watched.batches.aligned != "next":
+        return None
+    return Finding(
+        "labels-shifted-twice",
+        "error",
+        f"The labels are the inputs shifted by one, and {root.kind} shifts them again.",
+        "It learns to predict the token after the next one.",
+        "labels=input_ids",
+        where="data:targets",
+        confidence=0.85,
+    )
+
+
+def _class_weights(watched: Watched) -> Finding | None:
+    """Weights that are larger for the commoner classes."""
+    counts, given = watched.batches.classes, watched.class_weights
+    if len(given) != len(counts) or len(counts) < 2 or set(counts) != set(range(len(given))):
+        return None
+    common = max(counts, key=counts.__getitem__)
+    rare = min(counts, key=counts.__getitem__)
+    if counts[common] < 2 * counts[rare] or given[common] < 1.5 * given[rare]:
+        return None
+    return Finding(
+        "class-weights-inverted",
+        "warning",
+        f"The loss weighs class {common}, which is {counts[common] / counts[rare]:.0f} times as common, "
+        f"{given[common] / max(given[rare], 1e-12):.1f} times as much as class {rare}.",
+        "Weights are meant to make up for rare classes; these make them count even less.",
+        "weights in proportion to 1 / count",
+        where="loss",
+        confidence=0.93,
+    )
+
+
+def _padding_in_loss(watched: Watched) -> Finding | None:
+    graph, batches = watched.graph, watched.batches
+    if graph is None or graph.ignored is None or batches.padding is None or batches.padded < 0.2:
+        return None
+    if graph.ignored == batches.padding:
+        return None
+    return Finding(
+        "padding-in-loss",
+        "warning",
+        f"{percent(batches.padded)} of the targets are the padding token {batches.padding}, and the loss "
+        "counts "
+        "them.",
+        "Predicting padding is easy and hides how the other tokens are predicted.",
+        f"cross_entropy(..., ignore_index={batches.padding})",
+        where="loss",
+        confidence=0.88,
+    )
+
+
 def _batch_norm_head(watched: Watched) -> Finding | None:
     last, graph = _last_module(watched.first), watched.graph
     if last is None or graph is None or graph.loss not in ("squared", "absolute"):
@@ -291,6 +425,17 @@ RULES = tuple(
         ("loss-sign", _negative, ("nll-without-log-softmax", "targets-not-probabilities")),
         ("classes-as-numbers", _classes_as_numbers, ("loss-broadcasts",)),
         ("dropout-on-outputs", _dropout_head, ()),
+        ("axes-scrambled", _scrambled, ()),
+        ("softmax-for-labels", _softmax_for_labels, ("activation-before-loss",)),
+        (
+            "loss-without-limit",
+            _unbounded,
+            ("loss-sign", "nll-without-log-softmax", "targets-not-probabilities"),
+        ),
+        ("no-gradient-operation", _no_slope, ()),
+        ("labels-shifted-twice", _double_shift, ()),
+        ("class-weights-inverted", _class_weights, ()),
+        ("padding-in-loss", _padding_in_loss, ()),
         ("normalized-outputs", _batch_norm_head, ()),
     )
 )

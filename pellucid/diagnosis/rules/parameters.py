@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pellucid.diagnosis.rule import Rule
 from pellucid.diagnosis.rules.loop import CUT, module_of, on_watched
 from pellucid.diagnosis.watched import ParameterLook, Watched
@@ -66,7 +68,7 @@ def _frozen(watched: Watched) -> Finding | None:
     if look is None:
         return None
     frozen = [one for one in look.parameters if not one.trainable and one.is_weight]
-    fresh = [one for one in frozen if one.fresh and "embed" not in one.name.lower()]
+    fresh = [one for one in frozen if one.fresh]
     if not fresh or not any(one.trainable for one in look.parameters):
         return None
     return Finding(
@@ -154,11 +156,30 @@ def _shared_projections(watched: Watched) -> Finding | None:
     )
 
 
+def _repeated(watched: Watched) -> Finding | None:
+    """One layer stands at three places or more of a stack that is meant to be deep."""
+    counted = Counter(first for first, _ in watched.shared)
+    if not counted or max(counted.values()) < 2:
+        return None
+    name, count = counted.most_common(1)[0]
+    return Finding(
+        "layer-repeated",
+        "warning",
+        f"{name} stands at {count + 1} places: they are one and the same layer.",
+        "[layer] * n repeats one layer, so all of them share their weights and the model has fewer than "
+        "it seems.",
+        "a new layer for each place, e.g. nn.ModuleList(Layer() for _ in range(n))",
+        where=name,
+        confidence=0.75,
+    )
+
+
 RULES = tuple(
     Rule(id, ("watched",), on_watched(check), unless)
     for id, check, unless in (
         ("all-frozen", _all_frozen, ("meta-device",)),
         ("optimizer-of-other-parameters", _foreign_parameters, ()),
+        ("layer-repeated", _repeated, ("shared-projections",)),
         ("layers-in-plain-list", _lost_layers, ()),
         ("shared-projections", _shared_projections, ()),
         ("not-in-optimizer", _not_optimized, CUT),

@@ -66,6 +66,8 @@ def symptom(state: Health) -> str:
 
 
 def _rate_high(watched: Watched, state: Health) -> Finding | None:
+    if watched.optimizers and watched.optimizers[0].kind == "LBFGS":
+        return None  # it searches for the length of its steps
     ratios = [ratio for look in watched.looks if (ratio := median_ratio(look)) is not None]
     ratios = [ratio for ratio in ratios if math.isfinite(ratio)]
     if not ratios or not (state.ill or state.spiked or state.learned is None or state.learned < 0.9):
@@ -186,7 +188,11 @@ def _dead(watched: Watched, state: Health) -> Finding | None:
     looks = [look for look in watched.looks if any(one.silent for one in look.modules)]
     if len(looks) < 2:
         return None
-    for name in [one.name for one in looks[-1].modules if one.silent]:
+    rectified = watched.graph is not None and "relu" in watched.graph.nonlinear
+    last = looks[-1].modules[-1].name
+    for name in [one.name for one in looks[-1].modules if one.silent and one.name != last]:
+        if not rectified and not any(one.name == name and "ReLU" in one.kind for one in looks[-1].modules):
+            continue
         shares = []
         for look in looks[-3:]:
             one = next((m for m in look.modules if m.name == name and m.silent), None)

@@ -115,11 +115,17 @@ def _place(watched: Watched, look: Look | None, step: int) -> tuple[str, str, st
     )
 
 
+EXPLAINED = (
+    *("non-finite-inputs", "non-finite-targets", "targets-unscaled", "inputs-unscaled"),
+    *("initial-weights-too-large", "exploding-gradients", "learning-rate-too-high"),
+)
+"""Findings that say why a loss is not finite."""
+
 RULES = tuple(
     Rule(id, ("watched",), on_watched(check), unless)
     for id, check, unless in (
         ("non-finite-inputs", _inputs, ()),
         ("non-finite-targets", _targets, ()),
-        ("non-finite-loss", _loss, ("non-finite-inputs", "non-finite-targets")),
+        ("non-finite-loss", _loss, EXPLAINED),
     )
 )

@@ -31,6 +31,8 @@ class BatchFacts:
         self.values: list[Tensor] = []
         self.aligned: str | None = None
         self.padding: int | None = None
+        self.tokens = self.paddings = 0
+        self.tables: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def read(self, inputs: Tensor | None, targets: Tensor | None) -> None:
@@ -45,6 +47,33 @@ class BatchFacts:
             self._sequences(inputs, targets)
         if targets is not None and targets.numel() and not targets.is_complex():
             self._targets(targets.detach())
+            self._pairs(inputs, targets.detach())
+
+    def _pairs(self, inputs: Tensor | None, targets: Tensor) -> None:
+        """Keep rows of a table with one target each, and count padding in targets."""
+        if self.padding is not None and targets.ndim == 2 and not targets.is_floating_point():
+            self.tokens += targets.numel()
+            self.paddings += int((targets == self.padding).sum())
+        table = inputs is not None and inputs.ndim == 2 and inputs.is_floating_point()
+        if not table or inputs is None or sum(len(one) for one, _ in self.tables) >= 2000:
+            return
+        if targets.numel() == inputs.shape[0] and inputs.shape[1] <= 512:
+            self.tables.append((inputs.detach().double(), targets.reshape(-1).double()))
+
+    def _telling(self) -> tuple[int, float] | None:
+        """The column that goes with the targets best, and its correlation."""
+        if not self.tables:
+            return None
+        inputs = torch.cat([one for one, _ in self.tables])
+        targets = torch.cat([one for _, one in self.tables])
+        if len(inputs) < 50 or float(targets.std()) == 0:
+            return None
+        columns = inputs - inputs.mean(0)
+        wanted = targets - targets.mean()
+        size = columns.square().sum(0).sqrt() * wanted.square().sum().sqrt()
+        related = (columns * wanted[:, None]).sum(0) / size.clamp_min(1e-12)
+        best = int(related.abs().nan_to_num().argmax())
+        return best, float(related[best])
 
     def _sequences(self, inputs: Tensor, targets: Tensor | None) -> None:
         """Compare tokens with their targets, and look for padding."""
@@ -94,6 +123,8 @@ class BatchFacts:
             prior=self._prior(loss, classes),
             aligned=self.aligned or "",
             padding=self.padding,
+            padded=self.paddings / max(1, self.tokens),
+            telling=self._telling(),
         )
 
     def _scatter(self) -> float | None:

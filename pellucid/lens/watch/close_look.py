@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -76,12 +76,12 @@ def _saturated(kind: str, made: Tensor | None) -> float | None:
 
 
 def _silent(kind: str, made: Tensor | None) -> tuple[int, int] | None:
-    """Count units of a rectifier that are 0 for every row and place: (silent, all)."""
-    if kind not in {"ReLU", "ReLU6"} or made is None or made.ndim < 2 or not made.numel():
+    """Count units of a rectifier or layer that are above 0 for no row and place: (silent, all)."""
+    if kind not in {"ReLU", "ReLU6", *FIRST} or made is None or made.ndim < 2 or not made.numel():
         return None
     axis = 1 if made.ndim in (2, 4, 5) else made.ndim - 1  # (B, C), (B, C, H, W), else (B, T, C)
     units = made.transpose(0, axis).reshape(made.shape[axis], -1)
-    return int((units == 0).all(1).sum()), units.shape[0]
+    return int((units <= 0).all(1).sum()), units.shape[0]
 
 
 # ---- parameters --------------------------------------------------------------------------------------
@@ -93,20 +93,23 @@ class ParameterLooks:
     Args:
         names: of the parameters, by id.
         groups: the group of each optimized parameter, by id.
+        embeddings: ids of the parameters that are embeddings.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], groups: Mapping[int, dict[str, Any]], backward: bool
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        groups: Mapping[int, dict[str, Any]],
+        embeddings: Collection[int] = (),
     ) -> None:
-        self.parameters, self.groups = parameters, groups
+        self.parameters, self.groups, self.embeddings = parameters, groups, embeddings
         self.before = {name: sample(one) for name, one in parameters.items()}
         self.gradients: dict[str, float | None] = {}
         self.added: dict[str, float] = {}
         self._handles: list[Any] = []
-        if backward:
-            for name, one in parameters.items():
-                if one.requires_grad and one.is_leaf:
-                    self._handles.append(one.register_hook(self._added(name)))
+        for name, one in parameters.items():
+            if one.requires_grad and one.is_leaf:
+                self._handles.append(one.register_hook(self._added(name)))
 
     def _added(self, name: str) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor) -> None:
@@ -153,7 +156,7 @@ class ParameterLooks:
             same_rows=same_rows(one),
             non_finite=0 if finite else int((~torch.isfinite(now)).sum()),
             constant=before.numel() > 1 and bool((before == before[0]).all()),
-            fresh=is_fresh(one),
+            fresh=is_fresh(one, embedding=id(one) in self.embeddings),
         )
 
 
@@ -186,7 +189,7 @@ def same_rows(one: Tensor) -> bool:
     )
 
 
-def is_fresh(one: Tensor) -> bool:
+def is_fresh(one: Tensor, embedding: bool = False) -> bool:
     """Whether a weight is spread evenly up to 1/sqrt(fan in), as PyTorch initializes layers.
 
     Trained weights are not: their tails go beyond, or their bulk is narrower. It is the initialization of
@@ -194,6 +197,11 @@ def is_fresh(one: Tensor) -> bool:
     """
     if one.ndim < 2 or one.shape[1:].numel() < 4 or one.numel() < 64 or not one.is_floating_point():
         return False
+    if embedding:
+        mean, std, low = (float(value) for value in (one.mean(), one.std(), one.min()))
+        near = 3 / math.sqrt(one.numel())
+        normal = abs(mean) < near and abs(std - 1) < near
+        return normal or (low >= 0 and abs(mean - 0.5) < near and abs(std - 12**-0.5) < near)
     bound = 1 / math.sqrt(one.shape[1:].numel())
     values = sample(one)
     most, width = float(values.abs().max()), float(values.std())

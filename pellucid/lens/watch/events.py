@@ -12,8 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.diagnosis.watched import Loop
+from pellucid.diagnosis.watched import Loop, Spread
+from pellucid.lens.watch.spread import first_tensor, spread
 
+SPREADS = 3
+"""Forward passes without gradients whose inputs are measured."""
 CHECKED = 64
 """How many steps it is checked whether old gradients were left."""
 _SEVERAL = (nn.ModuleList, nn.ModuleDict)
@@ -37,16 +40,18 @@ class Anchor:
         self.parameter: Tensor | None = None
         self.fresh = True  # no backward pass since the last step of its optimizer
         self.stale = False
+        self.wasted = 0  # backward passes whose gradients were removed before a step
         self.arrived = False  # a gradient other than 0, since the last step of its optimizer
 
     def backward(self, parameter: Tensor, gradient: Tensor) -> None:
-        self.arrived = self.arrived or bool((gradient != 0).any())
         left = parameter.grad is not None and bool((parameter.grad != 0).any())
         if not left:
             self.stale = False
         elif self.fresh:
             self.stale = True
+        self.wasted += not left and not self.fresh and self.arrived
         self.fresh = False
+        self.arrived = self.arrived or bool((gradient != 0).any())
 
 
 class Events:
@@ -77,6 +82,7 @@ class Events:
         self.keep = True
         self.before_step: list[Callable[[int], None]] = []
         self.after_forward: list[Callable[[dict[int, int]], None]] = []
+        self.measured_inputs: Spread | None = None
         self._versions: dict[int, int] = {}
         self._anchors = [Anchor() for _ in optimizers]
         self._handles: list[Any] = []
@@ -111,6 +117,8 @@ class Events:
             if self.steps:
                 self.measured += 1
                 self.measured_training += model.training
+                if self.measured <= SPREADS:
+                    self.measured_inputs = spread(first_tensor(args or kwargs)) or self.measured_inputs
             return
         self.forwards += 1
         self.eval_forwards += not model.training
@@ -176,6 +184,7 @@ class Events:
             self.checked,
             self.stale,
             self.emptied,
+            sum(anchor.wasted for anchor in self._anchors),
             self.early,
             self.joint,
             without_graph,

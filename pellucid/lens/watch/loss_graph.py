@@ -59,6 +59,9 @@ def read(loss: Tensor, names: Mapping[int, str]) -> LossGraph | None:
         bare=sum(_bare(node) for node in products),
         nonlinear=frozenset(kinds - PASSED - LAYERS - set(LOSSES) - {"log_softmax", "embedding", "bmm"}),
         unscaled_attention=sum(_unscaled(node) for node in nodes),
+        nodes=(len(nodes),),
+        scrambled=_scrambled(loss.grad_fn),
+        ignored=_ignored(nodes),
         compiled="compiled_function" in kinds,
     )
 
@@ -154,6 +157,37 @@ def _compared(root: Any) -> tuple[int, ...]:
             return ()
         node = below[0]
     return ()
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    return tuple(node._input_metadata[0].shape) if node._input_metadata else ()
+
+
+def _scrambled(root: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Find a view between the last layer and a cross-entropy that moves the last axis by cutting rows.
+
+    (B, T, K) viewed as (B, K, T), or (B, K, T) viewed as (B * T, K), reads values of one place as classes of
+    another; a transpose would move the axis.
+    """
+    node: Any = root
+    for _ in range(12):
+        below = [one for one in _before(node) if not hasattr(one, "variable")]
+        if len(below) != 1 or operation(node) in LAYERS:
+            return None
+        if operation(node) in {"view", "unsafe_view", "reshape_alias"}:
+            made, given = _shape(node), _shape(below[0])
+            swapped = len(given) == len(made) == 3 and made == (given[0], given[2], given[1]) != given
+            cut = len(given) == 3 and made == (given[0] * given[2], given[1]) and given[1] != given[2]
+            if swapped or cut:
+                return given, made
+        node = below[0]
+    return None
+
+
+def _ignored(nodes: Iterable[Any]) -> int | None:
+    """The class that a cross-entropy leaves out."""
+    found = [node for node in nodes if operation(node) in {"nll_loss", "nll_loss2d"}]
+    return int(found[0]._saved_ignore_index) if found else None
 
 
 def _bare(product: Any) -> bool:

@@ -7,7 +7,8 @@ training goes on as if nothing had happened.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from pellucid.diagnosis.watched import Probes
 from pellucid.lens.watch.spread import first_tensor
 
+Result = TypeVar("Result")
 ROWS = 8
 """Rows that are probed."""
 SMALL = 20_000_000
@@ -84,6 +86,14 @@ def _rows(values: Any, total: int) -> Any:
     return values
 
 
+def _tried(probe: Callable[[], Result]) -> Result | None:
+    """The result of a probe; None where the model does not take the changed inputs."""
+    try:
+        return probe()
+    except Exception:
+        return None
+
+
 class _Prober:
     def __init__(self, model: nn.Module, args: Any, kwargs: Any, place: int | str) -> None:
         self.model, self.args, self.kwargs, self.place = model, args, kwargs, place
@@ -104,13 +114,14 @@ class _Prober:
             return Probes()
         again = self.run(self.inputs)
         if again is None or not torch.equal(again, self.outputs):
-            return Probes()  # random by design: changes cannot be told from noise
+            return Probes(random=True)  # nothing else can be told from noise
         return Probes(
-            rows_mixed=self._rows_mixed(),
-            future_seen=self._future_seen(),
-            order_blind=self._order_blind(),
-            padding_read=self._padding_read(padding),
-            inputs_ignored=self._inputs_ignored(),
+            rows_mixed=_tried(self._rows_mixed),
+            future_seen=_tried(self._future_seen),
+            order_blind=_tried(self._order_blind),
+            padding_read=_tried(lambda: self._padding_read(padding)),
+            inputs_ignored=_tried(self._inputs_ignored),
+            unread=_tried(self._unread),
         )
 
     # ---- what changes --------------------------------------------------------------------------------
@@ -205,6 +216,23 @@ class _Prober:
                 return None
             found.append(made)
         return torch.cat(found)
+
+    def _unread(self) -> tuple[int, int] | None:
+        """Count positions of (B, T, ...) inputs that change nothing when they are changed: (unread, all)."""
+        out, inputs = self.outputs, self.inputs
+        if out is None or out.ndim != 2 or inputs.ndim not in (2, 3) or not 4 <= inputs.shape[1] <= 64:
+            return None
+        if inputs.ndim == 2 and inputs.is_floating_point():
+            return None  # columns of a table
+        unread = 0
+        for position in range(inputs.shape[1]):
+            changed = inputs.clone()
+            changed[:, position] = self._other(inputs)[:, position]
+            after = self.run(changed)
+            if after is None or torch.equal(changed, inputs):
+                return None
+            unread += torch.equal(after, out)
+        return unread, inputs.shape[1]
 
     def _inputs_ignored(self) -> bool | None:
         out = self.outputs

@@ -131,7 +131,9 @@ def plain_loss(outputs: Tensor | None, targets: Tensor | None, loss: str) -> flo
         return None
     made, wanted = outputs.detach().float(), targets.detach()
     if loss == "cross_entropy" and not wanted.is_floating_point() and made.shape[:-1] == wanted.shape:
-        return float(functional.cross_entropy(made.flatten(0, -2), wanted.flatten().long()))
+        wanted = wanted.flatten().long()
+        known = (wanted >= 0) & (wanted < made.shape[-1])
+        return float(functional.cross_entropy(made.flatten(0, -2)[known], wanted[known]))
     if made.numel() != wanted.numel():
         return None
     made, wanted = made.flatten(), wanted.flatten().float()

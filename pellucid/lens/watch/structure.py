@@ -101,3 +101,9 @@ def shared_modules(model: nn.Module) -> tuple[tuple[str, str], ...]:
 
 def _path(parent: str, name: str) -> str:
     return f"{parent}.{name}" if parent else name
+
+
+def embeddings(model: nn.Module) -> set[int]:
+    """Return the ids of the weights of embeddings."""
+    kinds = (nn.Embedding, nn.EmbeddingBag)
+    return {id(module.weight) for module in model.modules() if isinstance(module, kinds)}

@@ -22,7 +22,7 @@ from pellucid.lens.watch.close_look import ModuleLooks, ParameterLooks, group_of
 from pellucid.lens.watch.events import Events, entries
 from pellucid.lens.watch.probing import few_rows, probe
 from pellucid.lens.watch.spread import against, first_tensor, plain_loss, spread
-from pellucid.lens.watch.structure import lost_layers, module_facts, optimizing, shared_modules
+from pellucid.lens.watch.structure import embeddings, lost_layers, module_facts, optimizing, shared_modules
 from pellucid.record import Finding
 
 START = 0.3
@@ -217,6 +217,8 @@ class Watch:
             shared=self._shared,
             optimizers=optimizing(self._optimizers, self.model, events.steps_of) if events else (),
             modules=self._facts,
+            measured=self._events.measured_inputs if self._events else None,
+            class_weights=_class_weights(self.loss),
             lost=self._lost,
             validations={name: tuple(series) for name, series in self._validations.items()},
             lower=frozenset(self._lower),
@@ -240,11 +242,11 @@ class Watch:
         self._rate()
         given = first_tensor(inputs if inputs is not None else events.arguments)
         wanted = first_tensor(targets)
-        self._batches.read(given, wanted)
+        self._guard(self._batches.read)(given, wanted)
         if events.keep:
-            self._glance(first_tensor(events.outputs), wanted)
+            self._guard(self._glance)(first_tensor(events.outputs), wanted)
         if self._looking:
-            self._finish_look(value, given, wanted)
+            self._guard(self._finish_look)(value, given, wanted)
         if isinstance(value, Tensor) and not value.requires_grad:
             self._without_graph += 1
         events.forget()
@@ -324,7 +326,7 @@ class Watch:
         self._names = {id(one): name for name, one in named.items()}
         usable = {n: p for n, p in named.items() if not isinstance(p, nn.UninitializedParameter)}
         self._modules = ModuleLooks(self.model, self._guard)
-        self._parameters = ParameterLooks(usable, group_of(self._optimizers), backward=True)
+        self._parameters = ParameterLooks(usable, group_of(self._optimizers), embeddings(self.model))
         events.before_step.append(self._stepping)
 
     def _stepping(self, index: int) -> None:
@@ -408,6 +410,12 @@ def _single(loss: Any) -> Any:
     return loss
 
 
+def _class_weights(loss: Any) -> tuple[float, ...]:
+    """The weights of a loss function that is a module, such as CrossEntropyLoss(weight=)."""
+    weight = getattr(loss, "weight", None)
+    return tuple(weight.detach().float().flatten().tolist()) if isinstance(weight, Tensor) else ()
+
+
 def _near(loss: Any, plain: float | None) -> bool:
     """Whether a loss is the usual one of its kind, but for smoothing or weights."""
     return plain is not None and loss is not None and 0.7 * plain <= float(_value(loss)) <= 1.4 * plain
@@ -419,7 +427,7 @@ def _value(loss: Any) -> Any:
 
 def _joined(before: Any, now: Any) -> Any:
     """Two graphs of one loop: parameters that either of them reaches are reached."""
-    return replace(now, reached=before.reached | now.reached)
+    return replace(now, reached=before.reached | now.reached, nodes=(*before.nodes, *now.nodes))
 
 
 __all__: Sequence[str] = ["Watch", "watch"]
