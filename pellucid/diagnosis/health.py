@@ -134,10 +134,17 @@ def _at_chance(watched: Watched) -> bool:
 
 
 def accuracies(watched: Watched) -> list[float]:
-    """Return the values of the measure on new rows that is an accuracy, from 0 to 1; [] if none is."""
+    """Return the values of the measure on new rows that is an accuracy, from 0 to 1; [] if none is.
+
+    A measure without a name counts where each row has one class and no class is far commoner than others:
+    elsewhere it may as well be an F1 score or an overlap.
+    """
+    look = watched.first
+    rows = look is not None and look.targets is not None and len(look.targets.shape) == 1
+    even = rows and watched.batches.majority < 0.7
     for name, series in watched.validations.items():
         values = [value for _, value in series]
-        plain = name in {"metric", "acc"} or "accuracy" in name.lower()
+        plain = (name == "metric" and even) or name == "acc" or "accuracy" in name.lower()
         if name not in watched.lower and plain and values and all(0 <= value <= 1 for value in values):
             return values
     return []

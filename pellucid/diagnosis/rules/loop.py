@@ -214,6 +214,8 @@ def _wasted(watched: Watched) -> Finding | None:
     loop = watched.loop
     if len(watched.optimizers) != 1 or loop.wasted < 5 or loop.checked < 3:
         return None
+    if watched.optimizers[0].kind == "LBFGS":
+        return None  # it computes gradients several times in a step
     return Finding(
         "gradients-removed",
         "error",

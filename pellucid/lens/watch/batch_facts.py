@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -35,8 +36,8 @@ class BatchFacts:
         self.tables: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
-    def read(self, inputs: Tensor | None, targets: Tensor | None) -> None:
-        """Read a batch, unless enough have been."""
+    def read(self, inputs: Tensor | None, targets: Tensor | None, others: Sequence[Tensor] = ()) -> None:
+        """Read a batch, unless enough have been; `others` are all tensors that the model was given."""
         if len(self.rows) >= FIRST:
             return
         if inputs is not None and inputs.ndim and inputs.numel():
@@ -45,6 +46,8 @@ class BatchFacts:
             few = flat[:: max(1, flat.numel() // 64)].to(torch.float64)
             self.fingerprints.add((float(inputs.numel()), float(few.sum()), float(few.square().sum())))
             self._sequences(inputs, targets)
+            if targets is not None and any(_same(one, targets) for one in others):
+                self.aligned = "same"
         if targets is not None and targets.numel() and not targets.is_complex():
             self._targets(targets.detach())
             self._pairs(inputs, targets.detach())
@@ -151,6 +154,12 @@ class BatchFacts:
         if loss == "squared":
             return float(every.var(correction=0))
         return float((every - every.median()).abs().mean())
+
+
+def _same(one: Tensor, targets: Tensor) -> bool:
+    """Whether an input of the model is the targets themselves: tokens that are to be predicted."""
+    tokens = targets.ndim == 2 and not targets.is_floating_point() and targets.shape[1] > 1
+    return tokens and one.shape == targets.shape and one.dtype == targets.dtype and torch.equal(one, targets)
 
 
 def _padding(tokens: Tensor) -> int | None:

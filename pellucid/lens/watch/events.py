@@ -207,4 +207,5 @@ def _smallest(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
     """A few small parameters of an optimizer, of which the first to get a gradient becomes its anchor."""
     found = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
     leaves = [one for one in found if one.is_leaf and not isinstance(one, nn.UninitializedParameter)]
-    return sorted(leaves, key=Tensor.numel)[:3] + leaves[-1:]
+    few = sorted(leaves, key=Tensor.numel)[:3] + leaves[-1:]
+    return list({id(one): one for one in few}.values())

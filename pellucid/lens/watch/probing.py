@@ -113,6 +113,8 @@ class _Prober:
         if self.outputs is None or self.outputs.ndim < 1:
             return Probes()
         again = self.run(self.inputs)
+        if not bool(torch.isfinite(self.outputs).all()):
+            return Probes()
         if again is None or not torch.equal(again, self.outputs):
             return Probes(random=True)  # nothing else can be told from noise
         return Probes(

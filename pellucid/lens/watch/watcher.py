@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.batch import tensors
 from pellucid.diagnosis import Facts, examine
 from pellucid.diagnosis.watched import Glance, Look, Probes, Watched
 from pellucid.lens.watch import loss_graph
@@ -242,7 +243,9 @@ class Watch:
         self._rate()
         given = first_tensor(inputs if inputs is not None else events.arguments)
         wanted = first_tensor(targets)
-        self._guard(self._batches.read)(given, wanted)
+        self._guard(self._batches.read)(
+            given, wanted, _tensors(inputs if inputs is not None else events.arguments)
+        )
         if events.keep:
             self._guard(self._glance)(first_tensor(events.outputs), wanted)
         if self._looking:
@@ -408,6 +411,13 @@ def _single(loss: Any) -> Any:
     if isinstance(loss, Tensor) and loss.numel() != 1:
         return loss.mean()
     return loss
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    try:
+        return tensors(values)
+    except Exception:  # a container of somebody else's
+        return []
 
 
 def _class_weights(loss: Any) -> tuple[float, ...]:
