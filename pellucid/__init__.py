@@ -42,6 +42,7 @@ _WHERE = {
     "Classifier": "pellucid.estimators",
     "Regressor": "pellucid.estimators",
     "PellucidError": "pellucid.errors",
+    "step_through": "pellucid.lens.step",
     "watch": "pellucid.lens.watch",
 }
 
@@ -69,6 +70,7 @@ __all__ = [
     "lr_find",
     "models",
     "parquet",
+    "step_through",
     "toy",
     "watch",
 ]
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.lens.preflight import check
+    from pellucid.lens.step import step_through
     from pellucid.lens.watch import watch
     from pellucid.looking import look
     from pellucid.pretrained import load_model

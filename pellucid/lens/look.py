@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid.batch import describe
 from pellucid.errors import ConfigError, UsageError
-from pellucid.lens.capture import Call, capture
+from pellucid.lens.capture import Call, capture, copied
 from pellucid.lens.crash import explain_crash
 from pellucid.lens.passes import Pass, run_pass
 from pellucid.lens.tensors import TensorRecord, records_in
@@ -82,6 +82,7 @@ def _describe(trace: Trace, work: Work, found: Pass) -> None:
     taken, gradients = found.taken, found.gradients
     shared = _shared(work.model)
     again = _recompute(work)
+    trace._all_again = lambda: again(None)
     axis = 1
     axes: dict[Call, int] = {}
     for call in sorted((call for call in taken.calls if call.finished), key=lambda call: call.ended or 0):
@@ -89,7 +90,7 @@ def _describe(trace: Trace, work: Work, found: Pass) -> None:
     for call in taken.calls:
         made = _call_record(call, axes.get(call, 1), gradients, work.lr)
         made.shared_with, made.source = shared.get(call.name, []), taken.hidden.get(call.name, "")
-        made._again = again
+        made._again = lambda name, number: again(name)[number]
         trace.calls.append(made)
     trace.parameters, trace.trainable = _sizes(work.model.parameters())
     trace.not_called = taken.not_called if trace.calls and taken.failed is None else []
@@ -225,24 +226,17 @@ def _uncounted(call: Call, made: CallRecord) -> int:
 # ---- values on demand ----------------------------------------------------------------------------------
 
 
-def _recompute(work: Work) -> Callable[[str, int], Call]:
-    """Return a function (name, number) -> call, which computes the work again."""
+def _recompute(work: Work) -> Callable[[str | None], list[Call]]:
+    """Return a function that computes the work again, and returns the calls of a module or of all."""
     versions = [parameter._version for parameter in work.model.parameters()]
 
-    def again(name: str, number: int) -> Call:
+    def again(name: str | None) -> list[Call]:
         if versions != [parameter._version for parameter in work.model.parameters()]:
             raise UsageError(
                 "The weights have changed since the trace was made, so its values cannot be computed again.",
                 remedy="look at the model again",
             )
-        with work.undisturbed(), capture(work.model, [name], inputs=True, backward=True) as taken:
-            try:
-                _, loss = work.forward()
-                if loss.requires_grad:
-                    torch.autograd.grad(loss, work.parameters, allow_unused=True)
-            except Exception:
-                if len(taken.calls) <= number:
-                    raise
-        return taken.calls[number]
+        found = run_pass(work, values=copied, modules=None if name is None else [name])
+        return found.taken.calls
 
     return again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,15 +39,17 @@ class Pass:
     failed: tuple[str, Exception] | None = None
 
 
-def run_pass(work: Work, *, gradients: bool = True, values: Values = record) -> Pass:
+def run_pass(
+    work: Work, *, gradients: bool = True, values: Values = record, modules: Iterable[str] | None = None
+) -> Pass:
     """Compute a work once, and leave its model as it was.
 
     Args:
         work: what to compute.
         gradients: whether to compute the backward pass.
-        values: what to record of tensors; see `capture`.
+        values, modules: what to record, and of which modules; see `capture`.
     """
-    seeing = capture(work.model, inputs=True, backward=True, values=values)
+    seeing = capture(work.model, modules, inputs=True, backward=True, values=values)
     with work.undisturbed() as changed, seeing as taken:
         found = Pass(taken, changed=changed)
         stage = "forward"

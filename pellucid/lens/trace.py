@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pellucid.errors import UnknownNameError
+from pellucid.errors import UnknownNameError, UsageError
 from pellucid.lens.capture import Call
+from pellucid.lens.neuron import Neuron, neuron
 from pellucid.lens.tensors import TensorRecord
 
 VERSION = 1
@@ -156,6 +157,7 @@ class Trace:
     notes: list[str] = field(default_factory=list)
     crash: Crash | None = None
     step: int | None = None
+    _all_again: Callable[[], list[Call]] | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> CallRecord:
         """Return the first call of a module; `all` returns every one.
@@ -178,9 +180,31 @@ class Trace:
         """Return all calls of a module; [] where it was not called."""
         return [call for call in self.calls if call.name == name]
 
+    def neuron(
+        self, name: str, unit: int, row: int = 0, position: Sequence[int] | int = (), number: int = 0
+    ) -> Neuron:
+        """Return what one unit of a layer computed: inputs x weights + bias -> activation -> output.
+
+        Args:
+            name: a linear layer or a convolution.
+            unit: which of its features or channels.
+            row: of the batch.
+            position: the place on the other axes, such as (y, x) of an image; () for the first.
+            number: which call of the layer, from 0.
+
+        Raises:
+            UnknownNameError, UsageError: there is no such layer, unit, row or position.
+        """
+        if not 0 <= number < len(self.all(self[name].name)):
+            raise UsageError(f"{name} was called {len(self.all(name))} times; number= counts from 0.")
+        assert self._all_again is not None
+        calls = self._all_again()
+        place = next(i for i, call in enumerate(calls) if call.name == name and call.number == number)
+        return neuron(calls[place], calls[place + 1 :], unit, row, position)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, with the version of their form."""
-        values = {"version": VERSION, **vars(self)}
+        values = {"version": VERSION, **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
         values["calls"] = [call.to_dict() for call in self.calls]
         values["crash"] = None if self.crash is None else dict(vars(self.crash))
         return values
