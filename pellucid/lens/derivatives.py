@@ -107,7 +107,7 @@ def _layer_norm(layer: Any, x: Tensor, y: Tensor, g: Tensor) -> Local:
 def _batch_norm(layer: Any, x: Tensor, y: Tensor, g: Tensor) -> Local:
     axes = (0, *range(2, x.ndim))
     shape = (1, -1, *[1] * (x.ndim - 2))
-    own = layer.training or layer.running_mean is None
+    own = layer.training or not layer.track_running_stats
     if own:
         mean, variance = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
     else:
