@@ -3,6 +3,7 @@
 # make check  the checks without the tests     make recipes  train every recipe and rewrite RESULTS.md
 # make docs   build the documentation into site/
 # make gpu-check  every family, resuming and speed on a GPU, with the torch that is installed
+# make lens-checks  hooked equals plain, gradients equal finite differences, into docs/lens-checks.md
 # make bench  speed beside Keras, Lightning, JAX and others, into benchmarks/RESULTS.md; WORKLOAD=mlp runs one
 VENV   := .venv
 PEERS  := .venv-peers
@@ -13,7 +14,7 @@ ifneq ($(MIRROR),)
 export PELLUCID_MIRROR ?= $(abspath $(MIRROR))
 endif
 
-.PHONY: demo test check format clean recipes bench docs gpu-check
+.PHONY: demo test check format clean recipes bench docs gpu-check lens-checks
 
 demo: $(VENV)/installed
 	$(BIN)/pellucid run digits
@@ -36,6 +37,9 @@ recipes: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+lens-checks: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/lens_checks.py
 
 bench: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/python benchmarks/bench $(if $(WORKLOAD),--workload $(WORKLOAD))

@@ -53,7 +53,11 @@ def navigation(uris: set[str]) -> list[Any]:
     def below(folder: str) -> list[str]:
         return ordered(uri for uri in uris if uri.startswith(folder) and uri != f"{folder}index.md")
 
-    reference = [uri for uri in ("run-folder.md", "guides/settings.md", "catalogues.md") if uri in uris]
+    reference = [
+        uri
+        for uri in ("run-folder.md", "guides/settings.md", "catalogues.md", "lens-checks.md")
+        if uri in uris
+    ]
     families = [uri for uri in ("your-own-data.md", "watch.md") if uri in uris]
     guides = [*families, *(uri for uri in below("guides/") if uri not in reference)]
     return [

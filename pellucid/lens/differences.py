@@ -10,8 +10,10 @@ one the limits of float64.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,13 +68,13 @@ def differences(work: Work, entries: int = 2, seed: int = 0) -> dict[str, list[D
         The entries by the name of the parameter; none for parameters that the loss does not depend on.
     """
     own = in_float64(work)
-    with own.undisturbed(), _InFloat64():
+    with own.undisturbed(), _in_float64():
         loss = own.forward()[1]
         made = torch.autograd.grad(loss, own.parameters, allow_unused=True)
     gradients = {id(p): g for p, g in zip(own.parameters, made, strict=True) if g is not None}
     largest = max((g.abs().max().item() for g in gradients.values()), default=0.0)
     chosen = torch.Generator().manual_seed(seed)
-    with own.undisturbed(), torch.no_grad(), _InFloat64():
+    with own.undisturbed(), torch.no_grad(), _in_float64():
         return _compared(own, gradients, FLOOR * largest, entries, chosen)
 
 
@@ -162,6 +164,18 @@ def _estimate(work: Work, parameter: nn.Parameter, place: int, floor: float) -> 
 def _loss(work: Work) -> float:
     set_rng_state(work.state)
     return work.forward()[1].item()
+
+
+@contextlib.contextmanager
+def _in_float64() -> Iterator[None]:
+    """Compute in float64, also what a model makes itself, such as noise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _InFloat64():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class _InFloat64(TorchFunctionMode):
