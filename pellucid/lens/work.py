@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.batch import as_batch, call_model, describe, map_tensors, to_tensors
+from pellucid.batch import (
+    TARGET_NAMES,
+    Batch,
+    as_batch,
+    call_model,
+    describe,
+    parameters_of,
+    to_tensors,
+)
 from pellucid.errors import ConfigError, UsageError
 from pellucid.lens.capture import original
 from pellucid.train.losses import loss as named_loss
@@ -97,6 +105,8 @@ def work_of(model: nn.Module, batch: Any, loss: Any = None, optimizer: Any = Non
     if batch is None:
         raise UsageError("A module needs a batch to be looked at.", remedy="pellucid.look(model, batch)")
     model, batch = original(model), to_tensors(batch)
+    if loss is None:
+        batch = _with_labels(model, batch)
     if any(isinstance(parameter, LAZY) for parameter in model.parameters()):
         model = _with_shapes(model, batch)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -105,6 +115,18 @@ def work_of(model: nn.Module, batch: Any, loss: Any = None, optimizer: Any = Non
 
 
 LAZY = nn.parameter.UninitializedParameter
+
+
+def _with_labels(model: nn.Module, batch: Any) -> Any:
+    """Return a dict batch whose targets are an input, too, where `forward` takes them to compute its loss."""
+    if not isinstance(batch, Mapping):
+        return batch
+    named = [name for name in TARGET_NAMES if name in batch and name in parameters_of(model).names]
+    if not named:
+        return batch
+    read = as_batch(batch)
+    inputs = {name: part for name, part in batch.items() if name not in read.extra}
+    return Batch(inputs, read.targets, read.extra)
 
 
 def _with_shapes(model: nn.Module, batch: Any) -> nn.Module:
@@ -138,7 +160,9 @@ def _compare(loss: Any) -> Callable[[Any, Any], Tensor] | None:
         raise UsageError(
             f"loss= expects a function (outputs, targets) -> scalar or a name, received {loss!r:.80}."
         )
-    return lambda outputs, batch: cast(Tensor, function(outputs, as_batch(batch).targets))
+    reads_logits = isinstance(loss, str) or isinstance(function, nn.modules.loss._Loss)
+    read = read_logits if reads_logits else lambda outputs: outputs
+    return lambda outputs, batch: cast(Tensor, function(read(outputs), as_batch(batch).targets))
 
 
 def _name(loss: Any) -> str:
@@ -227,9 +251,3 @@ def _put_back(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
         module = model.get_submodule(owner)
         if module._buffers.get(last) is not tensor:
             module._buffers[last] = tensor
-
-
-def on_device(batch: Any, model: nn.Module) -> Any:
-    """Return a batch on the device of a model's first parameter."""
-    device = next((parameter.device for parameter in model.parameters()), None)
-    return batch if device is None else map_tensors(lambda tensor: tensor.to(device), batch)

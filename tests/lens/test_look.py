@@ -56,6 +56,24 @@ def test_shapes_parameters_and_operations_of_every_call():
     assert trace.loss_name.startswith("cross entropy")
 
 
+def test_a_model_that_computes_its_loss_gets_the_labels():
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+            logits = self.layer(x)
+            loss = {} if labels is None else {"loss": nn.functional.cross_entropy(logits, labels) + 5}
+            return loss | {"logits": logits}
+
+    batch = {"x": torch.randn(4, 3), "labels": torch.tensor([0, 1, 1, 0])}
+    trace = look(WithLoss(), batch)
+    assert trace.loss > 5
+    assert trace.loss_name == "the loss that the model returned"
+    assert look(WithLoss(), batch, loss="cross_entropy").loss < 5
+
+
 def test_statistics_are_those_of_the_tensors():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
