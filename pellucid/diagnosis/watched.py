@@ -260,11 +260,12 @@ class Optimizing:
 
 @dataclass(frozen=True)
 class Loop:
-    """What the loop did, counted.
+    """What the loop did in the steps that were attended to, counted.
 
     Attributes:
+        attended: steps; all other numbers but those of forward passes without gradients are of these.
         forwards: forward passes with gradients.
-        eval_forwards: those of them in which the model was in evaluation mode.
+        evaluating: share of the second half of them in which the model was in evaluation mode, from 0 to 1.
         measured: forward passes without gradients after the first update.
         measured_training: those of them in which the model was in training mode.
         backwards: backward passes.
@@ -279,8 +280,9 @@ class Loop:
         ended: the `with` block has ended.
     """
 
+    attended: int = 0
     forwards: int = 0
-    eval_forwards: int = 0
+    evaluating: float = 0.0
     measured: int = 0
     measured_training: int = 0
     backwards: int = 0

@@ -99,6 +99,16 @@ def test_watching_changes_no_bit() -> None:
     assert all(torch.equal(one, other) for one, other in zip(weights(True), weights(False), strict=True))
 
 
+def test_a_watched_model_can_be_copied() -> None:
+    model = mlp()
+    with pellucid.watch(model, adam(model)) as w:
+        loss = F.cross_entropy(model(X[:8]), Y[:8])
+        loss.backward()
+        w.step(loss, inputs=X[:8], targets=Y[:8])
+        twin = copy.deepcopy(model)
+    assert torch.equal(twin(X[:2]), model(X[:2]))
+
+
 def test_all_hooks_are_removed() -> None:
     model = mlp()
     optimizer = adam(model)

@@ -86,13 +86,13 @@ def _graph_broken(watched: Watched) -> Finding | None:
     """The loss does not depend on any parameter."""
     graph, loop = watched.graph, watched.loop
     cut = graph is not None and not graph.reached and not graph.compiled
-    if not watched.steps or loop.backwards or not (cut or loop.without_graph >= watched.steps * MOSTLY):
+    if not watched.steps or loop.backwards or not (cut or loop.without_graph >= loop.attended * MOSTLY):
         return None
     return Finding(
         "graph-broken",
         "error",
         "The loss does not depend on any parameter of the model"
-        + (f" in {loop.without_graph} of {watched.steps} steps." if loop.without_graph else "."),
+        + (f" in {loop.without_graph} of {loop.attended} steps." if loop.without_graph else "."),
         "Between the model and the loss the graph was cut, so backward gives no gradients: by .detach(), "
         ".item(), .data, .numpy(), torch.no_grad(), argmax, or by a new tensor made of the loss.",
         "compute the loss from the outputs of the model themselves, with operations of torch",
@@ -156,7 +156,7 @@ def _shared_optimizers(watched: Watched) -> Finding | None:
 def _missing_detach(watched: Watched) -> Finding | None:
     """Every backward pass of a loop with several reaches the parameters of all optimizers."""
     loop = watched.loop
-    if len(watched.optimizers) < 2 or watched.steps < 3 or loop.backwards < 1.8 * watched.steps:
+    if len(watched.optimizers) < 2 or watched.steps < 3 or loop.backwards < 1.8 * loop.attended:
         return None
     if loop.joint < 0.95 * loop.backwards or any(one.shared for one in watched.optimizers):
         return None
@@ -278,12 +278,12 @@ def _step_first(watched: Watched) -> Finding | None:
 
 def _training_in_eval(watched: Watched) -> Finding | None:
     loop, modal = watched.loop, _modal(watched)
-    if not modal or loop.forwards < 3 or loop.eval_forwards < 0.5 * loop.forwards:
+    if not modal or loop.forwards < 3 or loop.evaluating < 0.7:
         return None
     return Finding(
         "trains-in-eval-mode",
         "warning",
-        f"{percent(loop.eval_forwards / loop.forwards)} of the training steps ran in evaluation mode, in "
+        f"{percent(loop.evaluating)} of the later training steps ran in evaluation mode, in "
         f"which {modal} {'do' if ' and ' in modal else 'does'} not act as in training.",
         "Often model.eval() is called for a validation and model.train() is missing after it.",
         "model.train() at the start of each epoch",

@@ -141,7 +141,7 @@ class ParameterLooks:
         used = name in self.gradients
         gradient = self.gradients[name] if used else _gradient(one)
         changed = now - before if now.shape == before.shape else None
-        finite = bool(torch.isfinite(now).all())
+        finite = math.isfinite(float(now.sum()))
         return ParameterLook(
             name,
             tuple(one.shape),
@@ -155,8 +155,10 @@ class ParameterLooks:
             weight_decay=0.0 if group is None else float(group.get("weight_decay") or 0.0),
             same_rows=same_rows(one),
             non_finite=0 if finite else int((~torch.isfinite(now)).sum()),
-            constant=before.numel() > 1 and bool((before == before[0]).all()),
-            fresh=is_fresh(one, embedding=id(one) in self.embeddings),
+            constant=before.numel() > 1
+            and bool(before[0] == before[-1])
+            and bool((before == before[0]).all()),
+            fresh=not (one.requires_grad and group) and is_fresh(one, embedding=id(one) in self.embeddings),
         )
 
 
@@ -182,6 +184,8 @@ def mean_square(values: Tensor) -> float:
 def same_rows(one: Tensor) -> bool:
     """Whether all units of a layer have the same weights; layers of one unit have no others."""
     if one.ndim < 2 or one.shape[0] < 2 or one.shape[1:].numel() < 1:
+        return False
+    if float(one.detach()[0].flatten()[0] - one.detach()[1].flatten()[0]) != 0:
         return False
     rows = one.detach()[:8].reshape(min(8, one.shape[0]), -1)[:, :512]
     return bool((rows[1:] == rows[:1]).all()) or bool(

@@ -17,6 +17,8 @@ from pellucid.lens.watch.spread import first_tensor, spread
 
 SPREADS = 3
 """Forward passes without gradients whose inputs are measured."""
+MEASURED = 20
+"""Forward passes without gradients that are counted."""
 CHECKED = 64
 """How many steps it is checked whether old gradients were left."""
 _SEVERAL = (nn.ModuleList, nn.ModuleDict)
@@ -70,7 +72,8 @@ class Events:
         guard: Callable[[Callable[..., None]], Callable[..., None]],
     ) -> None:
         self.models, self.optimizers = models, optimizers
-        self.forwards = self.eval_forwards = self.measured = self.measured_training = 0
+        self.attended = self.measured = self.measured_training = 0
+        self.modes: list[bool] = []  # of each forward pass: training
         self.joint, self.emptied, self._task = 0, 0, -1
         self._reached: set[int] = set()
         self.backwards = self.steps = self.early = self.checked = self.stale = 0
@@ -85,12 +88,35 @@ class Events:
         self.measured_inputs: Spread | None = None
         self._versions: dict[int, int] = {}
         self._anchors = [Anchor() for _ in optimizers]
+        self._guard = guard
         self._handles: list[Any] = []
-        for model in models:
-            self._handles.append(model.register_forward_pre_hook(guard(self._forward), with_kwargs=True))
-            self._handles.append(model.register_forward_hook(guard(self._forwarded)))
-        for index, optimizer in enumerate(optimizers):
-            self._watch_optimizer(index, optimizer, guard)
+        measure = guard(self._measure)
+
+        def measuring(model: nn.Module, args: tuple[Any, ...]) -> None:
+            """See forward passes without gradients; a function, because a copy of the model copies its hooks."""
+            if not torch.is_grad_enabled():
+                measure(model, args)
+
+        self._measuring = [model.register_forward_pre_hook(measuring) for model in models]
+
+    def attach(self) -> None:
+        """Set the hooks for a step; they may be set already."""
+        if self._handles:
+            return
+        self.since_forward = {"backward"}  # whatever has happened in the step so far was not seen
+        for anchor in self._anchors:
+            anchor.fresh, anchor.stale, anchor.arrived = True, False, False
+        for model in self.models:
+            handle = model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
+            self._handles += [handle, model.register_forward_hook(self._guard(self._forwarded))]
+        for index, optimizer in enumerate(self.optimizers):
+            self._watch_optimizer(index, optimizer, self._guard)
+
+    def detach(self) -> None:
+        """Remove the hooks until the next step that is attended to."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
 
     def _watch_optimizer(self, index: int, optimizer: torch.optim.Optimizer, guard: Any) -> None:
         def before(*_: Any) -> None:
@@ -112,16 +138,21 @@ class Events:
 
     # ---- the hooks -----------------------------------------------------------------------------------
 
+    def _measure(self, model: nn.Module, args: tuple[Any, ...]) -> None:
+        if not self.attended:
+            return
+        self.measured += 1
+        self.measured_training += model.training
+        if self.measured <= SPREADS:
+            self.measured_inputs = spread(first_tensor(args)) or self.measured_inputs
+        if self.measured >= MEASURED:
+            for handle in self._measuring:
+                handle.remove()
+
     def _forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not torch.is_grad_enabled():
-            if self.steps:
-                self.measured += 1
-                self.measured_training += model.training
-                if self.measured <= SPREADS:
-                    self.measured_inputs = spread(first_tensor(args or kwargs)) or self.measured_inputs
             return
-        self.forwards += 1
-        self.eval_forwards += not model.training
+        self.modes.append(model.training)
         self.since_forward.clear()
         if self.keep:
             self.arguments, self.called = (args, kwargs), model
@@ -154,7 +185,7 @@ class Events:
     def _step(self, index: int) -> None:
         self.steps += 1
         self.steps_of[index] += 1
-        if self.forwards and "backward" not in self.since_forward and "step" not in self.since_forward:
+        if self.modes and "backward" not in self.since_forward and "step" not in self.since_forward:
             self.early += 1
         self.since_forward.add("step")
         anchor = self._anchors[index]
@@ -174,9 +205,11 @@ class Events:
 
     def loop(self, without_graph: int, ended: bool) -> Loop:
         """Return what was counted."""
+        late = self.modes[len(self.modes) // 2 :]
         return Loop(
-            self.forwards,
-            self.eval_forwards,
+            self.attended,
+            len(self.modes),
+            late.count(False) / max(1, len(late)),
             self.measured,
             self.measured_training,
             self.backwards,
@@ -197,9 +230,9 @@ class Events:
 
     def close(self) -> None:
         """Remove all hooks."""
-        for handle in self._handles:
+        self.detach()
+        for handle in self._measuring:
             handle.remove()
-        self._handles.clear()
         self.forget()
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from pellucid.batch import tensors
 from pellucid.diagnosis.watched import Spread
 
-MOST = 1 << 18
+MOST = 1 << 15
 """The most values that are read of one tensor."""
 
 

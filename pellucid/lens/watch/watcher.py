@@ -22,18 +22,11 @@ from pellucid.lens.watch.batch_facts import BatchFacts
 from pellucid.lens.watch.close_look import ModuleLooks, ParameterLooks, group_of
 from pellucid.lens.watch.events import Events, entries
 from pellucid.lens.watch.probing import few_rows, probe
+from pellucid.lens.watch.schedule import Schedule
 from pellucid.lens.watch.spread import against, first_tensor, plain_loss, spread
 from pellucid.lens.watch.structure import embeddings, lost_layers, module_facts, optimizing, shared_modules
 from pellucid.record import Finding
 
-START = 0.3
-"""Seconds of processor time that looks may take in all, whatever the loop takes."""
-SHARE = 0.01
-"""The share of the loop's time that they may take beyond that."""
-GROWTH, SPARING = 1.5, 2.5
-"""Each look is at this multiple of the step of the one before; the second once half of the time is used."""
-GLANCES = 1.06
-"""Each glance is at this multiple of the step of the one before, at least 4 steps later."""
 LOSSES = 128
 """Losses that are kept on their device before they are read."""
 LOWER = ("loss", "error", "mse", "mae", "rmse", "perplexity", "nll", "distance", "fid")
@@ -98,7 +91,7 @@ class Watch:
         self.steps = 0
         self.problems: dict[str, str] = {}
         self.mute, self.on_finding, self.loss = mute, on_finding, loss
-        self._began, self._spent = time.perf_counter(), 0.0
+        self._schedule = Schedule()
         self._ended = False
         self._reported: set[tuple[str, str]] = set()
         self._losses: list[tuple[int, float]] = []
@@ -106,7 +99,6 @@ class Watch:
         self._rates: list[tuple[int, float]] = []
         self._looks: list[Look] = []
         self._glances: list[Glance] = []
-        self._glanced = 0
         self._validations: dict[str, list[tuple[int, float]]] = {}
         self._lower: set[str] = set()
         self._batches = BatchFacts()
@@ -121,6 +113,9 @@ class Watch:
         self._events: Events | None = None
         self._optimizers = _optimizers(optimizer)
         self.model = _as_module(model)
+        self._kept_step = self._guard(self._keep)
+        self._attended_step = self._guard(self._attend)
+        self._read_batch = self._guard(self._batches.read)
         self._guard(self._open)()
 
     # ---- opening and closing -------------------------------------------------------------------------
@@ -176,7 +171,10 @@ class Watch:
             targets: what the loss compared the outputs with.
         """
         self.steps += 1
-        self._guard(self._step)(loss, inputs, targets)
+        if self.steps < self._schedule.coming:
+            self._kept_step(loss)
+        else:
+            self._attended_step(loss, inputs, targets)
 
     def validate(self, metric: float | Mapping[str, float]) -> None:
         """Record a measure on rows that are not trained on.
@@ -232,28 +230,38 @@ class Watch:
 
     # ---- recording -----------------------------------------------------------------------------------
 
-    def _step(self, loss: Any, inputs: Any, targets: Any) -> None:
+    def _keep(self, loss: Any) -> None:
+        """Keep the loss of a step that is not attended to."""
+        self._waiting.append((self.steps, _value(_single(loss))))
+        if len(self._waiting) >= LOSSES:
+            self._flush()
+        if self.steps + 1 == self._schedule.coming:
+            self._prepare()
+
+    def _attend(self, loss: Any, inputs: Any, targets: Any) -> None:
+        """Record a step that is attended to."""
         events = self._events
         if events is None:
             return
         value = _single(loss)
         self._waiting.append((self.steps, _value(value)))
-        if len(self._waiting) >= LOSSES:
-            self._flush()
         self._rate()
-        given = first_tensor(inputs if inputs is not None else events.arguments)
-        wanted = first_tensor(targets)
-        self._guard(self._batches.read)(
-            given, wanted, _tensors(inputs if inputs is not None else events.arguments)
-        )
-        if events.keep:
+        arguments = inputs if inputs is not None else events.arguments
+        given, wanted = first_tensor(arguments), first_tensor(targets)
+        self._read_batch(given, wanted, _tensors(arguments))
+        if self._schedule.glance:
             self._guard(self._glance)(first_tensor(events.outputs), wanted)
-        if self._looking:
+        if self._schedule.look:
             self._guard(self._finish_look)(value, given, wanted)
         if isinstance(value, Tensor) and not value.requires_grad:
             self._without_graph += 1
+        events.attended += 1
         events.forget()
-        self._prepare()
+        self._schedule.plan(self.steps)
+        if self._schedule.coming == self.steps + 1:
+            self._prepare()
+        else:
+            events.detach()
 
     def _glance(self, outputs: Tensor | None, targets: Tensor | None) -> None:
         if self._graph is not None and self._graph.loss == "cross_entropy":
@@ -311,19 +319,13 @@ class Watch:
             self.problems["probes"] = reason
 
     def _prepare(self) -> None:
-        """Decide whether the next step is measured, and set its hooks."""
-        coming, events = self.steps + 1, self._events
+        """Set the hooks for the next step."""
+        events = self._events
         assert events is not None
-        last = self._looks[-1].step if self._looks else 0
-        budget = START + SHARE * (time.perf_counter() - self._began)
-        growth = GROWTH if self._spent < budget / 2 else SPARING
-        due = coming <= 2 or coming >= math.ceil(last * growth)
-        self._looking = due and (coming <= 2 or self._spent < budget)
-        glance = coming >= self._glanced * GLANCES + 4 and self._spent < 1.5 * budget
-        events.keep = self._looking or glance
-        self._glanced = coming if events.keep else self._glanced
+        events.attach()
+        events.keep = self._schedule.look or self._schedule.glance
         events.before_step[:] = []
-        if not self._looking:
+        if not self._schedule.look:
             return
         named = dict(self.model.named_parameters())
         self._names = {id(one): name for name, one in named.items()}
@@ -355,6 +357,8 @@ class Watch:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if self._optimizers and waiting:
+            self._rate()
         for step, value in waiting:
             if value is not None:
                 self._losses.append((step, float(value)))
@@ -381,7 +385,7 @@ class Watch:
             except Exception as error:
                 name = getattr(call, "__name__", "watch").strip("_")
                 self.problems.setdefault(name, f"{type(error).__name__}: {error}")
-            self._spent += time.thread_time() - start
+            self._schedule.spent += time.thread_time() - start
 
         return guarded
 
