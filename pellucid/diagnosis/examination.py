@@ -78,8 +78,8 @@ def examine(facts: Facts, rules: Sequence[Rule] | None = None, muted: Collection
     left_out = _left_out() if rules is None else []
     rules = all_rules() if rules is None else rules
     ordered = _in_order([rule for rule in rules if rule.id not in muted])
-    for rule in sorted(ordered, key=lambda rule: rule.alone):
-        if rule.alone and any(one.level != "note" for one in found.values()):
+    for rule in sorted(ordered, key=lambda rule: rule.last_resort):
+        if rule.last_resort and any(one.level != "note" for one in found.values()):
             continue
         reason = _unmet(rule, facts)
         if reason:

@@ -27,14 +27,14 @@ class Rule:
         needs: the attributes of `Facts` without which it cannot run, e.g. ("curves",).
         check: returns a finding, or None where there is nothing to report.
         unless: ids of rules whose findings explain this one: it is not run when one of them found something.
-        alone: it is a last resort, run after all others and only where none of them warns.
+        last_resort: it is run after all others and only where none of them warns.
     """
 
     id: str
     needs: tuple[str, ...]
     check: Check
     unless: tuple[str, ...] = ()
-    alone: bool = False
+    last_resort: bool = False
 
 
 def first_of(*rules: Rule, after: Iterable[str] = ()) -> tuple[Rule, ...]:

@@ -161,6 +161,93 @@ def test_frozen_random_and_pretrained_layers() -> None:
     assert found(train(pretrained)) == []
 
 
+def test_a_layer_that_came_after_the_optimizer() -> None:
+    model = mlp()
+    optimizer = adam(model)
+    model[2] = nn.Linear(32, 10)  # type: ignore[index]
+    [first, *_] = train(model, optimizer).findings
+    assert (first.id, first.where, first.severity) == ("not-in-optimizer", "2", "warn")
+
+
+def test_zero_grad_between_backward_and_step() -> None:
+    w = train(mlp(), before=lambda optimizer: optimizer.zero_grad())
+    assert found(w)[0] == "zero-grad-before-step"
+
+
+def test_gradients_that_are_removed_before_a_step() -> None:
+    model = mlp()
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(60):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[step * 8 : step * 8 + 8]), Y[step * 8 : step * 8 + 8])
+            loss.backward()
+            if step % 4 == 3:
+                optimizer.step()
+            w.step(loss, inputs=X[:8], targets=Y[:8])
+    assert found(w)[0] == "gradients-removed"
+
+
+def test_a_sum_of_losses_that_grows() -> None:
+    model = mlp()
+    optimizer = adam(model)
+    total = torch.zeros(())
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(6):
+            optimizer.zero_grad()
+            total = total + F.cross_entropy(model(X[step : step + 8]), Y[step : step + 8])
+            total.backward(retain_graph=True)
+            w.step(total, inputs=X[:8], targets=Y[:8])
+    assert "graph-grows" in found(w)
+
+
+def test_dropout_that_is_always_on() -> None:
+    class Always(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(F.dropout(x, 0.3))
+
+    assert found(train(Always())) == ["random-in-evaluation"]
+
+
+def test_new_rows_on_another_scale() -> None:
+    model = mlp()
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(80):
+            rows = slice(step * 16, step * 16 + 16)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[rows]), Y[rows])
+            loss.backward()
+            optimizer.step()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+            if step % 20 == 19:
+                with torch.no_grad():
+                    model(torch.tensor(PIXELS[1400:], dtype=torch.float32))
+    [first, *_] = w.findings
+    assert (first.id, first.where) == ("measured-on-other-scale", "data:inputs")
+
+
+def test_classes_and_places_that_are_mixed_by_a_view() -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.GRU(8, 16, batch_first=True), nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0])
+
+    x = X.view(-1, 8, 8)
+    y = (x.mean(2) > 0).long() + (x.mean(2) > 0.5).long()
+    wrong = train(Tagger(), x=x, y=y, loss=lambda o, t: F.cross_entropy(o.view(len(o), 3, -1), t), steps=20)
+    assert found(wrong)[0] == "axes-scrambled"
+    right = train(Tagger(), x=x, y=y, loss=lambda o, t: F.cross_entropy(o.transpose(1, 2), t), steps=100)
+    assert found(right) == []
+
+
 def test_training_in_eval_mode() -> None:
     model = nn.Sequential(nn.Linear(64, 32), nn.Dropout(0.2), nn.ReLU(), nn.Linear(32, 10)).eval()
     assert "trains-in-eval-mode" in found(train(model))
@@ -203,6 +290,16 @@ def _squared(outputs: Tensor, y: Tensor) -> Tensor:
             "output-range",
         ),
         (mlp(outputs=1), {"loss": lambda o, y: F.mse_loss(o[:, 0], y.float())}, "classes-as-numbers"),
+        (
+            mlp(nn.Softmax(1), outputs=3),
+            {"loss": F.binary_cross_entropy, "y": torch.stack([Y % 2 == 0, Y > 4, Y == 0], 1).float()},
+            "softmax-for-labels",
+        ),
+        (
+            mlp(nn.Softmax(1)),
+            {"loss": lambda o, y: F.kl_div(o, F.one_hot(y, 10).float(), reduction="batchmean")},
+            "loss-without-limit",
+        ),
     ],
 )
 def test_the_pairing_of_outputs_and_loss(model: nn.Module, options: dict[str, Any], expected: str) -> None:
@@ -230,6 +327,8 @@ def _filled(value: float) -> nn.Module:
         (mlp(), {"shuffle": False, "x": X[Y.argsort()], "y": Y[Y.argsort()]}, "unshuffled-batches"),
         (mlp(), {"x": torch.where(torch.rand(X.shape) < 0.01, math.nan, X)}, "non-finite-inputs"),
         (mlp(), {"y": Y[torch.randperm(len(Y))], "steps": 150}, "labels-unrelated"),
+        (mlp(), {"x": torch.zeros_like(X)}, "constant-inputs"),
+        (mlp(), {"x": torch.cat([X[:, 1:], (Y[:, None] - 4.5) / 3], 1)}, "target-in-inputs"),
     ],
 )
 def test_causes_of_unhealthy_loops(model: nn.Module, options: dict[str, Any], expected: str) -> None:

@@ -229,7 +229,7 @@ def _opponent(watched: Watched, state: Health) -> Finding | None:
 
 
 RULES = (
-    Rule("labels-unrelated", ("watched",), on_watched(by_health(_unrelated)), alone=True),
+    Rule("labels-unrelated", ("watched",), on_watched(by_health(_unrelated)), last_resort=True),
     *(
         Rule(id, ("watched",), on_watched(by_health(check)), unless)
         for id, check, unless in (

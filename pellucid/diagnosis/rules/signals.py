@@ -15,8 +15,8 @@ from pellucid.record import Finding
 
 LARGE, SMALL = 0.1, 1e-5
 """Updates relative to the weights that are suspicious; about 1e-3 is healthy."""
-SHARED = 0.5
-"""The share of units that must be dead, or of values that must be saturated."""
+REPLACED = 0.4
+"""A first update of this share of the weights replaces what they were; it is no matter of taste."""
 
 
 def when_ill(check: Callable[[Watched, Health], Finding | None]) -> Callable[[Watched], Finding | None]:
@@ -74,8 +74,10 @@ def _rate_high(watched: Watched, state: Health) -> Finding | None:
         return None
     burst = state.spiked or state.state in ("diverging", "non-finite")
     ratio = max(ratios[:4]) if burst else statistics.median(ratios)
-    if not state.ill and min(ratios[:4]) < LARGE and ratio < LARGE:
-        return None
+    if not state.ill and not state.spiked:
+        ratio = ratios[0]
+        if ratio < REPLACED:
+            return None
     grown = _growth(watched)
     if ratio < LARGE and not (grown > 3 and ratio > 0.02):
         return None
@@ -284,7 +286,7 @@ def _exploding(watched: Watched, state: Health) -> Finding | None:
     first = [one for one in weights(look) if one.backward_rms]
     gradient = math.sqrt(sum((one.backward_rms or 0) ** 2 * math.prod(one.shape) for one in first))
     size = math.sqrt(sum(one.rms**2 * math.prod(one.shape) for one in first))
-    if not first or gradient < 100 * max(size, 1e-12) or look.inputs.rms > 10:
+    if not math.isfinite(gradient) or gradient < 100 * max(size, 1e-12) or look.inputs.rms > 10:
         return None
     return Finding(
         "exploding-gradients",

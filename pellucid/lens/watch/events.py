@@ -93,7 +93,7 @@ class Events:
         measure = guard(self._measure)
 
         def measuring(model: nn.Module, args: tuple[Any, ...]) -> None:
-            """See forward passes without gradients; a function, because a copy of the model copies its hooks."""
+            """See forward passes without gradients; a function, which a copy of the model shares."""
             if not torch.is_grad_enabled():
                 measure(model, args)
 

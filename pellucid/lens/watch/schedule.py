@@ -18,7 +18,7 @@ SHARE = 0.008
 GROWTH, SPARING = 1.5, 2.5
 """Each look is at this multiple of the step of the one before; the second once half of the time is used."""
 GLANCES, APART = 1.08, 4
-"""Each glance is at this multiple of the step of the one before, at least so many steps later."""
+"""Each glance is at this multiple of the step of the one before, at least `APART` steps later."""
 
 
 class Schedule:

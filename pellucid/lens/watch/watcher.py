@@ -253,7 +253,7 @@ class Watch:
             self._guard(self._glance)(first_tensor(events.outputs), wanted)
         if self._schedule.look:
             self._guard(self._finish_look)(value, given, wanted)
-        if isinstance(value, Tensor) and not value.requires_grad:
+        if isinstance(value, Tensor) and value.grad_fn is None:
             self._without_graph += 1
         events.attended += 1
         events.forget()
