@@ -52,6 +52,7 @@ class Preflight:
         without_gradient: names of parameters that learn, and that the loss does not depend on.
         zero_gradient: names of parameters whose gradient is 0 everywhere.
         differentiated: whether a backward pass was computed.
+        without_loss: why no usual loss is known for the outputs and targets; "" where there is one.
         frozen: names of parameters that do not learn.
         not_called: names of modules with parameters that forward did not call.
         lost_layers: attributes that are plain lists or dicts of modules, e.g. "blocks".
@@ -73,6 +74,7 @@ class Preflight:
     without_gradient: tuple[str, ...] = ()
     zero_gradient: tuple[str, ...] = ()
     differentiated: bool = False
+    without_loss: str = ""
     frozen: tuple[str, ...] = ()
     not_called: tuple[str, ...] = ()
     lost_layers: tuple[str, ...] = ()
@@ -162,7 +164,7 @@ def _all_frozen(facts: Preflight) -> Finding | None:
 
 
 def _graph_broken(facts: Preflight) -> Finding | None:
-    if facts.differentiated or facts.crash or not facts.parameters:
+    if facts.differentiated or facts.crash or facts.without_loss or not facts.parameters:
         return None
     return Finding(
         "graph-broken",
@@ -171,6 +173,19 @@ def _graph_broken(facts: Preflight) -> Finding | None:
         "Between the model and the loss the graph was cut: by .detach(), .item(), .data, .numpy(), argmax, "
         "torch.no_grad(), or by a new tensor.",
         "compute the loss from the outputs themselves, with operations of torch",
+        where="loss",
+    )
+
+
+def _no_loss(facts: Preflight) -> Finding | None:
+    if not facts.without_loss:
+        return None
+    return Finding(
+        "no-usual-loss",
+        "note",
+        facts.without_loss,
+        "Only the forward pass was checked: gradients need a loss.",
+        "loss=, a function (outputs, targets) -> scalar",
         where="loss",
     )
 
@@ -407,6 +422,7 @@ RULES: tuple[Callable[[Preflight], Finding | None], ...] = (
     _non_finite,
     _all_frozen,
     _graph_broken,
+    _no_loss,
     _unused,
     _zero_gradients,
     _frozen,

@@ -71,7 +71,8 @@ def differences(work: Work, entries: int = 2, seed: int = 0) -> dict[str, list[D
     with own.undisturbed(), _in_float64():
         loss = own.forward()[1]
         made = torch.autograd.grad(loss, own.parameters, allow_unused=True)
-    gradients = {id(p): g for p, g in zip(own.parameters, made, strict=True) if g is not None}
+    found = {id(p): g for p, g in zip(own.parameters, made, strict=True) if g is not None}
+    gradients = {id: g.to_dense() if g.is_sparse else g for id, g in found.items()}
     largest = max((g.abs().max().item() for g in gradients.values()), default=0.0)
     chosen = torch.Generator().manual_seed(seed)
     with own.undisturbed(), torch.no_grad(), _in_float64():

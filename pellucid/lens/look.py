@@ -17,7 +17,7 @@ from pellucid.lens.crash import explain_crash
 from pellucid.lens.passes import Pass, run_pass
 from pellucid.lens.tensors import TensorRecord, records_in
 from pellucid.lens.trace import CallRecord, Trace
-from pellucid.lens.work import LAZY, Work, work_of
+from pellucid.lens.work import LAZY, Work, version_of, work_of
 
 
 def look(
@@ -228,10 +228,10 @@ def _uncounted(call: Call, made: CallRecord) -> int:
 
 def _recompute(work: Work) -> Callable[[str | None], list[Call]]:
     """Return a function that computes the work again, and returns the calls of a module or of all."""
-    versions = [parameter._version for parameter in work.model.parameters()]
+    versions = [version_of(parameter) for parameter in work.model.parameters()]
 
     def again(name: str | None) -> list[Call]:
-        if versions != [parameter._version for parameter in work.model.parameters()]:
+        if versions != [version_of(parameter) for parameter in work.model.parameters()]:
             raise UsageError(
                 "The weights have changed since the trace was made, so its values cannot be computed again.",
                 remedy="look at the model again",

@@ -26,6 +26,7 @@ class Pass:
         gradients: of the loss with respect to each parameter that learns, by the id of the parameter; None
             where the loss does not depend on it. {} where no backward pass was computed.
         notes: what was left out, and why.
+        without_loss: why no usual loss is known; "" where there is one.
         changed: names of parameters that the pass itself changed.
         failed: the stage that raised, and its error.
     """
@@ -35,6 +36,7 @@ class Pass:
     loss: Tensor | None = None
     gradients: dict[int, Tensor | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    without_loss: str = ""
     changed: list[str] = field(default_factory=list)
     failed: tuple[str, Exception] | None = None
 
@@ -55,13 +57,15 @@ def run_pass(
         stage = "forward"
         try:
             with torch.enable_grad() if gradients else torch.no_grad():
-                found.outputs, found.loss = work.forward()
+                found.outputs, loss = work.forward()
             stage = "loss"
-            _check(found.loss)
+            _check(loss)
+            found.loss = loss
             stage = "backward"
             _differentiate(found, work, gradients)
         except ConfigError as error:
-            found.notes.append(f"There is no loss and no gradient. {error}".replace("\n", " "))
+            found.without_loss = str(error).replace("\n", " ")
+            found.notes.append(f"There is no loss and no gradient. {found.without_loss}")
         except Exception as error:
             found.failed = stage, error
     return found

@@ -74,6 +74,7 @@ def _collect(work: Work, found: Pass, optimizers: list[Any]) -> Preflight:
             names[id] for id, gradient in values if not gradient.is_meta and not gradient.any()
         ),
         differentiated=bool(found.gradients),
+        without_loss=found.without_loss,
         frozen=tuple(name for id, name in names.items() if id not in learning),
         not_called=() if crash else tuple(found.taken.not_called),
         lost_layers=lost_layers(work.model),

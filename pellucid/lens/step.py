@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from pellucid.batch import describe
 from pellucid.errors import UsageError
 from pellucid.lens.capture import Call, Taken, capture, copied, map_tensors, original
+from pellucid.lens.crash import explain_crash
 from pellucid.lens.derivatives import local
 from pellucid.lens.differences import FLOOR, Difference, differences
+from pellucid.lens.passes import run_pass
 from pellucid.lens.step_record import BackwardStage, Entry, ForwardStage, ParameterStep, Step
 from pellucid.lens.tensors import TensorRecord, record
 from pellucid.lens.updates import formula_of, in_words
@@ -45,8 +47,8 @@ def step_through(
         entries: how many entries of each parameter are shown and compared; 0: none is compared.
 
     Raises:
-        UsageError: the model cannot be copied, or the optimizer has none of its parameters.
-        Exception: what the model or loss raises; `pellucid.look` says where and why.
+        UsageError: forward, loss or backward fails, and where; the model cannot be copied; or the optimizer
+            has none of its parameters.
 
     Example:
         >>> step = step_through(nn.Linear(3, 1), (torch.randn(4, 3), torch.randn(4, 1)))
@@ -57,12 +59,13 @@ def step_through(
     work = work_of(own, batch, loss)
     left_over = {name: _norm(p.grad) for name, p in own.named_parameters()}
     before = {name: p.detach().clone() for name, p in own.named_parameters()}
+    _check(work)
     checked = differences(work, entries) if entries else {}
     steps.zero_grad()
     with work.undisturbed(), capture(own, inputs=True, backward=True) as taken:
         value = work.forward()[1]
         value.backward()
-    raw = {name: p.grad.detach().clone() for name, p in own.named_parameters() if p.grad is not None}
+    raw = {name: _dense(p.grad).clone() for name, p in own.named_parameters() if p.grad is not None}
     norm = sum(_norm(g) ** 2 for g in raw.values()) ** 0.5
     rules = _Rules(taken)
     backward = rules.backward()
@@ -109,6 +112,8 @@ def _copies(model: nn.Module, optimizer: Any) -> tuple[nn.Module, torch.optim.Op
             f"The {type(model).__name__} cannot be copied to step through it: {error}",
             remedy="detach tensors that are stored on the model, such as hidden states of an earlier step",
         ) from None
+    if not all(parameter.is_leaf for parameter in own.parameters()):
+        raise UsageError(f"A copy of the {type(model).__name__} cannot be trained, as of a scripted model.")
     if steps is None:
         make = optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=0.01))
         steps = make([p for p in own.parameters() if p.requires_grad]) if callable(make) else make
@@ -120,6 +125,20 @@ def _copies(model: nn.Module, optimizer: Any) -> tuple[nn.Module, torch.optim.Op
             "The optimizer has no parameter of the model.", remedy="make it from model.parameters()"
         )
     return own, steps
+
+
+def _check(work: Work) -> None:
+    """Refuse a model, batch and loss that cannot take a step.
+
+    Raises:
+        UsageError: says what fails, and where.
+    """
+    found = run_pass(work)
+    if found.failed is not None:
+        crash = explain_crash(*found.failed, work, found.taken)
+        raise UsageError(f"No step can be taken. {crash} {crash.error.splitlines()[0][:200]}".strip())
+    if found.notes:
+        raise UsageError(f"No step can be taken. {found.notes[0]}")
 
 
 # ---- forward and backward ------------------------------------------------------------------------------
@@ -199,12 +218,14 @@ def _by_autograd(call: Call) -> Tensor:
     assert first is not None
     x = first.detach().clone().requires_grad_(True)
     with torch.enable_grad():
-        y = copy.deepcopy(call.module)(x)
+        y = copy.deepcopy(call.module)(x.clone())  # it may change its input in place
         return torch.autograd.grad(y, x, call.gradient)[0]
 
 
 def _error(one: Tensor, other: Tensor, floor: float = 0.0) -> float:
     """The largest difference, relative to the largest value and at least to the floor."""
+    if not one.numel():
+        return 0.0
     size = max(one.abs().max().item(), other.abs().max().item(), floor)
     return (one - other).abs().max().item() / size if size else 0.0
 
@@ -238,7 +259,7 @@ def _parameter(
     gradient_error: float | None,
     checked: dict[str, list[Difference]],
 ) -> ParameterStep:
-    gradient, after = parameter.grad, parameter.detach()
+    gradient, after = None if parameter.grad is None else _dense(parameter.grad), parameter.detach()
     made = _copied(optimizer.state.get(parameter, {}))
     group = next((g for g in optimizer.param_groups if any(p is parameter for p in g["params"])), None)
     return ParameterStep(
@@ -328,7 +349,12 @@ def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def _norm(gradient: Tensor | None) -> float:
-    return 0.0 if gradient is None else gradient.detach().double().norm().item()
+    return 0.0 if gradient is None else _dense(gradient).double().norm().item()
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """Return a gradient as an ordinary tensor; that of an embedding may be sparse."""
+    return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
 
 
 def _loss(work: Work) -> float:

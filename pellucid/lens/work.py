@@ -217,7 +217,7 @@ def unchanged(model: nn.Module) -> Iterator[list[str]]:
     """
     changed: list[str] = []
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
-    versions = {name: _version(tensor) for name, tensor in parameters.items()}
+    versions = {name: version_of(tensor) for name, tensor in parameters.items()}
     size = sum(p.numel() for p in parameters.values() if not isinstance(p, LAZY))
     saved = _copies(buffers | (parameters if size <= UNDONE else {}))
     try:
@@ -225,7 +225,7 @@ def unchanged(model: nn.Module) -> Iterator[list[str]]:
     finally:
         with torch.no_grad():
             for name, tensor in parameters.items():
-                if _version(tensor) != versions[name]:
+                if version_of(tensor) != versions[name]:
                     changed.append(name)
                     tensor.copy_(saved.get(name, tensor))
             for name, tensor in buffers.items():  # batch norm changes them without a new version
@@ -234,7 +234,7 @@ def unchanged(model: nn.Module) -> Iterator[list[str]]:
         _put_back(model, buffers)
 
 
-def _version(tensor: Tensor) -> int:
+def version_of(tensor: Tensor) -> int:
     """Return a number that grows with every change in place."""
     return 0 if tensor.is_inference() else tensor._version
 
