@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from pellucid import inference, record
 from pellucid.batch import to_tensors
 from pellucid.data.dataset import Dataset
 from pellucid.errors import DataError, RunError, UnknownNameError
+from pellucid.evaluation import Trained
 from pellucid.lens.look import look as look_inside
 from pellucid.lens.look import look_at
 from pellucid.lens.trace import Trace
-from pellucid.lens.work import Work
+from pellucid.lens.work import Work, work_of
 from pellucid.record.checkpoints import step_of
 from pellucid.record.run import find_run
 from pellucid.runner.load import load_trained
@@ -75,18 +77,53 @@ def look(
         return look_inside(
             model_or_run, batch, loss=loss, optimizer=optimizer, gradients=gradients, flops=flops
         )
-    trace = look_at(run_work(model_or_run, batch, step=step, phase=phase), gradients=gradients, flops=flops)
+    trace = look_at(
+        run_work(model_or_run, batch, step=step, phase=phase, loss=loss), gradients=gradients, flops=flops
+    )
     trace.step = _step(model_or_run) if step is None else step
     return trace
 
 
 def run_work(
-    run: record.Run, batch: Any = None, *, step: int | None = None, phase: str | None = None
+    run: record.Run,
+    batch: Any = None,
+    *,
+    step: int | None = None,
+    phase: str | None = None,
+    loss: Any = None,
 ) -> Work:
     """Return what a run computes in a step: its model, a batch and the loss of a phase; see `look`."""
+    trained, batch = _opened(run, batch, step)
+    own, phases = trained.model.eval(), trained.objective.phases
+    rates = [lr for at, lr in run.store.series("step/lr") if step is None or at <= step]
+    lr = rates[-1] if rates else run.settings["optimizer"]["lr"]
+    if loss is not None or not phases:  # the loss that a run learned by is not known when it was a function
+        work = work_of(own, batch, loss)
+        return replace(work, lr=dict.fromkeys(map(id, work.parameters), lr))
+    chosen = _phase(phases, phase)
+    parameters = [p for p in chosen.parameters(own) if p.requires_grad]
+    return Work(
+        own,
+        to_tensors(batch),
+        None,
+        f"the {chosen.name} loss of the run" if phase or len(phases) > 1 else "its loss",
+        whole=chosen.loss,
+        parameters=parameters,
+        lr=dict.fromkeys(map(id, parameters), lr),
+    )
+
+
+def _opened(run: record.Run, batch: Any, step: int | None) -> tuple[Trained, Any]:
+    """Return the model of a run, and the batch, or rows of its own validation data where there is none."""
     model: nn.Module | None = getattr(run, "model", None)
     dataset: Dataset | None = getattr(run, "dataset", None)
     supplied: Supplied | None = getattr(run, "supplied", None)
+    loader = run.facts.get("dataset", {}).get("source", {}).get("kind") == "loader"
+    if batch is None and loader and (supplied is None or supplied.data is None):
+        raise RunError(
+            f"Run {run.id} learned from batches, which are not stored with it.",
+            remedy="pass one: pellucid.Run(path, model).look((inputs, targets))",
+        )
     try:
         trained, prepared = inference.reopen(run, model, dataset, supplied, step=step)
         if batch is None:
@@ -95,20 +132,7 @@ def run_work(
         if batch is None:
             raise
         trained = load_trained(run, model, step)  # its data is gone, and not needed
-    chosen = _phase(trained.objective.phases, phase)
-    own = trained.model.eval()
-    parameters = [p for p in chosen.parameters(own) if p.requires_grad]
-    rates = [lr for at, lr in run.store.series("step/lr") if step is None or at <= step]
-    lr = rates[-1] if rates else run.settings["optimizer"]["lr"]
-    return Work(
-        own,
-        to_tensors(batch),
-        None,
-        f"the {chosen.name} loss of the run" if phase or len(trained.objective.phases) > 1 else "its loss",
-        whole=chosen.loss,
-        parameters=parameters,
-        lr=dict.fromkeys(map(id, parameters), lr),
-    )
+    return trained, batch
 
 
 def _first_rows(batch: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
 from pellucid.errors import RunError, UsageError
@@ -189,6 +190,24 @@ def test_a_run_is_looked_at_with_its_own_data_loss_and_checkpoints(tmp_path):
     assert pellucid.look(str(run.path), batch)[""].outputs[0].shape == (5, 2)
     with pytest.raises(RunError, match="no checkpoint of step 1,000"):
         run.look(step=1000)
+
+
+def test_a_run_on_batches_of_a_model_of_ones_own(tmp_path):
+    X, y = torch.randn(40, 4), torch.randint(3, (40,))
+    loader = DataLoader(TensorDataset(X, y), batch_size=10)
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    own = {"loss": nn.functional.cross_entropy, "epochs": 1, "runs": tmp_path, "progress": False}
+    run = pellucid.fit(network(), loader, **own)
+    assert run.look().loss_name == "its loss"
+    assert run.look(loss="hinge").loss_name == "hinge"
+    with pytest.raises(RunError, match=r"pellucid\.Run\(path, model\)\.look"):
+        pellucid.look(str(run.path))
+    again = pellucid.Run(run.path, network()).look((X, y))
+    assert again.loss_name.startswith("cross entropy")
+    assert again["2"].update_ratio > 0
 
 
 def test_what_cannot_be_looked_at_is_refused():
