@@ -37,6 +37,7 @@ _WHERE = {
     "lr_find": "pellucid.train.lr_find",
     "load_model": "pellucid.pretrained",
     "look": "pellucid.looking",
+    "explain": "pellucid.explaining",
     "fit": "pellucid.api",
     "Run": "pellucid.api",
     "Classifier": "pellucid.estimators",
@@ -62,6 +63,7 @@ __all__ = [
     "arrays",
     "check",
     "csv",
+    "explain",
     "fit",
     "image_folder",
     "load",
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.tables import csv, parquet
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
+    from pellucid.explaining import explain
     from pellucid.lens.preflight import check
     from pellucid.lens.step import step_through
     from pellucid.lens.watch import watch

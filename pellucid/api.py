@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from pellucid import diagnosis, inference, looking, record, report, runner, vectors
+from pellucid import diagnosis, explaining, inference, looking, record, report, runner, vectors
 from pellucid.data.dataset import Dataset
 from pellucid.evaluation import Outcome
 from pellucid.fitting import Call, make_plan
+from pellucid.lens.explain.explanation import Explanation
 from pellucid.lens.trace import Trace
 from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
@@ -153,6 +154,15 @@ class Run(record.Run):
         See `pellucid.look`.
         """
         return looking.look(self, batch, step=step, **options)
+
+    def explain(
+        self, inputs: Any, method: str | None = None, target: Any = None, **options: Any
+    ) -> Explanation:
+        """Say which pixels, tokens, columns or steps speak for what the model predicts.
+
+        See `pellucid.explain`.
+        """
+        return explaining.explain(self, inputs, method, target, **options)
 
     def report(self) -> Path:
         """Write report.html anew and return its path."""

@@ -256,6 +256,15 @@ def _joined(data: Any, *, targets: bool = True) -> Any:
     return joined if targets else joined[0]
 
 
+def task_name(run: Run) -> str:
+    """Return the name of the task of a run.
+
+    Raises:
+        RunError: it is a study, which has no model.
+    """
+    return _task_of(run).name
+
+
 def _returns_several(run: Run) -> bool:
     """Whether the task of a run takes a key of what the model returns as `output`."""
     return _task_of(run).returns_several

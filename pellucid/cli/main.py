@@ -18,6 +18,7 @@ from pellucid.cli import (
     common,
     doctor,
     evaluate,
+    explain,
     inspect,
     look,
     lr_find,
@@ -49,6 +50,7 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
 app.command("look")(look.look)
+app.command("explain")(explain.explain)
 app.command("predict")(predict.predict)
 app.command("embed")(vectors.embed)
 app.command("neighbors")(vectors.neighbors)

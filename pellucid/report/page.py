@@ -70,7 +70,7 @@ def html(shown: Mapping[str, Any]) -> str:
     script = (HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = (
-        _templates()
+        templates()
         .get_template("template.html")
         .render(
             **shown,
@@ -84,7 +84,7 @@ def html(shown: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     """The templates, compiled once a process."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), jinja2.FunctionLoader(_own)]),

@@ -123,14 +123,14 @@ def test_the_guide_adds_a_view_as_one_new_file(everything, tmp_path, monkeypatch
     found = views.load()
     for place in (views, drawing, page):
         monkeypatch.setattr(place, "VIEWS", found)
-    page._templates.cache_clear()
+    page.templates.cache_clear()
     try:
         named: dict = {}
         exec(compile(use, "add-a-report-view.md", "exec"), named)
         shown.write_evaluation(everything, named["blocks"])
         html = report.render(everything)
     finally:
-        page._templates.cache_clear()
+        page.templates.cache_clear()
     assert '<meter min="0" max="1" value="0.8">' in html
     assert "0.8 of 1" in html
     assert "could not be drawn" not in html
