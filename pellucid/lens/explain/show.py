@@ -168,7 +168,7 @@ def _hex(color: tuple[int, int, int]) -> str:
 
 
 def _shrunk(values: list[list[float]], rows: int, columns: int) -> list[list[float]]:
-    """Average blocks of a map, so that it has so many rows and columns."""
+    """Average blocks of a map, down to this number of rows and columns."""
     height, width = len(values), len(values[0])
 
     def mean(row: int, column: int) -> float:
