@@ -120,12 +120,12 @@ def _picture(part: Mapping[str, Any], title: str, about: Mapping[str, Any]) -> l
     pixels = _pixels(part["image"], (width, height))
     heat = _heat(values, np.full((*values.shape, 3), 255.0))
     over = _heat(values, 255 - GRAY * (255 - pixels.mean(2, keepdims=True).repeat(3, axis=2)))
-    what = "orange speaks for it, blue against it" if values.min() < 0 else "the more orange, the more"
+    what = "Orange: for it. Blue: against it." if values.min() < 0 else "The darker the orange, the more."
     shown = (
         ("The picture", "As the model reads it.", pixels),
         (
             "The explanation",
-            f"{about['meaning']} Here {what}; the strongest is {np.abs(values).max():.3g}.",
+            f"{about['meaning']} {what} Full color is {np.abs(values).max():.3g}.",
             heat,
         ),
         ("Both", "The explanation over the picture.", over),
