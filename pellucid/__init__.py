@@ -45,6 +45,8 @@ _WHERE = {
     "PellucidError": "pellucid.errors",
     "step_through": "pellucid.lens.step",
     "watch": "pellucid.lens.watch",
+    "watch_lightning": "pellucid.lens.watch",
+    "watch_trainer": "pellucid.lens.watch",
 }
 
 _MODULES = {"models": "pellucid.models", "toy": "pellucid.data.sources.toy"}
@@ -75,6 +77,8 @@ __all__ = [
     "step_through",
     "toy",
     "watch",
+    "watch_lightning",
+    "watch_trainer",
 ]
 
 if TYPE_CHECKING:
@@ -92,7 +96,7 @@ if TYPE_CHECKING:
     from pellucid.explaining import explain
     from pellucid.lens.preflight import check
     from pellucid.lens.step import step_through
-    from pellucid.lens.watch import watch
+    from pellucid.lens.watch import watch, watch_lightning, watch_trainer
     from pellucid.looking import look
     from pellucid.pretrained import load_model
     from pellucid.train.callbacks import Callback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -468,3 +469,30 @@ def test_a_generator_and_a_discriminator() -> None:
 
     assert go(detach=True) == []
     assert "missing-detach" in go(detach=False)
+
+
+def test_a_trainer_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(vocab_size=17, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    model = transformers.GPT2LMHeadModel(config)
+    optimizer = adam(model)
+    callback = pellucid.watch_trainer()
+    assert callback.findings == []
+    callback.on_train_begin(None, None, None, model=model, optimizer=optimizer)
+    tokens = torch.tensor(PIXELS[:200]).long()
+    for rows in tokens.split(20):
+        optimizer.zero_grad()
+        model(input_ids=rows[:, :-1], labels=rows[:, 1:]).loss.backward()
+        optimizer.step()
+        callback.on_step_end(None, None, None)
+    callback.on_evaluate(None, None, None, metrics={"eval_loss": 2.0, "eval_runtime": 1.0})
+    callback.on_train_end(None, None, None)
+    assert callback.findings[0].id == "labels-shifted-twice"
+    assert callback.watching.evidence.validations == {"eval_loss": ((10, 2.0),)}
+
+
+def test_a_trainer_of_lightning_says_how_to_install_it() -> None:
+    if importlib.util.find_spec("lightning") or importlib.util.find_spec("pytorch_lightning"):
+        pytest.skip("it is installed")
+    with pytest.raises(pellucid.PellucidError, match="not installed"):
+        pellucid.watch_lightning()

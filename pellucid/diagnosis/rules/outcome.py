@@ -128,7 +128,7 @@ def _validation_turned(watched: Watched, state: Health) -> Finding | None:
 def _too_few_steps(watched: Watched, state: Health) -> Finding | None:
     """The loop ended while the loss was still falling fast."""
     values = watched.finite
-    if not watched.loop.ended or len(values) < 4 or len(values) >= 60 or state.state == "non-finite":
+    if not watched.loop.ended or len(values) < 4 or watched.steps >= 60 or state.state == "non-finite":
         return None
     if watched.optimizers and watched.optimizers[0].kind == "LBFGS":
         return None

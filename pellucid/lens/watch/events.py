@@ -26,7 +26,8 @@ _SEVERAL = (nn.ModuleList, nn.ModuleDict)
 
 def entries(model: nn.Module) -> list[nn.Module]:
     """Return the modules that a loop calls: the model, or those in a list or dict of models."""
-    if isinstance(model, _SEVERAL):
+    lightning = hasattr(model, "training_step") and "forward" not in vars(type(model))
+    if isinstance(model, _SEVERAL) or lightning:
         return [entry for child in model.children() for entry in entries(child)]
     return [model]
 

@@ -7,14 +7,12 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.batch import tensors
 from pellucid.diagnosis import Facts, examine
 from pellucid.diagnosis.watched import Glance, Look, Probes, Watched
 from pellucid.lens.watch import loss_graph
@@ -22,6 +20,18 @@ from pellucid.lens.watch.batch_facts import BatchFacts
 from pellucid.lens.watch.close_look import ModuleLooks, ParameterLooks, group_of
 from pellucid.lens.watch.events import Events, entries
 from pellucid.lens.watch.probing import few_rows, probe
+from pellucid.lens.watch.reading import (
+    as_module,
+    as_optimizers,
+    class_weights,
+    detached,
+    inputs_of,
+    joined,
+    near,
+    own_loss,
+    single,
+    tensors_of,
+)
 from pellucid.lens.watch.schedule import Schedule
 from pellucid.lens.watch.spread import against, first_tensor, plain_loss, spread
 from pellucid.lens.watch.structure import embeddings, lost_layers, module_facts, optimizing, shared_modules
@@ -105,14 +115,14 @@ class Watch:
         self._graph: Any = None
         self._probes, self._ends = Probes(), Probes()
         self._kept: Any = None
-        self._plain = False
+        self._plain = self._in_outputs = False
         self._without_graph = 0
         self._changed_in_forward = ""
         self._modules: ModuleLooks | None = None
         self._parameters: ParameterLooks | None = None
         self._events: Events | None = None
-        self._optimizers = _optimizers(optimizer)
-        self.model = _as_module(model)
+        self._optimizers = as_optimizers(optimizer)
+        self.model = as_module(model)
         self._kept_step = self._guard(self._keep)
         self._attended_step = self._guard(self._attend)
         self._read_batch = self._guard(self._batches.read)
@@ -217,7 +227,7 @@ class Watch:
             optimizers=optimizing(self._optimizers, self.model, events.steps_of) if events else (),
             modules=self._facts,
             measured=self._events.measured_inputs if self._events else None,
-            class_weights=_class_weights(self.loss),
+            class_weights=class_weights(self.loss),
             lost=self._lost,
             validations={name: tuple(series) for name, series in self._validations.items()},
             lower=frozenset(self._lower),
@@ -232,7 +242,7 @@ class Watch:
 
     def _keep(self, loss: Any) -> None:
         """Keep the loss of a step that is not attended to."""
-        self._waiting.append((self.steps, _value(_single(loss))))
+        self._waiting.append((self.steps, detached(single(loss))))
         if len(self._waiting) >= LOSSES:
             self._flush()
         if self.steps + 1 == self._schedule.coming:
@@ -243,12 +253,15 @@ class Watch:
         events = self._events
         if events is None:
             return
-        value = _single(loss)
-        self._waiting.append((self.steps, _value(value)))
+        self._in_outputs = loss is None  # the model of transformers returns it
+        value = single(own_loss(events.outputs) if loss is None else loss)
+        self._waiting.append((self.steps, detached(value)))
         self._rate()
-        arguments = inputs if inputs is not None else events.arguments
+        arguments = inputs if inputs is not None else inputs_of(events.arguments)
+        if targets is None and inputs is None and events.arguments is not None:
+            targets = events.arguments[1].get("labels")
         given, wanted = first_tensor(arguments), first_tensor(targets)
-        self._read_batch(given, wanted, _tensors(arguments))
+        self._read_batch(given, wanted, tensors_of(arguments))
         if self._schedule.glance:
             self._guard(self._glance)(first_tensor(events.outputs), wanted)
         if self._schedule.look:
@@ -289,10 +302,10 @@ class Watch:
         made = first_tensor(events.outputs)
         kind = self._graph.loss if self._graph else ""
         if first:
-            self._plain = _near(value, plain_loss(made, targets, kind))
+            self._plain = near(value, plain_loss(made, targets, kind))
         look = Look(
             self.steps,
-            math.nan if value is None else float(_value(value)),
+            math.nan if value is None else float(detached(value)),
             modules,
             parameters,
             spread(inputs, closely=True),
@@ -308,7 +321,7 @@ class Watch:
     def _read_graph(self, value: Tensor) -> None:
         graph = loss_graph.read(value, self._names)
         if graph is not None and self._graph is not None:
-            graph = _joined(self._graph, graph)
+            graph = joined(self._graph, graph)
         self._graph = graph or self._graph
 
     def _probe(self, model: nn.Module, arguments: Any) -> None:
@@ -323,7 +336,7 @@ class Watch:
         events = self._events
         assert events is not None
         events.attach()
-        events.keep = self._schedule.look or self._schedule.glance
+        events.keep = self._schedule.look or self._schedule.glance or self._in_outputs
         events.before_step[:] = []
         if not self._schedule.look:
             return
@@ -388,60 +401,6 @@ class Watch:
             self._schedule.spent += time.thread_time() - start
 
         return guarded
-
-
-def _optimizers(optimizer: Any) -> list[torch.optim.Optimizer]:
-    if optimizer is None:
-        return []
-    found = list(optimizer) if isinstance(optimizer, list | tuple | set) else [optimizer]
-    return [one for one in found if hasattr(one, "param_groups")]
-
-
-def _as_module(model: Any) -> nn.Module:
-    """One module that holds what is watched."""
-    if isinstance(model, nn.Module):
-        return model
-    if isinstance(model, Mapping):
-        return nn.ModuleDict({str(name): one for name, one in model.items()})
-    return nn.ModuleList(model)
-
-
-def _single(loss: Any) -> Any:
-    """A loss as one number: a tensor, a float, or the sum of several."""
-    if isinstance(loss, Mapping):
-        loss = list(loss.values())
-    if isinstance(loss, list | tuple):
-        return sum(_single(one) for one in loss) if loss else None
-    if isinstance(loss, Tensor) and loss.numel() != 1:
-        return loss.mean()
-    return loss
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    try:
-        return tensors(values)
-    except Exception:  # a container of somebody else's
-        return []
-
-
-def _class_weights(loss: Any) -> tuple[float, ...]:
-    """The weights of a loss function that is a module, such as CrossEntropyLoss(weight=)."""
-    weight = getattr(loss, "weight", None)
-    return tuple(weight.detach().float().flatten().tolist()) if isinstance(weight, Tensor) else ()
-
-
-def _near(loss: Any, plain: float | None) -> bool:
-    """Whether a loss is the usual one of its kind, but for smoothing or weights."""
-    return plain is not None and loss is not None and 0.7 * plain <= float(_value(loss)) <= 1.4 * plain
-
-
-def _value(loss: Any) -> Any:
-    return loss.detach() if isinstance(loss, Tensor) else loss
-
-
-def _joined(before: Any, now: Any) -> Any:
-    """Two graphs of one loop: parameters that either of them reaches are reached."""
-    return replace(now, reached=before.reached | now.reached, nodes=(*before.nodes, *now.nodes))
 
 
 __all__: Sequence[str] = ["Watch", "watch"]
