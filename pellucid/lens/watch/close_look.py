@@ -91,7 +91,7 @@ class ParameterLooks:
     """Measures the parameters of a model around one step of its optimizers.
 
     Args:
-        names: of the parameters, by id.
+        parameters: what is measured, by name.
         groups: the group of each optimized parameter, by id.
         embeddings: ids of the parameters that are embeddings.
     """
