@@ -44,6 +44,9 @@ lens-checks: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/python benchmarks/bench $(if $(WORKLOAD),--workload $(WORKLOAD))
 
+ledger: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python -m benchmarks.ledger --split $(or $(SPLIT),test) $(if $(SPLIT),,--table benchmarks/LEDGER.md)
+
 gpu-check:
 	PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
 
