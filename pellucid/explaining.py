@@ -16,7 +16,7 @@ from pellucid import record
 from pellucid.batch import call_model, to_tensors
 from pellucid.errors import PellucidError, UsageError
 from pellucid.explaining_runs import RunSubject, run_subject
-from pellucid.lens.explain.attribute import Form, attribute, choose_method, guess_form, lists
+from pellucid.lens.explain.attribute import Form, attribute, channel_names, choose_method, guess_form, lists
 from pellucid.lens.explain.explanation import Explained, Explanation, Part
 from pellucid.lens.explain.pictures import as_png
 from pellucid.lens.explain.question import Question
@@ -334,7 +334,7 @@ def _dressed(part: Part, form: Form, shown: Tensor, row: int) -> Part:
         return Part(part.name, "text", part.values, [str(token) for token in shown[0].tolist()])
     count = len(part.values)
     if form.kind == "series":
-        return Part(part.name, "series", part.values, [f"channel {place}" for place in range(count)])
+        return Part(part.name, "series", part.values, channel_names(part.values, shown.shape[-1]))
     cells = [float(f"{value:.6g}") for value in shown[0].flatten().tolist()]
     return Part(part.name, "table", part.values, [f"x[{place}]" for place in range(count)], cells)
 
@@ -365,5 +365,5 @@ def _of_run(found: RunSubject) -> Subject:
         read=found.read,
         scale=found.scale,
         offset=found.offset,
-        notes=list(found.notes),
+        notes=found.notes,
     )

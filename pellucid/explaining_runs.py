@@ -17,7 +17,7 @@ from pellucid.data.inputs import TableInputs
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import DataError, RunError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
-from pellucid.lens.explain.attribute import Form
+from pellucid.lens.explain.attribute import Form, channel_names
 from pellucid.lens.explain.explanation import Part
 from pellucid.lens.explain.pictures import as_png
 from pellucid.lens.explain.question import Points, Question
@@ -26,6 +26,7 @@ from pellucid.runner.load import load_trained
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import own_inputs
 from pellucid.tasks.prepared import sample
+from pellucid.tasks.shared.supervised import Supervised
 from pellucid.train.objective import read_logits
 
 EXPLAINED = ("classification", "multilabel", "regression")
@@ -185,8 +186,7 @@ class RunSubject:
         if form.kind == "picture":
             return Part(part.name, "picture", part.values, image=self._picture(row, shown))
         if form.kind == "series":
-            names = [f"channel {place}" for place in range(len(part.values))]
-            return Part(part.name, "series", part.values, names)
+            return Part(part.name, "series", part.values, channel_names(part.values, shown.shape[-1]))
         if form.groups:
             cells = [_plain(rows.table[name][row].as_py()) for name, _ in form.groups]
             return Part(part.name, "table", part.values, [name for name, _ in form.groups], cells)
@@ -310,9 +310,11 @@ def _refuse(name: str, target: Any) -> None:
             "A language model says how likely every token is: which one is to be explained?",
             remedy="target= the token that is to follow the text; --target on the command line",
         )
-    if name in REFUSED:
+    known = name in (*EXPLAINED, LANGUAGE, "custom") or isinstance(get_task(name), Supervised)
+    if name in REFUSED or not known:
+        reason = REFUSED.get(name, "returns no class and no number of a row to explain")
         raise UsageError(
-            f"A model trained for {name.replace('_', ' ')} {REFUSED[name]}.",
+            f"A model trained for {name.replace('_', ' ')} {reason}.",
             remedy="explain a run of classification, multilabel or regression",
         )
 
@@ -330,6 +332,7 @@ def _said(row: Mapping[str, Any]) -> str:
     elif isinstance(predicted, Mapping):
         predicted = ", ".join(f"{name} {value:.6g}" for name, value in predicted.items())
     elif isinstance(predicted, list):
-        predicted = ", ".join(str(value) for value in predicted) or "none"
+        shown = (f"{value:.6g}" if isinstance(value, float) else str(value) for value in predicted)
+        predicted = ", ".join(shown) or "none"
     sure = f" ({100 * row['confidence']:.1f} %)" if "confidence" in row else ""
     return f"predicted {predicted}{sure}"

@@ -104,8 +104,6 @@ def _table(part: Mapping[str, Any], title: str, about: Mapping[str, Any]) -> Blo
 def _series(part: Mapping[str, Any], title: str, about: Mapping[str, Any]) -> Block:
     values = part["values"]
     labels = part["labels"] or [str(place) for place in range(len(values))]
-    if len(labels) != len(values):  # one row for all channels, as Grad-CAM returns
-        labels = ["all channels"] * len(values)
     steps = len(values[0])
     width = -(-steps // 64)  # a map draws 64 columns; more steps are averaged
     starts = range(0, steps, width)

@@ -126,11 +126,9 @@ def test_gradients_are_captums(captum, case):
 
 def test_smooth_grad_is_captums_with_the_same_noise(captum, case):
     question, function, points = case
-    if len(points) > 1:
-        pytest.skip("captum draws the noise of several inputs from one generator")
     torch.manual_seed(3)
     theirs = captum.NoiseTunnel(captum.Saliency(function)).attribute(
-        points, nt_samples=20, stdevs=methods.deviation(points[0]), target=1, abs=False
+        points, nt_samples=20, stdevs=tuple(map(methods.deviation, points)), target=1, abs=False
     )
     same(methods.smooth_grad(question, samples=20, seed=3), theirs)
 

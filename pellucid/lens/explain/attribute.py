@@ -5,7 +5,7 @@ Shapes: C channels, H height, W width, T tokens or steps, E width of a token's v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,7 @@ def choose_method(
             raise UnknownNameError("method", method, METHODS)
         if name == "grad_cam" and (kinds & {"text", "table"} or len(forms) > 1):
             raise UsageError(
-                "Grad-CAM shows places of one picture or series; this model reads "
-                f"{' and '.join(sorted(kinds))}.",
+                f"Grad-CAM shows places of one picture or series; this model reads {_listed(kinds)}.",
                 remedy="method='integrated_gradients'",
             )
         return name, ""
@@ -83,9 +82,13 @@ def choose_method(
         and methods.find_convolution(question) is not None
     ):
         return "grad_cam", "pictures, classes and a network with convolutions"
-    named = {"picture": "pictures", "text": "texts", "table": "columns", "series": "series"}
-    what = " and ".join(named[kind] for kind in sorted(kinds))
+    what = _listed(kinds)
     return "integrated_gradients", f"{what}: its numbers add up to the output, and their error is known"
+
+
+def _listed(kinds: Iterable[str]) -> str:
+    named = {"picture": "pictures", "text": "texts", "table": "columns", "series": "series"}
+    return " and ".join(named[kind] for kind in sorted(kinds))
 
 
 def attribute(question: Question, method: str, forms: Sequence[Form], baselines: Points) -> Attribution:
@@ -164,16 +167,20 @@ def _integrated(question: Question, forms: Sequence[Form], baselines: Points) ->
             break
         steps *= 2
     values = [pooled(part, form, _sum) for part, form in zip(found, forms, strict=True)]
-    return Attribution(_with_counts(question, values), Completeness(total, difference, error, steps))
+    first = next(iter(question.tokens), None)
+    if first is not None:
+        values[first] = values[first] + counted(question)
+    return Attribution(values, Completeness(total, difference, error, steps))
 
 
-def _with_counts(question: Question, values: list[Tensor]) -> list[Tensor]:
-    """Add what counted n-grams add, which are looked at without vectors: it is known exactly."""
-    for place, tokens in question.tokens.items():
-        for module in question.model.modules():
-            if isinstance(module, BayesNgrams):
-                values[place] = values[place] + module.token_contributions(tokens, question.target)[0]
-    return values
+def counted(question: Question) -> Tensor | float:
+    """Return what n-grams add to the output for each token, (T,), which are looked at without vectors.
+
+    It is known exactly (Wang & Manning 2012, see `pellucid.nn.BayesNgrams`). 0 where a model has none.
+    """
+    tokens = next(iter(question.tokens.values()))
+    layers = [part for part in question.model.modules() if isinstance(part, BayesNgrams)]
+    return sum((layer.token_contributions(tokens, question.target)[0] for layer in layers), start=0.0)
 
 
 def _cam(question: Question, form: Form) -> Tensor:
@@ -209,6 +216,13 @@ def _sliding(
     place: int, shape: Sequence[int], size: Sequence[int], stride: Sequence[int]
 ) -> list[methods.Window]:
     return [(place, index) for index in methods.windows(shape, size, stride)]
+
+
+def channel_names(values: Sequence[Any], channels: int) -> list[str]:
+    """Name the rows of a series' numbers: its channels, or the one row that Grad-CAM has for all of them."""
+    if len(values) != channels:
+        return ["all channels"] * len(values)
+    return [f"channel {place}" for place in range(channels)]
 
 
 def guess_form(point: Tensor, is_tokens: bool) -> Form:

@@ -49,9 +49,8 @@ def smooth_grad(question: Question, *, samples: int = SAMPLES, noise: float = NO
         noise: standard deviation of the noise, relative to the range (largest minus smallest) of the input.
         seed: of the noise.
     """
-    noisy = []
+    noisy, generator = [], torch.Generator().manual_seed(seed)
     for point in question.points:
-        generator = torch.Generator().manual_seed(seed)
         drawn = torch.randn((samples, *point.shape[1:]), generator=generator).to(point)
         noisy.append(point + drawn * deviation(point, noise))
     return tuple(found.mean(0, keepdim=True) for found in question.gradients(tuple(noisy)))
@@ -74,7 +73,7 @@ def integrated_gradients(question: Question, baselines: Points, *, steps: int = 
         steps: points on the line.
     """
     places, weights = np.polynomial.legendre.leggauss(steps)
-    alphas, shares = (torch.from_numpy(part / 2).float() for part in (places + 1, weights))  # (S,)
+    alphas, shares = (torch.from_numpy(part / 2) for part in (places + 1, weights))  # (S,)
     lines = []
     for point, baseline in zip(question.points, baselines, strict=True):
         along = alphas.to(point).reshape(-1, *[1] * (point.ndim - 1))
@@ -135,13 +134,14 @@ def find_convolution(question: Question) -> nn.Module | None:
         question(question.points)
     for call in sorted(taken.calls, key=lambda call: -(call.ended or 0)):
         spatial = call.output[2:] if isinstance(call.output, tuple) else ()
-        if math.prod(spatial) > 1 and not _is_patches(call.module):
+        first = call is taken.calls[0]
+        if math.prod(spatial) > 1 and not (first and _has_no_overlap(call.module)):
             return call.module
     return None
 
 
-def _is_patches(layer: Any) -> bool:
-    return max(layer.kernel_size) > 2 and tuple(layer.kernel_size) == tuple(layer.stride)
+def _has_no_overlap(layer: Any) -> bool:
+    return max(layer.kernel_size) > 1 and tuple(layer.kernel_size) == tuple(layer.stride)
 
 
 Window = tuple[int, Any]

@@ -210,7 +210,8 @@ class Question:
         return made
 
     def _score(self, points: Points) -> Tensor:
-        return self._compute(points)[:, self.target].float() * self._scale(self.target)
+        score = self._compute(points)[:, self.target]
+        return (score if score.dtype == torch.float64 else score.float()) * self._scale(self.target)
 
     def _gradients(self, points: Points) -> Points:
         points = tuple(point.detach().requires_grad_(True) for point in points)

@@ -8,18 +8,19 @@ n-grams add, which are looked at without vectors, is known exactly.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.data.text.text_inputs import TextInputs
+from pellucid.errors import PellucidError
 from pellucid.evaluation import Trained
-from pellucid.lens.capture import replaced_outputs
-from pellucid.nn import BayesNgrams
+from pellucid.lens.explain import methods
+from pellucid.lens.explain.attribute import counted
+from pellucid.lens.explain.question import Question
 
 SHOWN_TEXTS = 6  # correct ones, and as many mistakes
 GRADIENT_STEPS = 32  # of integrated gradients, between no text and the text
@@ -36,7 +37,7 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
     """
     encoded = trained.preprocess.encoded
     classes = trained.preprocess.classes
-    if not isinstance(encoded, TextInputs) or not classes or not _tables(trained.model):
+    if not isinstance(encoded, TextInputs) or not classes or not _has_table(trained.model):
         return []
     made = []
     texts = table[encoded.name]
@@ -45,7 +46,10 @@ def blocks(trained: Trained, table: pa.Table, columns: dict[str, np.ndarray]) ->
         for row in _clearest(columns, wrong, texts):
             prediction = int(columns["prediction"][row])
             tokens = trained.preprocess.inputs(table.slice(row, 1)).to(trained.device)
-            weights = integrated_gradients(trained.model, tokens, prediction)[0, :MAX_TOKENS].tolist()
+            try:
+                weights = integrated_gradients(trained.model, tokens, prediction)[0, :MAX_TOKENS].tolist()
+            except PellucidError:  # a module of the user's that returns something else, or has no gradient
+                return []
             words = encoded.tokens(texts[row].as_py())[: len(weights)]
             actual = classes[int(columns["target"][row])]
             rows.append(
@@ -71,55 +75,23 @@ def integrated_gradients(
         model: tokens (B, T) -> logits (B, K), with an `nn.Embedding` or several for its tokens.
         tokens: (B, T) int64, padded with 0.
         output: which of the K.
-        steps: S, points on the line from zero to the embedding; the midpoint rule.
+        steps: points on the line from zero to the embedding.
 
     Returns:
         (B, T) float32; 0 at padding.
     """
-    whole: dict[nn.Module, Tensor] = {}
-    lines: dict[nn.Module, Tensor] = {}
-    points = (torch.arange(steps, device=tokens.device) + 0.5) / steps  # (S,)
-    shares = points.repeat(len(tokens))[:, None, None]  # (B S, 1, 1)
-
-    before, count = _before(model), tokens.shape[1]
-
-    def on_the_line(module: nn.Module, given: Any, made: Tensor) -> Tensor:
-        whole[module] = made[:, before : before + count].detach()
-        lines[module] = (whole[module] * shares.to(made)).requires_grad_(True)
-        if before:
-            return torch.cat([made[:, :before], lines[module], made[:, before + count :]], dim=1)
-        return F.pad(lines[module], (0, 0, 0, made.shape[1] - tokens.shape[1]))  # as the model itself padded
-
-    training = model.training
-    model.eval()
-    try:
-        with torch.enable_grad(), replaced_outputs(_tables(model), on_the_line):
-            logits = model(tokens.repeat_interleave(steps, dim=0))  # (B S, K)
-            gradients = torch.autograd.grad(logits[:, output].sum(), list(lines.values()))
-    finally:
-        model.train(training)
-    each = [(gradient * whole[table]).sum(-1) for gradient, table in zip(gradients, lines, strict=True)]
-    added = torch.stack(each).sum(0).unflatten(0, (len(tokens), steps)).mean(1)  # (B, T)
-    for module in model.modules():
-        if isinstance(module, BayesNgrams):
-            added = added + module.token_contributions(tokens, output)
-    return added * (tokens != 0)
+    rows = []
+    for row in range(len(tokens)):
+        question = Question(model, tokens[row : row + 1], ["tokens"], target=output)
+        baselines = tuple(map(torch.zeros_like, question.points))
+        found = methods.integrated_gradients(question, baselines, steps=steps)
+        rows.append(torch.stack([part[0].sum(-1) for part in found]).sum(0) + counted(question))
+    return torch.stack(rows) * (tokens != 0)
 
 
-def _tables(model: nn.Module) -> list[nn.Embedding]:
-    """The tables that turn tokens into vectors: those that know of padding."""
-    named = [
-        cast(nn.Embedding, part.word_embedding) for part in model.modules() if hasattr(part, "word_embedding")
-    ]
-    if named:
-        return named
-    tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
-    return [table for table in tables if table.padding_idx is not None]
-
-
-def _before(model: nn.Module) -> int:
-    """Return the number of tokens that a model puts before a text when it looks up its vectors."""
-    return next((int(cast(int, part.before)) for part in model.modules() if hasattr(part, "before")), 0)
+def _has_table(model: nn.Module) -> bool:
+    """Whether a model looks tokens up in a table."""
+    return any(isinstance(part, nn.Embedding) or hasattr(part, "word_embedding") for part in model.modules())
 
 
 def _clearest(columns: dict[str, np.ndarray], wrong: bool, texts: pa.ChunkedArray) -> list[int]:
