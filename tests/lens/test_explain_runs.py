@@ -99,14 +99,14 @@ def test_the_word_that_decides_is_found(reviews, method):
     why = pellucid.explain(reviews, text, method)
     part = why[0].parts[0]
     assert part.labels == text.split()
-    if why.how.signed:  # a gradient alone says nothing where the output is sure
+    if why.how.signed:  # a gradient says nothing where the output is sure
         assert part.ranked()[0][0] == "great"
         assert dict(part.ranked())["great"] > 0
         against = pellucid.explain(reviews, text, method, target="bad")
         assert dict(against[0].parts[0].ranked())["great"] < 0
 
 
-def test_every_text_of_several_is_as_alone(reviews):
+def test_several_texts_are_explained_one_by_one(reviews):
     texts = ["an awful film", "a great story of people"]
     both = pellucid.explain(reviews, texts)
     assert [row.target for row in both] == ["bad", "good"]
