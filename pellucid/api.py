@@ -14,6 +14,7 @@ from pellucid.evaluation import Outcome
 from pellucid.fitting import Call, make_plan
 from pellucid.lens.explain.explanation import Explanation
 from pellucid.lens.trace import Trace
+from pellucid.runner.replayed import Replay
 from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
 from pellucid.terminal import TextConsole
@@ -163,6 +164,19 @@ class Run(record.Run):
         See `pellucid.explain`.
         """
         return explaining.explain(self, inputs, method, target, **options)
+
+    def replay(self, step: int, *, model: nn.Module | None = None) -> Replay:
+        """Compute an update again, and compare its loss with the recorded one; nothing is written.
+
+        See `pellucid.runner.replay.replay`.
+
+        Args:
+            step: the update, from 1.
+            model: a module like the one that was trained, if that was the caller's own.
+        """
+        from pellucid.runner.replay import replay  # here, since few need it
+
+        return replay(self, step, model=model or self.model, dataset=self.dataset, supplied=self.supplied)
 
     def report(self) -> Path:
         """Write report.html anew and return its path."""

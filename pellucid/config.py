@@ -273,6 +273,11 @@ class TrainConfig(Section):
     restore_best: bool = Field(default=True, description="finish with the best weights instead of the last")
     checkpoint_seconds: float = Field(default=30, gt=0, description="maximum time between checkpoints")
     keep: int = Field(default=2, ge=1, description="number of checkpoints to keep in addition to the best")
+    snapshots: float = Field(
+        default=50,
+        ge=0,
+        description="MB of earlier checkpoints that stay, spread over training, to look at and replay from",
+    )
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default=[])
     callbacks: list[str] = Field(
         default=[],

@@ -25,6 +25,7 @@ from pellucid.cli import (
     predict,
     profile,
     recipes,
+    replay,
     report,
     runs,
     train,
@@ -51,6 +52,7 @@ app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
 app.command("look")(look.look)
 app.command("explain")(explain.explain)
+app.command("replay")(replay.replay)
 app.command("predict")(predict.predict)
 app.command("embed")(vectors.embed)
 app.command("neighbors")(vectors.neighbors)

@@ -160,6 +160,10 @@ class Batches:
             changed = self.augment(inputs, targets, self._generator(number, position + 1))
             yield Batch(*changed, batch.extra) if isinstance(batch, Batch) else changed
 
+    def row_numbers(self, epoch: int, batch: int) -> Tensor:
+        """Return the numbers of the rows in a batch, (B,), in its order."""
+        return self._indices(epoch)[batch]
+
     def row_order(self) -> Tensor | None:
         """Return the row numbers in the order of evaluation; None: as stored."""
         if not isinstance(self.rows, Planned) and not self.shuffle:

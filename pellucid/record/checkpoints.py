@@ -9,9 +9,10 @@ temporary name, flushed and renamed, so a crash leaves either the complete folde
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from pellucid.errors import RunError
 from pellucid.record import files
 
 STATE = "state.json"
+MOST = 40
+"""Snapshots at most, however small they are."""
 STEP = r"step-[0-9]{8,20}"
 """Name of the folder of a checkpoint."""
 
@@ -102,12 +105,38 @@ class Checkpoints:
         """
         return _newest_sound([folder for folder in self.all() if step_of(folder) <= step])[0]
 
-    def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` checkpoints and those that `last` and `best` name."""
-        named = {self.pointed("last"), self.pointed("best")}
-        for folder in self.all()[:-keep]:
-            if folder not in named:
-                shutil.rmtree(folder, ignore_errors=True)
+    def prune(self, keep: int, snapshots: float = 0.0) -> None:
+        """Remove all but the newest `keep` checkpoints, those that `last` and `best` name, and snapshots.
+
+        Args:
+            keep: number of checkpoints to keep in any case.
+            snapshots: MB that earlier ones may take. Where they take more, those go that stand closest
+                together, so that the ones that stay are spread over the training.
+        """
+        folders = self.all()
+        kept = {self.pointed("last"), self.pointed("best"), *folders[-keep:]}
+        sizes = {folder: _size(folder) for folder in folders if folder not in kept}
+        while sizes and (sum(sizes.values()) > snapshots * 1e6 or len(sizes) > MOST):
+            gone = _closest(folders, sizes)
+            shutil.rmtree(gone, ignore_errors=True)
+            folders.remove(gone)
+            del sizes[gone]
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _closest(folders: list[Path], among: Collection[Path]) -> Path:
+    """Return the one whose neighbours are closest to each other; the first only where no other is left."""
+    steps = [step_of(folder) for folder in folders]
+    gaps = {
+        folder: steps[place + 1] - steps[place - 1] if place else math.inf
+        for place, folder in enumerate(folders[:-1])
+        if folder in among
+    }
+    return min(gaps, key=lambda folder: gaps[folder])
 
 
 def step_of(folder: Path) -> int:

@@ -38,7 +38,10 @@ DELETE FROM findings WHERE rowid NOT IN (SELECT max(rowid) FROM findings GROUP B
 CREATE UNIQUE INDEX findings_by_place ON findings (rule, place, step);
 CREATE TABLE artifacts (step INTEGER, name TEXT, kind TEXT, path TEXT, PRIMARY KEY (name, step));
 """
-MIGRATIONS = (VERSION_1, VERSION_2)
+VERSION_3 = """
+CREATE TABLE losses (step INTEGER, phase TEXT, rows TEXT, PRIMARY KEY (phase, step)) WITHOUT ROWID;
+"""
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
 """MIGRATIONS[n] turns version n into version n + 1. Version 0.1 of Pellucid wrote the tables of version 1
 without a number, so the first one changes nothing there. Never edit one that was released: append."""
 
@@ -79,6 +82,11 @@ TABLES = {
         "name": "what it shows; one for each name and step",
         "kind": "how to read the file: `image`, `tensors`, `text`, `table` or `json`",
         "path": "the file, relative to the run folder",
+    },
+    "losses": {
+        "step": "the last of the updates in this row",
+        "phase": "whose loss it is, e.g. `classification`, or `generator` where an objective has several",
+        "rows": "JSON: [update, loss] of every update since the row before, exactly; null if not finite",
     },
 }
 """Every table with its columns and what they hold; docs/run-folder.md is written from it."""

@@ -11,7 +11,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,16 @@ class Store:
         """Record metrics of a step; they are written at the next flush."""
         now = time.time()
         self._pending["metrics"] += [(step, key, float(value), now) for key, value in values.items()]
+
+    def losses(self, phase: str, rows: Sequence[tuple[int, float]]) -> None:
+        """Record the loss of every update, exactly, so that an update can be replayed and compared.
+
+        Args:
+            phase: whose loss it is.
+            rows: (update, loss) in their order; an update that is repeated has several.
+        """
+        exact = [(step, loss if math.isfinite(loss) else None) for step, loss in rows]
+        self._pending["losses"].append((rows[-1][0], phase, json.dumps(exact, separators=(",", ":"))))
 
     def event(self, step: int, kind: str, message: str) -> None:
         """Record an event of a step; it is written at the next flush."""
@@ -114,6 +124,20 @@ class Store:
         rows = self._read("SELECT step, value FROM metrics WHERE key = ? ORDER BY step", (key,))
         with self._expecting_numbers():
             return [(int(step), math.nan if value is None else float(value)) for step, value in rows]
+
+    def step_losses(self, first: int, last: int) -> dict[str, dict[int, list[float | None]]]:
+        """Return the recorded losses of updates `first` to `last`, by phase and update; None is not finite.
+
+        Runs of version 0.1 and 0.2 have none.
+        """
+        found: dict[str, dict[int, list[float | None]]] = {}
+        sql = "SELECT phase, rows FROM losses WHERE step >= ? ORDER BY phase, step"
+        with self._expecting_numbers():
+            for phase, rows in self._read(sql, (first,)):
+                for step, loss in json.loads(rows):
+                    if first <= step <= last:
+                        found.setdefault(phase, {}).setdefault(step, []).append(loss)
+        return found
 
     def keys(self) -> list[str]:
         """Return the names of all metrics."""

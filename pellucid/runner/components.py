@@ -101,7 +101,13 @@ def make_callbacks(
     callbacks += [tracker(name, run) for name in config.train.trackers]
     return [
         *callbacks,
-        Checkpointer(run, monitor, seconds=config.train.checkpoint_seconds, keep=config.train.keep),
+        Checkpointer(
+            run,
+            monitor,
+            seconds=config.train.checkpoint_seconds,
+            keep=config.train.keep,
+            snapshots=config.train.snapshots,
+        ),
     ]
 
 

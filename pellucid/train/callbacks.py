@@ -259,7 +259,8 @@ class Recorder(Callback):
 
     Args:
         run: the run to write to.
-        every: number of steps between two recorded step losses.
+        every: number of steps between two points of the curves `step/loss` and `step/lr`. The table `losses`
+            has every update.
     """
 
     def __init__(self, run: Run, every: int = 10):
@@ -271,6 +272,7 @@ class Recorder(Callback):
         self._epoch_start = time.perf_counter()
 
     def on_losses(self, trainer: Trainer, rows: list[tuple[int, float, float]]) -> None:
+        self._keep(trainer.objective.phases[0].name, rows)
         for step, loss, lr in rows:
             if step % self.every == 0:
                 self.run.store.metrics(step, {"step/loss": loss, "step/lr": lr})
@@ -279,9 +281,15 @@ class Recorder(Callback):
             self._flushed = time.monotonic()
 
     def on_phase_losses(self, trainer: Trainer, phase: str, rows: list[tuple[int, float, float]]) -> None:
+        if phase != trainer.objective.phases[0].name:
+            self._keep(phase, rows)
         for step, loss, _ in rows:
             if step % self.every == 0:
                 self.run.store.metrics(step, {f"step/{phase}_loss": loss})
+
+    def _keep(self, phase: str, rows: list[tuple[int, float, float]]) -> None:
+        """Keep every loss, as one row of the database for all updates since the last flush."""
+        self.run.store.losses(phase, [(step, loss) for step, loss, _ in rows])
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         seconds = time.perf_counter() - self._epoch_start

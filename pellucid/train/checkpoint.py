@@ -42,10 +42,14 @@ class Checkpointer(Callback):
         monitor: determines the best epoch; must come before this callback.
         seconds: maximum time between two checkpoints.
         keep: number of checkpoints to keep in addition to the best.
+        snapshots: MB of earlier checkpoints that stay, spread over the training.
     """
 
-    def __init__(self, run: Run, monitor: Monitor, *, seconds: float = 30, keep: int = 2):
-        self.run, self.monitor, self.seconds, self.keep = run, monitor, seconds, keep
+    def __init__(
+        self, run: Run, monitor: Monitor, *, seconds: float = 30, keep: int = 2, snapshots: float = 0
+    ):
+        self.run, self.monitor, self.seconds = run, monitor, seconds
+        self.keep, self.snapshots = keep, snapshots
         self._saved_at, self._saved_state = time.monotonic(), (-1, -1)
 
     def on_train_start(self, trainer: Trainer) -> None:
@@ -81,7 +85,7 @@ class Checkpointer(Callback):
     def _save(self, trainer: Trainer) -> None:
         with self.run.timed("checkpoint", trainer.step):
             save(self.run, trainer)
-            self.run.checkpoints.prune(self.keep)
+            self.run.checkpoints.prune(self.keep, self.snapshots)
         self._saved_at, self._saved_state = time.monotonic(), (trainer.step, trainer.epoch)
 
 
