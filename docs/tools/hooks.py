@@ -58,7 +58,7 @@ def navigation(uris: set[str]) -> list[Any]:
         for uri in ("run-folder.md", "guides/settings.md", "catalogues.md", "lens-checks.md")
         if uri in uris
     ]
-    families = [uri for uri in ("your-own-data.md", "watch.md", "explain.md") if uri in uris]
+    families = [uri for uri in ("your-own-data.md", "watch.md", "explain.md", "replay.md") if uri in uris]
     guides = [*families, *(uri for uri in below("guides/") if uri not in reference)]
     return [
         {"Home": "index.md"},

@@ -13,6 +13,7 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ from pellucid.runner.replayable import check_parts, check_run, check_step, devic
 from pellucid.runner.replayed import Replay
 from pellucid.runner.setup import Setup, set_up
 from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks
-from pellucid.runner.watched_update import WatchedUpdate, finite
+from pellucid.runner.watched_update import WatchedPreparation, WatchedUpdate, finite
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Callback, EarlyStopping, Recorder, SignalHandler
 from pellucid.train.checkpoint import Checkpointer
@@ -145,7 +146,13 @@ class _Replaying:
         )
         self.trainer.run = scratch
         self.at: tuple[int, int] = (0, 0)
-        self.watched = {name: WatchedUpdate(u, self._wanted) for name, u in self.trainer.updates.items()}
+        prepare, shared = setup.objective.prepare_batch, None
+        if prepare is not None:
+            shared = WatchedPreparation(prepare, self._wanted)
+            self.trainer.objective = replace(setup.objective, prepare_batch=shared)
+        self.watched = {
+            name: WatchedUpdate(update, self._wanted, shared) for name, update in self.trainer.updates.items()
+        }
         self.trainer.updates = self.watched  # type: ignore[assignment]
 
     def _wanted(self) -> bool:
