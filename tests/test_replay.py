@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import pellucid
 from pellucid.cli.main import app
 from pellucid.errors import RunError, UsageError
+from pellucid.record.checkpoints import Checkpoints, step_of
 
 OLD = Path(__file__).parent / "fixtures" / "v0_1"
 draw = np.random.default_rng(0)
@@ -52,8 +53,10 @@ def test_updates_are_computed_again_to_the_bit_and_the_run_is_only_read(name: st
         for phase in made.phases:
             assert phase.recomputed == phase.recorded != []
             assert phase.trace.loss == phase.recomputed[-1]  # what is shown is what was computed
-            assert phase.gradient_norm and phase.update_norm
-            assert phase.trace.training and phase.trace.calls[0].gradient is not None
+            assert phase.gradient_norm
+            assert phase.update_norm
+            assert phase.trace.training
+            assert phase.trace.calls[0].gradient is not None
         assert made.notes == []
         json.dumps(made.to_dict())
     assert content(run.path) == before
@@ -62,7 +65,8 @@ def test_updates_are_computed_again_to_the_bit_and_the_run_is_only_read(name: st
 def test_the_steps_of_a_compiled_run_are_equal_and_the_difference_of_the_values_is_said(runs: Path) -> None:
     run = trained("mlp", runs, **{"train.execution": "compiled"})
     made = run.replay(9)
-    assert made.exact is True and made.execution == "compiled"
+    assert made.exact is True
+    assert made.execution == "compiled"
     (phase,) = made.phases
     assert phase.trace.loss == pytest.approx(phase.recomputed[0], rel=1e-5)
     assert 0 < phase.gradient_norm <= 0.5 + 1e-6  # as it was clipped
@@ -106,7 +110,8 @@ def test_snapshots_are_spread_within_their_budget(tmp_path: Path) -> None:
         kept.save(step, {"w": lambda path: path.write_bytes(b"0" * 10_000)}, {})
         kept.prune(2, snapshots=0.12)
     steps = [step_of(folder) for folder in kept.all()]
-    assert steps[0] == 0 and steps[-1] == 297
+    assert steps[0] == 0
+    assert steps[-1] == 297
     assert 8 <= len(steps) <= 13  # 11 of 10 kB, and the newest two
     assert np.diff(steps[:-2]).max() <= 4 * np.diff(steps[:-2]).min()
     kept.prune(2)
@@ -132,7 +137,7 @@ def test_what_cannot_be_built_again_is_refused(runs: Path) -> None:
     with pytest.raises(RunError, match="batches of your own"):
         batches.replay(1)
     passed = trained_with(lambda parameters: torch.optim.SGD(parameters, 0.1), runs)
-    with pytest.raises(RunError, match="optimizer= was .*lambda"):
+    with pytest.raises(RunError, match=r"optimizer= was .*lambda"):
         passed.replay(1)
 
 
@@ -157,6 +162,8 @@ def test_the_command_prints_and_writes_json(runs: Path, tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, ["replay", "--runs", str(runs), "--step", "3", "--json"])
     assert ran.exit_code == 0, ran.output
     made = json.loads(ran.stdout)
-    assert made["exact"] is True and made["step"] == 3 and made["rows"][0]["target"] in ("yes", "no")
+    assert made["exact"] is True
+    assert made["step"] == 3
+    assert made["rows"][0]["target"] in ("yes", "no")
     shown = CliRunner().invoke(app, ["replay", "--runs", str(runs)])
     assert "equal to the recorded loss to the bit" in shown.output
