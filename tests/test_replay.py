@@ -56,7 +56,7 @@ def test_updates_are_computed_again_to_the_bit_and_the_run_is_only_read(name: st
             assert phase.gradient_norm
             assert phase.update_norm
             assert phase.trace.training
-            assert phase.trace.calls[0].gradient is not None
+            assert any(call.gradient is not None for call in phase.trace)
         assert made.notes == []
         json.dumps(made.to_dict())
     assert content(run.path) == before
