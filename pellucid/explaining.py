@@ -16,7 +16,15 @@ from pellucid import record
 from pellucid.batch import call_model, to_tensors
 from pellucid.errors import PellucidError, UsageError
 from pellucid.explaining_runs import RunSubject, run_subject
-from pellucid.lens.explain.attribute import Form, attribute, channel_names, choose_method, guess_form, lists
+from pellucid.lens.explain.attribute import (
+    Form,
+    attribute,
+    channel_names,
+    channels_of,
+    choose_method,
+    guess_form,
+    lists,
+)
 from pellucid.lens.explain.explanation import Explained, Explanation, Part
 from pellucid.lens.explain.pictures import as_png
 from pellucid.lens.explain.question import Question
@@ -266,7 +274,7 @@ def _of_module(model: nn.Module, inputs: Any, target: Any) -> Subject:
             f"output {question.target}" if len(question.outputs) > 1 else "the output"
         ),
         say_prediction=_largest,
-        form=guess_form,
+        form=lambda point, is_tokens: guess_form(point, is_tokens, model),
         dress=_dressed,
         baseline=_zeros,
         classes=True,
@@ -334,7 +342,7 @@ def _dressed(part: Part, form: Form, shown: Tensor, row: int) -> Part:
         return Part(part.name, "text", part.values, [str(token) for token in shown[0].tolist()])
     count = len(part.values)
     if form.kind == "series":
-        return Part(part.name, "series", part.values, channel_names(part.values, shown.shape[-1]))
+        return Part(part.name, "series", part.values, channel_names(part.values, channels_of(form, shown)))
     cells = [float(f"{value:.6g}") for value in shown[0].flatten().tolist()]
     return Part(part.name, "table", part.values, [f"x[{place}]" for place in range(count)], cells)
 

@@ -17,7 +17,7 @@ from pellucid.data.inputs import TableInputs
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import DataError, RunError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
-from pellucid.lens.explain.attribute import Form, channel_names
+from pellucid.lens.explain.attribute import Form, channel_names, channels_of
 from pellucid.lens.explain.explanation import Part
 from pellucid.lens.explain.pictures import as_png
 from pellucid.lens.explain.question import Points, Question
@@ -168,9 +168,9 @@ class RunSubject:
         if isinstance(encoded, TableInputs):
             return Form("table", tuple(_groups(encoded)))
         layout = getattr(encoded, "layout", "image")
-        if layout == "series" and point.ndim == 3:
-            return Form("series")
-        return Form("picture" if point.ndim == 4 and layout == "image" else "table")
+        if layout in ("series", "plain") and point.ndim == 3:
+            return Form("series", channels_first=getattr(encoded, "channel_axis", 1) == 0)
+        return Form("picture" if point.ndim == 4 and layout in ("image", "plain") else "table")
 
     def dress(self, part: Part, form: Form, shown: Tensor, row: int) -> Part:
         rows = self.rows
@@ -186,7 +186,9 @@ class RunSubject:
         if form.kind == "picture":
             return Part(part.name, "picture", part.values, image=self._picture(row, shown))
         if form.kind == "series":
-            return Part(part.name, "series", part.values, channel_names(part.values, shown.shape[-1]))
+            return Part(
+                part.name, "series", part.values, channel_names(part.values, channels_of(form, shown))
+            )
         if form.groups:
             cells = [_plain(rows.table[name][row].as_py()) for name, _ in form.groups]
             return Part(part.name, "table", part.values, [name for name, _ in form.groups], cells)
@@ -308,7 +310,7 @@ def _refuse(name: str, target: Any) -> None:
     if name == LANGUAGE and target is None:
         raise UsageError(
             "A language model says how likely every token is: which one is to be explained?",
-            remedy="target= the token that is to follow the text; --target on the command line",
+            remedy="--target TOKEN, the one that is to follow the text",
         )
     known = name in (*EXPLAINED, LANGUAGE, "custom") or isinstance(get_task(name), Supervised)
     if name in REFUSED or not known:

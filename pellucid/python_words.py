@@ -20,6 +20,7 @@ _SETTINGS = re.compile(rf"{_SETTING}(?:(?:,? and|,)? {_SETTING})*")
 _ONE = re.compile(rf"--set (?:'(?P<quoted>[\w.]+=(?:[^']|'\"'\"')*)'|(?P<plain>[\w.]+=(?:{_VALUE})))")
 _NAMES = (
     "target|task|resume|runs|minutes|epochs|batch-size|seed|lr|data-fraction|fraction|device|folder|split|out"
+    "|method"
 )
 _OPTION = rf"--(?P<name>{_NAMES})"
 _WITH_VALUE = re.compile(rf"{_OPTION}[ =](?P<value>'[^']*'|[\w./*-]+(?: \| [\w-]+)*)(?=[\s,;.)`:]|$)")

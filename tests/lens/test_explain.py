@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import pellucid
+from pellucid.errors import UnknownNameError, UsageError
 from pellucid.lens.explain import methods
 from pellucid.lens.explain.attribute import Form, attribute
 from pellucid.lens.explain.question import Question
@@ -192,3 +194,55 @@ def test_integrated_gradients_add_up_to_the_output(name):
     assert found.error <= 0.01 * abs(found.difference) + 1e-6
     shown = sum(torch.tensor(part.values).double().sum().item() for part in made[0].parts)
     assert shown == pytest.approx(found.difference, abs=0.011 * abs(found.difference) + 1e-5)
+
+
+def test_what_a_bare_modules_input_is_follows_from_its_shape():
+    convolution = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    part = pellucid.explain(convolution, torch.randn(1, 3, 20), "grad_cam")[0].parts[0]
+    assert (part.kind, part.labels, len(part.values[0])) == ("series", ["all channels"], 20)
+    part = pellucid.explain(convolution, torch.randn(1, 3, 20), "occlusion")[0].parts[0]
+    assert (len(part.labels), len(part.values[0])) == (3, 20)
+    assert pellucid.explain(TextModel(), torch.tensor([[3, 4]]))[0].parts[0].labels == ["3", "4"]
+    both = pellucid.explain(TwoInputs(), (torch.randn(1, 2, 6, 6), torch.randn(1, 4)))[0].parts
+    assert [(part.name, part.kind) for part in both] == [("input 1", "picture"), ("input 2", "table")]
+
+
+def test_projections_of_patches_are_no_convolutions_of_grad_cam():
+    patches = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.Flatten(), nn.Linear(16, 2))
+    assert pellucid.explain(patches, torch.randn(1, 3, 8, 8)).method == "integrated_gradients"
+    with pytest.raises(UsageError, match="has none") as error:
+        pellucid.explain(patches, torch.randn(1, 3, 8, 8), "grad_cam")
+    assert "method='integrated_gradients'" in str(error.value)
+
+
+def test_models_of_transformers_are_explained_by_their_tokens():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=50,
+        num_labels=3,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    model = transformers.BertForSequenceClassification(config).eval()
+    ids, mask = torch.tensor([[4, 0, 1, 2, 0]]), torch.tensor([[1, 1, 1, 1, 0]])
+    why = pellucid.explain(model, {"input_ids": ids, "attention_mask": mask}, target=2)
+    assert why[0].parts[0].labels == ["4", "0", "1", "2", "0"]
+    assert why[0].output == pytest.approx(model(ids, mask).logits[0, 2].item(), abs=1e-5)
+    assert why[0].completeness.error < 1e-3
+
+
+def test_a_result_is_plain_data_and_text():
+    why = pellucid.explain(mlp(), torch.randn(2, 5))
+    facts = json.loads(json.dumps(why.to_dict()))
+    assert facts["about"]["paper"] == "Sundararajan, Taly & Yan 2017"
+    assert [row["name"] for row in facts["rows"]] == [{"row": 1}, {"row": 2}]
+    assert "The numbers add up to" in str(why)
+    with pytest.raises(UnknownNameError, match="integrated"):
+        pellucid.explain(mlp(), torch.randn(1, 5), "integrated")
+    with pytest.raises(UsageError, match="0 to 2"):
+        pellucid.explain(mlp(), torch.randn(1, 5), target=3)
+    with pytest.raises(UsageError, match="shape of the input"):
+        pellucid.explain(mlp(), torch.randn(1, 5), baseline=torch.zeros(1, 4))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.errors import UnknownNameError, UsageError
 from pellucid.lens.explain import methods
@@ -72,7 +72,7 @@ def choose_method(
         if name == "grad_cam" and (kinds & {"text", "table"} or len(forms) > 1):
             raise UsageError(
                 f"Grad-CAM shows places of one picture or series; this model reads {_listed(kinds)}.",
-                remedy="method='integrated_gradients'",
+                remedy="--method integrated_gradients",
             )
         return name, ""
     if (
@@ -225,14 +225,23 @@ def channel_names(values: Sequence[Any], channels: int) -> list[str]:
     return [f"channel {place}" for place in range(channels)]
 
 
-def guess_form(point: Tensor, is_tokens: bool) -> Form:
+def channels_of(form: Form, point: Tensor) -> int:
+    """Return the number of channels of a series (1, T, C) or (1, C, T)."""
+    return point.shape[1 if form.channels_first else -1]
+
+
+def guess_form(point: Tensor, is_tokens: bool, model: nn.Module) -> Form:
     """Return what the numbers of a bare module's input stand for, by their shape.
 
-    (1, C, H, W) is a picture, (1, T, C) a series, (1, F) and anything else a table.
+    (1, C, H, W) is a picture, (1, T, C) a series, (1, C, T) where the first 1-D convolution reads C channels;
+    (1, F) and anything else is a table.
     """
     if is_tokens:
         return Form("text")
-    return Form({4: "picture", 3: "series"}.get(point.ndim, "table"))  # type: ignore[arg-type]
+    if point.ndim == 3:
+        first = next((part for part in model.modules() if isinstance(part, nn.Conv1d)), None)
+        return Form("series", channels_first=first is not None and first.in_channels == point.shape[1])
+    return Form("picture" if point.ndim == 4 else "table")
 
 
 def lists(values: Tensor) -> list[Any]:

@@ -122,7 +122,7 @@ def last_convolution(question: Question) -> nn.Module:
     if found is None:
         raise UsageError(
             f"Grad-CAM needs a convolution, and {type(question.model).__name__} has none.",
-            remedy="method='integrated_gradients'",
+            remedy="--method integrated_gradients",
         )
     return found
 

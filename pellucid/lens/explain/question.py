@@ -127,7 +127,7 @@ class Question:
             gradient = _differentiated(score, kept[-1:])[0]
         if gradient is None:
             raise UsageError(
-                "The output does not depend on the last convolution.", remedy="method='integrated_gradients'"
+                "The output does not depend on the last convolution.", remedy="--method integrated_gradients"
             )
         return kept[-1].detach(), gradient
 
@@ -227,7 +227,7 @@ def _differentiated(score: Tensor, of: Sequence[Tensor]) -> tuple[Tensor | None,
         raise UsageError(
             "The output of the model has no gradient with respect to its input, for example because its "
             "forward rounds, detaches or uses torch.no_grad().",
-            remedy="method='occlusion', which needs none",
+            remedy="--method occlusion, which needs none",
         )
     return torch.autograd.grad(score, of, allow_unused=True)
 
