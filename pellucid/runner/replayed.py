@@ -162,7 +162,7 @@ def summary(replay: Replay) -> list[str]:
     lines += [_losses(phase, len(replay.phases) > 1) for phase in replay.phases]
     if replay.before:
         lines.append(
-            f"Of {replay.before:,} updates on the way to it, {replay.before_exact:,} have the recorded loss."
+            f"On the way to it {replay.before:,} losses were compared, and {replay.before_exact:,} are equal."
         )
     return [*lines, *replay.notes]
 
