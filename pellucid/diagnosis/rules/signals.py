@@ -286,7 +286,7 @@ def _exploding(watched: Watched, state: Health) -> Finding | None:
     first = [one for one in weights(look) if one.backward_rms]
     gradient = math.sqrt(sum((one.backward_rms or 0) ** 2 * math.prod(one.shape) for one in first))
     size = math.sqrt(sum(one.rms**2 * math.prod(one.shape) for one in first))
-    if not math.isfinite(gradient) or gradient < 100 * max(size, 1e-12) or look.inputs.rms > 10:
+    if math.isnan(gradient) or gradient < 100 * max(size, 1e-12) or look.inputs.rms > 10:
         return None
     return Finding(
         "exploding-gradients",
