@@ -32,6 +32,15 @@ SMOKE_FAULTS = (
 )
 
 
+HEADER = """# The fault ledger: `make ledger`
+
+Plain PyTorch loops under `pellucid.watch`: healthy programs and programs with one injected fault, on other data, other sizes and
+other strengths than the ones that rules were tuned on (`SPLIT=dev`). 5 seeds each, one thread. The faults were written by the
+same people as the rules, so this is what the rules can do at best; for mistakes of others see [RESULTS.md](../RESULTS.md).
+
+"""
+
+
 def jobs(split: str, seeds: int) -> list[Job]:
     """Return what is to be run."""
     if split == "smoke":
@@ -101,7 +110,7 @@ def main() -> None:
     text = table(done)
     print(text)
     if options.table:
-        options.table.write_text(text + "\n")
+        options.table.write_text(HEADER + text + "\n")
 
 
 if __name__ == "__main__":
