@@ -34,9 +34,10 @@ SMOKE_FAULTS = (
 
 HEADER = """# The fault ledger: `make ledger`
 
-Plain PyTorch loops under `pellucid.watch`: healthy programs and programs with one injected fault, on other data, other sizes and
-other strengths than the ones that rules were tuned on (`SPLIT=dev`). 5 seeds each, one thread. The faults were written by the
-same people as the rules, so this is what the rules can do at best; for mistakes of others see [RESULTS.md](../RESULTS.md).
+Plain PyTorch loops under `pellucid.watch`: healthy programs and programs with one injected fault, on other
+data, other sizes and other strengths than the ones that rules were tuned on (`SPLIT=dev`). 5 seeds each, one
+thread. The faults were written by the same people as the rules, so this is what the rules can do at best; for
+mistakes of others see [RESULTS.md](../RESULTS.md).
 
 """
 
