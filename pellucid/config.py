@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from pellucid.config_sections import (
     LARGEST_SEED,
@@ -25,7 +24,14 @@ from pellucid.config_sections import (
     SplitConfig,
     TextConfig,
 )
-from pellucid.config_text import OLD_KEYS, read_yaml, relative_to, rename_old_keys, without_options_of_others
+from pellucid.config_text import (
+    OLD_KEYS,
+    expected,
+    read_yaml,
+    relative_to,
+    rename_old_keys,
+    without_options_of_others,
+)
 from pellucid.errors import ConfigError, UsageError
 from pellucid.record.spec import find_spec, lasting_name
 
@@ -428,24 +434,5 @@ def _explain(error: ValidationError, origin: str) -> str:
         else:
             flag = origin.startswith("--") and origin != "--set"  # which names the setting
             where = f"{key}: " if key and not flag else ""
-            lines.append(f"{origin}: {where}{_expected(item)}, received {item['input']!r:.80}.")
+            lines.append(f"{origin}: {where}{expected(item)}, received {item['input']!r:.80}.")
     return "\n".join(lines)
-
-
-BOUNDS = {
-    "greater_than_equal": ("ge", "{} or more"),
-    "greater_than": ("gt", "more than {}"),
-    "less_than_equal": ("le", "{} or less"),
-    "less_than": ("lt", "less than {}"),
-}
-"""How a limit is worded, by the type of the error: the name of the limit, and the phrase."""
-
-
-def _expected(item: ErrorDetails) -> str:
-    """Return what was expected of a value."""
-    if item["type"] in BOUNDS:
-        limit, phrase = BOUNDS[item["type"]]
-        return f"expected {phrase.format(item.get('ctx', {}).get(limit))}"
-    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return "expected names and values, {name: value}"
-    return item["msg"].removeprefix("Value error, ").rstrip(".").replace("Input should be", "expected")

@@ -158,3 +158,22 @@ def near(path: str | Path) -> str:
     """Return a path below the current folder as relative to it, and any other as it is."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else str(path)
+
+
+BOUNDS = {
+    "greater_than_equal": ("ge", "{} or more"),
+    "greater_than": ("gt", "more than {}"),
+    "less_than_equal": ("le", "{} or less"),
+    "less_than": ("lt", "less than {}"),
+}
+"""How a limit is worded, by the type of the error: the name of the limit, and the phrase."""
+
+
+def expected(item: Mapping[str, Any]) -> str:
+    """Return what was expected of a value."""
+    if item["type"] in BOUNDS:
+        limit, phrase = BOUNDS[item["type"]]
+        return f"expected {phrase.format(item.get('ctx', {}).get(limit))}"
+    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "expected names and values, {name: value}"
+    return item["msg"].removeprefix("Value error, ").rstrip(".").replace("Input should be", "expected")
