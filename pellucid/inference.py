@@ -116,6 +116,7 @@ def reopen(
     Raises:
         RunError: the data has changed since training, or the run learned from batches that were not passed.
     """
+    refuse_study(run)
     config = Config.read(run.path / "config.yaml")
     if _learned_from_batches(run):
         supplied = supplied or _named_loss(config)

@@ -151,7 +151,8 @@ def find_offers(wanted: str) -> list[Offer]:
         return found
     known = {shown for offer in offers for shown in (offer.names[0], offer.task)}
     try:
-        task = specs()[package_of(name if "." not in wanted else wanted)].name
+        package = package_of(name if "." not in wanted else wanted)  # which registers it
+        task = specs()[package].name
     except UnknownNameError:
         raise UnknownNameError("task", wanted, sorted(known)) from None
     return [offer for offer in offers if offer.task == task]

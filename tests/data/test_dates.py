@@ -82,7 +82,7 @@ def test_dates_never_become_words_quietly(write):
     )
     (note,) = [note for note in csv(write("day,y\n" + lines)).notes if "'day'" in note]
     assert "75% of its values look like dates, but 'unknown' is not one" in note
-    assert "data.columns={day: date}" in note
+    assert "settings={'data.columns': {'day': 'date'}}" in note
 
 
 def test_days_of_zeros_are_missing(write):
@@ -122,7 +122,7 @@ def test_an_open_order_is_said_and_can_be_set(write):
     path = write(
         "day,y\n" + "".join(f"0{1 + i % 9}/0{1 + i * 5 % 8}/2020,{'uv'[i % 2]}\n" for i in range(40))
     )
-    assert any("data.csv.dates=%m/%d/%Y" in note for note in csv(path).notes)
+    assert any("'data.csv.dates': '%m/%d/%Y'" in note for note in csv(path).notes)
     assert csv(path, dates="%m/%d/%Y").splits["train"]["day"][1].as_py() == datetime.datetime(2020, 2, 6)
 
 

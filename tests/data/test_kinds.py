@@ -139,7 +139,7 @@ def test_every_kind_in_a_file_is_registered():
         *("image", "number", "date", "boolean", "text", "category", "tensor", "tokens")
     ]
     assert [target.name for target in targets.all_targets()] == [
-        *("tags", "tokens", "labels", "classes", "numbers")
+        *("step_classes", "step_numbers", "tags", "tokens", "labels", "classes", "numbers")
     ]
 
 

@@ -125,7 +125,7 @@ def notes_of(path, about: str) -> list[str]:
 def test_numbers_that_may_mean_a_missing_value_are_said(write, number, others):
     ages = [number, *map(str, range(20, others))]
     (note,) = notes_of(write(rows(ages, ["u", "v"], names="age,y", mark=",", count=120)), "stands out")
-    assert f"{number} stands out in 'age'; --set 'data.csv.missing=[{number}]'" in note
+    assert f"{number} stands out in 'age'; settings={{'data.csv.missing': [{number}]}}" in note
     kept = csv(write(rows(ages, ["u", "v"], names="age,y", mark=",", count=120)), missing=[number])
     assert kept.splits["train"]["age"].null_count > 1
 
@@ -139,7 +139,7 @@ def test_usual_numbers_do_not_stand_out(write, cells):
 def test_words_that_are_missing_values_are_said(write):
     path = write(rows(["NA", "DE", "US"], ["u", "v"], names="country,y", mark=","))
     (note,) = notes_of(path, "missing value in")
-    assert "'NA' is a missing value in 'country'; --set 'data.csv.missing=[]'" in note
+    assert "'NA' is a missing value in 'country'; settings={'data.csv.missing': []}" in note
     assert csv(path, missing=[]).column("country").categories == ("DE", "NA", "US")
     assert not any("missing value in" in note for note in csv(path, missing=[]).notes)
 

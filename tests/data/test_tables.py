@@ -117,7 +117,7 @@ def test_dates_are_recognized(write, cells, first):
 def test_choosing_the_last_column_is_announced(write):
     dataset = csv(write("a,b\n" + "".join(f"{i},{i * 0.5}\n" for i in range(50))))
     assert (dataset.target, dataset.task) == ("b", "regression")
-    assert any("last column" in note and "--target" in note for note in dataset.notes)
+    assert any("last column" in note and "target=" in note for note in dataset.notes)
 
 
 def test_several_targets_are_read(write):

@@ -83,7 +83,7 @@ def test_a_denoiser_keeps_size_and_color(tmp_path: Path) -> None:
     Image.new("L", (9, 5), 100).save(new / "small.png")
     made: Any = run.predict(str(new), folder=str(tmp_path / "out"))
     assert [image.shape for image in made.images] == [(3, 41, 75), (3, 41, 75), (1, 5, 9)]
-    assert made.notes == ("pictures are reconstructed at its own size",)
+    assert made.notes == ("each picture is reconstructed at its own size",)
     saved = [Image.open(path) for path in made.paths]
     assert [(image.size, image.mode) for image in saved] == [((75, 41), "RGB")] * 2 + [((9, 5), "L")]
     np.testing.assert_array_equal(np.asarray(saved[2]), np.rint(255 * made.images[2][0]))

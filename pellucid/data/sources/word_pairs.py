@@ -43,14 +43,16 @@ def read_pairs(raw: RawTables, options: DataOptions) -> Dataset:
 def _without_source(raw: RawTables) -> RawTables:
     """Return translations of Tatoeba without their third column, which says whose they are."""
     names = raw.splits["train"].column_names
-    if (
-        len(names) != 3
-        or not pc.all(pc.match_substring(raw.splits["train"][names[2]].cast(pa.string()), "CC-BY")).as_py()
-    ):
+    if len(names) != 3 or not _says_cc_by(raw.splits["train"][names[2]]):
         return raw
     note = f"left out {names[2]!r}: it says where the texts are from"
     kept = {split: table.select(names[:2]) for split, table in raw.splits.items()}
     return replace(raw, splits=kept, notes=(*raw.notes, note))
+
+
+def _says_cc_by(column: pa.ChunkedArray) -> bool:
+    words = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return words and bool(pc.all(pc.match_substring(column, "CC-BY")).as_py())
 
 
 def _has_few(column: pa.ChunkedArray) -> bool:
