@@ -16,7 +16,7 @@ from pellucid.models.autoencoder import Autoencoder
 from pellucid.runner.model_size import size_notes
 from pellucid.tasks.anomaly.normal_name import named_normal
 
-OPTIONS = {"epochs": 1, "batch_size": 16, "progress": False}
+OPTIONS = {"epochs": 1, "batch_size": 16, "progress": False, "settings": {"train.execution": "eager"}}
 
 
 @pytest.fixture
