@@ -23,7 +23,6 @@ class Spread:
         kind: its dtype, e.g. "float32".
         mean, std, low, high: over its finite values.
         rms: the root of the mean square.
-        zeros: share of values that are exactly 0, from 0 to 1.
         non_finite: how many values are NaN or infinite.
         columns: (smallest, largest) standard deviation of a column; None where there are fewer than 2.
         row_sums: whether the values of each row are not negative and sum to 1.
@@ -37,7 +36,6 @@ class Spread:
     low: float = 0.0
     high: float = 0.0
     rms: float = 0.0
-    zeros: float = 0.0
     non_finite: int = 0
     columns: tuple[float, float] | None = None
     row_sums: bool = False
@@ -64,7 +62,6 @@ class ModuleLook:
         inputs, outputs: its first input and output tensor; None where there is none.
         saturated: share of outputs of a sigmoid or tanh that are within 1 % of its bounds.
         silent: (units that were never above 0 in any row, units); None where it is no rectifier or layer.
-        calls: how often it was called in this step.
     """
 
     name: str
@@ -73,7 +70,6 @@ class ModuleLook:
     outputs: Spread | None
     saturated: float | None = None
     silent: tuple[int, int] | None = None
-    calls: int = 1
 
 
 @dataclass(frozen=True)
@@ -235,8 +231,6 @@ class Optimizing:
     Attributes:
         kind: its class, e.g. "Adam".
         lr: of its first group.
-        momentum: of its first group; 0 where it has none.
-        weight_decay: of its first group.
         parameters: how many of its parameters are the model's.
         foreign: how many are not.
         shared: how many are in another optimizer too.
@@ -245,8 +239,6 @@ class Optimizing:
 
     kind: str
     lr: float
-    momentum: float = 0.0
-    weight_decay: float = 0.0
     parameters: int = 0
     foreign: int = 0
     shared: int = 0
@@ -341,7 +333,7 @@ class Probes:
         order_blind: outputs for shuffled positions are the shuffled outputs, or do not change at all.
         padding_read: change of the outputs of a row when its padding changes.
         inputs_ignored: outputs do not depend on the inputs.
-        unread: (positions of a sequence on which the outputs do not depend, all positions).
+        unread: (positions of a sequence on which the outputs do not depend, positions that were tried).
         random: outputs for the same inputs differ in evaluation mode.
     """
 
@@ -376,17 +368,15 @@ class Watched:
         graph: how the loss is computed; None if that is not known.
         loop, batches, optimizers, modules: see there.
         probes: what the model depends on at the first step.
-        ends: the same at the end, while the `with` block is open until now.
         shared: modules that stand at several places: (name, other name).
         measured: the inputs of forward passes without gradients; None if there were none.
         class_weights: of the loss function, where it is given.
         lost: modules in plain lists or dicts, which the model does not know of.
         validations: measures of validation by name, with their direction in `lower`.
         lower: names of those where lower is better.
-        devices, kinds: of the parameters: "cpu", "float32".
+        devices: of the parameters: "cpu".
         changed_in_forward: a parameter that the forward pass changes; "" if there is none.
         watches: how many watches are open on the model.
-        missing: why evidence is missing, by its name.
     """
 
     steps: int = 0
@@ -398,7 +388,6 @@ class Watched:
     loop: Loop = Loop()
     batches: Batches = Batches()
     probes: Probes = Probes()
-    ends: Probes = Probes()
     shared: Sequence[tuple[str, str]] = ()
     optimizers: Sequence[Optimizing] = ()
     modules: Sequence[ModuleFact] = ()
@@ -408,10 +397,8 @@ class Watched:
     validations: Mapping[str, Series] = field(default_factory=dict)
     lower: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
     changed_in_forward: str = ""
     watches: int = 1
-    missing: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def finite(self) -> list[float]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from pellucid.diagnosis.asking import by_health, symptom, watched_rules, when_ill
 from pellucid.diagnosis.health import Health, accuracies, health
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import on_watched
-from pellucid.diagnosis.rules.signals import by_health, symptom, when_ill
 from pellucid.diagnosis.watched import Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
@@ -136,9 +134,8 @@ def _norm_of_one(watched: Watched) -> Finding | None:
     return Finding(
         "batch-norm-of-few-rows",
         "warning",
-        f"Batches have {watched.batches.rows} row{'s' if watched.batches.rows > 1 else ''}, and "
-        f"{norm.name} is "
-        f"a {norm.kind}.",
+        f"Batches have {watched.batches.rows} row{'s' if watched.batches.rows > 1 else ''}, and {norm.name} "
+        f"is a {norm.kind}.",
         "Its statistics are those of a row or two: training is noisy, and evaluation uses others.",
         "larger batches, or GroupNorm / LayerNorm",
         where=norm.name,
@@ -177,8 +174,7 @@ def _measured_otherwise(watched: Watched) -> Finding | None:
         "measured-on-other-scale",
         "error",
         f"Training inputs have mean {figure(train.mean)} and standard deviation {figure(train.std)}, the "
-        "ones "
-        f"measured without gradients {figure(other.mean)} and {figure(other.std)}.",
+        f"ones measured without gradients {figure(other.mean)} and {figure(other.std)}.",
         "The model is measured on inputs that were scaled otherwise than those it learned from.",
         "the same scaling (with the statistics of the training rows) for all splits",
         where="data:inputs",
@@ -228,8 +224,7 @@ def _unread(watched: Watched) -> Finding | None:
         "warning",
         f"The outputs do not depend on {unread[0]} of {unread[1]} positions of the inputs.",
         "What is taken of a sequence (one state, one slice) holds nothing of the others: the first state "
-        "of a "
-        "recurrent network has read only the first step.",
+        "of a recurrent network has read only the first step.",
         "the last state, outputs[:, -1], or a mean over all positions",
         where="model",
         confidence=0.9,
@@ -318,6 +313,22 @@ def _order_blind(watched: Watched, state: Health) -> Finding | None:
     )
 
 
+def _unscaled_attention(watched: Watched, state: Health) -> Finding | None:
+    graph = watched.graph
+    if graph is None or not graph.unscaled_attention:
+        return None
+    return Finding(
+        "attention-unscaled",
+        "warning" if state.ill else "note",
+        f"{graph.unscaled_attention} softmax operations follow a product of queries and keys that is not "
+        "scaled.",
+        "Sums over many dimensions are large, so the softmax picks one position and passes little gradient.",
+        "divide the scores by the root of the size of a head",
+        where="model",
+        confidence=0.75,
+    )
+
+
 def _padding(watched: Watched) -> Finding | None:
     change = watched.probes.padding_read
     if change is None or change < 0.01:
@@ -349,25 +360,23 @@ def _inputs_ignored(watched: Watched) -> Finding | None:
     )
 
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("unshuffled-batches", _unshuffled, ()),
-        ("same-batch", by_health(_same_batch), ("constant-inputs",)),
-        ("imbalanced-classes", _imbalance, ()),
-        ("inputs-unscaled", by_health(_inputs_scale), ("non-finite-inputs",)),
-        ("targets-unscaled", when_ill(_targets_scale), ()),
-        ("batch-norm-of-few-rows", _norm_of_one, ()),
-        ("batch-norm-too-slow", _slow_norm, ()),
-        ("constant-inputs", _constant_inputs, ()),
-        ("measured-on-other-scale", _measured_otherwise, ()),
-        ("target-in-inputs", _telling, ()),
-        ("positions-unread", _unread, ("padding-read",)),
-        ("rows-mixed", _rows_mixed, ()),
-        ("future-visible", _future, ()),
-        ("targets-are-inputs", _targets_are_inputs, ("future-visible",)),
-        ("no-positions", when_ill(_order_blind), ()),
-        ("padding-read", _padding, ()),
-        ("inputs-ignored", _inputs_ignored, ("symmetric-units", "constant-initial-weights")),
-    )
+RULES = watched_rules(
+    ("unshuffled-batches", _unshuffled, ()),
+    ("same-batch", by_health(_same_batch), ("constant-inputs",)),
+    ("imbalanced-classes", _imbalance, ()),
+    ("inputs-unscaled", by_health(_inputs_scale), ("non-finite-inputs",)),
+    ("targets-unscaled", when_ill(_targets_scale), ()),
+    ("batch-norm-of-few-rows", _norm_of_one, ()),
+    ("batch-norm-too-slow", _slow_norm, ()),
+    ("constant-inputs", _constant_inputs, ()),
+    ("measured-on-other-scale", _measured_otherwise, ()),
+    ("target-in-inputs", _telling, ()),
+    ("positions-unread", _unread, ("padding-read",)),
+    ("rows-mixed", _rows_mixed, ()),
+    ("future-visible", _future, ()),
+    ("targets-are-inputs", _targets_are_inputs, ("future-visible",)),
+    ("no-positions", when_ill(_order_blind), ()),
+    ("attention-unscaled", by_health(_unscaled_attention), ()),
+    ("padding-read", _padding, ()),
+    ("inputs-ignored", _inputs_ignored, ("symmetric-units", "constant-initial-weights")),
 )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pellucid.diagnosis.asking import by_health, module_of, symptom, watched_rules, weights
 from pellucid.diagnosis.health import Health
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import module_of, on_watched
-from pellucid.diagnosis.rules.signals import by_health, symptom, weights
 from pellucid.diagnosis.watched import ParameterLook, Watched
 from pellucid.diagnosis.wording import figure
 from pellucid.record import Finding
@@ -117,23 +115,18 @@ def _constant(watched: Watched) -> Finding | None:
         "constant-initial-weights",
         "warning",
         f"{len(constant)} of {len(every)} weights start with the same value everywhere "
-        f"({module_of(one.name)}: "
-        f"{figure(one.rms)}).",
+        f"({module_of(one.name)}: {figure(one.rms)}).",
         "Units that start equal get equal gradients: they become different slowly or never. With 0, no "
-        "gradient "
-        "passes at all.",
+        "gradient passes at all.",
         "PyTorch's own initialization, or nn.init.kaiming_normal_ / xavier_uniform_; zeros are for biases",
         where=module_of(one.name),
         confidence=0.96,
     )
 
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("symmetric-units", _symmetric, ("constant-initial-weights",)),
-        ("constant-initial-weights", _constant, ()),
-        ("initial-weights-too-large", by_health(_large), ("inputs-unscaled",)),
-        ("initial-weights-too-small", by_health(_small), ()),
-    )
+RULES = watched_rules(
+    ("symmetric-units", _symmetric, ("constant-initial-weights",)),
+    ("constant-initial-weights", _constant, ()),
+    ("initial-weights-too-large", by_health(_large), ("inputs-unscaled",)),
+    ("initial-weights-too-small", by_health(_small), ()),
 )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pellucid.diagnosis.facts import Facts
-from pellucid.diagnosis.rule import Check, Rule
+from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.watched import Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
@@ -14,20 +11,6 @@ MOSTLY = 0.8
 """The share of steps in which something must happen to be a habit of the loop."""
 MODAL = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "BatchNorm1d", "BatchNorm2d")
 """Modules that compute differently in training and evaluation mode."""
-
-
-def on_watched(check: Callable[[Watched], Finding | None]) -> Check:
-    """Return a check of facts that passes what was recorded of a loop."""
-
-    def on_facts(facts: Facts) -> Finding | None:
-        return None if facts.watched is None else check(facts.watched)
-
-    return on_facts
-
-
-def module_of(parameter: str) -> str:
-    """Return the name of the module that a parameter belongs to; "model" for one of the model itself."""
-    return parameter.rpartition(".")[0] or "model"
 
 
 def _modal(watched: Watched) -> str:
@@ -166,8 +149,7 @@ def _missing_detach(watched: Watched) -> Finding | None:
         f"All {loop.backwards:,} backward passes reached the parameters of all {len(watched.optimizers)} "
         "optimizers.",
         "The loss of the discriminator also sends gradients into the generator, which is to be trained "
-        "against "
-        "it: they cost time, and where they are not removed they pull in the wrong direction.",
+        "against it: they cost time, and where they are not removed they pull in the wrong direction.",
         "discriminator(fake.detach()) in the step of the discriminator",
         where="loop",
         confidence=0.85,
@@ -200,9 +182,8 @@ def _emptied(watched: Watched) -> Finding | None:
     return Finding(
         "zero-grad-before-step",
         "error",
-        f"In {loop.emptied} of {loop.checked} steps that were checked, the gradients of backward were "
-        "gone when "
-        "the optimizer stepped.",
+        f"In {loop.emptied} of {loop.checked} steps that were checked, the gradients of backward were gone "
+        "when the optimizer stepped.",
         "zero_grad stands between backward and step, so the optimizer has nothing to go by.",
         "the order zero_grad, forward, backward, step",
         where="loop",
@@ -237,8 +218,7 @@ def _graph_grows(watched: Watched) -> Finding | None:
         "error",
         f"The loss of the first steps was computed by {', '.join(str(count) for count in nodes)} operations.",
         "It depends on the steps before: a sum of losses, or a hidden state that is carried on without "
-        "detach. "
-        "Each step then costs more time and memory, and old gradients are used again.",
+        "detach. Each step then costs more time and memory, and old gradients are used again.",
         "backward on the loss of this batch only; total += loss.item(); state.detach()",
         where="loss",
         confidence=0.93,
@@ -340,8 +320,7 @@ def _rate_vanished(watched: Watched) -> Finding | None:
         "learning-rate-vanished",
         "warning",
         f"The learning rate fell from {figure(peak)} to {figure(end)}; from step {low:,} of "
-        f"{watched.steps:,} "
-        "on it was below a thousandth of its peak.",
+        f"{watched.steps:,} on it was below a thousandth of its peak.",
         "The rest of the training changes next to nothing: the schedule is shorter than the training, or "
         "steps once a batch where it is meant to step once an epoch.",
         "step the scheduler once an epoch, or give it the number of all steps",
@@ -365,27 +344,24 @@ def _rate_zero(watched: Watched) -> Finding | None:
 
 CUT = ("all-frozen", "meta-device", "graph-broken", "optimizer-of-other-parameters")
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("watch-unused", _unused, ()),
-        ("watched-twice", _watched_twice, ()),
-        ("meta-device", _on_meta, ()),
-        ("graph-broken", _graph_broken, ("all-frozen", "meta-device")),
-        ("no-backward", _no_backward, CUT),
-        ("no-step", _no_step, CUT),
-        ("optimizers-overlap", _shared_optimizers, ()),
-        ("missing-detach", _missing_detach, ()),
-        ("missing-zero-grad", _stale_gradients, ()),
-        ("zero-grad-before-step", _emptied, ()),
-        ("gradients-removed", _wasted, ("zero-grad-before-step",)),
-        ("graph-grows", _graph_grows, ()),
-        ("random-in-evaluation", _random, ()),
-        ("step-before-backward", _step_first, CUT),
-        ("trains-in-eval-mode", _training_in_eval, ()),
-        ("measured-in-train-mode", _measured_in_training, ()),
-        ("weights-change-in-forward", _changed_in_forward, ()),
-        ("learning-rate-zero", _rate_zero, ()),
-        ("learning-rate-vanished", _rate_vanished, ("learning-rate-zero",)),
-    )
+RULES = watched_rules(
+    ("watch-unused", _unused, ()),
+    ("watched-twice", _watched_twice, ()),
+    ("meta-device", _on_meta, ()),
+    ("graph-broken", _graph_broken, ("all-frozen", "meta-device")),
+    ("no-backward", _no_backward, CUT),
+    ("no-step", _no_step, CUT),
+    ("optimizers-overlap", _shared_optimizers, ()),
+    ("missing-detach", _missing_detach, ()),
+    ("missing-zero-grad", _stale_gradients, ()),
+    ("zero-grad-before-step", _emptied, ()),
+    ("gradients-removed", _wasted, ("zero-grad-before-step",)),
+    ("graph-grows", _graph_grows, ()),
+    ("random-in-evaluation", _random, ()),
+    ("step-before-backward", _step_first, CUT),
+    ("trains-in-eval-mode", _training_in_eval, ()),
+    ("measured-in-train-mode", _measured_in_training, ()),
+    ("weights-change-in-forward", _changed_in_forward, ()),
+    ("learning-rate-zero", _rate_zero, ()),
+    ("learning-rate-vanished", _rate_vanished, ("learning-rate-zero",)),
 )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 
+from pellucid.diagnosis.asking import by_health, median_ratio, symptom, watched_rules
 from pellucid.diagnosis.health import Health, accuracies
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import on_watched
-from pellucid.diagnosis.rules.signals import by_health, median_ratio, symptom
 from pellucid.diagnosis.watched import Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
@@ -36,9 +34,8 @@ def _unrelated(watched: Watched, state: Health) -> Finding | None:
         "warning",
         f"{symptom(state)}; updates have a healthy size ({figure(statistics.median(ratios))} of the weights)."
         + (" Training rows are memorized." if memorized else ""),
-        "The targets do not go with the inputs: rows were shuffled apart, joined in another order, or "
-        "the inputs "
-        "hold nothing about the targets.",
+        "The targets do not go with the inputs: rows were shuffled apart, joined in another order, or the "
+        "inputs hold nothing about the targets.",
         "look at a few inputs together with their targets; shuffle both with one permutation",
         where="data:targets",
         confidence=0.7,
@@ -72,9 +69,8 @@ def _noise(watched: Watched, state: Health) -> Finding | None:
     return Finding(
         "label-noise",
         "warning",
-        f"{percent(share)} of the training rows have a label to which the model gives less than 15 %, "
-        "while it "
-        f"gives another class more than half; on {percent(wrong)} it is wrong.",
+        f"{percent(share)} of the training rows have a label to which the model gives less than 15 %, while "
+        f"it gives another class more than half; on {percent(wrong)} it is wrong.",
         "Many labels are probably wrong: the other rows teach the model something else.",
         "look at these rows and correct or remove them; label smoothing, fewer epochs",
         where="data:targets",
@@ -142,8 +138,7 @@ def _too_few_steps(watched: Watched, state: Health) -> Finding | None:
         "too-few-steps",
         "warning",
         f"The loop ended after {len(values)} steps, with the loss still falling ({figure(before)} in the "
-        "first "
-        f"half, {figure(after)} in the second).",
+        f"first half, {figure(after)} in the second).",
         f"Batches have {watched.batches.rows:,} rows, so an epoch has few steps."
         if large
         else "It stopped too early.",
@@ -229,21 +224,30 @@ def _opponent(watched: Watched, state: Health) -> Finding | None:
 
 
 RULES = (
-    Rule("labels-unrelated", ("watched",), on_watched(by_health(_unrelated)), last_resort=True),
-    *(
-        Rule(id, ("watched",), on_watched(by_health(check)), unless)
-        for id, check, unless in (
-            ("label-noise", _noise, ("learning-rate-too-high", "class-weights-inverted", "axes-scrambled")),
-            ("overfitting-turn", _validation_turned, ("batch-norm-too-slow", "measured-on-other-scale")),
-            ("overfitting-gap", _overfitting, ("same-batch", "overfitting-turn", "measured-on-other-scale")),
-            ("too-few-steps", _too_few_steps, ("learning-rate-too-low", "learning-rate-zero")),
-            ("posterior-collapse", _collapsed, ()),
-            ("bottleneck-too-narrow", _bottleneck, ()),
-            (
-                "discriminator-too-strong",
-                _opponent,
-                ("missing-detach", "optimizers-overlap", "unused-parameters"),
-            ),
-        )
+    *watched_rules(("labels-unrelated", by_health(_unrelated), ()), last_resort=True),
+    *watched_rules(
+        (
+            "label-noise",
+            by_health(_noise),
+            ("learning-rate-too-high", "class-weights-inverted", "axes-scrambled"),
+        ),
+        (
+            "overfitting-turn",
+            by_health(_validation_turned),
+            ("batch-norm-too-slow", "measured-on-other-scale"),
+        ),
+        (
+            "overfitting-gap",
+            by_health(_overfitting),
+            ("same-batch", "overfitting-turn", "measured-on-other-scale"),
+        ),
+        ("too-few-steps", by_health(_too_few_steps), ("learning-rate-too-low", "learning-rate-zero")),
+        ("posterior-collapse", by_health(_collapsed), ()),
+        ("bottleneck-too-narrow", by_health(_bottleneck), ()),
+        (
+            "discriminator-too-strong",
+            by_health(_opponent),
+            ("missing-detach", "optimizers-overlap", "unused-parameters"),
+        ),
     ),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import on_watched
+from pellucid.diagnosis.asking import watched_rules
 from pellucid.diagnosis.watched import Look, ModuleLook, Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
@@ -41,8 +40,7 @@ def _broadcast(watched: Watched) -> Finding | None:
         "error",
         f"Outputs {out} and targets {want} are broadcast to {shape} in the loss.",
         "Each prediction is compared with the targets of other rows, so the best the model can do is to "
-        "predict "
-        "their mean.",
+        "predict their mean.",
         "outputs.squeeze(-1), or targets.unsqueeze(-1): both of one shape",
         where="loss",
         confidence=0.97,
@@ -382,8 +380,7 @@ def _padding_in_loss(watched: Watched) -> Finding | None:
         "padding-in-loss",
         "warning",
         f"{percent(batches.padded)} of the targets are the padding token {batches.padding}, and the loss "
-        "counts "
-        "them.",
+        "counts them.",
         "Predicting padding is easy and hides how the other tokens are predicted.",
         f"cross_entropy(..., ignore_index={batches.padding})",
         where="loss",
@@ -404,8 +401,7 @@ def _batch_norm_head(watched: Watched) -> Finding | None:
         "normalized-outputs",
         "warning",
         f"The outputs come out of {last.name} ({last.kind}) with mean 0 and standard deviation 1; the "
-        "targets "
-        f"have {figure(targets.mean)} and {figure(targets.std)}.",
+        f"targets have {figure(targets.mean)} and {figure(targets.std)}.",
         "The scale of the targets has to be learned by its scale and shift only.",
         "a last layer without normalization",
         where=last.name,
@@ -413,29 +409,26 @@ def _batch_norm_head(watched: Watched) -> Finding | None:
     )
 
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("loss-broadcasts", _broadcast, ()),
-        ("activation-before-loss", _probabilities, ()),
-        ("nll-without-log-softmax", _log_missing, ()),
-        ("rectified-output", _rectified_head, ()),
-        ("output-range", _bounded_head, ()),
-        ("targets-not-probabilities", _targets_beyond, ()),
-        ("loss-sign", _negative, ("nll-without-log-softmax", "targets-not-probabilities")),
-        ("classes-as-numbers", _classes_as_numbers, ("loss-broadcasts",)),
-        ("dropout-on-outputs", _dropout_head, ()),
-        ("axes-scrambled", _scrambled, ()),
-        ("softmax-for-labels", _softmax_for_labels, ("activation-before-loss",)),
-        (
-            "loss-without-limit",
-            _unbounded,
-            ("loss-sign", "nll-without-log-softmax", "targets-not-probabilities"),
-        ),
-        ("no-gradient-operation", _no_slope, ()),
-        ("labels-shifted-twice", _double_shift, ()),
-        ("class-weights-inverted", _class_weights, ()),
-        ("padding-in-loss", _padding_in_loss, ()),
-        ("normalized-outputs", _batch_norm_head, ()),
-    )
+RULES = watched_rules(
+    ("loss-broadcasts", _broadcast, ()),
+    ("activation-before-loss", _probabilities, ()),
+    ("nll-without-log-softmax", _log_missing, ()),
+    ("rectified-output", _rectified_head, ()),
+    ("output-range", _bounded_head, ()),
+    ("targets-not-probabilities", _targets_beyond, ()),
+    ("loss-sign", _negative, ("nll-without-log-softmax", "targets-not-probabilities")),
+    ("classes-as-numbers", _classes_as_numbers, ("loss-broadcasts",)),
+    ("dropout-on-outputs", _dropout_head, ()),
+    ("axes-scrambled", _scrambled, ()),
+    ("softmax-for-labels", _softmax_for_labels, ("activation-before-loss",)),
+    (
+        "loss-without-limit",
+        _unbounded,
+        ("loss-sign", "nll-without-log-softmax", "targets-not-probabilities"),
+    ),
+    ("no-gradient-operation", _no_slope, ()),
+    ("labels-shifted-twice", _double_shift, ()),
+    ("class-weights-inverted", _class_weights, ()),
+    ("padding-in-loss", _padding_in_loss, ()),
+    ("normalized-outputs", _batch_norm_head, ()),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import CUT, module_of, on_watched
+from pellucid.diagnosis.asking import module_of, watched_rules
+from pellucid.diagnosis.rules.loop import CUT
 from pellucid.diagnosis.watched import ParameterLook, Watched
 from pellucid.record import Finding
 
@@ -174,16 +174,13 @@ def _repeated(watched: Watched) -> Finding | None:
     )
 
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("all-frozen", _all_frozen, ("meta-device",)),
-        ("optimizer-of-other-parameters", _foreign_parameters, ()),
-        ("layer-repeated", _repeated, ("shared-projections",)),
-        ("layers-in-plain-list", _lost_layers, ()),
-        ("shared-projections", _shared_projections, ()),
-        ("not-in-optimizer", _not_optimized, CUT),
-        ("frozen-random", _frozen, ("all-frozen",)),
-        ("unused-parameters", _unreached, (*CUT, "no-backward")),
-    )
+RULES = watched_rules(
+    ("all-frozen", _all_frozen, ("meta-device",)),
+    ("optimizer-of-other-parameters", _foreign_parameters, ()),
+    ("layer-repeated", _repeated, ("shared-projections",)),
+    ("layers-in-plain-list", _lost_layers, ()),
+    ("shared-projections", _shared_projections, ()),
+    ("not-in-optimizer", _not_optimized, CUT),
+    ("frozen-random", _frozen, ("all-frozen",)),
+    ("unused-parameters", _unreached, (*CUT, "no-backward")),
 )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
 
-from pellucid.diagnosis.health import Health, health
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import module_of, on_watched
-from pellucid.diagnosis.watched import Look, ParameterLook, Watched
+from pellucid.diagnosis.asking import (
+    by_health,
+    median_ratio,
+    module_of,
+    symptom,
+    watched_rules,
+    weights,
+    when_ill,
+)
+from pellucid.diagnosis.health import Health
+from pellucid.diagnosis.watched import Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
 
@@ -17,49 +23,6 @@ LARGE, SMALL = 0.1, 1e-5
 """Updates relative to the weights that are suspicious; about 1e-3 is healthy."""
 REPLACED = 0.4
 """A first update of this share of the weights replaces what they were; it is no matter of taste."""
-
-
-def when_ill(check: Callable[[Watched, Health], Finding | None]) -> Callable[[Watched], Finding | None]:
-    """Ask a check only of loops that are measurably unhealthy."""
-
-    def checked(watched: Watched) -> Finding | None:
-        state = health(watched)
-        return check(watched, state) if state.ill else None
-
-    return checked
-
-
-def by_health(check: Callable[[Watched, Health], Finding | None]) -> Callable[[Watched], Finding | None]:
-    """Tell a check how the loop is doing and let it decide."""
-    return lambda watched: check(watched, health(watched))
-
-
-def weights(look: Look) -> list[ParameterLook]:
-    """Return the weight matrices and kernels that a step could change."""
-    return [one for one in look.trained() if one.is_weight]
-
-
-def median_ratio(look: Look) -> float | None:
-    """Return the median of update relative to weight over a look's weights; None where it is not known."""
-    ratios = [one.ratio for one in weights(look) if one.ratio is not None]
-    return statistics.median(ratios) if ratios else None
-
-
-def symptom(state: Health) -> str:
-    """Say in words what is wrong with a loss."""
-    if state.state == "non-finite":
-        return "The loss is not finite"
-    if state.state == "diverging":
-        return f"The loss rose to {figure(state.end)} (at the start {figure(state.start)})"
-    if state.spiked:
-        return f"The loss went up to {figure(state.peak)} and ends at {figure(state.end)}"
-    if state.state == "unstable":
-        return f"The loss jumps and ends at {figure(state.end)}"
-    if state.prior is not None and state.state in ("stuck", "slow"):
-        return f"The loss is {figure(state.end)}, where guessing gives {figure(state.prior)}"
-    if state.state == "stuck":
-        return f"The loss went from {figure(state.start)} to {figure(state.end)} only"
-    return f"The loss is {figure(state.end)}, and new rows are predicted no better than by guessing"
 
 
 # ---- the size of the steps ---------------------------------------------------------------------------
@@ -172,9 +135,8 @@ def _decay(watched: Watched, state: Health) -> Finding | None:
     return Finding(
         "weight-decay-too-strong",
         "warning",
-        f"{symptom(state)}. Weight decay {strong:g} pulls {figure(statistics.median(pulls))} times as "
-        "hard as the "
-        f"gradient, and the weights shrank to {percent(_growth(watched))} of their first size.",
+        f"{symptom(state)}. Weight decay {strong:g} pulls {figure(statistics.median(pulls))} times as hard "
+        f"as the gradient, and the weights shrank to {percent(_growth(watched))} of their first size.",
         "The penalty on the weights outweighs the data.",
         "weight decay of 0.01 (AdamW) or 1e-4 (SGD), or none",
         where="optimizer",
@@ -205,11 +167,9 @@ def _dead(watched: Watched, state: Health) -> Finding | None:
                 "dead-units",
                 "warning",
                 f"{symptom(state)}. {percent(shares[-1])} of the units of {name} are 0 for every row, at "
-                "each of the "
-                f"last {len(shares)} looks.",
+                f"each of the last {len(shares)} looks.",
                 "A rectifier that is 0 for every row gets no gradient and stays 0: a bias far below 0 or "
-                "one step "
-                "that was too large.",
+                "one step that was too large.",
                 "a smaller learning rate, initial biases of 0, or LeakyReLU / GELU",
                 where=name,
                 confidence=0.85,
@@ -234,8 +194,7 @@ def _saturated(watched: Watched, state: Health) -> Finding | None:
         "saturated-activations",
         "warning",
         f"{symptom(state)}. {percent(flat[0].saturated or 0)} of the outputs of {flat[0].name} "
-        f"({flat[0].kind}) are at "
-        "its bounds.",
+        f"({flat[0].kind}) are at its bounds.",
         "There its slope is nearly 0, so almost no gradient passes.",
         "scaled inputs, smaller initial weights or a smaller learning rate; ReLU or GELU",
         where=flat[0].name,
@@ -336,22 +295,19 @@ STARTS = (
 )
 """Findings that explain values and updates that are too large."""
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("no-activation", _linear_only, ()),
-        ("learning-rate-too-high", by_health(_rate_high), STARTS),
-        ("learning-rate-too-low", when_ill(_rate_low), ()),
-        ("clipped-to-nothing", when_ill(_clipped), ()),
-        ("weight-decay-too-strong", when_ill(_decay), ()),
-        ("dead-units", when_ill(_dead), ("learning-rate-too-high",)),
-        ("saturated-activations", by_health(_saturated), STARTS),
-        (
-            "vanishing-gradients",
-            when_ill(_vanishing),
-            ("initial-weights-too-small", "constant-initial-weights"),
-        ),
-        ("exploding-gradients", when_ill(_exploding), STARTS),
-        ("dropout-too-strong", when_ill(_dropout), ()),
-    )
+RULES = watched_rules(
+    ("no-activation", _linear_only, ()),
+    ("learning-rate-too-high", by_health(_rate_high), STARTS),
+    ("learning-rate-too-low", when_ill(_rate_low), ()),
+    ("clipped-to-nothing", when_ill(_clipped), ()),
+    ("weight-decay-too-strong", when_ill(_decay), ()),
+    ("dead-units", when_ill(_dead), ("learning-rate-too-high",)),
+    ("saturated-activations", by_health(_saturated), STARTS),
+    (
+        "vanishing-gradients",
+        when_ill(_vanishing),
+        ("initial-weights-too-small", "constant-initial-weights"),
+    ),
+    ("exploding-gradients", when_ill(_exploding), STARTS),
+    ("dropout-too-strong", when_ill(_dropout), ()),
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pellucid.diagnosis.rule import Rule
-from pellucid.diagnosis.rules.loop import module_of, on_watched
+from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.watched import Look, Watched
 from pellucid.record import Finding
 
@@ -102,15 +101,13 @@ def _place(watched: Watched, look: Look | None, step: int) -> tuple[str, str, st
         return (
             "loss",
             f"The loss was not growing before; it is computed with {', '.join(risky)}, whose value or "
-            "gradient "
-            "is infinite at 0.",
+            "gradient is infinite at 0.",
             ROOT + SAFE,
         )
     return (
         "model",
         "The loss was not growing before: a logarithm, root or division met 0, or one batch holds values "
-        "that "
-        "are not finite.",
+        "that are not finite.",
         ROOT + SAFE + "; and check that batch",
     )
 
@@ -121,11 +118,8 @@ EXPLAINED = (
 )
 """Findings that say why a loss is not finite."""
 
-RULES = tuple(
-    Rule(id, ("watched",), on_watched(check), unless)
-    for id, check, unless in (
-        ("non-finite-inputs", _inputs, ()),
-        ("non-finite-targets", _targets, ()),
-        ("non-finite-loss", _loss, EXPLAINED),
-    )
+RULES = watched_rules(
+    ("non-finite-inputs", _inputs, ()),
+    ("non-finite-targets", _targets, ()),
+    ("non-finite-loss", _loss, EXPLAINED),
 )

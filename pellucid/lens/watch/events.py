@@ -25,11 +25,16 @@ _SEVERAL = (nn.ModuleList, nn.ModuleDict)
 
 
 def entries(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that a loop calls: the model, or those in a list or dict of models."""
-    lightning = hasattr(model, "training_step") and "forward" not in vars(type(model))
-    if isinstance(model, _SEVERAL) or lightning:
+    """Return the modules that a loop calls: the model, or those inside of one that is not called itself."""
+    if isinstance(model, _SEVERAL) or not _has_forward(model):
         return [entry for child in model.children() for entry in entries(child)]
     return [model]
+
+
+def _has_forward(model: nn.Module) -> bool:
+    """Whether a model has a forward of its own; a LightningModule may have only training_step."""
+    home = getattr(type(model).forward, "__module__", "") or ""
+    return not home.startswith(("lightning.", "pytorch_lightning."))
 
 
 class Anchor:

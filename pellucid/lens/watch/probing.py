@@ -17,8 +17,8 @@ from pellucid.diagnosis.watched import Probes
 from pellucid.lens.watch.spread import first_tensor
 
 Result = TypeVar("Result")
-ROWS = 8
-"""Rows that are probed."""
+ROWS, POSITIONS = 8, 16
+"""Rows, and positions of a sequence, that are probed."""
 SMALL = 20_000_000
 """Models with more parameters are not copied."""
 
@@ -48,13 +48,6 @@ def probe(
         twin = _twin(model)
         prober = _Prober(twin, _rows(args, total), _rows(kwargs, total), place)
         return prober.probes(padding), ""
-
-
-def few_rows(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return copies of the first rows of all arguments, to probe with them later."""
-    args, kwargs = arguments
-    total = next(value.shape[0] for value in (*args, *kwargs.values()) if _batched(value))
-    return _rows(args, total), _rows(kwargs, total)
 
 
 def _devices(model: nn.Module) -> list[Any]:
@@ -220,21 +213,22 @@ class _Prober:
         return torch.cat(found)
 
     def _unread(self) -> tuple[int, int] | None:
-        """Count positions of (B, T, ...) inputs that change nothing when they are changed: (unread, all)."""
+        """Change some positions of (B, T, ...) inputs; count those that change nothing: (unread, tried)."""
         out, inputs = self.outputs, self.inputs
         if out is None or out.ndim != 2 or inputs.ndim not in (2, 3) or not 4 <= inputs.shape[1] <= 64:
             return None
         if inputs.ndim == 2 and inputs.is_floating_point():
             return None  # columns of a table
         unread = 0
-        for position in range(inputs.shape[1]):
+        positions = range(0, inputs.shape[1], max(1, inputs.shape[1] // POSITIONS))
+        for position in positions:
             changed = inputs.clone()
             changed[:, position] = self._other(inputs)[:, position]
             after = self.run(changed)
             if after is None or torch.equal(changed, inputs):
                 return None
             unread += torch.equal(after, out)
-        return unread, inputs.shape[1]
+        return unread, len(positions)
 
     def _inputs_ignored(self) -> bool | None:
         out = self.outputs

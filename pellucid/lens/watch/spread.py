@@ -65,7 +65,6 @@ def spread(tensor: Tensor | None, *, closely: bool = False) -> Spread | None:
         low,
         high,
         rms=math.hypot(mean, std),
-        zeros=float((flat == 0).float().mean()),
         non_finite=bad,
         **more,
     )

@@ -70,8 +70,6 @@ def optimizing(
             Optimizing(
                 type(optimizer).__name__,
                 float(group.get("lr", 0.0)),
-                float(group.get("momentum") or 0.0),
-                float(group.get("weight_decay") or 0.0),
                 mine,
                 len(held) - mine,
                 sum(counted[id(one)] > 1 for one in held),

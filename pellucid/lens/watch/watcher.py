@@ -19,7 +19,7 @@ from pellucid.lens.watch import loss_graph
 from pellucid.lens.watch.batch_facts import BatchFacts
 from pellucid.lens.watch.close_look import ModuleLooks, ParameterLooks, group_of
 from pellucid.lens.watch.events import Events, entries
-from pellucid.lens.watch.probing import few_rows, probe
+from pellucid.lens.watch.probing import probe
 from pellucid.lens.watch.reading import (
     as_module,
     as_optimizers,
@@ -61,7 +61,7 @@ def watch(
     Args:
         model: any module, or several (a list or dict) where a loop trains several.
         optimizer: one or several of `torch.optim`; without it, steps are seen by what they change.
-        loss: the loss function, for its name in messages.
+        loss: the loss function; of a module, its class weights are read.
         mute: ids of rules that should not report.
         on_finding: is called once with each finding, at the step at which it first appears.
 
@@ -113,13 +113,13 @@ class Watch:
         self._lower: set[str] = set()
         self._batches = BatchFacts()
         self._graph: Any = None
-        self._probes, self._ends = Probes(), Probes()
-        self._kept: Any = None
+        self._probes = Probes()
         self._plain = self._in_outputs = False
         self._without_graph = 0
         self._changed_in_forward = ""
         self._modules: ModuleLooks | None = None
         self._parameters: ParameterLooks | None = None
+        self._depth = 0  # of guarded calls in each other
         self._events: Events | None = None
         self._optimizers = as_optimizers(optimizer)
         self.model = as_module(model)
@@ -156,18 +156,11 @@ class Watch:
         self._guard(self._close)()
 
     def _close(self) -> None:
-        self._flush()
-        if self._modules is not None:
-            self._modules.close()
-        if self._parameters is not None:
-            self._parameters.close()
-        if self._events is not None:
-            self._events.close()
-        if self._kept is not None:
-            model, arguments = self._kept
-            self._ends, _ = probe(model, arguments, self._batches.padding)
-            self._kept = None
         _watched[self.model] = max(0, _watched.get(self.model, 1) - 1)
+        for hooked in (self._modules, self._parameters, self._events):
+            if hooked is not None:
+                hooked.close()
+        self._flush()
         self._stream()
 
     # ---- what the loop calls -------------------------------------------------------------------------
@@ -211,7 +204,6 @@ class Watch:
         """Everything that was recorded, as plain values."""
         self._flush()
         events = self._events
-        kinds = {str(one.dtype).removeprefix("torch.") for one in self.model.parameters()}
         return Watched(
             steps=self.steps,
             losses=tuple(self._losses),
@@ -222,7 +214,6 @@ class Watch:
             loop=events.loop(self._without_graph, self._ended) if events else Watched().loop,
             batches=self._batches.facts(self._graph.loss if self._graph and self._plain else ""),
             probes=self._probes,
-            ends=self._ends,
             shared=self._shared,
             optimizers=optimizing(self._optimizers, self.model, events.steps_of) if events else (),
             modules=self._facts,
@@ -232,10 +223,8 @@ class Watch:
             validations={name: tuple(series) for name, series in self._validations.items()},
             lower=frozenset(self._lower),
             devices=frozenset(one.device.type for one in self.model.parameters()),
-            kinds=frozenset(kinds),
             changed_in_forward=self._changed_in_forward,
             watches=self._watches,
-            missing=dict(self.problems),
         )
 
     # ---- recording -----------------------------------------------------------------------------------
@@ -249,10 +238,20 @@ class Watch:
             self._prepare()
 
     def _attend(self, loss: Any, inputs: Any, targets: Any) -> None:
-        """Record a step that is attended to."""
+        """Record a step that is attended to, and plan the next one."""
         events = self._events
         if events is None:
             return
+        self._guard(self._record)(events, loss, inputs, targets)
+        events.attended += 1
+        events.forget()
+        self._schedule.plan(self.steps)
+        if self._schedule.coming == self.steps + 1:
+            self._prepare()
+        else:
+            events.detach()
+
+    def _record(self, events: Events, loss: Any, inputs: Any, targets: Any) -> None:
         self._in_outputs = loss is None  # the model of transformers returns it
         value = single(own_loss(events.outputs) if loss is None else loss)
         self._waiting.append((self.steps, detached(value)))
@@ -268,13 +267,6 @@ class Watch:
             self._guard(self._finish_look)(value, given, wanted)
         if isinstance(value, Tensor) and value.grad_fn is None:
             self._without_graph += 1
-        events.attended += 1
-        events.forget()
-        self._schedule.plan(self.steps)
-        if self._schedule.coming == self.steps + 1:
-            self._prepare()
-        else:
-            events.detach()
 
     def _glance(self, outputs: Tensor | None, targets: Tensor | None) -> None:
         if self._graph is not None and self._graph.loss == "cross_entropy":
@@ -326,8 +318,6 @@ class Watch:
 
     def _probe(self, model: nn.Module, arguments: Any) -> None:
         self._probes, reason = probe(model, arguments, self._batches.padding)
-        if not reason:
-            self._kept = (model, few_rows(arguments))
         if reason:
             self.problems["probes"] = reason
 
@@ -373,7 +363,7 @@ class Watch:
         if self._optimizers and waiting:
             self._rate()
         for step, value in waiting:
-            if value is not None:
+            if isinstance(value, Tensor | int | float):
                 self._losses.append((step, float(value)))
 
     def _stream(self) -> None:
@@ -393,12 +383,15 @@ class Watch:
         @functools.wraps(call)
         def guarded(*args: Any, **kwargs: Any) -> None:
             start = time.thread_time()
+            self._depth += 1
             try:
                 call(*args, **kwargs)
             except Exception as error:
                 name = getattr(call, "__name__", "watch").strip("_")
                 self.problems.setdefault(name, f"{type(error).__name__}: {error}")
-            self._schedule.spent += time.thread_time() - start
+            self._depth -= 1
+            if not self._depth:  # the time of a call within a call is in that of the outer one
+                self._schedule.spent += time.thread_time() - start
 
         return guarded
 
