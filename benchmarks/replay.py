@@ -189,7 +189,7 @@ def measure(family: str, steps: int, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("families", nargs="*", default=list(FAMILIES))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--json", type=Path)

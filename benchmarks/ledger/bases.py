@@ -122,9 +122,9 @@ def cnn_norm(seed: int, part: str) -> Program:
 class Recurrent(nn.Module):
     """A recurrent network over the rows of a picture, (B, T, C) -> (B, classes)."""
 
-    def __init__(self, width: int, hidden: int, kind: type[nn.RNNBase] = nn.GRU) -> None:
+    def __init__(self, width: int, hidden: int, kind: type[nn.GRU | nn.LSTM | nn.RNN] = nn.GRU) -> None:
         super().__init__()
-        self.rnn = kind(width, hidden, batch_first=True)  # type: ignore[call-arg]
+        self.rnn = kind(width, hidden, batch_first=True)
         self.head = nn.Linear(hidden, 10)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -344,15 +344,16 @@ class Pair(nn.Module):
 def gan_step(program: Program, real: Tensor, _: Tensor, optimizers: Any) -> Tensor:
     """One step of both networks; the loss of the generator."""
     pair, (of_g, of_d) = program.model, optimizers
+    assert isinstance(pair, Pair)
     ones, zeros = torch.ones(len(real), 1), torch.zeros(len(real), 1)
     of_d.zero_grad()
-    fake = pair.generate(len(real))  # type: ignore[operator]
+    fake = pair.generate(len(real))
     told = F.binary_cross_entropy_with_logits
-    loss_d = told(pair.discriminator(real), ones) + told(pair.discriminator(fake.detach()), zeros)  # type: ignore[operator]
+    loss_d = told(pair.discriminator(real), ones) + told(pair.discriminator(fake.detach()), zeros)
     loss_d.backward()
     of_d.step()
     of_g.zero_grad()
-    loss = told(pair.discriminator(fake), ones)  # type: ignore[operator]
+    loss = told(pair.discriminator(fake), ones)
     loss.backward()
     of_g.step()
     return loss
@@ -360,7 +361,8 @@ def gan_step(program: Program, real: Tensor, _: Tensor, optimizers: Any) -> Tens
 
 def coverage(model: nn.Module, inputs: Tensor, targets: Tensor) -> float:
     """How near generated pictures are to real ones, and real ones to generated: minus the distances."""
-    made = model.generate(300)  # type: ignore[operator]
+    assert isinstance(model, Pair)
+    made = model.generate(300)
     apart = torch.cdist(made, inputs[:300])
     return -(apart.min(0).values.mean() + apart.min(1).values.mean()).item()
 

@@ -32,8 +32,8 @@ def admitted(fault: str, scores: Sequence[float], healthy: Sequence[float]) -> b
 
     pooled = math.sqrt((statistics.variance(scores) + statistics.variance(healthy)) / 2)
     effect = (statistics.fmean(healthy) - statistics.fmean(scores)) / max(pooled, 1e-12)
-    chance = float(ttest_ind(scores, healthy, equal_var=False)[1])  # type: ignore[arg-type]
-    return chance < 0.05 and abs(effect) >= 0.5
+    compared: Any = ttest_ind(scores, healthy, equal_var=False)
+    return bool(compared.pvalue < 0.05) and abs(effect) >= 0.5
 
 
 def table(records: Sequence[Record]) -> str:
