@@ -83,8 +83,10 @@ def _inputs_scale(watched: Watched, state: Health) -> Finding | None:
     tiny = 0 < inputs.rms < 1e-3
     if inputs.rms < 10 and not uneven and not tiny:
         return None
-    seen = f"The inputs go from {figure(inputs.low)} to {figure(inputs.high)}, root mean square "
-    f"{figure(inputs.rms)}"
+    seen = (
+        f"The inputs go from {figure(inputs.low)} to {figure(inputs.high)}, root mean square "
+        f"{figure(inputs.rms)}"
+    )
     if uneven and columns is not None:
         seen += f", and columns have deviations from {figure(columns[0])} to {figure(columns[1])}"
     return Finding(
