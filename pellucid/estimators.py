@@ -36,9 +36,10 @@ from pellucid.models.registry import BUILDERS, find
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.regression.objective import regression
 from pellucid.tasks.shared.model_interfaces import CountsData
+from pellucid.train.graph import last_operation
 from pellucid.train.objective import Objective, read_logits
 from pellucid.train.optimizers import optimizer
-from pellucid.train.output_forms import LOGIT, PROBABILITY, is_one, last_activation, to_logits
+from pellucid.train.output_forms import LOGIT, PROBABILITY, is_one, to_logits
 from pellucid.train.schedules import schedule
 from pellucid.train.seed import borrowed_generators, seed_everything
 from pellucid.train.trainer import Trainer
@@ -323,7 +324,7 @@ class Classifier(ClassifierMixin, _Network):
         outputs = read_logits(network.eval()(inputs))
         network.train(training)
         if is_one(outputs):
-            self.form_ = PROBABILITY if last_activation(outputs) == "Sigmoid" else LOGIT
+            self.form_ = PROBABILITY if last_operation(outputs) == "sigmoid" else LOGIT
         return classification(outputs=self.form_)
 
     def predict_proba(self, X: Any) -> Any:

@@ -12,11 +12,13 @@ from pellucid.batch import as_batch
 from pellucid.diagnosis.preflight import InputFacts, Preflight, assess
 from pellucid.errors import ConfigError
 from pellucid.lens.crash import explain_crash
-from pellucid.lens.graph import last_operation, operations_after
 from pellucid.lens.passes import Pass, run_pass
 from pellucid.lens.tensors import record
-from pellucid.lens.work import LAZY, Work, rates, work_of
+from pellucid.lens.watch.loss_graph import operations_after
+from pellucid.lens.watch.structure import lost_layers
+from pellucid.lens.work import Work, rates, work_of
 from pellucid.record import Finding
+from pellucid.train.graph import last_operation
 from pellucid.train.objective import read_logits
 
 
@@ -115,31 +117,3 @@ def _facts(name: str, value: Any) -> list[InputFacts]:
     if isinstance(value, (tuple, list)):
         return [found for place, part in enumerate(value) for found in _facts(f"{name}[{place}]", part)]
     return []
-
-
-def lost_layers(model: nn.Module) -> tuple[str, ...]:
-    """Return the attributes that hold modules with parameters in plain lists or dicts, by name."""
-    known = set(model.modules())
-    return tuple(
-        f"{name}.{attribute}" if name else attribute
-        for name, module in model.named_modules()
-        for attribute, value in vars(module).items()
-        if not attribute.startswith("_") and any(_is_lost(part, known) for part in _parts(value))
-    )
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    """The entries of a list, tuple or dict, also of one inside of another."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    for part in inside:
-        yield part
-        if isinstance(part, (list, tuple, dict)):
-            yield from _parts(part)
-
-
-def _is_lost(part: Any, known: set[nn.Module]) -> bool:
-    return (
-        isinstance(part, nn.Module)
-        and part not in known
-        and any(isinstance(parameter, LAZY) or parameter.requires_grad for parameter in part.parameters())
-    )

@@ -11,8 +11,9 @@ from pellucid.nn.modes import evaluating
 from pellucid.runner.own_outputs import first_batch, returned_for
 from pellucid.runner.supplied import Supplied, expects_logits
 from pellucid.tasks.prepared import Prepared
+from pellucid.train.graph import last_operation
 from pellucid.train.objective import Objective, read_logits
-from pellucid.train.output_forms import LOGIT, last_activation
+from pellucid.train.output_forms import LOGIT
 
 TOLERANCE = 1e-3
 FEWEST = 8
@@ -32,10 +33,8 @@ def activation_of(
         form: what the module returns, where that is not logits for each class.
     """
     if form is not None:
-        ends = (
-            last_activation(made) if (made := returned_for(model, first_batch(prepared))) is not None else ""
-        )
-        return "sigmoid" if form == LOGIT and ends == "Sigmoid" and supplied.loss is not None else ""
+        ends = last_operation(returned_for(model, first_batch(prepared)))
+        return "sigmoid" if form == LOGIT and ends == "sigmoid" and supplied.loss is not None else ""
     usual = objective.name in ("classification", "multilabel") and expects_logits(supplied.loss)
     if not usual or not isinstance(prepared, Prepared):
         return ""

@@ -14,8 +14,9 @@ from pellucid.config_text import is_reference
 from pellucid.errors import ModelError
 from pellucid.nn.modes import evaluating
 from pellucid.runner.supplied import Supplied, expects_logits, import_object
+from pellucid.train.graph import last_operation
 from pellucid.train.objective import forward_inputs, read_logits
-from pellucid.train.output_forms import LOGIT, PROBABILITIES, PROBABILITY, is_one, last_activation
+from pellucid.train.output_forms import LOGIT, PROBABILITIES, PROBABILITY, is_one
 
 
 def with_output_form(config: Config, model: nn.Module, prepared: Any, supplied: Supplied) -> Config:
@@ -82,14 +83,14 @@ def returned_for(model: nn.Module, batch: Any) -> Tensor | None:
 
 def _form(outputs: Tensor, classes: int, loss: Any, *, several: bool) -> str | None:
     """Return the form of outputs; None: logits, or none that fits."""
-    ends = last_activation(outputs)
+    ends = last_operation(outputs)
     if not several and is_one(outputs):
         if classes != 2:
             return None
-        sigmoid = ends == "Sigmoid" and not (loss is not None and expects_logits(loss))
+        sigmoid = ends == "sigmoid" and not (loss is not None and expects_logits(loss))
         return PROBABILITY if sigmoid or _of_probabilities(loss) else LOGIT
     own = loss is not None and not expects_logits(loss)
-    ended = own and ends == ("Sigmoid" if several else "Softmax")
+    ended = own and ends == ("sigmoid" if several else "softmax")
     return PROBABILITIES if ended or _of_probabilities(loss) else None
 
 

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 LOGIT, PROBABILITY, PROBABILITIES = "logit", "probability", "probabilities"
-SHAPED = ("Squeeze", "View", "UnsafeView", "Reshape", "Select", "Slice", "ToCopy", "Unsqueeze", "Alias")
-"""Steps after an activation that leave its values as they are, as autograd names them."""
 
 
 def to_logits(form: str | None, *, several: bool = False) -> Callable[[Tensor], Tensor] | None:
@@ -45,14 +43,3 @@ def _log(probs: Tensor) -> Tensor:
 def is_one(outputs: Tensor) -> bool:
     """Whether there is one number for each row."""
     return outputs.ndim == 1 or outputs.shape[1:] == (1,)
-
-
-def last_activation(outputs: Tensor) -> str:
-    """Return the last step that made outputs, as autograd names it, e.g. "Sigmoid"; "" if it is unknown."""
-    step = outputs.grad_fn
-    while step is not None:
-        name = type(step).__name__.partition("Backward")[0]
-        if name not in SHAPED:
-            return name
-        step = step.next_functions[0][0] if step.next_functions else None
-    return ""

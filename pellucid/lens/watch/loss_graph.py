@@ -7,7 +7,6 @@ of a step without keeping anything alive.
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,9 +14,12 @@ from typing import Any
 from torch import Tensor
 
 from pellucid.diagnosis.watched import LOSSES, LossGraph
+from pellucid.train.graph import operation
 
 LIMIT = 20_000
 """The most nodes that are read."""
+MOST = 200
+"""The most operations between outputs and a loss."""
 
 MOVES = {
     *("view", "unsafe_view", "reshape_alias", "squeeze", "unsqueeze", "t", "transpose", "permute", "select"),
@@ -66,13 +68,17 @@ def read(loss: Tensor, names: Mapping[int, str]) -> LossGraph | None:
     )
 
 
-def operation(node: Any) -> str:
-    """Return the name of a node's operation: "log_softmax" of LogSoftmaxBackward0."""
-    name = re.sub(r"Backward\d*$", "", node.name().split("::")[-1])
-    if name.startswith("MkldnnRnn"):
-        return "mkldnn_rnn_layer"
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    return words.replace("2_d", "2d").replace("1_d", "1d")
+def operations_after(outputs: Tensor, loss: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Return (operation, shape of its result) of the operations between outputs and the loss, last first."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+    seen, queue = {outputs.grad_fn, None}, deque([loss.grad_fn])
+    while queue and len(found) < MOST:
+        node = queue.popleft()
+        if node not in seen:
+            seen.add(node)
+            found.append((operation(node), _shape(node)))
+            queue += _before(node)
+    return found
 
 
 # ---- walking -----------------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ def _compared(root: Any) -> tuple[int, ...]:
     """The shape of the last tensor before the loss became a single number; () if it is not known."""
     node: Any = root
     for _ in range(8):
-        shape = tuple(node._input_metadata[0].shape) if node._input_metadata else ()
+        shape = _shape(node)
         if math.prod(shape) > 1:
             return shape
         below = list(_before(node))
@@ -160,7 +166,9 @@ def _compared(root: Any) -> tuple[int, ...]:
 
 
 def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(node._input_metadata[0].shape) if node._input_metadata else ()
+    """The shape of what a node computed; () if it is not known."""
+    known = getattr(node, "_input_metadata", ())
+    return tuple(known[0].shape) if known else ()
 
 
 def _scrambled(root: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -42,14 +42,14 @@ def lost_layers(model: nn.Module) -> tuple[str, ...]:
 
 
 def _held(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list | tuple) else ()
+    """The entries of a list, tuple or dict, also of one inside of another."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for part in inside:
+        yield part
+        yield from _held(part)
 
 
 def _is_lost(one: Any, known: set[int]) -> bool:
-    if isinstance(one, nn.Parameter):
-        return False
     return (
         isinstance(one, nn.Module) and id(one) not in known and any(p.requires_grad for p in one.parameters())
     )
