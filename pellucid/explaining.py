@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from pellucid import record
 from pellucid.batch import call_model, to_tensors
 from pellucid.errors import PellucidError, UsageError
-from pellucid.explaining_runs import RunSubject, run_subject
+from pellucid.explaining_runs import EMPTY_TEXT, RunSubject, run_subject
 from pellucid.lens.explain.attribute import (
     Form,
     attribute,
@@ -35,7 +35,6 @@ from pellucid.train.seed import borrowed_generators
 
 MOST_ROWS = 100
 """Rows that are explained at once."""
-EMPTY_TEXT = "no text: embeddings of zeros"
 ZEROS = "inputs of zeros"
 
 
@@ -194,7 +193,10 @@ def _question(subject: Subject, inputs: Any, target: int | None) -> Question:
     except PellucidError:
         raise
     except Exception as error:
-        raise UsageError(f"The model cannot be computed for this input: {told(error)}") from error
+        raise UsageError(
+            f"The model cannot be computed for this input: {told(error)}",
+            remedy="pellucid.look(model, batch), which names the module that fails and the usual fix",
+        ) from error
 
 
 def _parts(

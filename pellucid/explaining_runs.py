@@ -32,6 +32,8 @@ from pellucid.train.objective import read_logits
 EXPLAINED = ("classification", "multilabel", "regression")
 """Tasks whose outputs are classes, labels or numbers of a row."""
 LANGUAGE = "language_model"
+EMPTY_TEXT = "no text: embeddings of zeros"
+"""What texts are compared with."""
 MEAN_ROWS = 20_000
 """Training rows that the means of columns are computed on."""
 
@@ -209,7 +211,7 @@ class RunSubject:
         zeros = tuple(map(torch.zeros_like, points))
         encoded = self.encoded
         if encoded.vocab_size is not None:
-            return zeros, "no text: embeddings of zeros"
+            return zeros, EMPTY_TEXT
         if isinstance(encoded, TableInputs):
             means = self._means()
             if means is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,6 +22,13 @@ CONTROLS = {
 def visible(text: str) -> str:
     """Return text with its control characters as visible ones, except for line breaks and tabs."""
     return text.translate(CONTROLS)
+
+
+def printed(show: Callable[[Console], None], width: int) -> str:
+    """Return what a function prints, as text without colors and of at most `width` characters a line."""
+    file = io.StringIO()
+    show(Console(file=file, width=width, highlight=False, markup=False, no_color=True))
+    return visible(file.getvalue()).rstrip()
 
 
 def silence(stream: IO[str]) -> None:

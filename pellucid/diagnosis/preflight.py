@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.examination import ranked
-from pellucid.diagnosis.wording import figure
+from pellucid.diagnosis.watched import loss_kind
+from pellucid.diagnosis.wording import figure, listed
 from pellucid.record import Finding
 
 
@@ -60,7 +62,7 @@ class Preflight:
             have; `foreign`: how many of its parameters are not the model's.
         inputs, targets: their tensors.
         outputs: the shape of the first output; None where it is not known.
-        activation: the operation that made the outputs: "Softmax", "Sigmoid", "LogSoftmax" ...
+        activation: the operation that made the outputs: "softmax", "sigmoid", "log_softmax" ...
         after: operations of the loss, the last first, with the shapes of their results.
         dtypes, devices: number of parameter tensors by dtype, and by device.
         training: whether the model is in training mode.
@@ -92,27 +94,14 @@ class Preflight:
 
     @property
     def loss(self) -> str:
-        """What the loss computes: "cross-entropy", "nll", "binary-logits", "binary", "difference" or ""."""
-        made = [name for name, _ in self.after]
-        if any(name.startswith("NllLoss") for name in made):
-            return "cross-entropy" if "LogSoftmax" in made else "nll"
-        if "BinaryCrossEntropyWithLogits" in made:
-            return "binary-logits"
-        if "BinaryCrossEntropy" in made:
-            return "binary"
-        return "difference" if {"MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "Sub"} & set(made) else ""
+        """What the loss computes; see `LossGraph.loss`."""
+        return loss_kind([name for name, _ in self.after])
 
 
 def assess(facts: Preflight) -> list[Finding]:
     """Return what is wrong, errors first."""
     found = [finding for rule in RULES if (finding := rule(facts)) is not None]
     return ranked(found)
-
-
-def listed(names: tuple[str, ...], most: int = 4) -> str:
-    """Return names in words: "a, b, c, d and 3 more"."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 # ---- what fails ----------------------------------------------------------------------------------------
@@ -136,13 +125,9 @@ def _non_finite(facts: Preflight) -> Finding | None:
     for part, tensors in (("inputs", facts.inputs), ("targets", facts.targets)):
         for tensor in tensors:
             if tensor.non_finite:
-                return Finding(
-                    f"non-finite-{part}",
-                    "error",
-                    f"{100 * tensor.non_finite:.3g} % of the values of {tensor.name} are NaN or infinite.",
-                    "They spread through the first step to every weight.",
-                    "fill in or remove them; torch.isfinite finds them",
-                    where=f"data:{part}",
+                share = f"{100 * tensor.non_finite:.3g} %"
+                return contracts.non_finite(
+                    part, f"{share} of the values of {tensor.name} are NaN or infinite."
                 )
     return None
 
@@ -153,28 +138,13 @@ def _non_finite(facts: Preflight) -> Finding | None:
 def _all_frozen(facts: Preflight) -> Finding | None:
     if facts.parameters or not facts.frozen:
         return None
-    return Finding(
-        "all-frozen",
-        "error",
-        f"None of the {len(facts.frozen)} parameters learns: requires_grad is False.",
-        "There is nothing to train.",
-        "model.requires_grad_(True), or on the part to train",
-        where="model",
-    )
+    return contracts.all_frozen(len(facts.frozen))
 
 
 def _graph_broken(facts: Preflight) -> Finding | None:
     if facts.differentiated or facts.crash or facts.without_loss or not facts.parameters:
         return None
-    return Finding(
-        "graph-broken",
-        "error",
-        "The loss does not depend on any parameter.",
-        "Between the model and the loss the graph was cut: by .detach(), .item(), .data, .numpy(), argmax, "
-        "torch.no_grad(), or by a new tensor.",
-        "compute the loss from the outputs themselves, with operations of torch",
-        where="loss",
-    )
+    return contracts.graph_broken()
 
 
 def _no_loss(facts: Preflight) -> Finding | None:
@@ -197,14 +167,10 @@ def _unused(facts: Preflight) -> Finding | None:
     idle = tuple(name for name in facts.not_called if any(p.startswith(f"{name}.") for p in unused))
     why = f" {listed(idle)} is never called." if len(idle) == 1 else ""
     why = f" {listed(idle)} are never called." if len(idle) > 1 else why
-    return Finding(
-        "unused-parameters",
-        "warning",
+    return contracts.unused_parameters(
         f"{len(unused)} of {facts.parameters} parameters get no gradient: {listed(unused)}.{why}",
-        "The loss does not depend on them: they stay as they were initialized.",
-        "use them in forward, remove them, or look for .detach() and torch.no_grad() on the way to the loss",
-        where=unused[0].rpartition(".")[0] or "model",
-        confidence=0.95,
+        unused[0].rpartition(".")[0] or "model",
+        0.95,
     )
 
 
@@ -240,15 +206,7 @@ def _frozen(facts: Preflight) -> Finding | None:
 def _lost_layers(facts: Preflight) -> Finding | None:
     if not facts.lost_layers:
         return None
-    return Finding(
-        "layers-in-plain-list",
-        "error",
-        f"{listed(facts.lost_layers)} holds modules in a plain list or dict.",
-        "The model does not know them: no optimizer moves them, .to(device) leaves them behind, and they are "
-        "not saved.",
-        "nn.ModuleList(...) or nn.ModuleDict(...)",
-        where=facts.lost_layers[0].rpartition(".")[0] or "model",
-    )
+    return contracts.layers_in_plain_list(facts.lost_layers, "error")
 
 
 def _not_optimized(facts: Preflight) -> Finding | None:
@@ -270,95 +228,44 @@ def _not_optimized(facts: Preflight) -> Finding | None:
 def _foreign(facts: Preflight) -> Finding | None:
     if not facts.foreign:
         return None
-    return Finding(
-        "optimizer-of-other-parameters",
-        "warning",
-        f"{facts.foreign} parameters of the optimizer do not belong to the model.",
-        "The model was changed or replaced after the optimizer was made, or they belong to another one.",
-        "make the optimizer from model.parameters() of this model",
-        where="optimizer",
+    return contracts.other_parameters(
+        f"{facts.foreign} parameters of the optimizer do not belong to the model.", "warning", 1.0
     )
 
 
 # ---- outputs, loss and targets -------------------------------------------------------------------------
 
 
-NEEDS = {"cross-entropy": "a log-softmax", "binary-logits": "a sigmoid"}
-
-
 def _probabilities(facts: Preflight) -> Finding | None:
-    if facts.loss not in NEEDS or facts.activation not in ("Softmax", "Sigmoid"):
+    if facts.loss not in ("cross_entropy", "binary_logits") or facts.activation not in ("softmax", "sigmoid"):
         return None
-    name = facts.activation.lower()
-    return Finding(
-        "activation-before-loss",
-        "warning",
-        f"The model ends with a {name}, and the loss expects logits and applies {NEEDS[facts.loss]} itself.",
-        "Applied twice, no probability can come near 0 or 1: the loss cannot become small, and gradients are "
-        "weak.",
-        f"leave the {name} out of the model; apply it only where probabilities are needed",
-        where="model",
-        confidence=0.97,
-    )
+    return contracts.activation_before_loss(facts.activation, facts.loss)
 
 
 def _no_log_softmax(facts: Preflight) -> Finding | None:
-    if facts.loss != "nll" or facts.activation in ("LogSoftmax", "Log", "LogSigmoid"):
+    if facts.loss != "nll" or facts.activation in ("log_softmax", "log", "log_sigmoid"):
         return None
-    got = "probabilities" if facts.activation == "Softmax" else "logits"
-    return Finding(
-        "nll-without-log-softmax",
-        "error",
-        f"nll_loss gets {got}, and expects log-probabilities.",
-        "It only raises the output of the right class, so the loss has no lower limit that means anything.",
-        "F.log_softmax(outputs, 1) before it, or cross_entropy on the logits",
-        where="loss",
-        confidence=0.97,
-    )
+    got = "probabilities" if facts.activation == "softmax" else "logits"
+    return contracts.nll_without_log_softmax(got)
 
 
 def _broadcast(facts: Preflight) -> Finding | None:
-    if facts.outputs is None or len(facts.targets) != 1 or facts.loss in ("cross-entropy", "nll"):
+    if facts.outputs is None or len(facts.targets) != 1 or facts.loss in ("cross_entropy", "nll"):
         return None
     outputs, targets = facts.outputs, facts.targets[0].shape
-    joint = _joint(outputs, targets)
-    if joint is None or joint in (outputs, targets) or all(shape != joint for _, shape in facts.after):
+    joint = contracts.mixed_shape(outputs, targets)
+    if joint is None or all(shape != joint for _, shape in facts.after):
         return None
-    return Finding(
-        "loss-broadcasts",
-        "error",
-        f"Outputs {outputs} and targets {targets} are broadcast to {joint} in the loss.",
-        "Each prediction is compared with the targets of other rows: the best that can be learned is their "
-        "mean.",
-        "outputs.squeeze(-1), or targets.unsqueeze(-1): both of one shape",
-        where="loss",
-        confidence=0.97,
-    )
-
-
-def _joint(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape that two shapes are broadcast to; None where they cannot be."""
-    axes = max(len(one), len(other))
-    pairs = zip((1,) * (axes - len(one)) + one, (1,) * (axes - len(other)) + other, strict=True)
-    sizes = [(a, b) for a, b in pairs]
-    return None if any(a != b and 1 not in (a, b) for a, b in sizes) else tuple(max(pair) for pair in sizes)
+    return contracts.loss_broadcasts(outputs, targets, joint)
 
 
 def _beyond(facts: Preflight) -> Finding | None:
-    if facts.loss not in ("binary", "binary-logits") or not facts.targets:
+    if facts.loss not in ("binary", "binary_logits") or not facts.targets:
         return None
     low, high = facts.targets[0].low, facts.targets[0].high
     if low is None or high is None or (low >= 0 and high <= 1):
         return None
-    return Finding(
-        "targets-not-probabilities",
-        "error",
-        f"Binary cross-entropy with targets from {figure(low)} to {figure(high)}.",
-        "It expects targets from 0 to 1; beyond that it has no lower limit, and the outputs grow for ever.",
-        "targets of 0 and 1, or cross_entropy for more classes",
-        where="data:targets",
-        confidence=0.97,
-    )
+    return contracts.targets_not_probabilities(low, high)
 
 
 # ---- dtypes, devices, scale ----------------------------------------------------------------------------
@@ -390,16 +297,12 @@ def _unscaled(facts: Preflight) -> Finding | None:
         size = math.hypot(tensor.mean, tensor.std)
         if 1e-3 < size < 10 or size == 0:
             continue
-        return Finding(
-            "inputs-unscaled",
-            "note",
+        return contracts.inputs_unscaled(
             f"The values of {tensor.name} go from {figure(tensor.low or 0.0)} to "
             f"{figure(tensor.high or 0.0)} "
             f"(mean {figure(tensor.mean)}, standard deviation {figure(tensor.std)}).",
-            "Layers are initialized for inputs of about 1.",
-            "subtract the mean and divide by the standard deviation of the training rows (pictures: / 255)",
-            where="data:inputs",
-            confidence=0.6,
+            "note",
+            0.6,
         )
     return None
 

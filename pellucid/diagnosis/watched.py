@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pellucid.diagnosis.curves import Series
@@ -200,8 +200,7 @@ class LossGraph:
     @property
     def loss(self) -> str:
         """The kind of loss: cross_entropy, nll, binary, binary_logits, squared, absolute; "" if unknown."""
-        kind = next((kind for name, kind in LOSSES.items() if name in self.ops), "")
-        return "cross_entropy" if "log_softmax" in self.ops and kind in ("", "nll") else kind
+        return loss_kind(self.ops)
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -222,6 +221,12 @@ LOSSES = {
     "huber_loss": "absolute",
 }
 """Kinds of loss by the operation of autograd that computes them."""
+
+
+def loss_kind(ops: Collection[str]) -> str:
+    """Return the kind of loss that operations compute, see `LossGraph.loss`; "" if unknown."""
+    kind = next((kind for name, kind in LOSSES.items() if name in ops), "")
+    return "cross_entropy" if "log_softmax" in ops and kind in ("", "nll") else kind
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""How findings write numbers: plain text, for terminals and pages."""
+"""How findings write numbers and names: plain text, for terminals and pages."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pellucid.record.measures import in_words
 
@@ -20,3 +21,9 @@ def figure(value: float) -> str:
 def percent(share: float) -> str:
     """Write a share of 0..1 as a percentage with one decimal."""
     return f"{100 * share:.1f} %"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return names in words: "a, b, c and 3 more"."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -10,6 +10,7 @@ and generators are as before, and outputs and gradients are the same to the bit.
     step         one training step with its numbers; step_record, show_step, and the checks it makes:
                  derivatives (textbook formulas), differences (finite differences), updates (optimizers)
     crash        why a computation failed, and the usual fix
+    explain/     which parts of an input speak for an output; the verb is `pellucid.explaining`
     watch/       `pellucid.watch`: record a loop of the user's own; read by rules of `pellucid.diagnosis`
 
 This file imports nothing, because whoever imports `lens.capture` runs it.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pellucid.terminal import visible
+from pellucid.terminal import printed
 
 if TYPE_CHECKING:
     from pellucid.lens.trace import CallRecord, Crash, Trace
@@ -50,9 +49,7 @@ def show(trace: Trace, console: Console) -> None:
 
 def as_text(trace: Trace, width: int = WIDTH) -> str:
     """Return a trace as plain text."""
-    file = io.StringIO()
-    show(trace, Console(file=file, width=width, highlight=False, markup=False, no_color=True))
-    return visible(file.getvalue()).rstrip()
+    return printed(lambda console: show(trace, console), width)
 
 
 def as_html(trace: Trace) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from pellucid.lens.show import WIDTH
-from pellucid.terminal import visible
+from pellucid.terminal import printed
 
 if TYPE_CHECKING:
     from pellucid.lens.step_record import Step
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
 
 def as_text(step: Step, width: int = WIDTH) -> str:
     """Return a step as plain text, stage by stage."""
-    file = io.StringIO()
-    show(step, Console(file=file, width=width, highlight=False, markup=False, no_color=True))
-    return visible(file.getvalue()).rstrip()
+    return printed(lambda console: show(step, console), width)
 
 
 def show(step: Step, console: Console) -> None:

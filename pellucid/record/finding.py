@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pellucid.errors import worded
 
+Level = Literal["note", "warning", "error"]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,7 +28,7 @@ class Finding:
     """
 
     rule: str
-    level: Literal["note", "warning", "error"]
+    level: Level
     seen: str
     means: str
     remedy: str = ""

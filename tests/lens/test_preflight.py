@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pellucid
+from pellucid.diagnosis import Facts, examine
+from pellucid.diagnosis.watched import Look, LossGraph, ParameterLook, Spread, Watched
 from pellucid.lens.preflight import check
 from pellucid.models import BUILDERS, MLP
 
@@ -128,3 +130,25 @@ def test_sequences_and_nested_lists():
     assert rules(model, batch) == []
     model.extra = {"a": [nn.Linear(2, 2)]}
     assert rules(model, batch) == ["layers-in-plain-list"]
+
+
+COLUMN_OF_ROWS = Look(1, 1.0, outputs=Spread((8, 1), "float32"), targets=Spread((8,), "float32", high=3.0))
+WATCHED = {
+    "activation-before-loss": Watched(graph=LossGraph(("nll_loss", "log_softmax", "softmax"))),
+    "nll-without-log-softmax": Watched(graph=LossGraph(("nll_loss",))),
+    "layers-in-plain-list": Watched(lost=("rest",)),
+    "graph-broken": Watched(steps=1, graph=LossGraph(())),
+    "all-frozen": Watched(looks=(Look(1, 1.0, parameters=(ParameterLook("w", (2,), False, False, 1.0),)),)),
+    "loss-broadcasts": Watched(looks=(COLUMN_OF_ROWS,), graph=LossGraph(("pow",), compared=(8, 8))),
+    "non-finite-inputs": Watched(looks=(Look(1, 1.0, inputs=Spread((8, 4), "float32", non_finite=1)),)),
+    "targets-not-probabilities": Watched(looks=(COLUMN_OF_ROWS,), graph=LossGraph(("binary_cross_entropy",))),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("rule", WATCHED)
+def test_a_watched_loop_says_the_same_of_a_fault(rule):
+    torch.manual_seed(1)
+    before = next(finding for finding in check(*FAULTS[rule]) if finding.rule == rule)
+    watched = next(one for one in examine(Facts(watched=WATCHED[rule])).findings if one.rule == rule)
+    assert (before.means, before.remedy) == (watched.means, watched.remedy)

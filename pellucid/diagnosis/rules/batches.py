@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import by_health, symptom, watched_rules, when_ill
 from pellucid.diagnosis.health import Health, accuracies, health
 from pellucid.diagnosis.watched import Watched
@@ -89,16 +90,7 @@ def _inputs_scale(watched: Watched, state: Health) -> Finding | None:
     )
     if uneven and columns is not None:
         seen += f", and columns have deviations from {figure(columns[0])} to {figure(columns[1])}"
-    return Finding(
-        "inputs-unscaled",
-        "warning",
-        f"{symptom(state)}. {seen}.",
-        "Layers are initialized for inputs of about 1. With others the first outputs and gradients are far "
-        "too large or small, and one learning rate cannot fit all columns.",
-        "subtract the mean and divide by the standard deviation of the training rows (pictures: / 255)",
-        where="data:inputs",
-        confidence=0.92,
-    )
+    return contracts.inputs_unscaled(f"{symptom(state)}. {seen}.", "warning", 0.92)
 
 
 FIRST = {"Linear", "Conv1d", "Conv2d", "Conv3d", "LSTM", "GRU", "RNN"}

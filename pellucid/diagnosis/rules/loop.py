@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.watched import Watched
 from pellucid.diagnosis.wording import figure, percent
@@ -71,16 +72,8 @@ def _graph_broken(watched: Watched) -> Finding | None:
     cut = graph is not None and not graph.reached and not graph.compiled
     if not watched.steps or loop.backwards or not (cut or loop.without_graph >= loop.attended * MOSTLY):
         return None
-    return Finding(
-        "graph-broken",
-        "error",
-        "The loss does not depend on any parameter of the model"
-        + (f" in {loop.without_graph} of {loop.attended} steps." if loop.without_graph else "."),
-        "Between the model and the loss the graph was cut, so backward gives no gradients: by .detach(), "
-        ".item(), .data, .numpy(), torch.no_grad(), argmax, or by a new tensor made of the loss.",
-        "compute the loss from the outputs of the model themselves, with operations of torch",
-        where="loss",
-        confidence=0.97,
+    return contracts.graph_broken(
+        f" in {loop.without_graph} of {loop.attended} steps" if loop.without_graph else ""
     )
 
 

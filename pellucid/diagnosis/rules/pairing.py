@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import watched_rules
 from pellucid.diagnosis.watched import Look, ModuleLook, Watched
 from pellucid.diagnosis.wording import figure, percent
@@ -30,33 +31,15 @@ def _broadcast(watched: Watched) -> Finding | None:
     if look is None or look.outputs is None or look.targets is None:
         return None
     out, want = look.outputs.shape, look.targets.shape
-    shape = _joint(out, want)
-    if graph is None or shape is None or shape in (out, want) or graph.loss in ("cross_entropy", "nll"):
+    shape = contracts.mixed_shape(out, want)
+    if graph is None or shape is None or graph.loss in ("cross_entropy", "nll"):
         return None
     if not graph.expanded and graph.compared != shape:
         return None
-    return Finding(
-        "loss-broadcasts",
-        "error",
-        f"Outputs {out} and targets {want} are broadcast to {shape} in the loss.",
-        "Each prediction is compared with the targets of other rows, so the best the model can do is to "
-        "predict their mean.",
-        "outputs.squeeze(-1), or targets.unsqueeze(-1): both of one shape",
-        where="loss",
-        confidence=0.97,
-    )
+    return contracts.loss_broadcasts(out, want, shape)
 
 
 _COMPARED = ("squared", "absolute", "binary_logits", "binary")
-
-
-def _joint(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape that two shapes are broadcast to; None where they cannot be."""
-    length = max(len(one), len(other))
-    left, right = (1,) * (length - len(one)) + one, (1,) * (length - len(other)) + other
-    if any(a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)):
-        return None
-    return tuple(max(a, b) for a, b in zip(left, right, strict=True))
 
 
 def _probabilities(watched: Watched) -> Finding | None:
@@ -75,17 +58,7 @@ def _probabilities(watched: Watched) -> Finding | None:
         name = "softmax" if look.outputs.row_sums else ""
     if not name:
         return None
-    twice = f"The outputs go through a {name} before the loss, which expects logits"
-    return Finding(
-        "activation-before-loss",
-        "warning",
-        f"{twice} and applies {'log-softmax' if loss == 'cross_entropy' else 'a sigmoid'} itself.",
-        "Applied twice, no probability can come near 0 or 1: the loss cannot become small and gradients are "
-        "weak.",
-        f"leave the {name} out of the model; apply it only when you need probabilities",
-        where=_where(watched),
-        confidence=0.97,
-    )
+    return contracts.activation_before_loss(name, loss, _where(watched))
 
 
 def _log_missing(watched: Watched) -> Finding | None:
@@ -96,15 +69,7 @@ def _log_missing(watched: Watched) -> Finding | None:
     if graph.has("log", "log_sigmoid"):
         return None
     has = "probabilities" if graph.has("softmax") else "logits"
-    return Finding(
-        "nll-without-log-softmax",
-        "error",
-        f"nll_loss gets {has}; it expects log-probabilities.",
-        "It only raises the output of the right class, so the loss has no lower limit that means anything.",
-        "F.log_softmax(outputs, 1) before it, or cross_entropy on the logits",
-        where="loss",
-        confidence=0.97,
-    )
+    return contracts.nll_without_log_softmax(has)
 
 
 def _rectified_head(watched: Watched) -> Finding | None:
@@ -200,15 +165,7 @@ def _targets_beyond(watched: Watched) -> Finding | None:
     targets = look.targets
     if not targets.floating and not any(value < -1e-6 for value in watched.finite):
         return None
-    return Finding(
-        "targets-not-probabilities",
-        "error",
-        f"Binary cross-entropy with targets from {figure(targets.low)} to {figure(targets.high)}.",
-        "It expects targets from 0 to 1; beyond that it has no lower limit and the outputs grow for ever.",
-        "targets of 0 and 1, or cross_entropy for more classes",
-        where="data:targets",
-        confidence=0.97,
-    )
+    return contracts.targets_not_probabilities(targets.low, targets.high)
 
 
 def _classes_as_numbers(watched: Watched) -> Finding | None:

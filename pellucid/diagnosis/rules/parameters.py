@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.rules.loop import CUT
 from pellucid.diagnosis.watched import ParameterLook, Watched
+from pellucid.diagnosis.wording import listed
 from pellucid.record import Finding
 
 
-def _names(parameters: list[ParameterLook], most: int = 3) -> str:
-    named = ", ".join(one.name for one in parameters[:most])
-    return named if len(parameters) <= most else f"{named} and {len(parameters) - most} more"
+def _names(parameters: list[ParameterLook]) -> str:
+    return listed([one.name for one in parameters])
 
 
 def _foreign_parameters(watched: Watched) -> Finding | None:
     for one in watched.optimizers:
         if one.parameters == 0 and one.foreign and watched.first is not None:
-            return Finding(
-                "optimizer-of-other-parameters",
-                "error",
-                f"{one.kind} has {one.foreign} parameters, and none of them is the model's.",
-                "It was made for another model, or before the model was made again, copied or replaced; it "
-                "updates tensors that are not used.",
-                "make the optimizer after the model, from model.parameters()",
-                where="optimizer",
-                confidence=0.97,
+            return contracts.other_parameters(
+                f"{one.kind} has {one.foreign} parameters, and none of them is the model's.", "error", 0.97
             )
     return None
 
@@ -86,14 +80,7 @@ def _all_frozen(watched: Watched) -> Finding | None:
     look = watched.first
     if look is None or not look.parameters or any(one.trainable for one in look.parameters):
         return None
-    return Finding(
-        "all-frozen",
-        "error",
-        f"None of the {len(look.parameters)} parameters has requires_grad.",
-        "Nothing can be learned.",
-        "requires_grad_(True) for the layers that should learn",
-        where="model",
-    )
+    return contracts.all_frozen(len(look.parameters))
 
 
 def _unreached(watched: Watched) -> Finding | None:
@@ -106,30 +93,15 @@ def _unreached(watched: Watched) -> Finding | None:
     weights = [one for one in never if one.is_weight]
     if not weights:
         return None
-    return Finding(
-        "unused-parameters",
-        "warning",
-        f"The loss does not depend on {_names(weights)}.",
-        "These layers are never used in forward, or their output is cut off by .detach(), .data or "
-        "torch.no_grad(), so they never learn.",
-        "use their output in forward, or leave them out; look for a detach between them and the loss",
-        where=module_of(weights[0].name),
-        confidence=0.9,
+    return contracts.unused_parameters(
+        f"The loss does not depend on {_names(weights)}.", module_of(weights[0].name), 0.9
     )
 
 
 def _lost_layers(watched: Watched) -> Finding | None:
     if not watched.lost:
         return None
-    return Finding(
-        "layers-in-plain-list",
-        "warning",
-        f"{', '.join(watched.lost[:3])}: modules in a plain list or dict.",
-        "The model does not know of them: they are not in model.parameters(), not trained, moved or saved.",
-        "nn.ModuleList or nn.ModuleDict instead of a list or dict",
-        where=watched.lost[0].rpartition(".")[0] or "model",
-        confidence=0.97,
-    )
+    return contracts.layers_in_plain_list(watched.lost, "warning")
 
 
 def _shared_projections(watched: Watched) -> Finding | None:

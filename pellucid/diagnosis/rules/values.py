@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.watched import Look, Watched
 from pellucid.record import Finding
@@ -19,14 +20,10 @@ def _inputs(watched: Watched) -> Finding | None:
     bad = next((look for look in watched.looks if look.inputs and look.inputs.non_finite), None)
     if bad is None or bad.inputs is None:
         return None
-    return Finding(
-        "non-finite-inputs",
-        "error",
+    return contracts.non_finite(
+        "inputs",
         f"The inputs of step {bad.step:,} hold {bad.inputs.non_finite:,} values that are NaN or infinite.",
-        "One of them makes the loss NaN, and with it all weights.",
-        "fill in or remove missing values before training; check divisions by a standard deviation of 0",
-        where="data:inputs",
-        step=bad.step,
+        bad.step,
     )
 
 
@@ -34,14 +31,10 @@ def _targets(watched: Watched) -> Finding | None:
     bad = next((look for look in watched.looks if look.targets and look.targets.non_finite), None)
     if bad is None or bad.targets is None:
         return None
-    return Finding(
-        "non-finite-targets",
-        "error",
+    return contracts.non_finite(
+        "targets",
         f"The targets of step {bad.step:,} hold {bad.targets.non_finite:,} values that are NaN or infinite.",
-        "The loss of such a row is NaN, and with it all weights.",
-        "leave out rows without a target",
-        where="data:targets",
-        step=bad.step,
+        bad.step,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -184,14 +183,10 @@ class Explanation:
         return {"version": VERSION, **asdict(self), "about": about}
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         from pellucid.lens.explain.show import show
-        from pellucid.terminal import visible
+        from pellucid.terminal import printed
 
-        file = io.StringIO()
-        show(self, Console(file=file, width=100, highlight=False, markup=False, no_color=True))
-        return visible(file.getvalue()).rstrip()
+        return printed(lambda console: show(self, console), 100)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
