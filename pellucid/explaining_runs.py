@@ -26,33 +26,13 @@ from pellucid.runner.load import load_trained
 from pellucid.tasks import get_task
 from pellucid.tasks.custom.loader_data import own_inputs
 from pellucid.tasks.prepared import sample
-from pellucid.tasks.shared.supervised import Supervised
 from pellucid.train.objective import read_logits
 
-EXPLAINED = ("classification", "multilabel", "regression")
-"""Tasks whose outputs are classes, labels or numbers of a row."""
 LANGUAGE = "language_model"
 EMPTY_TEXT = "no text: embeddings of zeros"
 """What texts are compared with."""
 MEAN_ROWS = 20_000
 """Training rows that the means of columns are computed on."""
-
-REFUSED = {
-    "adversarial": "makes pictures from random numbers, so there is no input to explain",
-    "elbo": "returns pictures and no class or number to explain",
-    "reconstruction": "returns its input again and no class or number to explain",
-    "anomaly": "shows by itself where a picture is unusual: predict saves its heat maps",
-    "masked_language_model": "returns a word for every gap and not one class to explain",
-    "next_words": "returns a word for every place and not one class to explain",
-    "span_denoising": "writes texts and returns no class or number to explain",
-    "seq2seq": "writes texts and returns no class or number to explain",
-    "tagging": "returns a tag for every token and not one class to explain",
-    "steps": "returns a class for every step and not one to explain",
-    "forecasting": "returns many numbers for every series and not one to explain",
-    "contrastive": "returns vectors and no class or number to explain",
-    "metric_learning": "returns vectors and no class or number to explain",
-}
-"""Why the models of other tasks are not explained."""
 
 
 @dataclass
@@ -314,9 +294,8 @@ def _refuse(name: str, target: Any) -> None:
             "A language model says how likely every token is: which one is to be explained?",
             remedy="--target TOKEN, the one that is to follow the text",
         )
-    known = name in (*EXPLAINED, LANGUAGE, "custom") or isinstance(get_task(name), Supervised)
-    if name in REFUSED or not known:
-        reason = REFUSED.get(name, "returns no class and no number of a row to explain")
+    reason = get_task(name).not_explained
+    if reason:
         raise UsageError(
             f"A model trained for {name.replace('_', ' ')} {reason}.",
             remedy="explain a run of classification, multilabel or regression",

@@ -50,6 +50,8 @@ class Task:
         takes_loss: whether `objective.loss` may name a loss of the catalogue.
         answers_each_step: whether models return something for every step, as ours do with pooling="none".
         outputs: what a pretrained model is to output: values for each row, an embedding, or logits of tokens.
+        not_explained: why `pellucid.explain` refuses its models, to follow "A model trained for NAME"; "": it
+            explains them.
         predict_options: the dataclass of the options of `predict`, see `pellucid.tasks.options`; None:
             `predict` reads them itself.
     """
@@ -60,6 +62,7 @@ class Task:
     takes_loss: ClassVar[bool] = True
     answers_each_step: ClassVar[bool] = False
     outputs: ClassVar[Literal["values", "vectors", "next_tokens", "masked_tokens"]] = "values"
+    not_explained: ClassVar[str] = "returns no class and no number of a row to explain"
     predict_options: ClassVar[type | None] = None
 
     option_kind: ClassVar[str] = "this prediction"

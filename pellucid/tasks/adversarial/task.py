@@ -119,6 +119,7 @@ class Adversarial(ImageTask):
     """Train a generator against a discriminator."""
 
     spec = SPEC
+    not_explained = "makes pictures from random numbers, so there is no input to explain"
     saves_pictures = True
     image_fit = "crop"  # a padded border would be generated too
 

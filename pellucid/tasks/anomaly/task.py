@@ -104,6 +104,7 @@ class Anomaly(ImageTask):
     """Detect images that do not belong to one class."""
 
     spec = SPEC
+    not_explained = "shows by itself where a picture is unusual: predict saves its heat maps"
     saves_pictures = True
 
     def prepare(

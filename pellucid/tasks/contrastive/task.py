@@ -46,6 +46,7 @@ class Contrastive(ImageTask):
     """Learn which pictures are similar from nothing but the pictures."""
 
     spec = SPEC
+    not_explained = "returns vectors and no class or number to explain"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

@@ -78,6 +78,7 @@ class Custom(Task):
     """An objective of the user's own; without one, what follows from the targets."""
 
     spec = SPEC
+    not_explained = ""
     returns_several = True
 
     def prepare(

@@ -40,6 +40,7 @@ class Elbo(ImageTask):
     """Model the distribution of images."""
 
     spec = SPEC
+    not_explained = "returns pictures and no class or number to explain"
     saves_pictures = True
     image_fit = "crop"  # a padded border would be generated too
 

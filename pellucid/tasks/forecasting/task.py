@@ -40,6 +40,7 @@ class Forecasting(Task):
     """Forecast the next rows of a series."""
 
     spec = SPEC
+    not_explained = "returns many numbers for every series and not one to explain"
 
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None

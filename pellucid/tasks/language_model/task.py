@@ -56,6 +56,7 @@ class LanguageModel(ReadsPrompts, TextTask):
     """Predict the next token."""
 
     spec = SPEC
+    not_explained = ""
     outputs = "next_tokens"
     remedy = "a model such as gpt or lstm_lm"
     predict_options = Sampling

@@ -42,6 +42,7 @@ class MaskedLanguageModel(ReadsPrompts, TextTask):
     """Predict masked tokens."""
 
     spec = SPEC
+    not_explained = "returns a word for every gap and not one class to explain"
     outputs = "masked_tokens"
     remedy = "a model such as bert or lstm_mlm"
     predict_options = Reading

@@ -79,6 +79,7 @@ class MetricLearning(Task):
     """Learn distances from classes."""
 
     spec = SPEC
+    not_explained = "returns vectors and no class or number to explain"
     outputs = "vectors"
 
     def prepare(

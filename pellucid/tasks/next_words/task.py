@@ -42,6 +42,7 @@ class NextWords(LanguageModel):
     """Predict which words follow soon."""
 
     spec = SPEC
+    not_explained = "returns a word for every place and not one class to explain"
     remedy = "a model such as phrase_lm or lstm_lm"
     predict_options = NoOptions
     option_kind = "predicting next words"

@@ -45,6 +45,7 @@ class Reconstruction(ImageTask):
     """Reconstruct images; with noise, clean ones from noisy ones."""
 
     spec = SPEC
+    not_explained = "returns its input again and no class or number to explain"
     saves_pictures = True
 
     def objective(self, config: Config, prepared: Prepared | None = None) -> Objective:

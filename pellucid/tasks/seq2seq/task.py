@@ -57,6 +57,7 @@ class Seq2Seq(ReadsPrompts):
     """Translate texts."""
 
     spec = SPEC
+    not_explained = "writes texts and returns no class or number to explain"
     takes_loss = False
     predict_options = Search
     option_kind = "the search"

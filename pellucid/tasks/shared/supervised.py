@@ -94,6 +94,7 @@ class Supervised(Task):
         usual_loss: name of the loss that learns where the config names none.
     """
 
+    not_explained = ""
     usual_loss: ClassVar[str]
 
     def prepare(

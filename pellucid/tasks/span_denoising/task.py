@@ -60,6 +60,7 @@ class SpanDenoising(ReadsPrompts):
     """Predict the spans that were removed from a text (T5, Raffel et al. 2020)."""
 
     spec = SPEC
+    not_explained = "writes texts and returns no class or number to explain"
     takes_loss = False
     predict_options = Search
     option_kind = "the search"

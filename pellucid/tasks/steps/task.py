@@ -45,6 +45,7 @@ class Steps(Task):
     """Predict a class, or numbers, for every step of a series."""
 
     spec = SPEC
+    not_explained = "returns a class for every step and not one to explain"
     takes_loss = False
     answers_each_step = True
 

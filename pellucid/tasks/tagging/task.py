@@ -78,6 +78,7 @@ class Tagging(Task):
     """Predict a tag for every token."""
 
     spec = SPEC
+    not_explained = "returns a tag for every token and not one class to explain"
     takes_loss = False
     answers_each_step = True
 
