@@ -110,11 +110,11 @@ def assess(facts: Preflight) -> list[Finding]:
 def _fails(facts: Preflight) -> Finding | None:
     if not facts.crash:
         return None
-    labels = facts.crash_expected.startswith("class numbers")
+    labels = facts.crash_expected.startswith("class numbers from")
     return Finding(
         "labels-out-of-range" if labels else "computation-fails",
         "error",
-        facts.crash.strip(),
+        facts.crash,
         "Training cannot begin: this raises at the first step.",
         facts.crash_fix or "look at the module with pellucid.look(model, batch)",
         where="data:targets" if labels else facts.crash_where or "model",

@@ -66,7 +66,7 @@ def _collect(work: Work, found: Pass, optimizers: list[Any]) -> Preflight:
     batch = as_batch(work.batch)
     values = [(id, gradient) for id, gradient in found.gradients.items() if gradient is not None]
     return Preflight(
-        crash=str(crash).removesuffix(crash.fix) if crash else "",
+        crash=crash.seen if crash else "",
         crash_where=crash.where if crash else "",
         crash_fix=crash.fix if crash else "",
         crash_expected=crash.expected if crash else "",

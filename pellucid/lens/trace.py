@@ -116,13 +116,18 @@ class Crash:
     fix: str = ""
     line: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def seen(self) -> str:
+        """Where it fails, what was received and what is expected, in words, without the fix."""
         named = f"{self.where} ({self.type})" if self.where not in ("", self.type) else self.type
         where = "the loss" if self.stage == "loss" else named
         said = f"The {self.stage} pass fails in {where}." if self.stage != "loss" else "The loss fails."
         said += f" It received {self.received}" if self.received else ""
         said += f", and expects {self.expected}." if self.expected else "." if self.received else ""
-        return f"{said} {self.fix}".strip()
+        return said
+
+    def __str__(self) -> str:
+        return f"{self.seen} {self.fix}".strip()
 
 
 @dataclass

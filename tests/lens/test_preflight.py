@@ -124,6 +124,13 @@ def test_a_crash_says_where_and_what_to_do():
     assert "nn.Linear(5, 3)" in found.remedy
 
 
+def test_targets_of_another_form_are_not_out_of_range():
+    one_hot = F.one_hot(CLASSES[1])
+    found = check(Model(), (CLASSES[0], one_hot), F.cross_entropy)[0]
+    assert (found.rule, found.where) == ("computation-fails", "loss")
+    assert "argmax" in found.remedy
+
+
 def test_sequences_and_nested_lists():
     model = BUILDERS["lstm"]((7,), 2, size="tiny", vocab_size=20)
     batch = torch.randint(1, 20, (6, 7)), torch.randint(2, (6,))
