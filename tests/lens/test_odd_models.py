@@ -14,6 +14,7 @@ from pellucid.lens.look import look
 from pellucid.lens.preflight import check
 from pellucid.lens.step import step_through
 
+torch.manual_seed(0)  # the data and the layers below are the same in every run
 X, Y = torch.randn(4, 3), torch.tensor([0, 1, 1, 0])
 
 
@@ -28,7 +29,6 @@ class Of(nn.Module):
         return self.run(self.layer, x)
 
 
-torch.manual_seed(0)  # the layers below start with the same weights in every run
 STEPS = {
     "checkpoint": (Of(lambda layer, x: checkpoint(layer, x, use_reentrant=False)), (X, Y)),
     "spectral": (nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2))), (X, Y)),

@@ -15,6 +15,7 @@ from pellucid.diagnosis.watched import Look, LossGraph, ParameterLook, Spread, W
 from pellucid.lens.preflight import check
 from pellucid.models import BUILDERS, MLP
 
+torch.manual_seed(0)
 CLASSES = torch.randn(8, 4), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 NUMBERS = torch.randn(8, 4), torch.randn(8)
 COLUMN = torch.randn(8, 4), torch.randn(8, 1)
