@@ -19,14 +19,12 @@ from pellucid.explaining_runs import EMPTY_TEXT, RunSubject, run_subject
 from pellucid.lens.explain.attribute import (
     Form,
     attribute,
-    channel_names,
-    channels_of,
     choose_method,
     guess_form,
     lists,
 )
 from pellucid.lens.explain.explanation import Explained, Explanation, Part
-from pellucid.lens.explain.pictures import as_png
+from pellucid.lens.explain.labels import labelled
 from pellucid.lens.explain.question import Question
 from pellucid.record.run import find_run
 from pellucid.train.explain import told
@@ -277,7 +275,7 @@ def _of_module(model: nn.Module, inputs: Any, target: Any) -> Subject:
         ),
         say_prediction=_largest,
         form=lambda point, is_tokens: guess_form(point, is_tokens, model),
-        dress=_dressed,
+        dress=lambda part, form, shown, row: labelled(part, form, shown),
         baseline=_zeros,
         classes=True,
         unit="value",
@@ -334,19 +332,6 @@ def _largest(question: Question, row: int) -> str:
 def _zeros(question: Question, forms: Sequence[Form]) -> tuple[tuple[Tensor, ...], str]:
     only_texts = all(form.kind == "text" for form in forms)
     return tuple(map(torch.zeros_like, question.points)), EMPTY_TEXT if only_texts else ZEROS
-
-
-def _dressed(part: Part, form: Form, shown: Tensor, row: int) -> Part:
-    """Label a part of a bare module: tokens by their ids, columns and channels by their number."""
-    if form.kind == "picture":
-        return Part(part.name, "picture", part.values, image=as_png(shown[0]))
-    if form.kind == "text":
-        return Part(part.name, "text", part.values, [str(token) for token in shown[0].tolist()])
-    count = len(part.values)
-    if form.kind == "series":
-        return Part(part.name, "series", part.values, channel_names(part.values, channels_of(form, shown)))
-    cells = [float(f"{value:.6g}") for value in shown[0].flatten().tolist()]
-    return Part(part.name, "table", part.values, [f"x[{place}]" for place in range(count)], cells)
 
 
 # ---- runs -----------------------------------------------------------------------------------------------

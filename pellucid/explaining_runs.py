@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from pellucid.data.inputs import TableInputs
 from pellucid.data.text.text_inputs import TextInputs
 from pellucid.errors import DataError, RunError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
-from pellucid.lens.explain.attribute import Form, channel_names, channels_of
+from pellucid.lens.explain.attribute import Form
 from pellucid.lens.explain.explanation import Part
+from pellucid.lens.explain.labels import labelled
 from pellucid.lens.explain.pictures import as_png
 from pellucid.lens.explain.question import Points, Question
 from pellucid.record import Run
@@ -157,26 +158,18 @@ class RunSubject:
     def dress(self, part: Part, form: Form, shown: Tensor, row: int) -> Part:
         rows = self.rows
         assert rows is not None
-        if form.kind == "text":
+        if form.kind == "text" and isinstance(self.encoded, TextInputs):
             ids = shown[0].tolist()
-            own = isinstance(self.encoded, TextInputs)
-            kept = [place for place, token in enumerate(ids) if token or not own]
-            labels = self.encoded.pieces(ids) if own else [str(token) for token in ids]
-            return Part(
-                part.name, "text", [part.values[place] for place in kept], [labels[place] for place in kept]
+            kept, labels = [place for place, token in enumerate(ids) if token], self.encoded.pieces(ids)
+            return replace(
+                part, values=[part.values[place] for place in kept], labels=[labels[place] for place in kept]
             )
         if form.kind == "picture":
-            return Part(part.name, "picture", part.values, image=self._picture(row, shown))
-        if form.kind == "series":
-            return Part(
-                part.name, "series", part.values, channel_names(part.values, channels_of(form, shown))
-            )
+            return replace(part, image=self._picture(row, shown))
         if form.groups:
             cells = [_plain(rows.table[name][row].as_py()) for name, _ in form.groups]
-            return Part(part.name, "table", part.values, [name for name, _ in form.groups], cells)
-        cells = [float(f"{value:.6g}") for value in shown[0].flatten().tolist()]
-        names = [f"{self.input_name}[{place}]" for place in range(len(cells))]
-        return Part(part.name, "table", part.values, names, cells)
+            return replace(part, labels=[name for name, _ in form.groups], cells=cells)
+        return labelled(part, form, shown, self.input_name)
 
     def _picture(self, row: int, shown: Tensor) -> str:
         assert self.rows is not None

@@ -7,6 +7,7 @@ Only the inputs are changed; weights, modes and generators are as before.
     methods      saliency, SmoothGrad, integrated gradients, Grad-CAM and occlusion
     embeddings   where a model looks up the vectors of its tokens
     attribute    which method suits an input, and one number for each of its parts
+    labels       what these parts are called: tokens, columns, channels; pictures as PNG
     explanation  the result as plain data; no torch
     show         the result in a terminal; no torch
 

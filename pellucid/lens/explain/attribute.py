@@ -218,18 +218,6 @@ def _sliding(
     return [(place, index) for index in methods.windows(shape, size, stride)]
 
 
-def channel_names(values: Sequence[Any], channels: int) -> list[str]:
-    """Name the rows of a series' numbers: its channels, or the one row that Grad-CAM has for all of them."""
-    if len(values) != channels:
-        return ["all channels"] * len(values)
-    return [f"channel {place}" for place in range(channels)]
-
-
-def channels_of(form: Form, point: Tensor) -> int:
-    """Return the number of channels of a series (1, T, C) or (1, C, T)."""
-    return point.shape[1 if form.channels_first else -1]
-
-
 def guess_form(point: Tensor, is_tokens: bool, model: nn.Module) -> Form:
     """Return what the numbers of a bare module's input stand for, by their shape.
 
