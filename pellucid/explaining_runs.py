@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -186,25 +187,20 @@ class RunSubject:
         if encoded.vocab_size is not None:
             return zeros, EMPTY_TEXT
         if isinstance(encoded, TableInputs):
-            means = self._means()
-            if means is not None:
-                return (means.to(points[0])[None],), "the means of the training rows"
+            if self._means is not None:
+                return (self._means.to(points[0])[None],), "the means of the training rows"
             return zeros, "the means of columns of numbers, and no category"
         normalized = any(getattr(encoded, "mean", (0.0,)))
         if len(points[0].shape) == 4:
             return zeros, "the mean color of the training pictures" if normalized else "black"
         return zeros, "the means of the training rows" if normalized else "zeros"
 
+    @functools.cached_property
     def _means(self) -> Tensor | None:
-        """Return the means of the encoded training rows; None where the data is gone."""
-        if not hasattr(self, "_known_means"):
-            self._known_means = self._read_means()
-        return self._known_means
-
-    def _read_means(self) -> Tensor | None:
+        """The means of the encoded training rows; None where the data is gone."""
         try:
-            own = (getattr(self.run, name, None) for name in ("model", "dataset", "supplied"))
-            _, prepared = inference.reopen(self.run, self.model, *list(own)[1:], allow_changed_data=True)
+            own = [getattr(self.run, name, None) for name in ("dataset", "supplied")]
+            _, prepared = inference.reopen(self.run, self.model, *own, allow_changed_data=True)
             return sample(prepared.rows["train"], MEAN_ROWS)[0].float().mean(0)
         except (DataError, RunError, OSError):
             self.notes.append(
