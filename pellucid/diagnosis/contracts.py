@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pellucid.diagnosis.asking import module_of
 from pellucid.diagnosis.wording import figure, listed
 from pellucid.record import Finding
 from pellucid.record.finding import Level
@@ -80,7 +81,7 @@ def layers_in_plain_list(names: Sequence[str], level: Level) -> Finding:
         f"{listed(names)}: modules in a plain list or dict.",
         "The model does not know of them: they are not in model.parameters(), not trained, moved or saved.",
         "nn.ModuleList or nn.ModuleDict instead of a list or dict",
-        where=names[0].rpartition(".")[0] or "model",
+        where=module_of(names[0]),
         confidence=0.97,
     )
 

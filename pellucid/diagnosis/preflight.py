@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pellucid.diagnosis import contracts
+from pellucid.diagnosis.asking import module_of
 from pellucid.diagnosis.examination import ranked
 from pellucid.diagnosis.watched import loss_kind
 from pellucid.diagnosis.wording import figure, listed
@@ -169,7 +170,7 @@ def _unused(facts: Preflight) -> Finding | None:
     why = f" {listed(idle)} are never called." if len(idle) > 1 else why
     return contracts.unused_parameters(
         f"{len(unused)} of {facts.parameters} parameters get no gradient: {listed(unused)}.{why}",
-        unused[0].rpartition(".")[0] or "model",
+        module_of(unused[0]),
         0.95,
     )
 
@@ -199,7 +200,7 @@ def _frozen(facts: Preflight) -> Finding | None:
         f"{len(facts.frozen)} parameters do not learn (requires_grad is False): {listed(facts.frozen)}.",
         "This is right for a pretrained part, and a mistake for one with random weights.",
         "requires_grad_(True) on what should learn",
-        where=facts.frozen[0].rpartition(".")[0] or "model",
+        where=module_of(facts.frozen[0]),
     )
 
 
