@@ -22,8 +22,7 @@ MEANINGS = (
     "parameters: its own. FLOPs: of the forward pass. mean, std, zero: of the output, zero as the share of "
     "exact "
     "zeros, with units that are zero in the whole batch. gradient: norm of that of the output. update: norm "
-    "of "
-    "the gradient (times lr where known) relative to that of the weights."
+    "of the gradient (times lr where known) relative to that of the weights."
 )
 
 

@@ -72,8 +72,7 @@ def _arguments(failure: Failure) -> Words | None:
     if found:  # self is one of them
         return f"{int(found[0]) - 1} inputs", (
             f"It was called with {int(found[1]) - 1}: change forward, or what it is called with. In a batch "
-            "of "
-            "several tensors only the last is the target."
+            "of several tensors only the last is the target."
         )
     found = numbers(r"missing \d+ required positional arguments?: (.*)", failure)
     if found:

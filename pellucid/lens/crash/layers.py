@@ -75,8 +75,7 @@ def _kernel(failure: Failure) -> Words | None:
     if found:
         return f"images of at least {found[1].replace(' ', '')}", (
             f"By this layer they have shrunk to {found[0].replace(' ', '')}: a smaller kernel, padding, "
-            "fewer "
-            "strides and poolings before it, or larger images."
+            "fewer strides and poolings before it, or larger images."
         )
     found = numbers(r"Given input size: \(([\dx]+)\).*Output size is too small", failure)
     if found:
@@ -106,8 +105,7 @@ def _embedding(failure: Failure) -> Words | None:
     if ids.max > last:
         return expected, (
             f"There is an id {int(ids.max)}: make it nn.Embedding({int(ids.max) + 1}, {layer.embedding_dim}) "
-            "or "
-            "the size of the vocabulary, if the ids are right."
+            "or the size of the vocabulary, if the ids are right."
         )
     return None
 
@@ -177,8 +175,7 @@ def _attention(failure: Failure) -> Words | None:
     if found:
         return f"a mask of shape ({found[1]})", (
             "The mask is (queries, keys): make it for the length of this batch; without batch_first=True "
-            "axis 0 "
-            "is time."
+            "axis 0 is time."
         )
     if "key_padded_mask" in failure.error:
         return "a padding mask of shape (B, keys)", (

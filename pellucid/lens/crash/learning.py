@@ -86,8 +86,7 @@ def _backward(failure: Failure) -> Words | None:
     if "modified by an inplace operation" in failure.error:
         return "values as they were in the forward pass", (
             "A tensor was changed in place after it was used: write x = x + y for x += y, and avoid "
-            "inplace=True "
-            "and assignments such as x[:, 0] = 0 there."
+            "inplace=True and assignments such as x[:, 0] = 0 there."
         )
     if "leaf Variable that requires grad" in failure.error:
         return "no change of a parameter in place", "Wrap it in torch.no_grad(), or change a copy."

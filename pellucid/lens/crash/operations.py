@@ -99,8 +99,7 @@ def _index(failure: Failure) -> Words | None:
     if found:
         return f"an axis from {found[0]} to {found[1]}", (
             f"There is no axis {found[2]}: the tensor has {int(found[1]) + 1} axes, fewer than the code "
-            "expects. "
-            "Is the axis of the batch missing?"
+            "expects. Is the axis of the batch missing?"
         )
     if numbers(r"shape of the mask", failure):
         return "a mask in the shape of the tensor", "The mask has another shape: make it from this tensor."
