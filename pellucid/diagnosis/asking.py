@@ -64,9 +64,9 @@ def weights(look: Look) -> list[ParameterLook]:
 
 
 def median_ratio(look: Look) -> float | None:
-    """Return the median of update relative to weight over a look's weights; None where it is not known."""
+    """Return the median, over a look's weights, of one update relative to the weight; None if not known."""
     ratios = [one.ratio for one in weights(look) if one.ratio is not None]
-    return statistics.median(ratios) if ratios else None
+    return statistics.median(ratios) / max(1, look.updates) if ratios else None
 
 
 def symptom(state: Health) -> str:
@@ -83,4 +83,6 @@ def symptom(state: Health) -> str:
         return f"The loss is {figure(state.end)}, where guessing gives {figure(state.prior)}"
     if state.state == "stuck":
         return f"The loss went from {figure(state.start)} to {figure(state.end)} only"
-    return f"The loss is {figure(state.end)}, and new rows are predicted no better than by guessing"
+    if state.chance:
+        return f"The loss is {figure(state.end)}, and new rows are predicted no better than by guessing"
+    return f"The loss is {figure(state.end)}"

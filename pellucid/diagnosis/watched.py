@@ -129,6 +129,8 @@ class Look:
         parameters: in the order of `model.named_parameters()`.
         inputs, targets, outputs: of the model in this step; None where they are not known.
         training: the mode of the model.
+        updates: steps of the optimizers that were seen since the step before; several where `w.step` is
+            called less often than they step.
     """
 
     step: int
@@ -139,6 +141,7 @@ class Look:
     targets: Spread | None = None
     outputs: Spread | None = None
     training: bool = True
+    updates: int = 1
 
     def trained(self) -> list[ParameterLook]:
         """Return the parameters that this step could change."""
@@ -177,7 +180,8 @@ class LossGraph:
         scrambled: an axis of classes was cut by a view or reshape, not moved by a transpose: (from, to).
         ignored: the class that a cross-entropy leaves out; None where that is not known.
         unscaled_attention: number of softmax operations right after a product of two activations.
-        compiled: parts of the graph are compiled, so that operations in them are not known.
+        over_rows: a softmax between the last layers and the loss runs over the rows, not the classes.
+        compiled: parts of the graph are compiled or recomputed, so that operations in them are not known.
     """
 
     ops: tuple[str, ...]
@@ -190,6 +194,7 @@ class LossGraph:
     nodes: Sequence[int] = ()
     scrambled: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     ignored: int | None = None
+    over_rows: bool = False
     unscaled_attention: int = 0
     compiled: bool = False
 
@@ -305,7 +310,8 @@ class Batches:
         classes: how often each class occurred; {} where targets are not classes.
         scatter: variance of the means of batches, relative to what shuffled batches have (about 1).
         prior: loss of the best constant prediction for the targets seen; None where it is not known.
-        aligned: "same" where the targets are the inputs, "next" where they are the inputs shifted by one.
+        aligned: "same" where the targets are the inputs, "next" where they are the inputs shifted by one,
+            "time" where they are shifted along the first axis.
         padding: the token that fills rows up; None if there is none.
         padded: share of the targets that are that token.
         telling: (column of a table, its correlation with the targets), the strongest; None if not known.

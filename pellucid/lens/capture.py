@@ -22,7 +22,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -187,7 +187,7 @@ def capture(
         if attention:
             stack.enter_context(explicit_attention(original(model)))
         stack.callback(recorder.remove_hooks)
-        stack.enter_context(_seen_by(recorder))
+        stack.enter_context(seen_by(recorder))
         yield taken
 
 
@@ -274,6 +274,26 @@ def _hidden(model: nn.Module) -> dict[str, str]:
 # ---- recording ------------------------------------------------------------------------------------------
 
 
+class Observer(Protocol):
+    """Is told of the calls of modules; it may not change anything.
+
+    Attributes:
+        modules: whose calls it is told of.
+    """
+
+    @property
+    def modules(self) -> Iterable[nn.Module]: ...
+
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call begins; what is returned is handed to `end` or `fail`."""
+
+    def end(self, call: Any, output: Any) -> None:
+        """The call returned."""
+
+    def fail(self, call: Any) -> None:
+        """The call raised."""
+
+
 class _Recorder:
     """Write calls into a `Taken`."""
 
@@ -293,6 +313,10 @@ class _Recorder:
         self.ends = 0
         self.counts: dict[str, int] = {}
         self.hooks: list[RemovableHandle] = []
+
+    @property
+    def modules(self) -> Iterable[nn.Module]:
+        return list(self.taken.names)
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         name = self.taken.names[module]
@@ -356,25 +380,27 @@ EMPTY = torch.empty(0)
 
 # ---- seeing calls ---------------------------------------------------------------------------------------
 
-_recorders: dict[nn.Module, list[_Recorder]] = {}
+_observers: dict[nn.Module, list[Observer]] = {}
 _lock = threading.Lock()
 _plain_call: Callable[..., Any] = nn.Module.__call__
 
 
 def _seen_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Stands in for `nn.Module.__call__` while something is captured."""
-    recorders = _recorders.get(module)
-    if not recorders or _in_backward():
+    if torch.compiler.is_compiling():
         return _plain_call(module, *args, **kwargs)
-    begun = [(recorder, recorder.begin(module, args, kwargs)) for recorder in tuple(recorders)]
+    observers = _observers.get(module)
+    if not observers or _in_backward() or torch._C._get_tracing_state() is not None:
+        return _plain_call(module, *args, **kwargs)
+    begun = [(observer, observer.begin(module, args, kwargs)) for observer in tuple(observers)]
     try:
         output = _plain_call(module, *args, **kwargs)
     except BaseException:
-        for recorder, call in begun:
-            recorder.fail(call)
+        for observer, call in begun:
+            observer.fail(call)
         raise
-    for recorder, call in begun:
-        recorder.end(call, output)
+    for observer, call in begun:
+        observer.end(call, output)
     return output
 
 
@@ -384,13 +410,13 @@ def _in_backward() -> bool:
 
 
 @contextlib.contextmanager
-def _seen_by(recorder: _Recorder) -> Iterator[None]:
-    """Let a recorder see the calls of its modules; several may see the same module at the same time."""
+def seen_by(observer: Observer) -> Iterator[None]:
+    """Let an observer see the calls of its modules; several may see the same module at the same time."""
     global _plain_call
-    modules = list(recorder.taken.names)
+    modules = list(observer.modules)
     with _lock:
         for module in modules:
-            _recorders.setdefault(module, []).append(recorder)
+            _observers.setdefault(module, []).append(observer)
         if nn.Module.__call__ is not _seen_call:
             _plain_call = nn.Module.__call__
             nn.Module.__call__ = _seen_call  # type: ignore[method-assign]
@@ -399,8 +425,8 @@ def _seen_by(recorder: _Recorder) -> Iterator[None]:
     finally:
         with _lock:
             for module in modules:
-                _recorders[module].remove(recorder)
-                if not _recorders[module]:
-                    del _recorders[module]
-            if not _recorders and nn.Module.__call__ is _seen_call:
+                _observers[module].remove(observer)
+                if not _observers[module]:
+                    del _observers[module]
+            if not _observers and nn.Module.__call__ is _seen_call:
                 nn.Module.__call__ = _plain_call  # type: ignore[method-assign]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import io
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -110,10 +112,25 @@ def test_a_watched_model_can_be_copied() -> None:
     assert torch.equal(twin(X[:2]), model(X[:2]))
 
 
+def test_a_watched_model_can_be_saved_copied_and_scripted() -> None:
+    model = mlp()
+    with pellucid.watch(model, adam(model)) as w:
+        for _ in range(3):
+            loss = F.cross_entropy(model(X[:8]), Y[:8])
+            loss.backward()
+            file = io.BytesIO()
+            torch.save(copy.deepcopy(model), file)
+            scripted = torch.jit.script(model)
+            w.step(loss, inputs=X[:8], targets=Y[:8])
+    assert b"pellucid" not in file.getvalue()
+    assert torch.allclose(scripted(X[:2]), model(X[:2]))
+
+
 def test_all_hooks_are_removed() -> None:
     model = mlp()
     optimizer = adam(model)
     train(model, optimizer, steps=3)
+    assert nn.Module.__call__.__module__.startswith("torch")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert not optimizer._optimizer_step_pre_hooks
     assert not optimizer._optimizer_step_post_hooks
@@ -187,6 +204,107 @@ def test_gradients_that_are_removed_before_a_step() -> None:
                 optimizer.step()
             w.step(loss, inputs=X[:8], targets=Y[:8])
     assert found(w)[0] == "gradients-removed"
+
+
+def test_steps_that_use_several_gradients_on_purpose() -> None:
+    """Sharpness-aware minimization moves the weights by hand; a second derivative is not accumulated."""
+    model = mlp()
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(40):
+            rows = slice(step * 16, step * 16 + 16)
+            F.cross_entropy(model(X[rows]), Y[rows]).backward()
+            moved = [(one, 0.01 * one.grad) for one in model.parameters()]  # type: ignore[operator]
+            with torch.no_grad():
+                for one, by in moved:
+                    one.add_(by)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[rows]), Y[rows])
+            loss.backward()
+            with torch.no_grad():
+                for one, by in moved:
+                    one.sub_(by)
+            optimizer.step()
+            optimizer.zero_grad()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    assert "gradients-removed" not in found(w)
+
+
+def test_an_optimizer_that_is_made_in_each_epoch() -> None:
+    model = mlp()
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(90):
+            if step % 20 == 0:
+                used = optimizer if step == 0 else adam(model)
+            used.zero_grad()
+            loss = F.cross_entropy(model(X[step * 16 : step * 16 + 16]), Y[step * 16 : step * 16 + 16])
+            loss.backward()
+            used.step()
+            w.step(loss, inputs=X[:16], targets=Y[:16])
+    assert "optimizer-replaced" in found(w)
+
+
+def test_two_optimizers_of_which_one_is_never_zeroed() -> None:
+    model = nn.ModuleDict({"body": nn.Linear(64, 32), "head": nn.Linear(32, 10)})
+    both = [adam(model["body"]), adam(model["head"])]
+    with pellucid.watch(model, both) as w:
+        for step in range(20):
+            both[0].zero_grad()
+            loss = F.cross_entropy(
+                model["head"](model["body"](X[step : step + 16]).relu()), Y[step : step + 16]
+            )
+            loss.backward()
+            for one in both:
+                one.step()
+            w.step(loss, inputs=X[:16], targets=Y[:16])
+    assert found(w)[0] == "missing-zero-grad"
+
+
+def test_a_language_model_with_time_on_the_first_axis() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.rnn, self.head = nn.Embedding(17, 16), nn.GRU(16, 16), nn.Linear(16, 17)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(self.embed(x))[0])
+
+    tokens = torch.tensor(PIXELS[:64]).long().T.contiguous()  # (T, B)
+    model = Model()
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(tokens[:-1]).flatten(0, 1), tokens[1:].flatten())
+            loss.backward()
+            optimizer.step()
+            w.step(loss, inputs=tokens[:-1], targets=tokens[1:])
+    assert "rows-mixed" not in found(w)
+
+
+def test_one_step_of_the_watch_for_many_of_the_optimizer() -> None:
+    model = mlp()
+    optimizer = adam(model, 1e-2)
+    with pellucid.watch(model, optimizer) as w:
+        for _ in range(12):
+            for rows in torch.arange(1400).split(32):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(X[rows]), Y[rows])
+                loss.backward()
+                optimizer.step()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    assert "learning-rate-too-high" not in found(w)
+
+
+def test_the_scale_of_inputs_is_said_with_its_numbers() -> None:
+    [one] = [one for one in train(mlp(), x=X * 500).findings if one.id == "inputs-unscaled"]
+    assert re.search(r"from -?[\d,.]+ to [\d,.]+, root mean square [\d,.]+", one.message)
+
+
+def test_a_softmax_over_the_rows() -> None:
+    w = train(mlp(), loss=lambda o, y: F.nll_loss(F.log_softmax(o, 0), y))
+    assert "softmax-over-rows" in found(w)
 
 
 def test_a_sum_of_losses_that_grows() -> None:

@@ -230,7 +230,7 @@ def _unread(watched: Watched) -> Finding | None:
 
 def _rows_mixed(watched: Watched) -> Finding | None:
     change = watched.probes.rows_mixed
-    if not change or change < 1e-3:
+    if not change or change < 1e-3 or watched.batches.aligned == "time":
         return None
     recurrent = watched.module("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer")
     axis = (

@@ -70,7 +70,8 @@ def _graph_broken(watched: Watched) -> Finding | None:
     """The loss does not depend on any parameter."""
     graph, loop = watched.graph, watched.loop
     cut = graph is not None and not graph.reached and not graph.compiled
-    if not watched.steps or loop.backwards or not (cut or loop.without_graph >= loop.attended * MOSTLY):
+    none = loop.attended > 0 and loop.without_graph >= loop.attended * MOSTLY
+    if not watched.steps or loop.backwards or not (cut or none) or _any_update(watched):
         return None
     return contracts.graph_broken(
         f" in {loop.without_graph} of {loop.attended} steps" if loop.without_graph else ""
@@ -91,6 +92,10 @@ def _no_backward(watched: Watched) -> Finding | None:
     )
 
 
+def _any_update(watched: Watched) -> bool:
+    return any(one.update_rms for look in watched.looks for one in look.parameters)
+
+
 def _any_gradient(watched: Watched) -> bool:
     return any(one.backward_rms for look in watched.looks for one in look.parameters)
 
@@ -99,7 +104,7 @@ def _no_step(watched: Watched) -> Finding | None:
     """Gradients come, and no parameter changes."""
     if watched.steps < 3 or not _any_gradient(watched) or watched.loop.steps or len(watched.looks) < 2:
         return None
-    if any(one.update_rms for look in watched.looks for one in look.parameters):
+    if _any_update(watched):
         return None
     return Finding(
         "no-step",
@@ -198,6 +203,26 @@ def _wasted(watched: Watched) -> Finding | None:
         "optimizer.zero_grad() once after each optimizer.step()",
         where="loop",
         confidence=0.92,
+    )
+
+
+def _optimizer_replaced(watched: Watched) -> Finding | None:
+    """Weights go on changing while the watched optimizers no longer step."""
+    late = [look for look in watched.looks if look.step > watched.steps / 3][-3:]
+    stepped = any(look.updates for look in watched.looks)
+    if len(late) < 2 or not stepped or any(look.updates for look in late):
+        return None
+    if not all(any(one.update_rms for one in look.parameters) for look in late):
+        return None
+    return Finding(
+        "optimizer-replaced",
+        "warning",
+        f"The watched optimizer no longer steps at step {late[-1].step:,}, and the weights still change.",
+        "Another optimizer was made during training, e.g. in each epoch: its moments and its schedule "
+        "start anew.",
+        "make the optimizer once, before the loop",
+        where="optimizer",
+        confidence=0.85,
     )
 
 
@@ -350,6 +375,7 @@ RULES = watched_rules(
     ("zero-grad-before-step", _emptied, ()),
     ("gradients-removed", _wasted, ("zero-grad-before-step",)),
     ("graph-grows", _graph_grows, ()),
+    ("optimizer-replaced", _optimizer_replaced, ()),
     ("random-in-evaluation", _random, ()),
     ("step-before-backward", _step_first, CUT),
     ("trains-in-eval-mode", _training_in_eval, ()),

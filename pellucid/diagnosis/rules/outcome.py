@@ -24,7 +24,8 @@ def _train_accuracy(watched: Watched) -> float | None:
 def _unrelated(watched: Watched, state: Health) -> Finding | None:
     """Everything moves as it should, and nothing is learned that holds for new rows."""
     memorized = _memorized(watched)
-    if watched.steps < 50 or not (state.state == "stuck" or state.chance or memorized):
+    rows = watched.steps * watched.batches.rows
+    if watched.steps < 100 or rows < 2000 or not (state.state == "stuck" or state.chance or memorized):
         return None
     ratios = [ratio for look in watched.looks if (ratio := median_ratio(look)) is not None]
     if not ratios or not 1e-5 < statistics.median(ratios) < 0.1:
@@ -36,7 +37,8 @@ def _unrelated(watched: Watched, state: Health) -> Finding | None:
         + (" Training rows are memorized." if memorized else ""),
         "The targets do not go with the inputs: rows were shuffled apart, joined in another order, or the "
         "inputs hold nothing about the targets.",
-        "look at a few inputs together with their targets; shuffle both with one permutation",
+        "look at a few inputs together with their targets, shuffle both with one permutation; or it has not "
+        "begun to learn: go on",
         where="data:targets",
         confidence=0.7,
     )

@@ -196,7 +196,8 @@ def _one_hot(look: Look) -> bool:
 
 def _dropout_head(watched: Watched) -> Finding | None:
     last = _last_module(watched.first)
-    if last is None or "Dropout" not in last.kind or watched.graph is None or not watched.graph.loss:
+    graph = watched.graph
+    if last is None or "Dropout" not in last.kind or graph is None or not graph.loss or graph.compiled:
         return None
     fact = next((one for one in watched.modules if one.name == last.name), None)
     if fact is None or not fact.options.get("p", 0):
@@ -226,6 +227,21 @@ def _scrambled(watched: Watched) -> Finding | None:
         "outputs.transpose(1, 2) (or permute) instead of view or reshape",
         where="loss",
         confidence=0.95,
+    )
+
+
+def _over_rows(watched: Watched) -> Finding | None:
+    if watched.graph is None or not watched.graph.over_rows:
+        return None
+    return Finding(
+        "softmax-over-rows",
+        "error",
+        "A softmax of (rows, classes) runs along axis 0.",
+        "It makes the rows of a batch sum to 1, not the classes of a row: each prediction depends on the "
+        "others.",
+        "dim=1, or dim=-1",
+        where="loss",
+        confidence=0.93,
     )
 
 
@@ -377,6 +393,7 @@ RULES = watched_rules(
     ("classes-as-numbers", _classes_as_numbers, ("loss-broadcasts",)),
     ("dropout-on-outputs", _dropout_head, ()),
     ("axes-scrambled", _scrambled, ()),
+    ("softmax-over-rows", _over_rows, ("rows-mixed",)),
     ("softmax-for-labels", _softmax_for_labels, ("activation-before-loss",)),
     (
         "loss-without-limit",

@@ -7,7 +7,7 @@ from collections import Counter
 from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.rules.loop import CUT
-from pellucid.diagnosis.watched import ParameterLook, Watched
+from pellucid.diagnosis.watched import Look, ParameterLook, Watched
 from pellucid.diagnosis.wording import listed
 from pellucid.record import Finding
 
@@ -61,7 +61,12 @@ def _frozen(watched: Watched) -> Finding | None:
     look = watched.last
     if look is None:
         return None
-    frozen = [one for one in look.parameters if not one.trainable and one.is_weight]
+    whole = _frozen_models(watched, look)
+    frozen = [
+        one
+        for one in look.parameters
+        if not one.trainable and one.is_weight and one.name.partition(".")[0] not in whole
+    ]
     fresh = [one for one in frozen if one.fresh]
     if not fresh or not any(one.trainable for one in look.parameters):
         return None
@@ -74,6 +79,14 @@ def _frozen(watched: Watched) -> Finding | None:
         where=module_of(fresh[0].name),
         confidence=0.85,
     )
+
+
+def _frozen_models(watched: Watched, look: Look) -> set[str]:
+    """Models of several that are frozen as a whole: targets and references, on purpose."""
+    if not watched.modules or watched.modules[0].kind not in ("ModuleDict", "ModuleList"):
+        return set()
+    trained = {one.name.partition(".")[0] for one in look.parameters if one.trainable}
+    return {one.name.partition(".")[0] for one in look.parameters} - trained
 
 
 def _all_frozen(watched: Watched) -> Finding | None:

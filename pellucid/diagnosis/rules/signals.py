@@ -21,6 +21,8 @@ from pellucid.record import Finding
 
 LARGE, SMALL = 0.1, 1e-5
 """Updates relative to the weights that are suspicious; about 1e-3 is healthy."""
+NOTABLE = 0.2
+"""The least first update of a learning rate that is too high from the start."""
 REPLACED = 0.4
 """A first update of this share of the weights replaces what they were; it is no matter of taste."""
 
@@ -37,6 +39,8 @@ def _rate_high(watched: Watched, state: Health) -> Finding | None:
         return None
     burst = state.spiked or state.state in ("diverging", "non-finite")
     ratio = max(ratios[:4]) if burst else statistics.median(ratios)
+    if not burst and ratios[0] < NOTABLE:
+        return None  # it began with usual steps
     if not state.ill and not state.spiked:
         ratio = ratios[0]
         if ratio < REPLACED:
@@ -118,13 +122,14 @@ def _clipped(watched: Watched, state: Health) -> Finding | None:
 
 def _decay(watched: Watched, state: Health) -> Finding | None:
     """Weight decay pulls harder than the gradient."""
-    look = watched.last
+    look = watched.first
     if look is None:
         return None
-    pulls = []
-    for one in weights(look):
-        if one.weight_decay > 0 and one.grad_rms is not None:
-            pulls.append(one.weight_decay * one.rms / max(one.grad_rms, 1e-30))
+    pulls = [
+        one.weight_decay * one.rms / max(one.grad_rms, 1e-30)
+        for one in weights(look)
+        if one.weight_decay > 0 and one.grad_rms is not None
+    ]
     strong = max((one.weight_decay for one in weights(look)), default=0.0)
     rate = watched.optimizers[0].lr if watched.optimizers else 0.0
     decoupled = bool(watched.optimizers) and watched.optimizers[0].kind == "AdamW"
@@ -278,6 +283,8 @@ def _linear_only(watched: Watched) -> Finding | None:
     graph = watched.graph
     if graph is None or graph.compiled or graph.layers < 2 or graph.bare < graph.layers - 1:
         return None
+    if watched.module("Embedding"):
+        return None  # a codebook between two layers is not linear
     return Finding(
         "no-activation",
         "warning",
@@ -297,7 +304,7 @@ STARTS = (
 
 RULES = watched_rules(
     ("no-activation", _linear_only, ()),
-    ("learning-rate-too-high", by_health(_rate_high), STARTS),
+    ("learning-rate-too-high", by_health(_rate_high), (*STARTS, "weight-decay-too-strong")),
     ("learning-rate-too-low", when_ill(_rate_low), ()),
     ("clipped-to-nothing", when_ill(_clipped), ()),
     ("weight-decay-too-strong", when_ill(_decay), ()),

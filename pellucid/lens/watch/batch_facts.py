@@ -90,7 +90,8 @@ class BatchFacts:
         elif bool((targets == inputs).all()):
             aligned = "same"
         else:
-            aligned = "next" if float((targets[:, :-1] == inputs[:, 1:]).float().mean()) > 0.9 else ""
+            aligned = "next" if _mostly(targets[:, :-1] == inputs[:, 1:]) else ""
+            aligned = aligned or ("time" if _mostly(targets[:-1] == inputs[1:]) else "")
         self.aligned = aligned if self.aligned in (None, aligned) else ""
 
     def _targets(self, targets: Tensor) -> None:
@@ -154,6 +155,10 @@ class BatchFacts:
         if loss == "squared":
             return float(every.var(correction=0))
         return float((every - every.median()).abs().mean())
+
+
+def _mostly(equal: Tensor) -> bool:
+    return equal.numel() > 0 and float(equal.float().mean()) > 0.9
 
 
 def _same(one: Tensor, targets: Tensor) -> bool:

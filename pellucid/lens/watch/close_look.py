@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.diagnosis.watched import ModuleLook, ParameterLook
+from pellucid.lens.capture import seen_by
 from pellucid.lens.watch.spread import first_tensor, spread
 
 SAMPLE = 2048
@@ -21,33 +23,41 @@ BOUNDS = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardtanh": (-1.0, 1.0), "
 
 
 class ModuleLooks:
-    """Hooks on the modules of a model for one step."""
+    """Measures the modules of a model in one step; an observer of `lens.capture`."""
 
     def __init__(self, model: nn.Module, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         self.found: dict[str, ModuleLook] = {}
-        self._seen: dict[str, int] = {}
-        self._handles = [
-            module.register_forward_hook(guard(self._hook(name)))
-            for name, module in list(model.named_modules())[:MODULES]
-            if name and not isinstance(module, (nn.ModuleList, nn.ModuleDict))
-        ]
+        self._names = {module: name for name, module in list(model.named_modules())[:MODULES] if name}
+        self._measure = guard(self._look)
+        self._seeing = contextlib.ExitStack()
+        self._seeing.enter_context(seen_by(self))
 
-    def _hook(self, name: str) -> Callable[..., None]:
-        def forwarded(module: nn.Module, args: Any, outputs: Any) -> None:
-            if not torch.is_grad_enabled():
-                return
-            self._seen[name] = self._seen.get(name, 0) + 1
-            if self._seen[name] == 1:
-                first = not any(one.kind in FIRST for one in self.found.values())
-                self.found[name] = module_look(name, module, args, outputs, closely=first)
+    @property
+    def modules(self) -> Iterable[nn.Module]:
+        """The modules that are measured."""
+        return list(self._names)
 
-        return forwarded
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Keep the inputs until the call returns."""
+        return module, args
+
+    def end(self, call: Any, output: Any) -> None:
+        """Measure the first call of each module."""
+        module, args = call
+        if torch.is_grad_enabled() and self._names[module] not in self.found:
+            self._measure(module, args, output)
+
+    def fail(self, call: Any) -> None:
+        """Nothing was returned."""
+
+    def _look(self, module: nn.Module, args: Any, output: Any) -> None:
+        name = self._names[module]
+        first = not any(one.kind in FIRST for one in self.found.values())
+        self.found[name] = module_look(name, module, args, output, closely=first)
 
     def close(self) -> tuple[ModuleLook, ...]:
-        """Remove the hooks and return what was measured, in the order of the calls."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        """Stop, and return what was measured, in the order in which the calls returned."""
+        self._seeing.close()
         return tuple(self.found.values())
 
 
@@ -175,6 +185,9 @@ def sample(one: Tensor) -> Tensor:
 
 def mean_square(values: Tensor) -> float:
     """The mean of the squares of a tensor's values; 0 for an empty one."""
+    if values.is_sparse:
+        stored = values.coalesce().values()
+        return mean_square(stored) * stored.numel() / max(1, values.numel())
     if not values.numel():
         return 0.0
     kind = torch.float64 if values.dtype == torch.float64 else torch.float32

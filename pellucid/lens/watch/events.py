@@ -1,6 +1,8 @@
 """Count what a training loop does: forward passes, backward passes and steps of its optimizers.
 
-Everything is seen through hooks that PyTorch offers; no hook returns anything, so nothing is changed.
+Calls are seen where `nn.Module.__call__` is entered (`lens.capture`), so a model that is copied, pickled or
+scripted meanwhile carries nothing of the watch; gradients and steps are seen through hooks of tensors and
+optimizers, which are not copied. No hook returns anything, so nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.diagnosis.watched import Loop, Spread
+from pellucid.lens.capture import seen_by
 from pellucid.lens.watch.spread import first_tensor, spread
 
 SPREADS = 3
 """Forward passes without gradients whose inputs are measured."""
-MEASURED = 20
-"""Forward passes without gradients that are counted."""
+MEASURED, WAITED = 4, 2000
+"""Forward passes without gradients that are counted; passes with gradients after which none is waited for."""
 CHECKED = 64
 """How many steps it is checked whether old gradients were left."""
 _SEVERAL = (nn.ModuleList, nn.ModuleDict)
@@ -38,28 +41,72 @@ def _has_forward(model: nn.Module) -> bool:
 
 
 class Anchor:
-    """One parameter of an optimizer, at which it is seen whether old gradients were left.
+    """One parameter of an optimizer, at which it is seen what becomes of gradients.
 
-    `stale` is set when a gradient is added to the one that the last step of the optimizer has used, and
-    cleared when it turns out to have been removed before the next step.
+    Attributes:
+        checked: steps of the optimizer at which that was seen.
+        stale: those before which a gradient was added to the one that the step before had used.
+        emptied: those before which a gradient had arrived and was removed again.
+        wasted: backward passes whose gradients were removed before a step, with weights that nobody moved.
     """
 
     def __init__(self) -> None:
+        self.checked = self.stale = self.emptied = self.wasted = 0
         self.parameter: Tensor | None = None
-        self.fresh = True  # no backward pass since the last step of its optimizer
-        self.stale = False
-        self.wasted = 0  # backward passes whose gradients were removed before a step
-        self.arrived = False  # a gradient other than 0, since the last step of its optimizer
+        self.begin()
 
-    def backward(self, parameter: Tensor, gradient: Tensor) -> None:
-        left = parameter.grad is not None and bool((parameter.grad != 0).any())
+    def begin(self) -> None:
+        """Start anew: no backward pass has been seen since the last step."""
+        self._first, self._added_to_old, self._arrived, self._version = True, False, False, -1
+
+    def gradient(self, parameter: Tensor) -> None:
+        """A backward pass is about to add a gradient."""
+        left = parameter.grad is not None and _any(parameter.grad)
         if not left:
-            self.stale = False
-        elif self.fresh:
-            self.stale = True
-        self.wasted += not left and not self.fresh and self.arrived
-        self.fresh = False
-        self.arrived = self.arrived or bool((gradient != 0).any())
+            self._added_to_old = False
+        elif self._first:
+            self._added_to_old = True
+        moved = parameter._version != self._version  # by hand, as sharpness-aware minimization does
+        self.wasted += not left and not self._first and self._arrived and not moved
+        self._first, self._version = False, parameter._version
+
+    def accumulated(self) -> None:
+        """The gradient has been added to `.grad`; autograd.grad does not do that."""
+        self._arrived = True
+
+    def step(self, parameter: Tensor) -> None:
+        """The optimizer is about to step."""
+        self.checked += 1
+        self.stale += self._added_to_old
+        self.emptied += self._arrived and (parameter.grad is None or not _any(parameter.grad))
+
+
+def _any(gradient: Tensor) -> bool:
+    values = gradient.coalesce().values() if gradient.is_sparse else gradient
+    return bool((values != 0).any())
+
+
+class _Calls:
+    """Passes the calls of some modules on; see `capture.Observer`."""
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        begin: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None],
+        end: Callable[[nn.Module, Any], None] | None = None,
+    ) -> None:
+        self.modules, self._begin, self._end = modules, begin, end
+
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> nn.Module:
+        self._begin(module, args, kwargs)
+        return module
+
+    def end(self, call: nn.Module, output: Any) -> None:
+        if self._end is not None:
+            self._end(call, output)
+
+    def fail(self, call: nn.Module) -> None:
+        pass
 
 
 class Events:
@@ -80,9 +127,9 @@ class Events:
         self.models, self.optimizers = models, optimizers
         self.attended = self.measured = self.measured_training = 0
         self.modes: list[bool] = []  # of each forward pass: training
-        self.joint, self.emptied, self._task = 0, 0, -1
+        self.joint, self._task = 0, -1
         self._reached: set[int] = set()
-        self.backwards = self.steps = self.early = self.checked = self.stale = 0
+        self.backwards = self.steps = self.early = self._unmeasured = 0
         self.since_forward: set[str] = set()
         self.steps_of = [0] * len(optimizers)
         self.arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
@@ -96,64 +143,73 @@ class Events:
         self._anchors = [Anchor() for _ in optimizers]
         self._guard = guard
         self._handles: list[Any] = []
-        measure = guard(self._measure)
-
-        def measuring(model: nn.Module, args: tuple[Any, ...]) -> None:
-            """See forward passes without gradients; a function, which a copy of the model shares."""
-            if not torch.is_grad_enabled():
-                measure(model, args)
-
-        self._measuring = [model.register_forward_pre_hook(measuring) for model in models]
+        self._seeing: contextlib.ExitStack | None = None
+        self._measuring: contextlib.ExitStack | None = contextlib.ExitStack()
+        self._measuring.enter_context(seen_by(_Calls(models, guard(self._measure))))
 
     def attach(self) -> None:
         """Set the hooks for a step; they may be set already."""
-        if self._handles:
+        if self._seeing is not None:
             return
         self.since_forward = {"backward"}  # whatever has happened in the step so far was not seen
         for anchor in self._anchors:
-            anchor.fresh, anchor.stale, anchor.arrived = True, False, False
-        for model in self.models:
-            handle = model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
-            self._handles += [handle, model.register_forward_hook(self._guard(self._forwarded))]
+            anchor.begin()
+        self._seeing = contextlib.ExitStack()
+        calls = _Calls(self.models, self._guard(self._forward), self._guard(self._forwarded))
+        self._seeing.enter_context(seen_by(calls))
         for index, optimizer in enumerate(self.optimizers):
-            self._watch_optimizer(index, optimizer, self._guard)
+            self._watch_optimizer(index, optimizer)
 
     def detach(self) -> None:
         """Remove the hooks until the next step that is attended to."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._seeing is not None:
+            self._seeing.close()
+            self._seeing = None
 
-    def _watch_optimizer(self, index: int, optimizer: torch.optim.Optimizer, guard: Any) -> None:
+    def _watch_optimizer(self, index: int, optimizer: torch.optim.Optimizer) -> None:
+        guard, anchor = self._guard, self._anchors[index]
+
         def before(*_: Any) -> None:
             self._step(index)
 
         def after(*_: Any) -> None:
-            self._stepped(index)
+            anchor.begin()
 
         with contextlib.suppress(AttributeError):  # not one of PyTorch's
             self._handles.append(optimizer.register_step_pre_hook(guard(before)))
             self._handles.append(optimizer.register_step_post_hook(guard(after)))
-        anchor = self._anchors[index]
         for parameter in _smallest(optimizer):
 
-            def backward(gradient: Tensor, parameter: Tensor = parameter) -> None:
-                self._backward(index, anchor, parameter, gradient)
+            def backward(_: Tensor, parameter: Tensor = parameter) -> None:
+                self._count_backward(index)
+                if anchor.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
+                    anchor.parameter = parameter
+                    anchor.gradient(parameter)
+
+            def accumulated(parameter: Tensor) -> None:
+                if anchor.parameter is parameter:
+                    anchor.accumulated()
 
             self._handles.append(parameter.register_hook(guard(backward)))
+            self._handles.append(parameter.register_post_accumulate_grad_hook(guard(accumulated)))
 
     # ---- the hooks -----------------------------------------------------------------------------------
 
-    def _measure(self, model: nn.Module, args: tuple[Any, ...]) -> None:
-        if not self.attended:
-            return
-        self.measured += 1
-        self.measured_training += model.training
-        if self.measured <= SPREADS:
-            self.measured_inputs = spread(first_tensor(args)) or self.measured_inputs
-        if self.measured >= MEASURED:
-            for handle in self._measuring:
-                handle.remove()
+    def _measure(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """See forward passes without gradients, until there were a few or it takes too long for one."""
+        if torch.is_grad_enabled():
+            self._unmeasured += 1
+        elif self.attended:
+            self.measured += 1
+            self.measured_training += model.training
+            if self.measured <= SPREADS:
+                self.measured_inputs = spread(first_tensor(args or kwargs)) or self.measured_inputs
+        if (self.measured >= MEASURED or self._unmeasured >= WAITED) and self._measuring is not None:
+            self._measuring.close()
+            self._measuring = None
 
     def _forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not torch.is_grad_enabled():
@@ -164,17 +220,11 @@ class Events:
             self.arguments, self.called = (args, kwargs), model
             self._versions = {id(one): one._version for one in model.parameters()}
 
-    def _forwarded(self, model: nn.Module, args: Any, outputs: Any) -> None:
+    def _forwarded(self, model: nn.Module, outputs: Any) -> None:
         if self.keep and torch.is_grad_enabled():
             self.outputs = outputs
             for call in self.after_forward:
                 call(self._versions)
-
-    def _backward(self, index: int, anchor: Anchor, parameter: Tensor, gradient: Tensor) -> None:
-        self._count_backward(index)
-        if self.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
-            anchor.parameter = parameter
-            anchor.backward(parameter, gradient)
 
     def _count_backward(self, index: int) -> None:
         """Count a backward pass once, whichever anchors it reaches; a step or forward pass ends it."""
@@ -195,39 +245,35 @@ class Events:
             self.early += 1
         self.since_forward.add("step")
         anchor = self._anchors[index]
-        if anchor.parameter is not None and self.steps_of[index] > 1 and self.checked < CHECKED:
-            self.checked += 1
-            self.stale += anchor.stale
-            left = anchor.parameter.grad
-            self.emptied += anchor.arrived and (left is None or not bool((left != 0).any()))
+        if anchor.parameter is not None and self.steps_of[index] > 1 and anchor.checked < CHECKED:
+            anchor.step(anchor.parameter)
         for call in self.before_step:
             call(index)
-
-    def _stepped(self, index: int) -> None:
-        anchor = self._anchors[index]
-        anchor.fresh, anchor.stale, anchor.arrived = True, False, False
 
     # ---- the outcome ---------------------------------------------------------------------------------
 
     def loop(self, without_graph: int, ended: bool) -> Loop:
         """Return what was counted."""
         late = self.modes[len(self.modes) // 2 :]
+        worst = max(
+            self._anchors, key=lambda one: (one.stale + one.emptied) / max(1, one.checked), default=Anchor()
+        )
         return Loop(
-            self.attended,
-            len(self.modes),
-            late.count(False) / max(1, len(late)),
-            self.measured,
-            self.measured_training,
-            self.backwards,
-            self.steps,
-            self.checked,
-            self.stale,
-            self.emptied,
-            sum(anchor.wasted for anchor in self._anchors),
-            self.early,
-            self.joint,
-            without_graph,
-            ended,
+            attended=self.attended,
+            forwards=len(self.modes),
+            evaluating=late.count(False) / max(1, len(late)),
+            measured=self.measured,
+            measured_training=self.measured_training,
+            backwards=self.backwards,
+            steps=self.steps,
+            checked=worst.checked,
+            stale=worst.stale,
+            emptied=worst.emptied,
+            wasted=sum(anchor.wasted for anchor in self._anchors),
+            early=self.early,
+            joint=self.joint,
+            without_graph=without_graph,
+            ended=ended,
         )
 
     def forget(self) -> None:
@@ -237,8 +283,9 @@ class Events:
     def close(self) -> None:
         """Remove all hooks."""
         self.detach()
-        for handle in self._measuring:
-            handle.remove()
+        if self._measuring is not None:
+            self._measuring.close()
+            self._measuring = None
         self.forget()
 
 

@@ -64,7 +64,8 @@ def read(loss: Tensor, names: Mapping[int, str]) -> LossGraph | None:
         nodes=(len(nodes),),
         scrambled=_scrambled(loss.grad_fn),
         ignored=_ignored(nodes),
-        compiled="compiled_function" in kinds,
+        over_rows=any(_over_rows(node) for node in nodes),
+        compiled=bool(kinds & {"compiled_function", "checkpoint_function"}),
     )
 
 
@@ -190,6 +191,12 @@ def _scrambled(root: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
                 return given, made
         node = below[0]
     return None
+
+
+def _over_rows(node: Any) -> bool:
+    """Whether a softmax of (B, K) runs along the first axis."""
+    softmax = operation(node) in {"log_softmax", "softmax"} and len(_shape(node)) == 2
+    return softmax and node._saved_dim == 0 and _shape(node)[0] > 1
 
 
 def _ignored(nodes: Iterable[Any]) -> int | None:

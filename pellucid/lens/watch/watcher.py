@@ -102,7 +102,7 @@ class Watch:
         self.problems: dict[str, str] = {}
         self.mute, self.on_finding, self.loss = mute, on_finding, loss
         self._schedule = Schedule()
-        self._ended = False
+        self._ended = self._broken_off = False
         self._reported: set[tuple[str, str]] = set()
         self._losses: list[tuple[int, float]] = []
         self._waiting: list[tuple[int, Any]] = []
@@ -119,6 +119,7 @@ class Watch:
         self._changed_in_forward = ""
         self._modules: ModuleLooks | None = None
         self._parameters: ParameterLooks | None = None
+        self._steps_before = 0  # of the optimizers, when the present look began
         self._depth = 0  # of guarded calls in each other
         self._events: Events | None = None
         self._optimizers = as_optimizers(optimizer)
@@ -146,6 +147,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._broken_off = error is not None
         self.close()
 
     def close(self) -> None:
@@ -211,7 +213,9 @@ class Watch:
             looks=tuple(self._looks),
             glances=tuple(self._glances),
             graph=self._graph,
-            loop=events.loop(self._without_graph, self._ended) if events else Watched().loop,
+            loop=events.loop(self._without_graph, self._ended and not self._broken_off)
+            if events
+            else Watched().loop,
             batches=self._batches.facts(self._graph.loss if self._graph and self._plain else ""),
             probes=self._probes,
             shared=self._shared,
@@ -304,6 +308,7 @@ class Watch:
             spread(targets, closely=True),
             spread(made, closely=True),
             training=self.model.training,
+            updates=events.steps - self._steps_before,
         )
         self._looks.append(look)
         if first and events.arguments is not None and events.called is not None:
@@ -330,6 +335,7 @@ class Watch:
         events.before_step[:] = []
         if not self._schedule.look:
             return
+        self._steps_before = events.steps
         named = dict(self.model.named_parameters())
         self._names = {id(one): name for name, one in named.items()}
         usable = {n: p for n, p in named.items() if not isinstance(p, nn.UninitializedParameter)}
@@ -373,7 +379,7 @@ class Watch:
             key = (finding.rule, finding.where)
             if key not in self._reported:
                 self._reported.add(key)
-                self.on_finding(finding)
+                self._guard(self.on_finding)(finding)
 
     # ---- never into the loop -------------------------------------------------------------------------
 
