@@ -20,6 +20,7 @@ import dataclasses
 import difflib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -380,8 +381,9 @@ EMPTY = torch.empty(0)
 
 # ---- seeing calls ---------------------------------------------------------------------------------------
 
-_observers: dict[nn.Module, list[Observer]] = {}
-_lock = threading.Lock()
+_observers: dict[int, list[weakref.ref[Observer]]] = {}
+"""Who sees a module, by its id; weakly, so that an observer that is dropped ends with its model."""
+_lock = threading.RLock()  # garbage may be collected, and a context left, while it is held
 _plain_call: Callable[..., Any] = nn.Module.__call__
 
 
@@ -389,10 +391,11 @@ def _seen_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Stands in for `nn.Module.__call__` while something is captured."""
     if torch.compiler.is_compiling():
         return _plain_call(module, *args, **kwargs)
-    observers = _observers.get(module)
+    observers = _observers.get(id(module))
     if not observers or _in_backward() or torch._C._get_tracing_state() is not None:
         return _plain_call(module, *args, **kwargs)
-    begun = [(observer, observer.begin(module, args, kwargs)) for observer in tuple(observers)]
+    seeing = [observer for one in observers if (observer := one()) is not None]
+    begun = [(observer, observer.begin(module, args, kwargs)) for observer in seeing]
     try:
         output = _plain_call(module, *args, **kwargs)
     except BaseException:
@@ -411,12 +414,15 @@ def _in_backward() -> bool:
 
 @contextlib.contextmanager
 def seen_by(observer: Observer) -> Iterator[None]:
-    """Let an observer see the calls of its modules; several may see the same module at the same time."""
+    """Let an observer see the calls of its modules; several may see the same module at the same time.
+
+    An observer whose context is dropped without being left is forgotten with it.
+    """
     global _plain_call
-    modules = list(observer.modules)
+    modules, me = list(observer.modules), weakref.ref(observer)
     with _lock:
         for module in modules:
-            _observers.setdefault(module, []).append(observer)
+            _observers.setdefault(id(module), []).append(me)
         if nn.Module.__call__ is not _seen_call:
             _plain_call = nn.Module.__call__
             nn.Module.__call__ = _seen_call  # type: ignore[method-assign]
@@ -425,8 +431,8 @@ def seen_by(observer: Observer) -> Iterator[None]:
     finally:
         with _lock:
             for module in modules:
-                _observers[module].remove(observer)
-                if not _observers[module]:
-                    del _observers[module]
+                _observers[id(module)].remove(me)
+                if not _observers[id(module)]:
+                    del _observers[id(module)]
             if not _observers and nn.Module.__call__ is _seen_call:
                 nn.Module.__call__ = _plain_call  # type: ignore[method-assign]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib.util
 import io
 import math
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +71,24 @@ def train(
 
 def found(w: Any) -> list[str]:
     return [one.id for one in w.findings if one.severity != "info"]
+
+
+def test_a_watch_that_is_never_closed_is_freed_with_its_model() -> None:
+    def begun() -> Any:
+        model = mlp()
+        optimizer = adam(model)
+        w = pellucid.watch(model, optimizer)
+        for _ in range(3):
+            value = F.cross_entropy(model(X[:32]), Y[:32])
+            value.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            w.step(value)
+        return weakref.ref(model)
+
+    model = begun()
+    gc.collect()
+    assert model() is None
 
 
 # ---- healthy loops -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ optimizers, which are not copied. No hook returns anything, so nothing is change
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -142,6 +143,7 @@ class Events:
         self._versions: dict[int, int] = {}
         self._anchors = [Anchor() for _ in optimizers]
         self._guard = guard
+        self._seen_backward = guard(self._backward)
         self._handles: list[Any] = []
         self._seeing: contextlib.ExitStack | None = None
         self._measuring: contextlib.ExitStack | None = contextlib.ExitStack()
@@ -182,19 +184,23 @@ class Events:
             self._handles.append(optimizer.register_step_pre_hook(guard(before)))
             self._handles.append(optimizer.register_step_post_hook(guard(after)))
         for parameter in _smallest(optimizer):
+            self._watch_gradient(index, parameter)
 
-            def backward(_: Tensor, parameter: Tensor = parameter) -> None:
-                self._count_backward(index)
-                if anchor.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
-                    anchor.parameter = parameter
-                    anchor.gradient(parameter)
+    def _watch_gradient(self, index: int, parameter: Tensor) -> None:
+        """Set hooks that know the parameter and this object weakly: what a tensor's hooks hold is never freed
+        with it."""
+        events, known = weakref.ref(self), weakref.ref(parameter)
 
-            def accumulated(parameter: Tensor) -> None:
-                if anchor.parameter is parameter:
-                    anchor.accumulated()
+        def backward(_: Tensor) -> None:
+            if (me := events()) is not None and (tensor := known()) is not None:
+                me._seen_backward(index, tensor)
 
-            self._handles.append(parameter.register_hook(guard(backward)))
-            self._handles.append(parameter.register_post_accumulate_grad_hook(guard(accumulated)))
+        def accumulated(tensor: Tensor) -> None:
+            if (me := events()) is not None and me._anchors[index].parameter is tensor:
+                me._anchors[index].accumulated()
+
+        self._handles.append(parameter.register_hook(backward))
+        self._handles.append(parameter.register_post_accumulate_grad_hook(accumulated))
 
     # ---- the hooks -----------------------------------------------------------------------------------
 
@@ -225,6 +231,13 @@ class Events:
             self.outputs = outputs
             for call in self.after_forward:
                 call(self._versions)
+
+    def _backward(self, index: int, parameter: Tensor) -> None:
+        self._count_backward(index)
+        anchor = self._anchors[index]
+        if anchor.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
+            anchor.parameter = parameter
+            anchor.gradient(parameter)
 
     def _count_backward(self, index: int) -> None:
         """Count a backward pass once, whichever anchors it reaches; a step or forward pass ends it."""
