@@ -15,6 +15,7 @@ from pellucid.data import inputs
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.layout import as_ids, layout_of, set_layout
 from pellucid.data.preprocess import Preprocess
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 
 PROBED = 64
@@ -101,7 +102,7 @@ def _takes(model: nn.Module, dataset: Dataset) -> bool:
     rows = preprocess.inputs(few.splits["train"].slice(0, 2))
     lazy = any(is_lazy(part) for part in (*model.parameters(), *model.buffers()))
     probed = copy.deepcopy(model) if lazy else model
-    device = next((part.device for part in probed.parameters()), torch.device("cpu"))
+    device = device_of(probed)
     state = torch.get_rng_state()
     try:
         with evaluating(probed):

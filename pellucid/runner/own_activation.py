@@ -7,6 +7,7 @@ from torch import nn
 
 from pellucid.batch import map_tensors
 from pellucid.errors import PellucidError
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.runner.own_outputs import first_batch, returned_for
 from pellucid.runner.supplied import Supplied, expects_logits
@@ -39,7 +40,7 @@ def activation_of(
     if not usual or not isinstance(prepared, Prepared):
         return ""
     batch = next(iter(prepared.training_batches()))
-    device = next((part.device for part in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     state = torch.get_rng_state()
     try:
         with evaluating(model):

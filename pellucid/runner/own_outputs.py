@@ -12,6 +12,7 @@ from pellucid.batch import as_batch, map_tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
 from pellucid.errors import ModelError
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.runner.supplied import Supplied, expects_logits, import_object
 from pellucid.train.graph import last_operation
@@ -70,7 +71,7 @@ def first_batch(prepared: Any) -> Any:
 
 def returned_for(model: nn.Module, batch: Any) -> Tensor | None:
     """Return what a module returns for a batch, with its graph; None where it fails, which is said later."""
-    device = next((part.device for part in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     state = torch.get_rng_state()
     try:
         with evaluating(model), torch.enable_grad():

@@ -25,6 +25,7 @@ from pellucid.batch import map_tensors
 from pellucid.config import Config, OptimizerConfig
 from pellucid.config_text import is_reference
 from pellucid.errors import ConfigError, UsageError
+from pellucid.nn.device import device_of
 from pellucid.nn.names import import_attribute
 from pellucid.train.callbacks import Callback
 from pellucid.train.catalogue import check_options, types_of
@@ -184,7 +185,7 @@ def measurable(
     if supplied.loss is None:
         return objective
     batch, training = next(iter(prepared.training_batches())), model.training
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     try:
         with torch.no_grad():
             objective.measure(model.eval(), map_tensors(lambda tensor: tensor.to(device), batch))

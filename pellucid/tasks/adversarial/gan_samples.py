@@ -10,8 +10,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from pellucid.nn.device import device_of
 from pellucid.tasks.shared import image_generation
-from pellucid.tasks.shared.image_task import SEED, device_of
+from pellucid.tasks.shared.image_task import SEED
 from pellucid.tasks.shared.model_interfaces import gan_model
 
 CHUNK = 500

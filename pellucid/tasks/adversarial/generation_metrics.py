@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
 from pellucid.lens.capture import capture, live
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
-from pellucid.tasks.shared.image_task import device_of
 
 CHUNK = 500
 COVERED = 0.5

@@ -19,6 +19,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, measure
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.adversarial.gan_samples import (
@@ -50,7 +51,7 @@ from pellucid.tasks.options import read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared, sample
 from pellucid.tasks.shared.image_generation import Decoder, NewImages, new_images
 from pellucid.tasks.shared.image_grid import grid, picture, stacked
-from pellucid.tasks.shared.image_task import ImageTask, device_of, few
+from pellucid.tasks.shared.image_task import ImageTask, few
 from pellucid.tasks.shared.model_interfaces import gan_model
 from pellucid.tasks.shared.snapshots import MeasureChart, Snapshots
 from pellucid.tasks.task import answer

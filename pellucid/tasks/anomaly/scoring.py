@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.anomaly.reconstruction_score import error_map, reconstruction_score
 from pellucid.tasks.prepared import Prepared, sample
 from pellucid.tasks.shared import latents
-from pellucid.tasks.shared.image_task import device_of
 from pellucid.tasks.shared.latents import Pixels
 from pellucid.train.callbacks import Callback
 from pellucid.train.trainer import Trainer

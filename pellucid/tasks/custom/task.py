@@ -17,6 +17,7 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained, measure
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.record import Run
 from pellucid.tasks.classification.objective import classification
@@ -126,7 +127,7 @@ class Custom(Task):
         """
         batch = next(iter(prepared.training_batches()))
         training, state = model.training, torch.get_rng_state()
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         try:
             with torch.no_grad():
                 _check_phase(model.eval(), objective, map_tensors(lambda t: t.to(device), batch))

@@ -16,6 +16,7 @@ from pellucid.data.text.text_inputs import MASK, TextInputs
 from pellucid.data.text.token_rows import IGNORED
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.shared import ngram_counts
 from pellucid.tasks.shared.text_generation import tokens_of
@@ -56,7 +57,7 @@ def asked_for(batches: Batches) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def probs(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return the probability of every token at every position, (B, T, V), on the CPU."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     with evaluating(model):
         return model(inputs.to(device)).float().softmax(-1).cpu()
 

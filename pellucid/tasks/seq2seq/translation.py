@@ -14,8 +14,8 @@ import torch
 from pellucid.data.text.ragged import Ragged, join, spans
 from pellucid.data.text.text_inputs import BOS, TextInputs
 from pellucid.nn import explicit_attention
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
-from pellucid.tasks.shared.image_task import device_of
 
 ROUNDS = 5
 """Of the algorithm that finds which words translate which."""

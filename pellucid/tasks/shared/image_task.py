@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.config import Config, ImageFit
 from pellucid.data.augment import Augmenter
@@ -83,11 +83,6 @@ def _remedy(shape: tuple[int, ...]) -> str | None:
     if side * side == math.prod(shape) and side > 3:
         return f"X.reshape(-1, {side}, {side}), if every row is an image of {side} x {side} pixels"
     return "arrays (N, H, W) or (N, C, H, W), or a folder of images"
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of a model's first parameter; the CPU if it has none."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def few(prepared: Prepared, split: str, count: int) -> Tensor:

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from pellucid.errors import UsageError
 from pellucid.evaluation import Trained
+from pellucid.nn.device import device_of
 from pellucid.tasks.shared.image_generation import Decoder
 from pellucid.tasks.shared.image_grid import grid, picture
-from pellucid.tasks.shared.image_task import device_of
 from pellucid.tasks.shared.model_interfaces import autoencoding
 from pellucid.tasks.shared.projection import POINTS, grouped, principal
 

@@ -27,6 +27,7 @@ from pellucid.data import images
 from pellucid.data.image_fit import placed_back, resized
 from pellucid.data.kinds.image import ImageInputs
 from pellucid.evaluation import Trained
+from pellucid.nn.device import device_of
 from pellucid.tasks.shared import latents
 from pellucid.tasks.shared.tiles import in_tiles
 
@@ -125,7 +126,7 @@ def takes_any_size(model: nn.Module, shape: tuple[int, ...]) -> bool:
         shape: (C, H, W) of the training images.
     """
     channels, height, width = shape
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     other = torch.zeros(1, channels, height + 8, width + 16, device=device)
     try:
         output: Any = model(other)

@@ -17,7 +17,7 @@ from pellucid.data.text.text_inputs import EOS
 from pellucid.data.text.token_rows import RaggedRows
 from pellucid.errors import ModelError
 from pellucid.models import generation
-from pellucid.tasks.shared.image_task import device_of
+from pellucid.nn.device import device_of
 from pellucid.tasks.shared.writing import Search
 
 BATCH = 64

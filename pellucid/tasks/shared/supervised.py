@@ -20,6 +20,7 @@ from pellucid.data.id_inputs import IdInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, ModelError, PellucidError, UsageError
 from pellucid.evaluation import Outcome, Trained, forward
+from pellucid.nn.device import device_of
 from pellucid.tasks.options import NoOptions, read_loss_options, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared import attribution, scoring
@@ -169,7 +170,7 @@ class Supervised(Task):
         source = prepared.rows["train"]
         batch = next(source.batches([torch.arange(min(2, len(source)))]))
         training = model.training
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         try:
             with torch.no_grad():
                 made = objective.forward(model.eval(), map_tensors(lambda tensor: tensor.to(device), batch))

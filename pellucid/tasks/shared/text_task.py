@@ -22,6 +22,7 @@ from pellucid.data.preprocess import Preprocess
 from pellucid.data.text.text_inputs import EOS, MASK, TextInputs
 from pellucid.data.text.token_rows import StreamRows, stream
 from pellucid.errors import BadDataError, ModelError
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.prepared import EVAL_BATCH, Prepared
 from pellucid.tasks.shared.text_generation import tokens_of
@@ -100,7 +101,7 @@ class TextTask(Task):
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         inputs, _ = next(iter(Batches(prepared.rows["train"], 2)))
         expected = (*inputs.shape, self.num_outputs(prepared.preprocess))
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         with evaluating(model):
             try:
                 logits = model(inputs.to(device))

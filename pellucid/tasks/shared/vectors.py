@@ -15,8 +15,8 @@ from pellucid.errors import ModelError
 from pellucid.evaluation import Trained
 from pellucid.lens.capture import capture, live
 from pellucid.nn import PAD
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
-from pellucid.tasks.shared.image_task import device_of
 
 BATCH = 256
 

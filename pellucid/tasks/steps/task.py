@@ -22,6 +22,7 @@ from pellucid.data.targets.step_classes import StepClasses
 from pellucid.data.targets.step_numbers import StepNumbers
 from pellucid.errors import ConfigError, ModelError
 from pellucid.evaluation import Outcome, Trained, forward
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
@@ -69,7 +70,7 @@ class Steps(Task):
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         batch = next(iter(Batches(prepared.rows["train"], 2)))
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         with evaluating(model):
             try:
                 outputs = objective.forward(model, (batch[0].to(device), batch[1].to(device)))

@@ -26,6 +26,7 @@ from pellucid.data.text.token_lists import ReplaceRare, TokenLists, pieces
 from pellucid.data.text.token_rows import RaggedRows
 from pellucid.errors import ConfigError, ModelError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained
+from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
@@ -124,7 +125,7 @@ class Tagging(Task):
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
         inputs, _ = next(iter(Batches(prepared.rows["train"], 2)))
         expected = (*inputs.shape, self.num_outputs(prepared.preprocess))
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         with evaluating(model):
             try:
                 logits = read_logits(model(inputs.to(device)))
