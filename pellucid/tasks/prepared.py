@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from pellucid.config import Config
-from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows
+from pellucid.data.batches import ArrowRows, Augment, Batches, MemoryRows, Rows, encode_splits
 from pellucid.data.dataset import FILE_SOURCES, Dataset, Source
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.row_weights import weighted_rows
@@ -195,6 +195,32 @@ def _absolute(source: Source) -> str:
     """Return the name of a source; of a file or folder its path from the root."""
     is_path = source.kind in FILE_SOURCES and Path(source.name).exists()
     return str(Path(source.name).resolve()) if is_path else source.name
+
+
+def encode_rows(
+    dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None
+) -> tuple[Preprocess, dict[str, Rows], str]:
+    """Encode all rows, with a preprocessing that is fitted on the training rows as the config says.
+
+    Args:
+        dataset: with its splits made.
+        config: the whole config.
+        reads_tokens: whether the model reads texts as tokens, rather than as counts of words.
+        fitted: the preprocessing of an earlier run, which is used as it is.
+
+    Returns:
+        The preprocessing, the rows by split, and where they are held and why.
+    """
+    data = config.data
+    preprocess = fitted or Preprocess.fit(
+        dataset,
+        image_size=data.image_size,
+        normalize=data.normalize,
+        text=data.text if reads_tokens else None,
+        image_fit=data.image_fit,
+        images_of=data.images_of,
+    )
+    return preprocess, *encode_splits(dataset.splits, preprocess, data.memory)
 
 
 def sample(source: Rows, limit: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pellucid.batch import as_batch, call_model, describe, leaves, map_tensors
 from pellucid.config import Config
 from pellucid.config_text import is_reference
-from pellucid.data.batches import rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import ConfigError, PellucidError, UnknownNameError, UsageError
@@ -24,7 +23,7 @@ from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.custom.loader_data import own_inputs
 from pellucid.tasks.custom.spec import SPEC
 from pellucid.tasks.options import read_loss_options
-from pellucid.tasks.prepared import Prepared, PreparedData
+from pellucid.tasks.prepared import Prepared, PreparedData, encode_rows
 from pellucid.tasks.regression.objective import regression
 from pellucid.tasks.task import Answer, Task, answer
 from pellucid.train.explain import explain
@@ -85,20 +84,7 @@ class Custom(Task):
     def prepare(
         self, dataset: Dataset, config: Config, reads_tokens: bool, fitted: Preprocess | None = None
     ) -> Prepared:
-        data = config.data
-        preprocess = fitted or Preprocess.fit(
-            dataset,
-            image_size=data.image_size,
-            image_fit=data.image_fit,
-            normalize=data.normalize,
-            text=data.text if reads_tokens else None,
-            images_of=data.images_of,
-        )
-        encoded = {name: rows(table, preprocess, data.memory) for name, table in dataset.splits.items()}
-        where = "; ".join(f"{name} {reason}" for name, (_, reason) in encoded.items())
-        return Prepared(
-            config, dataset, preprocess, {name: found for name, (found, _) in encoded.items()}, where
-        )
+        return Prepared(config, dataset, *encode_rows(dataset, config, reads_tokens, fitted))
 
     def objective(self, config: Config, prepared: PreparedData | None = None) -> Objective:
         """Build the objective that follows from the targets, or from the loss named in the config.

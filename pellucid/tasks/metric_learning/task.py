@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pellucid.config import Config
 from pellucid.data import split as splits
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches, MemoryRows, encode_splits
+from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import SPLITS, Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.errors import BadDataError, ConfigError
@@ -28,7 +28,7 @@ from pellucid.tasks.metric_learning import retrieval
 from pellucid.tasks.metric_learning.objective import LossName, Options, metric_learning, supcon
 from pellucid.tasks.metric_learning.spec import SPEC
 from pellucid.tasks.options import LOSS_OPTIONS, read_loss_options, read_options
-from pellucid.tasks.prepared import EVALUATED, Prepared, sample
+from pellucid.tasks.prepared import EVALUATED, Prepared, encode_rows, sample
 from pellucid.tasks.task import Baselines, Task
 from pellucid.train.catalogue import check_options, types_of
 from pellucid.train.objective import Objective
@@ -96,16 +96,7 @@ class MetricLearning(Task):
         if read_options(Options, config).held_out == "classes":
             dataset = apart(dataset, data.validation, data.test, data.split_seed)
         _check_pairs(dataset)
-        text = data.text if reads_tokens else None
-        preprocess = fitted or Preprocess.fit(
-            dataset,
-            image_size=data.image_size,
-            normalize=data.normalize,
-            text=text,
-            image_fit=data.image_fit,
-            images_of=data.images_of,
-        )
-        encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
+        preprocess, encoded, held = encode_rows(dataset, config, reads_tokens, fitted)
         augment = Augmenter(data.augment)
         return Prepared(
             config,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pellucid.batch import describe, map_tensors
 from pellucid.config import Config
 from pellucid.data.augment import Augmenter
-from pellucid.data.batches import Batches, MemoryRows, encode_splits
+from pellucid.data.batches import Batches, MemoryRows
 from pellucid.data.dataset import Dataset
 from pellucid.data.id_inputs import IdInputs
 from pellucid.data.preprocess import Preprocess
@@ -22,7 +22,7 @@ from pellucid.errors import ConfigError, ModelError, PellucidError, UsageError
 from pellucid.evaluation import Outcome, Trained, forward
 from pellucid.nn.device import device_of
 from pellucid.tasks.options import NoOptions, read_loss_options, read_options
-from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
+from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, encode_rows, sample
 from pellucid.tasks.shared import attribution, scoring
 from pellucid.tasks.shared.prediction import Prediction, read_shown, read_thresholds
 from pellucid.tasks.task import Baselines, Task, answer
@@ -64,16 +64,7 @@ def prepare_rows(
             f"data.text.tokenizer is {data.text.tokenizer!r}, but {config.model.name} reads no tokens.",
             remedy="--set data.text.tokenizer=null for counts of words, or a model such as lstm",
         )
-    text = data.text if reads_tokens else None
-    preprocess = fitted or Preprocess.fit(
-        dataset,
-        image_size=data.image_size,
-        normalize=data.normalize,
-        text=text,
-        image_fit=data.image_fit,
-        images_of=data.images_of,
-    )
-    encoded, held = encode_splits(dataset.splits, preprocess, data.memory)
+    preprocess, encoded, held = encode_rows(dataset, config, reads_tokens, fitted)
     augment = None
     if any(data.augment.model_dump().values()):
         augment = Augmenter(data.augment, preprocess.num_outputs)
