@@ -6,6 +6,7 @@ Shapes: N rows, B rows of a batch, T steps, C channels, K classes, D numbers a s
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
+from pellucid.tasks.shared.class_weights import class_weights
 from pellucid.tasks.shared.step_objective import by_step
 from pellucid.tasks.shared.supervised import EVAL_SAMPLE, prepare_rows
 from pellucid.tasks.steps import step_blocks
@@ -63,9 +65,15 @@ class Steps(Task):
         read = by_step(prepared.preprocess.num_outputs) if prepared is not None else by_step(0)
         if isinstance(target, StepNumbers):
             if config.objective.class_weights:
-                raise ConfigError("objective.class_weights is for classes, and y holds numbers.")
+                raise ConfigError(
+                    "objective.class_weights is for classes, and y holds numbers.",
+                    remedy="--set objective.class_weights=false",
+                )
             return numbers(target.std, read)
-        weights = _class_weights(config, prepared) if prepared is not None else None
+        weights = None
+        if prepared is not None:
+            count = partial(_count, prepared)
+            weights = class_weights(config.objective.class_weights, prepared.preprocess.classes, count)
         return steps(config.objective.label_smoothing, weights, read)
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
@@ -166,23 +174,12 @@ def _of_numbers(outputs: Tensor, targets: Tensor, target: StepNumbers) -> Scored
 # ---- data ----------------------------------------------------------------------------------------
 
 
-def _class_weights(config: Config, prepared: Prepared) -> Tensor | None:
-    """Return a weight for each class (K,), by inverse frequency or as named."""
-    wanted, classes = config.objective.class_weights, prepared.preprocess.classes
-    if not wanted:
-        return None
-    if isinstance(wanted, dict):
-        if unknown := sorted(set(wanted) - set(classes)):
-            raise ConfigError(f"There is no class {unknown[0]!r} to weigh: expected {', '.join(classes)}.")
-        return torch.tensor([float(wanted.get(name, 1.0)) for name in classes])
-    if isinstance(wanted, list):
-        if len(wanted) != len(classes):
-            raise ConfigError(f"Expected {len(classes)} class weights, received {len(wanted)}.")
-        return torch.tensor(wanted, dtype=torch.float32)
-    counts = torch.zeros(len(classes) + 1)
+def _count(prepared: Prepared) -> Tensor:
+    """Return the number of steps of each class in training, (K,)."""
+    counts = torch.zeros(prepared.preprocess.num_outputs + 1)
     for _, targets in Batches(prepared.rows["train"], EVAL_BATCH):
         counts += torch.bincount(targets.flatten(), minlength=len(counts))
-    return counts[1:].sum() / (len(classes) * counts[1:].clamp(min=1))
+    return counts[1:]
 
 
 def _part(prepared: Prepared, split: str) -> Part:

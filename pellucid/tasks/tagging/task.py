@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.config import Config
@@ -30,6 +31,7 @@ from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
+from pellucid.tasks.shared.class_weights import class_weights
 from pellucid.tasks.shared.text_task import measured_batch
 from pellucid.tasks.tagging.baselines import measure_baselines
 from pellucid.tasks.tagging.inputs import read_rows, token_lists
@@ -117,9 +119,9 @@ class Tagging(Task):
                 "objective.class_weights: expected true or false for tags, "
                 f"received {section.class_weights!r}."
             )
-        if section.class_weights and prepared is not None:
-            counts = np.bincount(_classes(prepared, "train"), minlength=self.num_outputs(prepared.preprocess))
-            weights = torch.from_numpy(counts.sum() / (len(counts) * counts.clip(1))).float()
+        if prepared is not None:
+            count = partial(_count, prepared)
+            weights = class_weights(section.class_weights, prepared.preprocess.classes, count)
         return tagging(section.label_smoothing, weights)
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
@@ -250,6 +252,12 @@ def _tags(preprocess: Preprocess) -> Tags:
 def _classes(prepared: Prepared, split: str) -> np.ndarray:
     """Return the class of every token of a split: (N,)."""
     return prepared.rows[split].targets.ids.astype(np.int64) - 1  # type: ignore[attr-defined]
+
+
+def _count(prepared: Prepared) -> Tensor:
+    """Return the number of training tokens of each tag, (K,)."""
+    counts = np.bincount(_classes(prepared, "train"), minlength=prepared.preprocess.num_outputs)
+    return torch.from_numpy(counts).double()
 
 
 def _mistakes(
