@@ -78,7 +78,7 @@ class Classes(NamedTarget):
 
     def invert(self, encoded: Tensor) -> list[str]:
         """Return the class names of indices (N,)."""
-        return [self.classes[index] for index in encoded.tolist()]
+        return self.names(encoded.tolist())
 
 
 def class_codes(target: Column, column: pa.ChunkedArray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pellucid.data.compute import pc
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.scaling import scale
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn, missing
+from pellucid.data.targets.target import ScaledTarget, TargetCells, TargetColumn, missing
 from pellucid.data.tensor_column import tensor_values
 from pellucid.errors import BadDataError
 
@@ -23,23 +23,13 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Numbers(Target):
-    """Numbers of mean 0 and standard deviation 1: (N,) float32, or (N, D) for several a row.
-
-    Attributes:
-        column: what is predicted.
-        mean: of the training rows, for each of D numbers.
-        std: of the training rows, for each of D numbers.
-    """
+class Numbers(ScaledTarget):
+    """Numbers of mean 0 and standard deviation 1: (N,) float32, or (N, D) for several a row."""
 
     name = "numbers"
     task = "regression"
     order = 40
     stratified = "stratified by tenths of the target"
-
-    column: Column
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -72,14 +62,6 @@ class Numbers(Target):
     def fit(cls, column: Column, train: pa.Table, options: FitOptions, inputs: Inputs) -> Numbers:
         mean, std = scale(_numbers(train[column.name]), True, axis=0)
         return cls(column, tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist()))
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.mean)
-
-    @property
-    def unit(self) -> float | None:
-        return self.std[0] if len(self.std) == 1 else None
 
     def apply(self, table: pa.Table) -> Tensor:
         values = finite(self.column.name, _numbers(self.values(table)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +59,6 @@ class StepClasses(NamedTarget):
         """Return the labels of 1 + the index of classes (N, T), in the type and the shape that y had."""
         made = np.asarray(self.labels)[(encoded - 1).clamp(min=0).numpy()]
         return made[..., None] if self.column.form.get("last_axis") else made
-
-    def names(self, classes: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the names of indices of classes."""
-        return [self.classes[index] for index in classes]
 
 
 def _names(values: pa.ChunkedArray) -> pa.ChunkedArray:

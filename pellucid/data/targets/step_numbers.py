@@ -11,28 +11,18 @@ from torch import Tensor
 
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
-from pellucid.data.targets.target import Target, TargetCells, TargetColumn
+from pellucid.data.targets.target import ScaledTarget, TargetCells, TargetColumn
 from pellucid.data.tensor_column import tensor_values
 from pellucid.errors import BadDataError
 
 
 @dataclass(frozen=True)
-class StepNumbers(Target):
-    """Numbers of mean 0 and standard deviation 1 for every step: (N, T, D) float32, NaN where there is none.
-
-    Attributes:
-        column: what is predicted.
-        mean: of the training rows, for each of D numbers.
-        std: of the training rows, for each of D numbers.
-    """
+class StepNumbers(ScaledTarget):
+    """Numbers of mean 0 and standard deviation 1 at every step: (N, T, D) float32, NaN for none."""
 
     name = "step_numbers"
     task = "steps"
     order = 4
-
-    column: Column
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     @classmethod
     def read(cls, cells: TargetCells) -> TargetColumn | None:
@@ -56,21 +46,14 @@ class StepNumbers(Target):
         std = np.sqrt((np.where(known, flat - mean, 0.0) ** 2).sum(0) / count)
         return cls(column, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
 
-    @property
-    def num_outputs(self) -> int:
-        return len(self.mean)
-
-    @property
-    def unit(self) -> float | None:
-        return self.std[0] if len(self.std) == 1 else None
-
     def apply(self, table: pa.Table) -> Tensor:
         values = _by_step(tensor_values(self.values(table))).astype(np.float64)
         return torch.from_numpy(((values - self.mean) / self.std).astype(np.float32))
 
     def invert(self, encoded: Tensor) -> Tensor:
         """Return standardized numbers (N, T, D) in the units of the data."""
-        return encoded.double() * torch.tensor(self.std) + torch.tensor(self.mean)
+        std, mean = (torch.tensor(part, dtype=torch.float64) for part in (self.std, self.mean))
+        return encoded.double() * std + mean
 
 
 def _by_step(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +57,6 @@ class Tags(NamedTarget):
     def invert(self, encoded: Tensor) -> list[list[str]]:
         """Return the tags of rows (N, T), without padding."""
         return [self.names(row[row > 0] - 1) for row in encoded.cpu().numpy()]
-
-    def names(self, classes: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the tags of indices of classes."""
-        return [self.classes[index] for index in classes]
 
 
 def codes(column: Column, values: pa.ChunkedArray, *, optional: bool = False) -> Ragged:

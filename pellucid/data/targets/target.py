@@ -356,3 +356,30 @@ class NamedTarget(Target):
     @property
     def classes(self) -> tuple[str, ...]:
         return self.column.categories
+
+    def names(self, classes: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the names of indices of classes."""
+        return [self.classes[index] for index in classes]
+
+
+@dataclass(frozen=True)
+class ScaledTarget(Target):
+    """A target of D numbers that a model learns with mean 0 and standard deviation 1.
+
+    Attributes:
+        column: what is predicted.
+        mean: of the training rows, for each of D numbers.
+        std: of the training rows, for each of D numbers.
+    """
+
+    column: Column
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.mean)
+
+    @property
+    def unit(self) -> float | None:
+        return self.std[0] if len(self.std) == 1 else None
