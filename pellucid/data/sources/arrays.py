@@ -12,7 +12,7 @@ import pyarrow as pa
 from pellucid.data import layout, picture_column
 from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
 from pellucid.data.dataset import Column, Dataset, Source, Task
-from pellucid.data.sources.objects import as_table, dense, frame, numbers, of_tensor
+from pellucid.data.sources.objects import as_table, dense, frame, numbers, of_tensor, refusing_mixed
 from pellucid.data.sources.step_labels import TASK, StepLabels, are_steps, step_labels
 from pellucid.data.targets.choose import read_target
 from pellucid.data.tensor_column import tensor
@@ -144,15 +144,13 @@ def _column(given: Any) -> pa.Array | pa.ChunkedArray:
         rows = [sorted(row, key=str) if isinstance(row, (set, frozenset)) else list(row) for row in given]
         if len({len(row) for row in rows}) > 1 or any(isinstance(cell, str) for row in rows for cell in row):
             return pa.array(rows)
-    try:
-        values: Any = np.asarray(given) if not hasattr(given, "array") else given
-        if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if getattr(values, "ndim", 1) > 1:
-            return tensor(numbers(values, "y"))
+    values: Any = np.asarray(given) if not hasattr(given, "array") else given
+    if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if getattr(values, "ndim", 1) > 1:
+        return tensor(numbers(values, "y"))
+    with refusing_mixed("y"):
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise BadDataError(f"y mixes types: {error}.", remedy="give it one dtype") from None
 
 
 # ---- arrays --------------------------------------------------------------------------------------

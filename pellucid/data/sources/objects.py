@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,12 +30,21 @@ def frame(given: Any) -> pa.Table | None:
     if library != "pandas" or not hasattr(given, "columns"):
         return None
     named = given.rename(columns=str)
-    try:
+    with refusing_mixed("A column of the data frame"):
         return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata(None)
+
+
+@contextmanager
+def refusing_mixed(what: str) -> Iterator[None]:
+    """Refuse values that Arrow cannot hold in one column, since they are of several types.
+
+    Raises:
+        BadDataError: they are; names them by `what`.
+    """
+    try:
+        yield
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise BadDataError(
-            f"A column of the data frame mixes types: {error}.", remedy="give it one dtype"
-        ) from None
+        raise BadDataError(f"{what} mixes types: {error}.", remedy="give it one dtype") from None
 
 
 def dense(given: Any) -> Any:

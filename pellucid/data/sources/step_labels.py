@@ -14,6 +14,7 @@ import pyarrow as pa
 from pellucid.data.compute import pc
 from pellucid.data.kinds.kind import FEW
 from pellucid.data.layout import is_whole
+from pellucid.data.sources.objects import refusing_mixed
 from pellucid.data.tensor_column import tensor
 from pellucid.errors import BadDataError, UsageError
 
@@ -138,10 +139,8 @@ def _values(y: Any) -> pa.Array:
     flat = array.reshape(-1)
     if flat.dtype.kind == "O":
         flat = [None if value is None or value != value else value for value in flat.tolist()]
-    try:
+    with refusing_mixed("y"):
         made = pa.array(flat, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise BadDataError(f"y mixes types: {error}.", remedy="give it one dtype") from None
     return made.cast(pa.string()) if pa.types.is_large_string(made.type) else made
 
 
@@ -196,7 +195,9 @@ def _numbers(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     try:
         made = values.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BadDataError(f"y holds no numbers: {error}.") from None
+        raise BadDataError(
+            f"y holds no numbers: {error}.", remedy="one type of labels at all steps: names, or numbers"
+        ) from None
     return np.asarray(made.to_numpy(zero_copy_only=False) if isinstance(made, pa.Array) else made.to_numpy())
 
 
