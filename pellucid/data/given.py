@@ -78,35 +78,55 @@ def take(
         parts = {SPLIT_NAMES[str(name).lower()]: part for name, part in data.items()}
         validation, test = parts.get("validation", validation), parts.get("test", test)
         data = parts["train"]
-    shares = {"data.validation": validation, "data.test": test}
-    shares = {key: float(share) for key, share in shares.items() if _is_share(share)}
-    if is_hugging_face(data) or (_is_mapping(data) or table_of(data) is not None):
-        validation, test = (None if _is_share(part) else part for part in (validation, test))
+    if _is_mapping(data) or is_hugging_face(data) or table_of(data) is not None:
         said = {key: (settings or {})[f"data.{key}"] for key in READING if f"data.{key}" in (settings or {})}
         options = DataOptions(target=target, labelled=labelled, task=task if labelled else None, **said)
-        return Given(_table(data, validation, test, options), settings=shares)
-    if isinstance(data, tuple) and len(data) == 2 and several_inputs.needs_batches(*data):
-        return _several(data, validation, test)
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Mapping):
-        data = (table_of_columns(data[0]), data[1])
+        made = _table(data, _passed(validation), _passed(test), options)
+        return Given(made, settings=_shares(validation, test))
     if isinstance(data, tuple) and len(data) == 2:
-        validation, test = (None if _is_share(part) else part for part in (validation, test))
-        return Given(arrays(*data, validation=validation, test=test, task=task), settings=shares)
+        return _pair(data, validation, test, task)
     if isinstance(data, (Dataset, str)):
-        if any(part is not None and not _is_share(part) for part in (validation, test)):
-            raise UsageError(
-                "validation= and test= go with batches or (X, y); a dataset has splits of its own.",
-                remedy="validation=0.2 for a share of the rows, or "
-                "pellucid.arrays(X, y, validation=(X2, y2))",
-            )
-        named = {"data.target": target} if target is not None and isinstance(data, str) else {}
-        return Given(data, settings=shares | named)
+        return _named(data, validation, test, target)
+    return _batches(data, validation, test)
+
+
+def _pair(data: tuple[Any, Any], validation: Any, test: Any, task: Task | None) -> Given:
+    """Return (X, y) as a dataset, or as batches where a table cannot hold it."""
+    if several_inputs.needs_batches(*data):
+        return _several(data, validation, test)
+    if isinstance(data[0], Mapping):
+        data = (table_of_columns(data[0]), data[1])
+    made = arrays(*data, validation=_passed(validation), test=_passed(test), task=task)
+    return Given(made, settings=_shares(validation, test))
+
+
+def _named(data: Dataset | str, validation: Any, test: Any, target: str | None) -> Given:
+    """Return a dataset, or the name of one, with what was said about its rows.
+
+    Raises:
+        UsageError: rows to measure on were passed too.
+    """
+    if any(part is not None and not _is_share(part) for part in (validation, test)):
+        raise UsageError(
+            "validation= and test= go with batches or (X, y); a dataset has splits of its own.",
+            remedy="validation=0.2 for a share of the rows, or pellucid.arrays(X, y, validation=(X2, y2))",
+        )
+    named = {"data.target": target} if target is not None and isinstance(data, str) else {}
+    return Given(data, settings=_shares(validation, test) | named)
+
+
+def _batches(data: Any, validation: Any, test: Any) -> Given:
+    """Return batches as they are.
+
+    Raises:
+        UsageError: they are none, or are to be split.
+    """
     if not is_loader(data):
         raise UsageError(
             f"Expected a dataset, a name, (X, y), a data frame or batches, received {type(data).__name__}.",
             remedy="pellucid.fit(model, (X, y)), pellucid.fit(model, frame, target='column'), or a path",
         )
-    for key, share in shares.items():
+    for key, share in _shares(validation, test).items():
         raise UsageError(
             f"{key.partition('.')[2]}={share:g} is a share of rows, and batches were passed.",
             remedy="validation=DataLoader(...); or (X, y), whose rows can be split",
@@ -136,6 +156,17 @@ def _is_share(part: Any) -> bool:
     return isinstance(part, (int, float)) and not isinstance(part, bool)
 
 
+def _passed(part: Any) -> Any:
+    """Return what to measure on; None where only its share of the rows was said."""
+    return None if _is_share(part) else part
+
+
+def _shares(validation: Any, test: Any) -> dict[str, float]:
+    """Return the shares of the rows to hold out, as settings."""
+    asked = {"data.validation": validation, "data.test": test}
+    return {key: float(share) for key, share in asked.items() if _is_share(share)}
+
+
 def _is_mapping(data: Any) -> bool:
     return isinstance(data, Mapping) and all(hasattr(part, "__len__") for part in data.values())
 
@@ -150,18 +181,21 @@ def _is_splits(data: Any) -> bool:
 
 def _table(data: Any, validation: Any, test: Any, options: DataOptions) -> Dataset:
     """Read a table, and those to measure on, together."""
-    if isinstance(data, Mapping) and options.target is None and (named := from_named(data)) is not None:
+    if (
+        isinstance(data, Mapping)
+        and options.target is None
+        and (named := from_named(data, options.task)) is not None
+    ):
         return named
-    splits, classes = (
-        {},
-        hub.classes_of(getattr(data, "features", None) or {}) if is_hugging_face(data) else {},
-    )
+    hugging_face = is_hugging_face(data)
+    classes = hub.classes_of(getattr(data, "features", None) or {}) if hugging_face else {}
+    splits = {}
     for split, part in (("train", data), ("validation", validation), ("test", test)):
         if part is not None:
             splits[split] = _rows(part, split)
     if options.target is None and options.labelled and not classes:
         _check_target(splits["train"])
-    kind = "datasets" if is_hugging_face(data) else "arrays"
+    kind = "datasets" if hugging_face else "arrays"
     made = build_dataset(RawTables(kind, splits, Source(kind, "arrays"), classes=classes), options)
     return replace(made, name=kind)
 
