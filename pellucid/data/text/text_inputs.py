@@ -1,54 +1,41 @@
-"""Tokenize texts with a vocabulary learned from the training split.
-
-There are four kinds of tokenizer: `words` (runs of letters, runs of digits and single punctuation marks;
-scripts without spaces by character), `characters`, `bpe` (Sennrich et al. 2016, over bytes, so that nothing
-is unknown) and `wordpiece` (Schuster & Nakajima 2012). Every vocabulary begins with the same five special
-tokens.
-"""
+"""Tokenize texts with a vocabulary learned from the training split; `learn_tokenizer.py` learns it."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tokenizers
 import xxhash
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from pellucid.config import TextConfig
 from pellucid.data import cache, hashing
 from pellucid.data.dataset import Column
 from pellucid.data.encoder import FitOptions, Inputs
 from pellucid.data.text import ragged
+from pellucid.data.text.learn_tokenizer import (
+    BOS,
+    EOS,
+    MASK,
+    PAD,
+    SPECIAL,
+    UNK,
+    TokenizerKind,
+    learn,
+    pieces_of,
+)
 from pellucid.data.text.ragged import Ragged
 from pellucid.errors import BadDataError
 
-SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
-PAD, UNK, BOS, EOS, MASK = range(len(SPECIAL))
-TokenizerKind = Literal["words", "characters", "bpe", "wordpiece", "unigram"]
-"""The kinds that are learned, and unigram, which only pretrained models have (Kudo 2018)."""
-
 KEPT_ROWS, KEPT_BYTES = 1000, 100_000
 """Tokens of at least this many texts, or bytes of text, are cached on disk."""
-LONG = 10_000
-"""Texts of more characters are tokenized line by line, on all cores."""
 LISTED = 5
-
-_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}"
-_LETTER = rf"(?:(?![{_NO_SPACES}])[\p{{L}}\p{{M}}])"
-_WORD = rf"[{_NO_SPACES}]|{_LETTER}+(?:['’]{_LETTER}+)*|\p{{N}}+|[^\s\p{{L}}\p{{M}}\p{{N}}]"
-_LINE_BREAK = r"<\s*br\s*/?\s*>"
-_LAYOUT = r"\n|(?<=\n)[ \t]+|^[ \t]+"
-"""Line breaks and the white space at the beginning of a line, as tokens of their own."""
-_PIECES = re.compile(r"(?<=\S)(?=\n)")
-"""Where every kind of tokenizer splits a text anyway."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +93,7 @@ class TextInputs(Inputs):
         key = f"tokenizer 1 {tokenizers.__version__} {_content(values)} {settings}"
         learned = cache.notes(key).get("tokenizer") if _kept(values) else None
         if learned is None:
-            learned = _learn(_texts(values), kind, config, layout).to_str()
+            learned = learn(_texts(values), kind, config, layout).to_str()
             if _kept(values):
                 cache.write_notes(key, {"tokenizer": learned})
         return cls(column.name, kind, learned, config.max_seq_len, config.truncation)
@@ -160,7 +147,7 @@ class TextInputs(Inputs):
             texts: N texts in any script.
             masks: read "[MASK]" as the mask token; otherwise it is text like any other.
         """
-        split = _pieces if self.special_ids is None else lambda text: [text]
+        split = pieces_of if self.special_ids is None else lambda text: [text]
         if masks and self.special_ids is not None:
             own = self._marked.id_to_token(self.special_ids[MASK]) or SPECIAL[MASK]
             texts = [(text or "").replace(SPECIAL[MASK], own) for text in texts]
@@ -367,72 +354,7 @@ def _lost(made: TextInputs, texts: pa.ChunkedArray) -> list[str]:
     return facts
 
 
-# ---- learning ------------------------------------------------------------------------------------
-
-
-def _learn(
-    texts: Iterator[str], kind: TokenizerKind, config: TextConfig, layout: bool
-) -> tokenizers.Tokenizer:
-    made, trainer = _MAKERS[kind](config)
-    if layout:
-        pattern = tokenizers.Regex(f"{_LAYOUT}|{_WORD}")
-        made.pre_tokenizer = pre_tokenizers.Split(pattern, "removed", invert=True)
-    made.normalizer = normalizers.Sequence(
-        [normalizers.NFC()]
-        + ([normalizers.Replace(tokenizers.Regex(r"\r\n?"), "\n")] if layout else [])
-        + (
-            [normalizers.Replace(tokenizers.Regex(_LINE_BREAK), " ")]
-            if kind in ("words", "wordpiece")
-            else []
-        )
-        + ([normalizers.Lowercase()] if config.lowercase else [])
-    )
-    made.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
-    return made
-
-
-def _words(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
-    """Words that occur once are unknown, so that the model learns to handle unknown words."""
-    made = tokenizers.Tokenizer(models.WordLevel(vocab={}, unk_token=SPECIAL[UNK]))
-    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_WORD), "removed", invert=True)
-    made.decoder = decoders.WordPiece(cleanup=True)  # puts spaces between words, none before a comma
-    return made, trainers.WordLevelTrainer(**_common(config), min_frequency=2)
-
-
-def _characters(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
-    made = tokenizers.Tokenizer(models.WordLevel(vocab={}, unk_token=SPECIAL[UNK]))
-    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
-    made.decoder = decoders.Fuse()
-    return made, trainers.WordLevelTrainer(**_common(config))
-
-
-def _bpe(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
-    made = tokenizers.Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    return made, trainers.BpeTrainer(**_common(config), initial_alphabet=alphabet)
-
-
-def _wordpiece(config: TextConfig) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
-    made = tokenizers.Tokenizer(models.WordPiece(vocab={}, unk_token=SPECIAL[UNK]))
-    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_WORD), "removed", invert=True)
-    made.decoder = decoders.WordPiece(cleanup=True)
-    return made, trainers.WordPieceTrainer(**_common(config))
-
-
-_MAKERS = {"words": _words, "characters": _characters, "bpe": _bpe, "wordpiece": _wordpiece}
-
-
-def _common(config: TextConfig) -> dict[str, Any]:
-    return {"vocab_size": config.vocab_size, "special_tokens": list(SPECIAL), "show_progress": False}
-
-
 # ---- texts ---------------------------------------------------------------------------------------
-
-
-def _pieces(text: str) -> list[str]:
-    return [text] if len(text) <= LONG else _PIECES.split(text)
 
 
 def _texts(column: pa.ChunkedArray) -> Iterator[str]:
