@@ -17,20 +17,13 @@ from pellucid.data.build_dataset import Locate, RawTables
 from pellucid.data.dataset import Source
 from pellucid.data.sources.content import Content
 from pellucid.data.sources.raw_files import content, printable, suffix_of
-from pellucid.data.sources.tables import in_run, split_of
+from pellucid.data.sources.tables import in_run, split_in, split_of
 from pellucid.data.text.decoding import decode
 from pellucid.errors import BadDataError, PellucidError, UntaggedError
 
 SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bilou", ".train", ".testa", ".testb")
-NAMED = {
-    "train": "train",
-    "testa": "validation",
-    "dev": "validation",
-    "valid": "validation",
-    "testb": "test",
-    "test": "test",
-}
-"""The split of a file by a part of its name; testa and testb are those of CoNLL-2003."""
+CONLL_2003 = {"testa": "validation", "testb": "test"}
+"""What the splits of CoNLL-2003 are called."""
 UNIVERSAL = 10
 """Columns of CoNLL-U."""
 LOOKED_AT, FILES = 20_000, 5
@@ -111,9 +104,8 @@ def _files(folder: Path) -> list[Path]:
 def _by_split(folder: Path) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {}
     for file in filter(is_conll, _files(folder)):
-        parts = file.name.lower().replace("-", ".").replace("_", ".").split(".")
-        named = next((NAMED[part] for part in parts if part in NAMED), None)
-        splits.setdefault(named or split_of(file, folder) or "train", []).append(file)
+        named = split_in(file.name, CONLL_2003) or split_of(file, folder)
+        splits.setdefault(named or "train", []).append(file)
     if not splits:
         raise BadDataError(
             f"{folder} holds no file with a token and its tag on every line.", remedy="name the file to use"

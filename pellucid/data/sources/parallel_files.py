@@ -9,7 +9,7 @@ import pyarrow as pa
 from pellucid.data.build_dataset import Locate, RawTables
 from pellucid.data.dataset import Source
 from pellucid.data.sources import textfiles
-from pellucid.data.sources.tables import SPLIT_NAMES
+from pellucid.data.sources.tables import split_in
 from pellucid.errors import BadDataError
 
 SHORTEST, LONGEST = 2, 3
@@ -17,7 +17,8 @@ SHORTEST, LONGEST = 2, 3
 KNOWN = frozenset(
     (".txt", ".csv", ".tsv", ".md", ".py", ".png", ".jpg", ".npy", ".npz", ".zip", ".xml", ".gz")
 )
-OTHERS = {"dev": "validation", "newstest": "test"}
+WMT = {"newstest": "test"}
+"""What the test of a conference on machine translation is called."""
 
 
 def find(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -37,7 +38,10 @@ def find(folder: Path) -> dict[str, tuple[Path, Path]]:
     pairs = {stem: (folder / f"{stem}{first}", folder / f"{stem}{second}") for stem in stems}
     if not all(file.is_file() for pair in pairs.values() for file in pair):
         return {}
-    splits = {_split(stem) if len(stems) > 1 else "train": pair for stem, pair in sorted(pairs.items())}
+    splits = {
+        (split_in(stem, WMT) or stem) if len(stems) > 1 else "train": pair
+        for stem, pair in sorted(pairs.items())
+    }
     return splits if len(splits) == len(pairs) and "train" in splits else {}
 
 
@@ -63,9 +67,3 @@ def read(folder: Path, found: dict[str, tuple[Path, Path]], encoding: str | None
         )
         locate[split] = lambda rows, file=pair[0]: [f"{file.name} line {row + 1:,}" for row in rows]
     return RawTables(folder.name, splits, Source(str(folder), "text"), locate)
-
-
-def _split(stem: str) -> str:
-    plain = stem.lower().replace("-", ".").replace("_", ".").split(".")
-    names = {**SPLIT_NAMES, **OTHERS}
-    return next((names[part] for part in plain if part in names), stem)

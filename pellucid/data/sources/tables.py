@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -207,6 +208,17 @@ def split_of(file: Path, folder: Path) -> str | None:
         if word in SPLIT_NAMES:
             return SPLIT_NAMES[word]
     return None
+
+
+def split_in(name: str, also: Mapping[str, str] | None = None) -> str | None:
+    """Return the split that any word of a name stands for, e.g. en_ewt-ud-dev.conllu; None without one.
+
+    Args:
+        name: of a file.
+        also: further names of splits.
+    """
+    names = {**SPLIT_NAMES, **(also or {})}
+    return next((names[word] for word in re.split(r"[._-]", name.lower()) if word in names), None)
 
 
 def _joined(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[pa.Table, Locate]:

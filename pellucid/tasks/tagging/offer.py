@@ -53,25 +53,26 @@ def _likelihood(contents: Contents, found: Dataset) -> float:
 
 def _tagged(contents: Contents) -> Dataset | None:
     """Read data as tokens and tags, if it looks as if it were; None if it is not."""
+    found = _opened(contents)
+    return found if isinstance(found, Dataset) else None
+
+
+def _why_not(contents: Contents) -> PellucidError | None:
+    """Return which row or line has no tag, in data that has tags otherwise."""
+    found = _opened(contents)
+    return found if isinstance(found, UntaggedError) else None
+
+
+def _opened(contents: Contents) -> Dataset | PellucidError | None:
+    """Return data as tokens and tags, or why it cannot be read so; None where it does not look like that."""
     if contents.dataset.task == "tagging":
         return contents.dataset
     if contents.fixed or contents.image is not None or not _may_be_tagged(contents):
         return None
     try:
         return open_source(contents.config, form="tagged")
-    except PellucidError:
-        return None
-
-
-def _why_not(contents: Contents) -> PellucidError | None:
-    """Return which row or line has no tag, in data that has tags otherwise."""
-    if contents.fixed or contents.image is not None or not _may_be_tagged(contents):
-        return None
-    try:
-        open_source(contents.config, form="tagged")
     except PellucidError as error:
-        return error if isinstance(error, UntaggedError) else None
-    return None
+        return error
 
 
 def _is_conll(contents: Contents) -> bool:
@@ -82,8 +83,9 @@ def _is_conll(contents: Contents) -> bool:
 
 
 def _may_be_tagged(contents: Contents) -> bool:
-    if contents.documents or _is_conll(contents):
-        return _is_conll(contents)
+    in_lines = _is_conll(contents)
+    if contents.documents or in_lines:
+        return in_lines
     known = {column.name for column in contents.dataset.columns}
     if any(name not in known for name in contents.column_names) and len(known) <= 1:
         return True  # lists of words are no column of any other task
