@@ -21,13 +21,12 @@ from pellucid.data.kinds.tensor import TensorInputs
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.targets.step_classes import StepClasses
 from pellucid.data.targets.step_numbers import StepNumbers
-from pellucid.errors import ConfigError, ModelError
+from pellucid.errors import ConfigError
 from pellucid.evaluation import Outcome, Trained, forward
-from pellucid.nn.device import device_of
-from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVAL_BATCH, EVALUATED, Prepared, sample
 from pellucid.tasks.shared.class_weights import class_weights
+from pellucid.tasks.shared.step_check import check_each_step
 from pellucid.tasks.shared.step_objective import by_step
 from pellucid.tasks.shared.supervised import EVAL_SAMPLE, prepare_rows
 from pellucid.tasks.steps import step_blocks
@@ -41,7 +40,6 @@ from pellucid.train.objective import Objective
 
 LARGEST = 2**22
 """Outputs of an evaluation batch."""
-REMEDY = "a model that answers at every step: lstm, gru, transformer or tcn"
 
 
 class Steps(Task):
@@ -77,23 +75,16 @@ class Steps(Task):
         return steps(config.objective.label_smoothing, weights, read)
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
-        batch = next(iter(Batches(prepared.rows["train"], 2)))
-        device = device_of(model)
-        with evaluating(model):
-            try:
-                outputs = objective.forward(model, (batch[0].to(device), batch[1].to(device)))
-            except Exception as error:
-                raise ModelError(
-                    f"The model cannot read series of shape {tuple(batch[0].shape)}: {error}", remedy=REMEDY
-                ) from error
-        expected = (*batch[1].shape[:2], prepared.preprocess.num_outputs)
-        if tuple(outputs.shape) != expected:
-            of = "logit for each class" if prepared.preprocess.classes else "number"
-            raise ModelError(
-                f"Expected outputs of shape {expected}, one {of} at every step (or the last two turned "
-                f"around); received {tuple(outputs.shape)}.",
-                remedy=f"{REMEDY}; or a last layer of {expected[2]} on every step",
-            )
+        preprocess = prepared.preprocess
+        of = "logit for each class" if preprocess.classes else "number"
+        check_each_step(
+            model,
+            objective,
+            prepared,
+            reads="series",
+            each=f"one {of} at every step (or the last two turned around)",
+            also=f"a last layer of {preprocess.num_outputs} on every step",
+        )
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """Guessing, copying the input where numbers are predicted, and boosting on the steps around."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.config import Config
-from pellucid.data.batches import Batches, Rows
+from pellucid.data.batches import Rows
 from pellucid.data.dataset import Dataset
 from pellucid.data.input_rows import InputRows
 from pellucid.data.preprocess import Preprocess
@@ -25,13 +25,13 @@ from pellucid.data.targets.tags import Tags
 from pellucid.data.text.ragged import Ragged
 from pellucid.data.text.token_lists import ReplaceRare, TokenLists, pieces
 from pellucid.data.text.token_rows import RaggedRows
-from pellucid.errors import ConfigError, ModelError, UnknownNameError
+from pellucid.errors import ConfigError, UnknownNameError
 from pellucid.evaluation import Outcome, Trained
-from pellucid.nn.device import device_of
 from pellucid.nn.modes import evaluating
 from pellucid.tasks.options import NoOptions, read_options
 from pellucid.tasks.prepared import EVALUATED, Prepared
 from pellucid.tasks.shared.class_weights import class_weights
+from pellucid.tasks.shared.step_check import REMEDY, check_each_step
 from pellucid.tasks.shared.text_task import measured_batch
 from pellucid.tasks.tagging.baselines import measure_baselines
 from pellucid.tasks.tagging.inputs import read_rows, token_lists
@@ -44,7 +44,6 @@ from pellucid.train.objective import Objective, read_logits
 
 SHOWN = 12
 """Rows to show."""
-REMEDY = "a model that answers at every step: lstm, gru, transformer or tcn"
 
 
 @dataclass(frozen=True)
@@ -125,22 +124,7 @@ class Tagging(Task):
         return tagging(section.label_smoothing, weights)
 
     def check(self, model: nn.Module, objective: Objective, prepared: Prepared) -> None:
-        inputs, _ = next(iter(Batches(prepared.rows["train"], 2)))
-        expected = (*inputs.shape, self.num_outputs(prepared.preprocess))
-        device = device_of(model)
-        with evaluating(model):
-            try:
-                logits = read_logits(model(inputs.to(device)))
-            except Exception as error:
-                raise ModelError(
-                    f"The model cannot read tokens of shape {tuple(inputs.shape)}: {error}", remedy=REMEDY
-                ) from error
-        if tuple(logits.shape) != expected:
-            raise ModelError(
-                f"Expected logits of shape {expected}, one for every tag at every token; received "
-                f"{tuple(logits.shape)}.",
-                remedy=REMEDY,
-            )
+        check_each_step(model, objective, prepared, reads="tokens", each="one for every tag at every token")
 
     def baselines(self, prepared: Prepared) -> Baselines:
         """The most frequent tag, that of each token, and a linear model of the tokens around."""
