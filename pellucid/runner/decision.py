@@ -8,31 +8,9 @@ from typing import Any
 import torch
 
 from pellucid.config import Config
-from pellucid.errors import ConfigError
 from pellucid.evaluation import Trained, forward
 from pellucid.record import Run
 from pellucid.tasks.classification.threshold import best_threshold
-
-
-def check_threshold(config: Config, prepared: Any) -> None:
-    """Refuse a threshold where nothing is decided by one.
-
-    Raises:
-        ConfigError: the task has none, or more than two classes.
-    """
-    asked, task = config.objective.threshold, config.objective.name
-    if asked is None:
-        return
-    if task == "multilabel" and not isinstance(asked, str):
-        return
-    classes = prepared.preprocess.num_outputs if task == "classification" else 0
-    if classes != 2:
-        what = f"{classes} classes" if classes else f"the task {task.replace('_', ' ')}"
-        raise ConfigError(
-            f"objective.threshold decides between two classes, and this is {what}.",
-            remedy="--set objective.threshold=null"
-            + ("; a number for several labels a row" if task == "multilabel" else ""),
-        )
 
 
 def with_threshold(trained: Trained, config: Config, prepared: Any, run: Run) -> Trained:

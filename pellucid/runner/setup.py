@@ -19,7 +19,6 @@ from pellucid.data.text.vocabulary import PREPROCESS
 from pellucid.errors import ConfigError, ModelError
 from pellucid.runner.components import stopped_by
 from pellucid.runner.data import prepare
-from pellucid.runner.decision import check_threshold
 from pellucid.runner.load import load_preprocess, starting_run
 from pellucid.runner.model_builder import PRETRAINED, make_model
 from pellucid.runner.model_size import check_batch_size, check_model_size, size_notes
@@ -143,7 +142,8 @@ def set_up(
             f"The parameters of the model {type(model).__name__} are on the device meta, without values.",
             remedy="build it without torch.device('meta'), or model.to_empty(device='cpu') and initialize it",
         )
-    check_threshold(config, prepared)
+    if config.objective.threshold is not None:
+        task.check_threshold(config.objective.threshold, prepared)
     objective = measurable(objective, model, prepared, config, supplied)
     task.check(model, objective, prepared)
     if own and supplied.objective is None:

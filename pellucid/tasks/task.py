@@ -21,7 +21,7 @@ from pellucid.data.batches import Batches
 from pellucid.data.dataset import Dataset
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources.open_source import Form
-from pellucid.errors import ModelError, PellucidError, UnknownNameError, UsageError
+from pellucid.errors import ConfigError, ModelError, PellucidError, UnknownNameError, UsageError
 from pellucid.evaluation import Outcome, Trained
 from pellucid.record import Run
 from pellucid.record.spec import TaskSpec
@@ -143,6 +143,18 @@ class Task:
         finally:
             model.train(training)
 
+    def check_threshold(self, threshold: float | str, prepared: Prepared) -> None:
+        """Refuse a threshold, `objective.threshold`, where nothing is decided by it.
+
+        Args:
+            threshold: a number, or what to choose it by on the validation rows.
+            prepared: the data.
+
+        Raises:
+            ConfigError: it decides nothing.
+        """
+        raise no_threshold(f"the task {self.name.replace('_', ' ')}")
+
     def baselines(self, prepared: Prepared) -> Baselines:
         """Measure methods without a network; {} if there are none.
 
@@ -233,6 +245,14 @@ class Task:
             f"The task {self.name!r} ({type(self).__name__}) does not define {method}, "
             f"which must return {returned}."
         )
+
+
+def no_threshold(what: str, remedy: str = "") -> ConfigError:
+    """Return the refusal of a threshold, given what it would decide, and what to try besides none."""
+    return ConfigError(
+        f"objective.threshold decides between two classes, and this is {what}.",
+        remedy="--set objective.threshold=null" + (f"; {remedy}" if remedy else ""),
+    )
 
 
 def check_baselines(task: str, found: Any) -> Baselines:

@@ -18,6 +18,7 @@ from pellucid.tasks.prepared import Prepared
 from pellucid.tasks.shared.class_weights import class_weights
 from pellucid.tasks.shared.scoring import Measured
 from pellucid.tasks.shared.supervised import Supervised
+from pellucid.tasks.task import no_threshold
 from pellucid.train.objective import Objective
 
 
@@ -39,6 +40,10 @@ class Classification(Supervised):
             class_weights=weights,
             outputs=section.outputs,
         )
+
+    def check_threshold(self, threshold: float | str, prepared: Prepared) -> None:
+        if (classes := prepared.preprocess.num_outputs) != 2:
+            raise no_threshold(f"{classes} classes")
 
     def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> Measured:
         return scores.classification(outputs, targets, trained.preprocess, trained.threshold)
