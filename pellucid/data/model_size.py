@@ -89,7 +89,7 @@ def for_time(suggested: Suggestion, contents: Contents, minutes: float | None) -
     chosen = fitting(needed, TRAINING * seconds)
     values: dict[str, object] = {"model.size": chosen}
     choices: list[Choice] = [("model size", chosen, _reason(name, needed, chosen, passes, seconds))]
-    if chosen != usual:
+    if chosen != usual and suggested.for_size is not None:
         values |= suggested.for_size(chosen)
         choices += _of_size(values, chosen)
     config = suggested.config.patch(values)

@@ -36,13 +36,14 @@ class Suggestion:
         config: all of it.
         reasons: why it is so, one sentence each.
         choices: what was chosen for the time there is, to be recorded with the run.
-        for_size: the settings that change with another size of the model, such as the learning rate.
+        for_size: the settings that change with another size of the model, such as its learning rate; None:
+            none do.
     """
 
     config: Config
     reasons: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
-    for_size: Callable[[str], Mapping[str, Any]] = field(default=lambda size: {}, repr=False)
+    for_size: Callable[[str], Mapping[str, Any]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def suggestion(
     *,
     data: Mapping[str, Any] | None = None,
     reasons: tuple[str, ...] = (),
-    for_size: Callable[[str], Mapping[str, Any]] = lambda size: {},
+    for_size: Callable[[str], Mapping[str, Any]] | None = None,
     **sections: Mapping[str, Any],
 ) -> Suggestion:
     """Make the config of a task for data.

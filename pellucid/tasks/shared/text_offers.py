@@ -94,10 +94,6 @@ def plan_texts(characters: int, windows: float, minutes: float | None) -> TextPl
     return TextPlan(size, dropout, batch, epochs, reason)
 
 
-def _nothing(size: str) -> dict[str, Any]:
-    return {}
-
-
 def likelihood(contents: Contents, alone: float, with_others: float) -> float:
     """Return how likely a task on texts is what is wanted: less so if there is something to predict."""
     return alone if contents.predicts is None and len(contents.texts) == 1 else with_others
@@ -149,6 +145,6 @@ def suggest_texts(
         data={"text": text, **read_column(contents), **sections.pop("data", {})},
         model=model,
         reasons=(reason, *([plan.reason] if "size" in model else [])),
-        for_size=plan.for_size if "optimizer" not in sections else _nothing,
+        for_size=plan.for_size if "optimizer" not in sections else None,
         **{**plan.sections, **sections},
     )
