@@ -66,24 +66,19 @@ def rows_of(X: Any, y: Any) -> Rows:
     Raises:
         BadDataError: the numbers of rows differ, or values are not numbers.
     """
-    if isinstance(X, Mapping):
-        inputs: Any = {str(name): _tensor(part, f"the input {name!r}") for name, part in X.items()}
-    elif isinstance(X, (list, tuple)):
-        inputs = tuple(_tensor(part, f"the input {place + 1}") for place, part in enumerate(X))
-    else:
-        inputs = _tensor(X, "X")
-    named = (
-        inputs.items()
-        if isinstance(inputs, Mapping)
-        else enumerate([inputs] if torch.is_tensor(inputs) else inputs)
-    )
+    several = isinstance(X, (Mapping, list, tuple))
+    parts = dict(X.items() if isinstance(X, Mapping) else enumerate(X, 1)) if several else {"": X}
+    called = {name: f"The input {name!r}" if several else "X" for name in parts}
+    inputs = {name: _tensor(part, called[name]) for name, part in parts.items()}
     targets = _targets(y)
-    for name, part in named:
+    for name, part in inputs.items():
         if len(part) != len(targets):
             raise BadDataError(
-                f"The input {name!r} has {len(part):,} rows and y {len(targets):,}: expected equal numbers."
+                f"{called[name]} has {len(part):,} rows and y {len(targets):,}: expected equal numbers."
             )
-    return Rows(inputs, targets)
+    if isinstance(X, Mapping):
+        return Rows({str(name): part for name, part in inputs.items()}, targets)
+    return Rows(tuple(inputs.values()) if several else inputs[""], targets)
 
 
 def held_out(rows: Rows, shares: Mapping[str, float | None]) -> dict[str, Any]:

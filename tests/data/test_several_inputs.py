@@ -69,5 +69,7 @@ def test_x_and_y_may_be_passed_as_they_are_in_scikit_learn(fit: Any) -> None:
 def test_inputs_that_do_not_fit_are_refused(fit: Any) -> None:
     with pytest.raises(BadDataError, match="'second' has 10 rows and y 80"):
         fit(Both(), ({"first": A, "second": B[:10]}, Y))
+    with pytest.raises(BadDataError, match="X has 10 rows and y 9"):
+        fit(nn.Conv2d(1, 2, 1), (np.zeros((10, 1, 4, 4)), np.zeros((9, 4, 4))), loss=nn.CrossEntropyLoss())
     with pytest.raises(BadDataError, match="class numbers"):
         fit(Both(), ({"first": A, "second": B}, np.where(Y, "yes", "no")))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import datasets
+import pyarrow as pa
 import pytest
 import yaml
 
 from pellucid.config import Config, DataConfig, TextConfig
 from pellucid.data.batches import Batches, rows
+from pellucid.data.build_dataset import DataOptions, RawTables, build_dataset
+from pellucid.data.dataset import Source
 from pellucid.data.inspect import describe, inspect_data
 from pellucid.data.preprocess import Preprocess
 from pellucid.data.sources import hub
@@ -219,3 +222,10 @@ def test_two_languages_can_share_a_vocabulary(pairs):
 def test_text_targets_need_a_sequence_model(pairs):
     with pytest.raises(ModelError, match="expected a model such as seq2seq"):
         Preprocess.fit(pairs)
+
+
+def test_a_missing_translation_is_named():
+    table = pa.table({"de": ["Ein Hund bellt laut im Garten"] * 3, "en": ["A dog barks", None, "A dog"]})
+    raw = RawTables("pairs", {"train": table}, Source("pairs", "arrays"))
+    with pytest.raises(BadDataError, match="train row 2, column 'en': expected a text"):
+        build_dataset(raw, DataOptions(target="en", columns={"en": "text", "de": "text"}))
