@@ -120,8 +120,7 @@ class Run(record.Run):
 
         Args:
             split: "test", "validation" (or "val") or "train"; or new data: a file, a dataset, (X, y), or
-                batches.
-                A run that learned from batches knows its own until the end of the Python process.
+                batches. A run that learned from batches knows its own until the end of the Python process.
             model: a module like the one that was trained, if that was the caller's own.
             allow_changed_data: split data anew that has changed since training, instead of raising.
 
@@ -219,10 +218,9 @@ def fit(
         data: a dataset; what `pellucid.load` takes; (X, y); a data frame, a dict of arrays or a dataset of
             Hugging Face, with `target`; a dict of splits ("train", "validation", "test") of these; or
             batches: a `DataLoader`, a `torch.utils.data.Dataset`, an iterable of batches, a function epoch ->
-            iterable. A batch is a
-            pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a longer tuple the last entry
-            is the target, unless `inputs=` says how many of the first are inputs: with `inputs=1`, a batch
-            (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
+            iterable. A batch is a pair (inputs, targets) or a dict; see `pellucid.batch.as_batch`. Of a
+            longer tuple the last entry is the target, unless `inputs=` says how many of the first are inputs:
+            with `inputs=1`, a batch (x, y1, y2) has the targets (y1, y2), which the loss receives as a tuple.
         y: the targets, where `data` is X: fit(model, X, y) is fit(model, (X, y)).
         task: what to learn from a dataset, a file or a folder: "generate", "denoise", "forecast" ..., as
             `pellucid inspect` lists them. Model, size, learning rate and the rest are then those suggested
@@ -249,8 +247,8 @@ def fit(
         progress: show a bar and one row an epoch.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
         short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see
-            `pellucid.fitting.SHORT`).
-            `minutes=` is the time of the whole call, from reading to the report, instead of epochs.
+            `pellucid.fitting.SHORT`). `minutes=` is the time of the whole call, from reading to the report,
+            instead of epochs.
 
     Returns:
         The finished run.

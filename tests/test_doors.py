@@ -134,3 +134,9 @@ def test_a_target_is_a_number_of_a_column_or_several(fit: Any) -> None:
     frame = pd.DataFrame(X).assign(extra=X[:, 0] * 2.5)
     assert "test/mae" in fit(frame, target=2).metrics
     assert "test/mae" in fit(frame, target=["extra", 1]).metrics
+
+
+def test_arrays_by_name_are_read_for_the_task(fit: Any) -> None:
+    held = {"X": X, "y": np.arange(len(X)) % 2}
+    assert fit(held).task == "classification"
+    assert fit(held, objective="regression").task == "regression"
