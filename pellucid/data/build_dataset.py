@@ -160,7 +160,7 @@ def _is_blank(column: pa.ChunkedArray) -> bool:
 def _target(
     raw: RawTables, options: DataOptions, table: pa.Table, targets: Sequence[str], rows: _Rows
 ) -> TargetColumn | None:
-    """Read the columns to predict; if no target is needed, one with missing values is not used."""
+    """Read the columns to predict; where no target is needed, one with missing values is not used."""
     if not targets:
         return None
     read = [table[name] for name in targets]
@@ -179,7 +179,9 @@ def _target(
         if options.labelled:
             raise
         return None
-    if options.labelled and target.task != "translation":
+    if target.task == "translation":
+        return target  # its rows without a text are left out
+    if options.labelled:
         rows.check(target.column.name, read, target)
     elif target.bad is not None and target.bad[rows.labelled].any():
         return None

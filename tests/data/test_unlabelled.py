@@ -224,8 +224,9 @@ def test_text_targets_need_a_sequence_model(pairs):
         Preprocess.fit(pairs)
 
 
-def test_a_missing_translation_is_named():
+def test_a_missing_translation_is_left_out_and_named():
     table = pa.table({"de": ["Ein Hund bellt laut im Garten"] * 3, "en": ["A dog barks", None, "A dog"]})
     raw = RawTables("pairs", {"train": table}, Source("pairs", "arrays"))
-    with pytest.raises(BadDataError, match="train row 2, column 'en': expected a text"):
-        build_dataset(raw, DataOptions(target="en", columns={"en": "text", "de": "text"}))
+    found = build_dataset(raw, DataOptions(target="en", columns={"en": "text", "de": "text"}))
+    assert (found.target, texts(found, "train", "en")) == ("en", ["A dog barks", "A dog"])
+    assert found.skipped == ("1 pair has no text in column 'en': train row 2",)
