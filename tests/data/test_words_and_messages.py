@@ -9,6 +9,7 @@ from pellucid.data.contents import look
 from pellucid.data.offers import choose, proposals
 from pellucid.data.sources import conll
 from pellucid.data.sources.json_records import flat
+from pellucid.data.sources.open_source import open_source
 from pellucid.errors import BadDataError
 
 WORDS = [(f"teh{i}", f"the{i}") for i in range(60)]
@@ -174,3 +175,47 @@ def test_labels_that_are_missing_are_refused_and_not_replaced_by_another_task(tm
         BadDataError, match=r"t\.csv line 2, column 'tags': expected a class, received nothing"
     ):
         choose(contents(lines(tmp_path / "t.csv", "text,tags", *rows)))
+
+
+def test_messages_without_words_are_left_out():
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "add"}]}
+    parts = [{"type": "text", "text": "1+1?"}, {"type": "image_url", "image_url": "x"}]
+    row = flat(
+        {"messages": [{"role": "user", "content": parts}, call, {"role": "assistant", "content": "2"}]}
+    )
+    assert row == {"prompt": "1+1?", "response": "2"}
+
+
+def test_the_input_of_an_instruction_belongs_to_it(tmp_path):
+    records = [
+        {"instruction": "Double it.", "input": str(i) if i % 2 else "", "output": f"it is {2 * i} {i}"}
+        for i in range(40)
+    ]
+    found = contents(lines(tmp_path / "a.jsonl", *map(json.dumps, records)))
+    assert found.table["instruction"].slice(0, 2).to_pylist() == ["Double it.", "Double it.\n1"]
+    assert any("'input' is read as the end of 'instruction'" in note for note in found.dataset.notes)
+
+
+@pytest.mark.parametrize("name", ["label", "entities"])
+def test_marked_spans_are_tags(tmp_path, name):
+    def span(start, end, label):
+        places = ("start_offset", "end_offset", "label")
+        return [start, end, label] if name == "label" else dict(zip(places, (start, end, label), strict=True))
+
+    records = [
+        {
+            "id": 0,
+            "text": "Ada Lovelace met IBM.",
+            name: [span(0, 13, "P"), span(17, 20, "O"), span(4, 12, "X")],
+        },
+        *({"id": i, "text": f"Nobody came {i}", name: []} for i in range(1, 30)),
+    ]
+    found = contents(lines(tmp_path / "d.jsonl", *(json.dumps({**r, "Comments": []}) for r in records)))
+    assert choose(found).task == "tagging"
+    tags = open_source(found.config, form="tagged")
+    (row,) = tags.splits["train"].slice(0, 1).to_pylist()
+    assert row == {
+        "text": ["Ada", "Lovelace", "met", "IBM", "."],
+        name: ["B-P", "I-P", "O", "B-O", "O"],
+    }
+    assert any(note.endswith("hold no word: 1") for note in tags.notes)

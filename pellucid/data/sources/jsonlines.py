@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from pellucid.data.build_dataset import RawTables
 from pellucid.data.dataset import Source
-from pellucid.data.sources.json_records import flat
+from pellucid.data.sources.json_records import INPUT, INSTRUCTION, flat, has_input
 from pellucid.data.sources.raw_files import content, suffix_of
+from pellucid.data.sources.span_records import holds_spans, tokens_and_tags
 from pellucid.data.text.decoding import decode
 from pellucid.errors import BadDataError, UnknownNameError
 
@@ -63,7 +64,9 @@ def table_of(path: Path, records: Sequence[Any], notes: list[str]) -> pa.Table:
         for name, value in record.items()
         if isinstance(value, dict)
     }
-    records = [flat(record) for record in records]
+    if any(map(has_input, records)):
+        notes.append(f"{INPUT!r} is read as the end of {INSTRUCTION!r}")
+    records = tokens_and_tags([flat(record) for record in records], notes)
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise _no_object(f"{path.name} record {number:,}", record)
@@ -82,6 +85,11 @@ def table_of(path: Path, records: Sequence[Any], notes: list[str]) -> pa.Table:
         shown = ", ".join(map(str, names)) or "none"
         raise BadDataError(f"{path} has no field of texts or numbers: received {shown}.")
     return pa.table(columns)
+
+
+def marks_spans(path: Path, encoding: str | None = None) -> bool:
+    """Whether the records of a file mark spans in their texts, such as names."""
+    return is_json_lines(path) and holds_spans([flat(record) for record in _records(path, encoding)[0]])
 
 
 def texts(path: Path, field: str | None = None, encoding: str | None = None) -> tuple[list[str], list[str]]:

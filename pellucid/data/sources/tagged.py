@@ -19,7 +19,21 @@ from pellucid.errors import BadDataError, UnknownNameError, UntaggedError
 
 TOKEN_NAMES = ("tokens", "words", "token", "word", "form", "text", "sentence", "input", "sequence", "seq")
 """Usual names of the column of tokens, in lower case."""
-TAG_NAMES = ("tags", "tag", "ner_tags", "ner", "pos_tags", "pos", "labels", "label", "iob", "bio", "target")
+TAG_NAMES = (
+    "tags",
+    "tag",
+    "ner_tags",
+    "ner",
+    "pos_tags",
+    "pos",
+    "labels",
+    "label",
+    "iob",
+    "bio",
+    "entities",
+    "spans",
+    "target",
+)
 """Usual names of the column of tags."""
 SHOWN = 5
 

@@ -14,7 +14,7 @@ from pellucid.data.compute import pc
 from pellucid.data.contents import Contents
 from pellucid.data.dataset import Column, Dataset
 from pellucid.data.offers import Offer, Proposal, Suggestion
-from pellucid.data.sources import conll, tagged
+from pellucid.data.sources import conll, jsonlines, tagged
 from pellucid.data.sources.open_source import open_source
 from pellucid.data.suggest import epochs_reason, suggestion
 from pellucid.errors import PellucidError, UntaggedError
@@ -82,10 +82,15 @@ def _is_conll(contents: Contents) -> bool:
     return contents.documents and path.is_dir() and conll.holds_conll(path)
 
 
+def _marks_spans(contents: Contents) -> bool:
+    path = Path(os.path.expanduser(contents.config.source))
+    return path.is_file() and jsonlines.marks_spans(path, contents.config.encoding)
+
+
 def _may_be_tagged(contents: Contents) -> bool:
     in_lines = _is_conll(contents)
     if contents.documents or in_lines:
-        return in_lines
+        return in_lines or _marks_spans(contents)
     known = {column.name for column in contents.dataset.columns}
     if any(name not in known for name in contents.column_names) and len(known) <= 1:
         return True  # lists of words are no column of any other task
