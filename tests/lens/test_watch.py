@@ -91,6 +91,13 @@ def test_a_watch_that_is_never_closed_is_freed_with_its_model() -> None:
     assert model() is None
 
 
+def test_gradients_that_are_zero_are_not_taken_for_removed_ones() -> None:
+    model = nn.Sequential(mlp(), nn.ReLU())
+    with torch.no_grad():
+        model[0][-1].bias.fill_(-50.0)  # nothing passes the last rectifier
+    assert "zero-grad-before-step" not in found(loop(model))
+
+
 # ---- healthy loops -----------------------------------------------------------------------------------
 
 

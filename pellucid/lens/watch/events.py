@@ -58,10 +58,12 @@ class Anchor:
 
     def begin(self) -> None:
         """Start anew: no backward pass has been seen since the last step."""
-        self._first, self._added_to_old, self._arrived, self._version = True, False, False, -1
+        self._first, self._added_to_old, self._version = True, False, -1
+        self._arrived = self._coming = False
 
-    def gradient(self, parameter: Tensor) -> None:
+    def gradient(self, parameter: Tensor, gradient: Tensor) -> None:
         """A backward pass is about to add a gradient."""
+        self._coming = _any(gradient)
         left = parameter.grad is not None and _any(parameter.grad)
         if not left:
             self._added_to_old = False
@@ -73,7 +75,7 @@ class Anchor:
 
     def accumulated(self) -> None:
         """The gradient has been added to `.grad`; autograd.grad does not do that."""
-        self._arrived = True
+        self._arrived = self._arrived or self._coming
 
     def step(self, parameter: Tensor) -> None:
         """The optimizer is about to step."""
@@ -191,9 +193,9 @@ class Events:
         with it."""
         events, known = weakref.ref(self), weakref.ref(parameter)
 
-        def backward(_: Tensor) -> None:
+        def backward(gradient: Tensor) -> None:
             if (me := events()) is not None and (tensor := known()) is not None:
-                me._seen_backward(index, tensor)
+                me._seen_backward(index, tensor, gradient)
 
         def accumulated(tensor: Tensor) -> None:
             if (me := events()) is not None and me._anchors[index].parameter is tensor:
@@ -232,12 +234,12 @@ class Events:
             for call in self.after_forward:
                 call(self._versions)
 
-    def _backward(self, index: int, parameter: Tensor) -> None:
+    def _backward(self, index: int, parameter: Tensor, gradient: Tensor) -> None:
         self._count_backward(index)
         anchor = self._anchors[index]
         if anchor.checked < CHECKED and (anchor.parameter is None or anchor.parameter is parameter):
             anchor.parameter = parameter
-            anchor.gradient(parameter)
+            anchor.gradient(parameter, gradient)
 
     def _count_backward(self, index: int) -> None:
         """Count a backward pass once, whichever anchors it reaches; a step or forward pass ends it."""

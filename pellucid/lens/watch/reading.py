@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -75,8 +76,16 @@ def near(loss: Any, plain: float | None) -> bool:
 
 
 def detached(loss: Any) -> Any:
-    """Return a loss without its graph."""
-    return loss.detach() if isinstance(loss, Tensor) else loss
+    """Return a loss without its graph, in memory of its own, which a replayed CUDA graph does not reuse."""
+    return loss.detach().clone() if isinstance(loss, Tensor) else loss
+
+
+def numbers(losses: list[Any]) -> list[float]:
+    """Return losses as numbers; those on one device are read together."""
+    if len(losses) > 1 and all(isinstance(one, Tensor) and one.ndim == 0 for one in losses):
+        with contextlib.suppress(RuntimeError):  # of several devices
+            return torch.stack(losses).tolist()
+    return [float(single(one)) for one in losses]
 
 
 def joined(before: LossGraph, now: LossGraph) -> LossGraph:

@@ -28,6 +28,7 @@ from pellucid.lens.watch.reading import (
     inputs_of,
     joined,
     near,
+    numbers,
     own_loss,
     single,
     tensors_of,
@@ -176,7 +177,10 @@ class Watch:
             targets: what the loss compared the outputs with.
         """
         self.steps += 1
-        if self.steps < self._schedule.coming:
+        ahead = self._schedule.coming - self.steps
+        if ahead > 1 and isinstance(loss, Tensor) and len(self._waiting) < LOSSES:
+            self._waiting.append((self.steps, detached(loss)))  # most steps: nothing else is done
+        elif ahead > 0:
             self._kept_step(loss)
         else:
             self._attended_step(loss, inputs, targets)
@@ -368,9 +372,8 @@ class Watch:
         waiting, self._waiting = self._waiting, []
         if self._optimizers and waiting:
             self._rate()
-        for step, value in waiting:
-            if isinstance(value, Tensor | int | float):
-                self._losses.append((step, float(value)))
+        known = [(step, value) for step, value in waiting if isinstance(value, Tensor | int | float)]
+        self._losses += zip((step for step, _ in known), numbers([value for _, value in known]), strict=True)
 
     def _stream(self) -> None:
         if self.on_finding is None:
