@@ -95,7 +95,7 @@ def test_gradients_that_are_zero_are_not_taken_for_removed_ones() -> None:
     model = nn.Sequential(mlp(), nn.ReLU())
     with torch.no_grad():
         model[0][-1].bias.fill_(-50.0)  # nothing passes the last rectifier
-    assert "zero-grad-before-step" not in found(loop(model))
+    assert "zero-grad-before-step" not in found(train(model))
 
 
 # ---- healthy loops -----------------------------------------------------------------------------------
