@@ -119,8 +119,9 @@ class Run(record.Run):
         """Measure the model on a split of the run's own data, or on new data.
 
         Args:
-            split: "test", "validation" (or "val") or "train"; or new data: a file, a dataset, (X, y), or
-                batches. A run that learned from batches knows its own until the end of the Python process.
+            split: "test", "validation" (or "val") or "train"; or new data: a file, a dataset, (X, y), a
+                data frame that also has the target, or batches.
+                A run that learned from batches knows its own until the end of the Python process.
             model: a module like the one that was trained, if that was the caller's own.
             allow_changed_data: split data anew that has changed since training, instead of raising.
 

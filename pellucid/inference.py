@@ -200,7 +200,8 @@ def new_dataset(data: Any, trained: Trained) -> Dataset:
     """Return new labelled rows as a dataset whose "test" split they are, encoded as in training.
 
     Args:
-        data: a `Dataset`, of which "test" is used and else "train"; (X, y); or batches of both.
+        data: a `Dataset`, of which "test" is used and else "train"; (X, y); a data frame that also has the
+            target; or batches of both.
         trained: the model to evaluate, trained on rows.
 
     Raises:
@@ -214,11 +215,14 @@ def new_dataset(data: Any, trained: Trained) -> Dataset:
         )
     if not isinstance(data, (Dataset, tuple)) and is_loader(data):
         data = _joined(data)
+    if preprocess.target is not None and not isinstance(data, Dataset) and hasattr(data, "columns"):
+        data = (data, preprocess.target.column.name)
     if isinstance(data, tuple) and len(data) == 2:
         data = arrays(*data, names=_names(data[0], trained), task=preprocess.task)
     if not isinstance(data, Dataset):
         raise UsageError(
-            f"Expected the name of a split, a dataset, (X, y) or batches, received {type(data).__name__}.",
+            "Expected the name of a split, a dataset, (X, y), a data frame with the target or batches, "
+            f"received {type(data).__name__}.",
             remedy='run.evaluate("test"), or run.evaluate((X, y))',
         )
     table = data.splits.get("test", data.splits["train"])

@@ -15,7 +15,7 @@ from scipy import sparse
 
 import pellucid
 from pellucid import Run
-from pellucid.errors import BadDataError, DataNotFoundError, ModelError, UsageError
+from pellucid.errors import BadDataError, DataNotFoundError, ModelError, PellucidError, UsageError
 from tests.cli.conftest import CommandLine
 
 RNG = np.random.default_rng(0)
@@ -294,3 +294,13 @@ def test_images_are_taken_in_whatever_form_they_are_held(pictures: Run, folder: 
     assert pictures.predict([arrays[0], np.zeros((20, 30), np.uint8)]).probs.shape == (2, 2)
     with pytest.raises(ModelError, match="8, 8"):
         pictures.predict(np.zeros((2, 3, 8, 8, 8)))
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, lambda frame: pa.table(dict(frame))])
+def test_a_data_frame_that_has_the_target_is_evaluated(folder: Path, tmp_path: Path, kind) -> None:
+    frame = pd.read_csv(folder / "rows.csv")[["group", "age", "result"]]
+    run = pellucid.fit("mlp", frame, target="result", epochs=2, runs=tmp_path, progress=False)
+    X, y = frame[["group", "age"]], frame["result"]
+    assert run.evaluate(kind(frame)).metrics == run.evaluate((X, y)).metrics
+    with pytest.raises(PellucidError, match="result"):
+        run.evaluate(kind(X))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import pellucid
 from pellucid.cli.main import app
-from pellucid.errors import RunError, UsageError
+from pellucid.errors import PellucidError, RunError, UsageError
 from pellucid.record.checkpoints import Checkpoints, step_of
 
 OLD = Path(__file__).parent / "fixtures" / "v0_1"
@@ -167,3 +167,12 @@ def test_the_command_prints_and_writes_json(runs: Path, tmp_path: Path) -> None:
     assert made["rows"][0]["target"] in ("yes", "no")
     shown = CliRunner().invoke(app, ["replay", "--runs", str(runs)])
     assert "equal to the recorded loss to the bit" in shown.output
+
+
+def test_refused_steps_are_named_in_words_that_hold_in_python_too(runs: Path) -> None:
+    run = trained("mlp", runs, epochs=1)
+    for refused in (lambda: run.replay(999), lambda: run.look(step=999)):
+        with pytest.raises(PellucidError) as error:
+            refused()
+        assert "step" in error.value.remedy
+        assert "--" not in error.value.remedy

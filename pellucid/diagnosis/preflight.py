@@ -117,7 +117,7 @@ def _fails(facts: Preflight) -> Finding | None:
         "error",
         facts.crash,
         "Training cannot begin: this raises at the first step.",
-        facts.crash_fix or "look at the module with pellucid.look(model, batch)",
+        facts.crash_fix.removesuffix(".") or "look at the module with pellucid.look(model, batch)",
         where="data:targets" if labels else facts.crash_where or "model",
     )
 

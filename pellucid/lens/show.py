@@ -40,8 +40,8 @@ def show(trace: Trace, console: Console) -> None:
     if trace.calls:
         console.print(table(trace, console.width))
         console.print(Text(MEANINGS, style="dim"))
-    if trace.not_called:
-        console.print(f"Not called: {', '.join(trace.not_called)}.")
+    if idle := [name for name in trace.not_called if name]:
+        console.print(f"Not called: {', '.join(idle)}.")
     for note in trace.notes:
         console.print(note)
 
@@ -131,4 +131,7 @@ def _short(count: int) -> str:
 
 
 def _flops_of(trace: Trace) -> str:
-    return f", {_short(trace.flops)}FLOP forward".replace("  ", " ") if trace.flops else ""
+    if not trace.flops:
+        return ""
+    count = _short(trace.flops)
+    return f", {count}{'' if count[-1].isalpha() else ' '}FLOP forward"

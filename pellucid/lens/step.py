@@ -48,7 +48,7 @@ def step_through(
 
     Raises:
         UsageError: forward, loss or backward fails, and where; the model cannot be copied; or the optimizer
-            has none of its parameters.
+            has none of its parameters, or is LBFGS.
 
     Example:
         >>> step = step_through(nn.Linear(3, 1), (torch.randn(4, 3), torch.randn(4, 1)))
@@ -119,6 +119,11 @@ def _copies(model: nn.Module, optimizer: Any) -> tuple[nn.Module, torch.optim.Op
         steps = make([p for p in own.parameters() if p.requires_grad]) if callable(make) else make
     if not isinstance(steps, torch.optim.Optimizer):
         raise UsageError(f"optimizer= expects an optimizer of PyTorch, received {optimizer!r:.80}.")
+    if isinstance(steps, torch.optim.LBFGS):
+        raise UsageError(
+            "LBFGS computes the loss several times within a step, which has no single gradient to show.",
+            remedy="torch.optim.SGD or Adam, to see one step",
+        )
     held = {id(p) for group in steps.param_groups for p in group["params"]}
     if not held & {id(p) for p in own.parameters()}:
         raise UsageError(

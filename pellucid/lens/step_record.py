@@ -11,6 +11,7 @@ from torch import nn
 from pellucid.errors import UsageError
 from pellucid.lens.differences import Difference
 from pellucid.lens.tensors import TensorRecord
+from pellucid.record.files import finite
 
 VERSION = 1
 """Of the form of `Step.to_dict()`."""
@@ -134,9 +135,11 @@ class Step:
         return max((one.error for part in self.parameters for one in part.differences), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, with the version of their form."""
+        """Return plain JSON values, with the version of their form; None for numbers that are not finite."""
         values = {name: _plain(value) for name, value in vars(self).items() if name != "after"}
-        return {"version": VERSION, "stages": list(STAGES), **values, "largest_error": self.largest_error}
+        return finite(
+            {"version": VERSION, "stages": list(STAGES), **values, "largest_error": self.largest_error}
+        )
 
     def __str__(self) -> str:
         from pellucid.lens.show_step import as_text

@@ -10,6 +10,7 @@ from pellucid.errors import UnknownNameError, UsageError
 from pellucid.lens.capture import Call
 from pellucid.lens.neuron import Neuron, neuron
 from pellucid.lens.tensors import TensorRecord
+from pellucid.record.files import finite
 
 VERSION = 1
 """Of the form of `Trace.to_dict()`."""
@@ -208,11 +209,11 @@ class Trace:
         return neuron(calls[place], calls[place + 1 :], unit, row, position)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, with the version of their form."""
+        """Return plain JSON values, with the version of their form; None for numbers that are not finite."""
         values = {"version": VERSION, **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
         values["calls"] = [call.to_dict() for call in self.calls]
         values["crash"] = None if self.crash is None else dict(vars(self.crash))
-        return values
+        return finite(values)
 
     def __str__(self) -> str:
         from pellucid.lens.show import as_text

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from pellucid.batch import (
     TARGET_NAMES,
@@ -104,6 +105,11 @@ def work_of(model: nn.Module, batch: Any, loss: Any = None, optimizer: Any = Non
         )
     if batch is None:
         raise UsageError("A module needs a batch to be looked at.", remedy="pellucid.look(model, batch)")
+    if isinstance(batch, DataLoader):
+        raise UsageError(
+            f"Expected one batch, received a {type(batch).__name__}.",
+            remedy="next(iter(loader)) as the batch",
+        )
     model, batch = original(model), to_tensors(batch)
     if loss is None:
         batch = _with_labels(model, batch)

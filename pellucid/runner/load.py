@@ -46,7 +46,8 @@ def load_trained(run: Run, model: nn.Module | None = None, step: int | None = No
         if config.model.name == OWN_MODEL:
             raise ModelError(
                 f"Run {run.id} trained a module of your own, {run.facts['model']['name']}.",
-                remedy="pellucid.Run(path).predict(inputs, model=YourModule()) in Python",
+                remedy="pass it in Python, where predict, evaluate and explain take model=: "
+                "pellucid.Run(path).predict(inputs, model=YourModule())",
             )
         recall_model(run)
         model = make_model(config, preprocess, run.facts["model"].get("architecture"))

@@ -78,7 +78,7 @@ def check_step(run: Run, step: int) -> None:
             f"Run {run.id} has the updates 1 to {last:,}, received {step:,}."
             if last
             else f"Run {run.id} has no update yet.",
-            remedy=f"--step {last}" if last else "",
+            remedy=f"step {last}, the last one" if last else "",
         )
 
 

@@ -187,7 +187,7 @@ def weights_at(run: Run, step: int) -> Path:
         known = ", ".join(f"{step_of(found):,}" for found in run.checkpoints.all())
         raise RunError(
             f"Run {run.id} has no checkpoint of step {step:,}.",
-            remedy=f"--step with one of: {known}" if known else "`--resume` it, or train it again",
+            remedy=f"one of the steps {known}" if known else "`--resume` it, or train it again",
         )
     read_state(folder)
     return next(path for path in (folder / AVERAGE, folder / MODEL) if path.is_file())

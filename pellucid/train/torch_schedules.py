@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pellucid.errors import ConfigError
 
@@ -106,15 +106,14 @@ def torch_schedule(
     Raises:
         ConfigError: the scheduler depends on a metric, or has other options.
     """
-    if "ReduceLROnPlateau" in (getattr(given, "__name__", ""), type(given).__name__):
-        raise ConfigError(
-            "ReduceLROnPlateau follows a metric and is built in.",
-            remedy='schedule="plateau"; settings={"schedule.options": {"patience": 2, "factor": 0.5}}',
-        )
+    if getattr(given, "__name__", "") == "ReduceLROnPlateau":
+        raise _follows_a_metric()
     if isinstance(given, LRScheduler):
         scheduler, bases = _copied(given)
     else:
         scheduler, bases = _made(given, stand_in(optimizer, lr), lr, total_steps, options)
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise _follows_a_metric()
     per_step = type(scheduler).__name__ in PER_STEP
     length = getattr(scheduler, "total_steps", total_steps) if per_step else total_steps
     if length < total_steps:
@@ -124,6 +123,13 @@ def torch_schedule(
             remedy=f"total_steps={total_steps}, or the class {type(scheduler).__name__} itself",
         )
     return TorchSchedule(scheduler, bases, 1 if per_step else max(steps_per_epoch, 1))
+
+
+def _follows_a_metric() -> ConfigError:
+    return ConfigError(
+        "ReduceLROnPlateau follows a metric and is built in.",
+        remedy='schedule="plateau"; settings={"schedule.options": {"patience": 2, "factor": 0.5}}',
+    )
 
 
 def _copied(given: LRScheduler) -> tuple[LRScheduler, list[float]]:

@@ -177,3 +177,11 @@ def test_an_unknown_error_is_shown_as_it_is():
     assert crash is not None
     assert (crash.error, crash.fix, crash.where) == ("KeyError: 'weird'", "", "")
     assert str(crash) == "The forward pass fails in Of. It received float32 (2, 3)."
+
+
+def test_a_picture_without_a_batch_is_told_so_and_not_to_change_the_layer():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3))
+    crash = look(model, torch.randn(3, 8, 8)).crash
+    assert crash is not None
+    assert "x[None]" in crash.fix
+    assert "nn.Linear(36, 3)" in crash.fix

@@ -215,3 +215,11 @@ def test_what_cannot_be_looked_at_is_refused():
         pellucid.look(nn.Linear(2, 2))
     with pytest.raises(UsageError, match=r"Expected a torch\.nn\.Module or a run"):
         pellucid.look(3, torch.zeros(2))
+
+
+def test_a_model_whose_forward_is_not_called_is_not_a_name_and_few_flops_have_a_space():
+    text = str(look(nn.Linear(3, 2), torch.zeros(5, 3)))
+    assert "60 FLOP forward" in text
+    trace = look(nn.Linear(3, 2), torch.zeros(5, 3))
+    trace.not_called = [""]
+    assert "Not called" not in str(trace)

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
 from pellucid.diagnosis import Facts, examine
 from pellucid.diagnosis.watched import Look, LossGraph, ParameterLook, Spread, Watched
+from pellucid.errors import UsageError
 from pellucid.lens.preflight import check
 from pellucid.models import BUILDERS, MLP
 
@@ -160,3 +162,16 @@ def test_a_watched_loop_says_the_same_of_a_fault(rule):
     before = next(finding for finding in check(*FAULTS[rule]) if finding.rule == rule)
     watched = next(one for one in examine(Facts(watched=WATCHED[rule])).findings if one.rule == rule)
     assert (before.means, before.remedy) == (watched.means, watched.remedy)
+
+
+def test_a_loader_is_no_batch():
+    loader = DataLoader(TensorDataset(*CLASSES), 4)
+    with pytest.raises(UsageError, match="next\\(iter\\(loader\\)\\)"):
+        check(nn.Linear(4, 3), loader)
+
+
+def test_sentences_end_once():
+    found = check(nn.Linear(5, 3), CLASSES)[0]
+    assert found.rule == "computation-fails"
+    assert not found.remedy.endswith(".")
+    assert ".." not in str(found).replace("(...", "")

@@ -216,3 +216,16 @@ def test_what_cannot_be_stepped_through_is_refused():
     model.state = model(BATCH[0])
     with pytest.raises(UsageError, match="cannot be copied"):
         step_through(model, BATCH)
+
+
+def test_lbfgs_is_refused_in_words():
+    model = network()
+    with pytest.raises(UsageError, match="LBFGS computes the loss several times"):
+        step_through(model, BATCH, optimizer=torch.optim.LBFGS(model.parameters()))
+
+
+def test_numbers_that_are_not_finite_are_none_in_json():
+    batch = torch.full((4, 2), torch.nan), torch.tensor([0, 1, 0, 1])
+    for found in (look(nn.Linear(2, 2), batch), step_through(nn.Linear(2, 2), batch, entries=0)):
+        values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+        assert values["loss"] is None

@@ -284,3 +284,11 @@ def test_a_tagger_needs_no_pooling(tmp_path: Path) -> None:
     (tmp_path / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run = fit("gru", str(tmp_path / "tags.jsonl"), tmp_path, objective="tagging", epochs=3)
     assert len(run.predict([["In", "Bern"]]).rows()[0]["prediction"]) == 2
+
+
+def test_labels_at_the_last_step_only_have_a_baseline(tmp_path: Path) -> None:
+    last = np.where(np.arange(STEPS) == STEPS - 1, Y, -1)  # no window has a step after it
+    assert class_baselines((X, last), {"val": (X, last)}, K)["window"]["val/accuracy"] > 0.9
+    numbers = np.where(last < 0, np.nan, 1.0 * last)[..., None]
+    assert number_baselines((X, numbers), {"val": (X, numbers)})["window"]["val/mae"] < 0.3
+    assert fit("gru", (X, last), tmp_path, epochs=1).facts["baselines"]["window"]

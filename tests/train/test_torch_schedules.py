@@ -13,8 +13,9 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
+from pellucid.errors import ConfigError
 from pellucid.train.callbacks import Callback
-from pellucid.train.torch_schedules import PER_STEP, momentum_of
+from pellucid.train.torch_schedules import PER_STEP, momentum_of, torch_schedule
 from pellucid.train.trainer import Trainer
 from tests.train.conftest import compiles
 
@@ -125,3 +126,13 @@ def test_a_compiled_update_follows_the_momentum(tmp_path: Path) -> None:
         )
         made.append(model.weight.detach())
     assert torch.allclose(*made, atol=1e-6)
+
+
+def test_a_function_that_makes_a_plateau_is_refused_like_its_class():
+    for given in (
+        lr_scheduler.ReduceLROnPlateau,
+        lambda optimizer: lr_scheduler.ReduceLROnPlateau(optimizer),
+    ):
+        with pytest.raises(ConfigError, match="built in") as refused:
+            torch_schedule(given, 0.1, 10, 5, {})
+        assert 'schedule="plateau"' in str(refused.value)

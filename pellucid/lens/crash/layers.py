@@ -26,6 +26,11 @@ def _linear(failure: Failure) -> Words | None:
             f"nn.Linear({math.prod(shape[1:])}, "
             f"{layer.out_features})."
         )
+    if len(shape) == 2 and math.prod(shape) == layer.in_features:
+        return expected, (
+            f"All its {layer.in_features} values are those of one example: if the inputs are one without a "
+            f"batch, add that axis with x[None]; if they are {shape[0]} rows, make it {of}."
+        )
     return expected, f"Make it {of}, or let what comes before return {layer.in_features} features."
 
 

@@ -38,14 +38,14 @@ def class_baselines(train: Part, evals: Mapping[str, Part], classes: int) -> dic
     """
     inputs, wanted = _few(*train, MOST_STEPS, wanted=train[1] >= 0)
     prior = np.bincount(train[1][train[1] >= 0], minlength=classes) + 1.0
-    known, model = np.unique(wanted), _boosting("classes")
+    known, model, filled = np.unique(wanted), _boosting("classes"), _filled(inputs)
     if len(known) > 1:
-        model.fit(inputs, wanted)
+        model.fit(inputs[:, filled], wanted)
     found: dict[str, dict[str, float]] = {"prior": {}, "window": {}}
     for prefix, (series, labels) in evals.items():
         windows, real = _few(series, labels, MOST_MEASURED, wanted=labels >= 0)
         boosted = np.full((len(real), classes), 1e-6)
-        boosted[:, known] += model.predict_proba(windows) if len(known) > 1 else 1.0
+        boosted[:, known] += model.predict_proba(windows[:, filled]) if len(known) > 1 else 1.0
         guessed = np.broadcast_to(prior, boosted.shape)
         for name, weights in (("prior", guessed), ("window", boosted)):
             probs = weights / weights.sum(1, keepdims=True)
@@ -67,13 +67,16 @@ def number_baselines(train: Part, evals: Mapping[str, Part]) -> dict[str, dict[s
     mean = np.nanmean(train[1].reshape(-1, train[1].shape[2]), 0)
     channels = _nearest_channels(*train)
     inputs, wanted = _few(*train, MOST_STEPS, wanted=known)
-    models = [_boosting("numbers").fit(inputs, wanted[:, place]) for place in range(wanted.shape[1])]
+    filled = _filled(inputs)
+    models = [
+        _boosting("numbers").fit(inputs[:, filled], wanted[:, place]) for place in range(wanted.shape[1])
+    ]
     found: dict[str, dict[str, float]] = {"prior": {}, "copy": {}, "window": {}}
     for prefix, (series, numbers) in evals.items():
         chosen = np.asarray(np.isfinite(numbers).all(2))
         windows, real = _few(series, numbers, MOST_MEASURED, wanted=chosen)
         copied = _few(series, series[:, :, channels], MOST_MEASURED, wanted=chosen)[1]
-        boosted = np.stack([model.predict(windows) for model in models], 1)
+        boosted = np.stack([model.predict(windows[:, filled]) for model in models], 1)
         for name, preds in (("prior", np.broadcast_to(mean, real.shape)), ("copy", copied)):
             found[name] |= _named(prefix, score_numbers(preds, real))
         found["window"] |= _named(prefix, score_numbers(boosted, real))
@@ -89,6 +92,14 @@ def _boosting(kind: str) -> Any:
 
     of = "Classifier" if kind == "classes" else "Regressor"
     return getattr(ensemble, f"HistGradientBoosting{of}")(random_state=0)
+
+
+def _filled(windows: np.ndarray) -> np.ndarray:
+    """Return which numbers of windows (S, W) are ever known: with labels at the last step, none after it are.
+
+    Boosting cannot learn from a column without any number.
+    """
+    return np.asarray(np.isfinite(windows).any(0))
 
 
 def _nearest_channels(inputs: np.ndarray, numbers: np.ndarray) -> list[int]:
