@@ -52,7 +52,7 @@ def test_probabilities_where_logits_are_expected(tmp_path, last, target, said):
         with pytest.warns(UserWarning, match=f"Leave the {said} out"):
             run = fit(model, data, tmp_path)
         assert any(f"the {said} is applied twice" in note for note in run.facts["notes"])
-    assert ("double-softmax" in {finding.rule for finding in run.findings}) == bool(said)
+    assert ("activation-before-loss" in {finding.rule for finding in run.findings}) == bool(said)
 
 
 def test_the_verdict_on_class_weights_is_on_how_it_tells_classes_apart(tmp_path):

@@ -148,6 +148,8 @@ def _unmet(rule: Rule, facts: Facts) -> str:
     if problem := unknown_need(rule):
         return problem
     missing = next((need for need in rule.needs if getattr(facts, need) is None), None)
+    if rule.any_of and all(getattr(facts, need) is None for need in rule.any_of):
+        missing = rule.any_of[0]
     return "" if missing is None else MISSING.get(missing, f"{missing} is not known")
 
 

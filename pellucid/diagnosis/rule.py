@@ -28,6 +28,9 @@ class Rule:
         check: returns a finding, or None where there is nothing to report.
         unless: ids of rules whose findings explain this one: it is not run when one of them found something.
         last_resort: it is run after all others and only where none of them warns.
+        any_of: attributes of `Facts`, for each of which it can look: without all of them it cannot run.
+        about: the page of a rule of your own as Markdown, for `pellucid diagnose --explain ID`; the pages of
+            our own rules are the files in `pellucid/diagnosis/pages`.
     """
 
     id: str
@@ -35,6 +38,8 @@ class Rule:
     check: Check
     unless: tuple[str, ...] = ()
     last_resort: bool = False
+    any_of: tuple[str, ...] = ()
+    about: str = ""
 
 
 def first_of(*rules: Rule, after: Iterable[str] = ()) -> tuple[Rule, ...]:

@@ -41,7 +41,11 @@ CREATE TABLE artifacts (step INTEGER, name TEXT, kind TEXT, path TEXT, PRIMARY K
 VERSION_3 = """
 CREATE TABLE losses (step INTEGER, phase TEXT, rows TEXT, PRIMARY KEY (phase, step)) WITHOUT ROWID;
 """
-MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = """
+UPDATE OR REPLACE findings SET rule = 'non-finite-loss' WHERE rule = 'non-finite';
+UPDATE OR REPLACE findings SET rule = 'activation-before-loss' WHERE rule = 'double-softmax';
+"""
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
 """MIGRATIONS[n] turns version n into version n + 1. Version 0.1 of Pellucid wrote the tables of version 1
 without a number, so the first one changes nothing there. Never edit one that was released: append."""
 

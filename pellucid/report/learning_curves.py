@@ -37,7 +37,7 @@ TITLES = {
     "underfitting": "The loss fell only a little",
     "healthy": "Validation loss levels off",
     "too-short": "Too few epochs to assess",
-    "non-finite": "The loss was not a finite number at {best}",
+    "non-finite-loss": "The loss was not a finite number at {best}",
     "no-validation": "Training loss; no validation rows",
 }
 

@@ -92,7 +92,7 @@ def test_runs_that_cannot_be_diagnosed_say_so():
     assert first(gan(losses=[1.0, 1.0])).rule == "too-short"
     assert first(GANCurves({})).rule == "too-short"
     finding = first(gan(losses=[1.0, float("nan"), 1.0, 1.0]))
-    assert (finding.rule, finding.level, finding.step) == ("non-finite", "error", 200)
+    assert (finding.rule, finding.level, finding.step) == ("non-finite-loss", "error", 200)
 
 
 @pytest.mark.parametrize("found", [gan(), WON, COLLAPSED, gan(losses=[1.0]), gan(losses=[float("inf")] * 6)])

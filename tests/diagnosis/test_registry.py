@@ -92,9 +92,9 @@ def test_a_muted_rule_says_nothing(tmp_path):
 def test_a_caught_loss_is_the_same_finding_as_a_recorded_one(tmp_path):
     caught = NonFinite(float("nan"), 7, "layers.0", "the weights of layers.0 are not finite")
     (finding,) = examine(Facts(caught=caught)).findings
-    assert (finding.rule, finding.where, finding.step) == ("non-finite", "layers.0", 7)
+    assert (finding.rule, finding.where, finding.step) == ("non-finite-loss", "layers.0", 7)
     (recorded,) = diagnose(run_with_losses(tmp_path, [1.0, float("inf"), 1.0]))
-    assert (recorded.rule, recorded.level, recorded.step) == ("non-finite", "error", 20)
+    assert (recorded.rule, recorded.level, recorded.step) == ("non-finite-loss", "error", 20)
 
 
 def test_a_finding_is_stored_once_by_rule_place_and_step(tmp_path):
@@ -114,8 +114,8 @@ def test_stored_findings_take_precedence(tmp_path):
     run = run_with_losses(tmp_path, [1.0])
     assert findings(run) == diagnose(run)
     assert run.store.findings() == []
-    run.find(Finding("non-finite", "error", "The loss became nan.", ""))
-    assert [finding.rule for finding in findings(run)] == ["non-finite"]
+    run.find(Finding("non-finite-loss", "error", "The loss became nan.", ""))
+    assert [finding.rule for finding in findings(run)] == ["non-finite-loss"]
 
 
 def test_a_study_has_no_curves_to_diagnose(tmp_path):

@@ -39,7 +39,7 @@ def old(tmp_path):
 def expect_old_content(store):
     assert [step for step, _ in store.series("val/loss")] == [8, 16, 24]
     assert "training" in {span.name for span in store.spans()}
-    assert [(f.rule, f.seen) for f in store.findings() if f.where] == [("non-finite", "second")]
+    assert [(f.rule, f.seen) for f in store.findings() if f.where] == [("non-finite-loss", "second")]
     assert store.artifacts() == []
     assert store.query("SELECT count(*) FROM traces")[1] == store.query("SELECT count(*) FROM spans")[1]
 
@@ -88,7 +88,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path, use):
     store = Store(path)
     if use(Store(tmp_path / "other.sqlite")) is None:
         store.metrics(1, {"loss": 1.0})
-    with pytest.raises(RunError, match="version 99; this Pellucid reads versions up to 3") as refused:
+    with pytest.raises(RunError, match=f"version 99; this Pellucid reads versions up to {database.VERSION}") as refused:
         use(store)
     assert "upgrade" in str(refused.value)
 

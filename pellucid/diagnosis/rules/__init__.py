@@ -90,7 +90,7 @@ def unknown_need(rule: Rule) -> str:
     names = [entry.name for entry in fields(Facts)] + [n for n in vars(Facts) if n[0] != "_"]
     if isinstance(rule.needs, str):
         return f"needs is a tuple of names, such as ('curves',), received {rule.needs!r}"
-    unknown = next((need for need in rule.needs if need not in names), None)
+    unknown = next((need for need in (*rule.needs, *rule.any_of) if need not in names), None)
     return "" if unknown is None else f"it needs {unknown!r}; known are {', '.join(dict.fromkeys(names))}"
 
 

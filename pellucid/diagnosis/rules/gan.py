@@ -134,7 +134,7 @@ RULES = first_of(
     Rule("no-discriminator-outputs", ("gan",), _on_gan(_no_outputs)),
     Rule("undecided", ("gan",), _on_gan(_undecided)),
     Rule("balanced", ("gan",), _on_gan(_balanced)),
-    after=("non-finite", "too-short"),
+    after=("non-finite-loss", "too-short"),
 )
 
 

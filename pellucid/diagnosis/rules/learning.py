@@ -182,7 +182,7 @@ def _no_validation(facts: Facts) -> Finding | None:
 
 RULES = (
     Rule("no-validation", ("series",), _no_validation),
-    Rule("underfitting", ("curves",), _on_curves(_underfitting), unless=("non-finite", "too-short")),
+    Rule("underfitting", ("curves",), _on_curves(_underfitting), unless=("non-finite-loss", "too-short")),
     *first_of(
         Rule("overfitting", ("curves",), _on_curves(_overfitting)),
         Rule("overconfident", ("curves",), _on_curves(_overconfident)),
@@ -190,7 +190,7 @@ RULES = (
         Rule("still-improving", ("curves",), _on_curves(_still_improving)),
         Rule("memorizing", ("curves",), _on_curves(_memorizing)),
         Rule("healthy", ("curves",), _on_curves(_healthy)),
-        after=("non-finite", "underfitting", "too-short"),
+        after=("non-finite-loss", "underfitting", "too-short"),
     ),
 )
 

@@ -6,6 +6,7 @@ import math
 
 from pellucid.diagnosis.facts import Facts
 from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rules.values import EXPLAINED, loss_in_loop
 from pellucid.diagnosis.wording import figure
 from pellucid.record import Finding
 
@@ -19,7 +20,7 @@ DATA = "check the data: fill in or remove values that are missing, infinite or n
 
 
 def check(facts: Facts) -> Finding | None:
-    """Report the loss that was caught during training, or the first one on record."""
+    """Report the loss that was caught during training, or the first one on record, of a run or a loop."""
     if facts.caught is not None:
         caught = facts.caught
         seen = f"The loss became {figure(caught.value)} at step {caught.step + 1}: {caught.what}."
@@ -28,14 +29,21 @@ def check(facts: Facts) -> Finding | None:
         bad = next((step for step, value in series if not math.isfinite(value)), None)
         if bad is not None:
             return _finding(facts, f"The {name} loss was not a finite number at step {bad:,}.", bad)
-    return None
+    return None if facts.watched is None else loss_in_loop(facts.watched)
 
 
 def _finding(facts: Facts, seen: str, step: int, where: str = "") -> Finding:
     smaller = {"train.clip_grad_norm": 1.0, **facts.setting.lower_lr}
     means, remedy = _cause(where, facts.setting.own_loss)
     return Finding(
-        "non-finite", "error", seen, means, remedy, {} if where in (INPUTS, TARGETS) else smaller, where, step
+        "non-finite-loss",
+        "error",
+        seen,
+        means,
+        remedy,
+        {} if where in (INPUTS, TARGETS) else smaller,
+        where,
+        step,
     )
 
 
@@ -65,4 +73,4 @@ def _cause(where: str, own_loss: str) -> tuple[str, str]:
     )
 
 
-RULES = (Rule("non-finite", needs=(), check=check),)
+RULES = (Rule("non-finite-loss", needs=(), check=check, unless=EXPLAINED),)

@@ -20,7 +20,8 @@ def _last_module(look: Look | None) -> ModuleLook | None:
     return next((one for one in reversed(look.modules) if one.inputs is not None), None) if look else None
 
 
-def _where(watched: Watched) -> str:
+def where_outputs_are_made(watched: Watched) -> str:
+    """Return the name of the module that made the outputs, or "model" where that is a plain layer."""
     last = _last_module(watched.first)
     return last.name if last and last.kind not in {"Linear", "Conv2d"} else "model"
 
@@ -40,25 +41,6 @@ def _broadcast(watched: Watched) -> Finding | None:
 
 
 _COMPARED = ("squared", "absolute", "binary_logits", "binary")
-
-
-def _probabilities(watched: Watched) -> Finding | None:
-    """Softmax or sigmoid before a loss that applies it itself."""
-    graph = watched.graph
-    if graph is None:
-        return None
-    head, loss = graph.head, graph.loss
-    name = ""
-    if loss == "cross_entropy" and "log_softmax" not in head:
-        name = next((op for op in head[:2] if op in ("softmax", "sigmoid")), "")
-    if loss == "binary_logits":
-        name = next((op for op in head[:2] if op in ("softmax", "sigmoid")), "")
-    look = watched.first
-    if not name and graph.compiled and loss == "cross_entropy" and look and look.outputs:
-        name = "softmax" if look.outputs.row_sums else ""
-    if not name:
-        return None
-    return contracts.activation_before_loss(name, loss, _where(watched))
 
 
 def _log_missing(watched: Watched) -> Finding | None:
@@ -91,7 +73,7 @@ def _rectified_head(watched: Watched) -> Finding | None:
         f"The outputs go through a {CUTS[cut]}, so none is below 0. {need}.",
         "What should be negative becomes 0, where no gradient flows.",
         "a last layer without an activation",
-        where=_where(watched),
+        where=where_outputs_are_made(watched),
         confidence=0.93,
     )
 
@@ -121,7 +103,7 @@ def _bounded_head(watched: Watched) -> Finding | None:
         f"{figure(targets.low)} to {figure(targets.high)}.",
         "Targets outside of that range cannot be reached.",
         f"a last layer without the {name}, or targets scaled to its range",
-        where=_where(watched),
+        where=where_outputs_are_made(watched),
         confidence=0.93,
     )
 
@@ -258,7 +240,7 @@ def _softmax_for_labels(watched: Watched) -> Finding | None:
         "A softmax makes the probabilities of each row sum to 1, and the rows of the targets do not.",
         "Where several labels can be right, each needs a probability of its own.",
         "no activation, with binary_cross_entropy_with_logits (a sigmoid for each label)",
-        where=_where(watched),
+        where=where_outputs_are_made(watched),
         confidence=0.93,
     )
 
@@ -384,7 +366,6 @@ def _batch_norm_head(watched: Watched) -> Finding | None:
 
 RULES = watched_rules(
     ("loss-broadcasts", _broadcast, ()),
-    ("activation-before-loss", _probabilities, ()),
     ("nll-without-log-softmax", _log_missing, ()),
     ("rectified-output", _rectified_head, ()),
     ("output-range", _bounded_head, ()),

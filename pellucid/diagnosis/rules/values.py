@@ -1,4 +1,4 @@
-"""Values that are not finite, in a watched loop: the first place where they appear."""
+"""Values that are not finite in a watched loop: the first place where they appear."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _targets(watched: Watched) -> Finding | None:
     )
 
 
-def _loss(watched: Watched) -> Finding | None:
+def loss_in_loop(watched: Watched) -> Finding | None:
     """The loss is not finite: name the first place that is known."""
     bad = next(((step, value) for step, value in watched.losses if not math.isfinite(value)), None)
     if bad is None:
@@ -114,5 +114,4 @@ EXPLAINED = (
 RULES = watched_rules(
     ("non-finite-inputs", _inputs, ()),
     ("non-finite-targets", _targets, ()),
-    ("non-finite-loss", _loss, EXPLAINED),
 )
