@@ -36,6 +36,7 @@ _WHERE = {
     "Phase": "pellucid.train.objective",
     "lr_find": "pellucid.train.lr_find",
     "load_model": "pellucid.pretrained",
+    "diagnose": "pellucid.diagnosing",
     "look": "pellucid.looking",
     "explain": "pellucid.explaining",
     "fit": "pellucid.api",
@@ -65,6 +66,7 @@ __all__ = [
     "arrays",
     "check",
     "csv",
+    "diagnose",
     "explain",
     "fit",
     "image_folder",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.folder import image_folder
     from pellucid.data.sources.open_source import load
     from pellucid.data.sources.tables import csv, parquet
+    from pellucid.diagnosing import diagnose
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.explaining import explain

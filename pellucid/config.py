@@ -19,6 +19,7 @@ from pellucid.config_sections import (
     LARGEST_SEED,
     Augment,
     CsvConfig,
+    DiagnosisConfig,
     Section,
     SeriesConfig,
     SplitConfig,
@@ -360,6 +361,7 @@ class Config(Document):
     optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig())
     schedule: ScheduleConfig = Field(default_factory=lambda: ScheduleConfig())
     train: TrainConfig = Field(default_factory=lambda: TrainConfig())
+    diagnosis: DiagnosisConfig = Field(default_factory=lambda: DiagnosisConfig())
     target: Goal | None = None
     published: Published | None = None
     published_note: str = Field(default="", description="the reason why there is no published score")

@@ -154,6 +154,15 @@ class SeriesConfig(Section):
     )
 
 
+class DiagnosisConfig(Section):
+    """What the rules of diagnosis report."""
+
+    mute: list[str] = Field(
+        default=[],
+        description="ids of findings that are not reported; `pellucid diagnose --rules` lists them",
+    )
+
+
 class SplitConfig(Section):
     """Which rows are held out, where the source has no splits; at random and stratified by default."""
 

@@ -10,6 +10,7 @@ FIRST = (
     "guides/predict.md",
     "guides/texts.md",
     "guides/read-a-report.md",
+    "guides/diagnose.md",
     "guides/resume.md",
     "guides/own-loop.md",
     "guides/look-inside.md",

@@ -17,6 +17,7 @@ from mkdocs.structure.pages import Page
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api_pages
+import findings_pages
 import formulas
 import gallery
 import notebooks
@@ -33,6 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages: dict[str, str] = {}
     pages |= {f"tutorials/{path.stem}.md": notebooks.page(path) for path in notebooks.paths(DOCS)}
     pages |= {"guides/settings.md": settings_page.render()}
+    pages |= findings_pages.pages()
     pages |= api_pages.pages(ROOT)
     pages |= repository_pages.pages(ROOT)
     for uri, text in pages.items():
@@ -66,7 +68,7 @@ def navigation(uris: set[str]) -> list[Any]:
         {"Tutorials": ["tutorials/index.md", *below("tutorials/")]},
         {"Guides": ["guides/index.md", *guides]},
         {"Reports": "gallery/index.md"},
-        {"Reference": reference},
+        {"Reference": [*reference, {"Findings": ["findings/index.md", *below("findings/")]}]},
         {"API": ["api/index.md", *api_pages.tree(uri for uri in uris if uri.startswith("api/"))]},
         {"Project": below("project/")},
     ]

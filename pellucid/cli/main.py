@@ -16,6 +16,7 @@ import typer
 from pellucid import errors
 from pellucid.cli import (
     common,
+    diagnose,
     doctor,
     evaluate,
     explain,
@@ -50,6 +51,7 @@ app.command("inspect")(inspect.inspect)
 app.command("lr-find")(lr_find.lr_find)
 app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("look")(look.look)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)

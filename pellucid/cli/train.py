@@ -357,7 +357,7 @@ def show(run: Run, console: Console) -> None:
         console.print(_parts(run))
     console.print()
     for finding in findings(run):
-        console.print(f"{finding.seen} {finding.means}")
+        console.print(f"{finding.seen} {finding.means} [{finding.id}]")
         if finding.remedy:
             changes = [] if "--set" in finding.remedy else starmap(words.setting, finding.patch.items())
             console.print("Try: " + ", ".join([finding.remedy, *changes]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pellucid.diagnosis.facts import MISSING, Facts, Speed, facts_of
-from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rule import OLD_IDS, Rule
 from pellucid.diagnosis.rules import LEFT_OUT, all_rules, recall_rules, unknown_need
 from pellucid.record import Finding, Run
 
@@ -50,7 +50,7 @@ def findings(run: Run) -> list[Finding]:
     stored = run.store.findings()
     if not stored:
         return diagnose(run)
-    muted = run.facts.get("muted") or ()
+    muted = muted_in(run)
     return ranked(finding for finding in stored if finding.rule not in muted)
 
 
@@ -62,7 +62,14 @@ def advice(speed: Speed) -> list[Finding]:
 def examine_run(run: Run, muted: Collection[str] = (), rules: Sequence[Rule] | None = None) -> Examination:
     """Run all rules on a run; also return the rules that could not run."""
     recall_rules(run.facts.get("registered", {}).get("rules", {}))
-    return examine(facts_of(run), rules, muted={*muted, *(run.facts.get("muted") or ())})
+    return examine(facts_of(run), rules, muted={*muted, *muted_in(run)})
+
+
+def muted_in(run: Run) -> set[str]:
+    """Return the ids of rules that are muted in a run: by `diagnosis.mute` of its config, or its facts."""
+    asked = run.settings.get("diagnosis", {}).get("mute") or ()
+    named = [str(id) for id in (*asked, *(run.facts.get("muted") or ()))]
+    return {OLD_IDS.get(id, id) for id in named}
 
 
 def examine(facts: Facts, rules: Sequence[Rule] | None = None, muted: Collection[str] = ()) -> Examination:
@@ -77,6 +84,7 @@ def examine(facts: Facts, rules: Sequence[Rule] | None = None, muted: Collection
     skipped: dict[str, str] = {}
     left_out = _left_out() if rules is None else []
     rules = all_rules() if rules is None else rules
+    muted = {OLD_IDS.get(id, id) for id in muted}
     ordered = _in_order([rule for rule in rules if rule.id not in muted])
     for rule in sorted(ordered, key=lambda rule: rule.last_resort):
         if rule.last_resort and any(one.level != "note" for one in found.values()):

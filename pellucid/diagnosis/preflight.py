@@ -341,3 +341,12 @@ RULES: tuple[Callable[[Preflight], Finding | None], ...] = (
     _unscaled,
     _evaluation,
 )
+
+IDS = (
+    *("computation-fails", "labels-out-of-range", "non-finite-inputs", "non-finite-targets", "all-frozen"),
+    *("graph-broken", "no-usual-loss", "unused-parameters", "zero-gradients", "frozen-parameters"),
+    *("layers-in-plain-list", "not-in-optimizer", "optimizer-of-other-parameters", "activation-before-loss"),
+    *("nll-without-log-softmax", "loss-broadcasts", "targets-not-probabilities", "mixed-devices"),
+    *("mixed-dtypes", "inputs-unscaled", "evaluation-mode"),
+)
+"""The ids of what they find."""

@@ -16,6 +16,8 @@ from pellucid.diagnosis.facts import Facts
 from pellucid.record import Finding
 
 Check = Callable[[Facts], Finding | None]
+OLD_IDS = {"non-finite": "non-finite-loss", "double-softmax": "activation-before-loss"}
+"""Ids that rules had in earlier versions, and what they are called now."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pellucid.config import Config
 from pellucid.config_text import is_reference
+from pellucid.diagnosis.explained import check_muted
 from pellucid.errors import ConfigError
 from pellucid.runner.model_builder import OWN_MODEL, model_options
 from pellucid.runner.optimization import make_optimizers, schedule_options
@@ -36,6 +37,7 @@ def check_config(config: Config, supplied: Supplied = NOTHING, *, own_model: boo
         ConfigError: the value of an option is not of its type, or a setting does not fit another.
     """
     task = get_task(config.objective.name)
+    check_muted(config.diagnosis.mute)
     execution_mode(config.train.execution)
     if not own_model and config.model.name != OWN_MODEL:
         model_options(config)

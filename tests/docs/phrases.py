@@ -62,6 +62,7 @@ PAGES = (
     "LOG.md",
     "RESULTS.md",
     "docs/**/*.md",
+    "pellucid/diagnosis/pages/*.md",
     "docs/**/*.ipynb",
 )
 

@@ -32,6 +32,7 @@ NAMES = (
     "add-a-metric",
     "add-a-callback",
     "resume",
+    "diagnose",
     "add-a-column-kind",
     "add-a-target",
     "pretrained-models",

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import pellucid
+from pellucid.diagnosis.explained import where_found
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -101,6 +102,13 @@ def test_guides_tutorials_and_reports_are_in_the_navigation(site):
         assert f'href="{folder}/index.html"' in home
     reports = list((site / "gallery").glob("*.html"))
     assert len(reports) == 6
+
+
+def test_every_finding_has_a_page(site):
+    listed = (site / "findings" / "index.html").read_text(encoding="utf-8")
+    for id in where_found():
+        assert (site / "findings" / f"{id}.html").is_file()
+        assert f'href="{id}.html"' in listed
 
 
 def test_the_search_index_is_a_script_so_that_it_works_from_a_folder(site):

@@ -88,7 +88,9 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path, use):
     store = Store(path)
     if use(Store(tmp_path / "other.sqlite")) is None:
         store.metrics(1, {"loss": 1.0})
-    with pytest.raises(RunError, match=f"version 99; this Pellucid reads versions up to {database.VERSION}") as refused:
+    with pytest.raises(
+        RunError, match=f"version 99; this Pellucid reads versions up to {database.VERSION}"
+    ) as refused:
         use(store)
     assert "upgrade" in str(refused.value)
 

@@ -1,0 +1,70 @@
+"""The diagnosis of a run: what was found, what could not be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pellucid.diagnosis.examination import Skipped, examine_run, findings
+from pellucid.diagnosis.explained import check_muted
+from pellucid.diagnosis.rule import OLD_IDS
+from pellucid.record import Finding, Run
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a run.
+
+    Attributes:
+        run: its folder.
+        name: of the run.
+        findings: the likeliest and most serious first.
+        skipped: the checks that could not run, with the reason.
+    """
+
+    run: str
+    name: str
+    findings: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, index: int) -> Finding:
+        return self.findings[index]
+
+    def __str__(self) -> str:
+        from pellucid.report.diagnosis_text import as_text
+
+        return as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "run": self.run,
+            "name": self.name,
+            "findings": [{"id": one.id, "severity": one.severity, **asdict(one)} for one in self.findings],
+            "skipped": [asdict(one) for one in self.skipped],
+        }
+
+
+def diagnosis_of(run: Run, mute: Collection[str] = ()) -> Diagnosis:
+    """Return the findings that were stored at the end of a run, or else those of what is recorded so far.
+
+    Args:
+        run: any run, finished or not.
+        mute: ids of findings to leave out, in addition to those that the run mutes.
+
+    Raises:
+        UnknownNameError: no finding has such an id.
+    """
+    check_muted(mute)
+    muted = {OLD_IDS.get(id, id) for id in mute}
+    examined = examine_run(run, mute)
+    stored = [one for one in findings(run) if one.rule not in muted]
+    found = stored or examined.findings
+    return Diagnosis(str(run.path), run.name, tuple(one.worded() for one in found), tuple(examined.skipped))
