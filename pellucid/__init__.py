@@ -45,6 +45,7 @@ _WHERE = {
     "Regressor": "pellucid.estimators",
     "PellucidError": "pellucid.errors",
     "step_through": "pellucid.lens.step",
+    "verify": "pellucid.lens.remedy",
     "watch": "pellucid.lens.watch",
     "watch_lightning": "pellucid.lens.watch",
     "watch_trainer": "pellucid.lens.watch",
@@ -78,6 +79,7 @@ __all__ = [
     "parquet",
     "step_through",
     "toy",
+    "verify",
     "watch",
     "watch_lightning",
     "watch_trainer",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from pellucid.estimators import Classifier, Regressor
     from pellucid.explaining import explain
     from pellucid.lens.preflight import check
+    from pellucid.lens.remedy import verify
     from pellucid.lens.step import step_through
     from pellucid.lens.watch import watch, watch_lightning, watch_trainer
     from pellucid.looking import look

@@ -1,6 +1,8 @@
 """Run the ledger: healthy programs and injected faults under `pellucid.watch`, and score what is said.
 
-    python -m benchmarks.ledger --split dev|test|smoke [--seeds 5] [--jobs 2] [--table FILE]
+    python -m benchmarks.ledger --split dev|test|smoke [--seeds 5] [--jobs 2] [--table FILE] [--part fixes]
+
+Findings first, then fixes: for every fault, remedies are tried and proven beside random search.
 
 Results are kept in a file of JSON lines, so an interrupted run goes on where it was.
 """
@@ -19,6 +21,8 @@ from typing import Any
 
 from benchmarks.ledger.bases import BASES
 from benchmarks.ledger.faults import FAULTS
+from benchmarks.ledger.fixes import fix, fix_jobs
+from benchmarks.ledger.fixes_score import fixes_table
 from benchmarks.ledger.score import table
 from benchmarks.ledger.variants import VARIANTS
 
@@ -83,35 +87,49 @@ def one(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _todo(all_jobs: Iterable[Job], done: Iterable[dict[str, Any]]) -> list[Job]:
-    known = {(one["split"], one["fault"], one["program"], one["seed"]) for one in done}
+def _todo(all_jobs: Iterable[Any], done: Iterable[dict[str, Any]], *keys: str) -> list[Any]:
+    known = {tuple(one[key] for key in keys) for one in done}
     return [job for job in all_jobs if job not in known]
 
 
-def main() -> None:
-    """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", default="test", choices=("dev", "test", "smoke"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--results", type=Path)
-    parser.add_argument("--table", type=Path, help="write the table to this file too")
-    options = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    file = options.results or Path("runs") / f"ledger-{options.split}.jsonl"
+def _run(file: Path, all_jobs: Iterable[Any], work: Any, processes: int, *keys: str) -> list[dict[str, Any]]:
+    """Run what a file of results lacks, add it there, and return all results."""
     file.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    todo = _todo(jobs(options.split, options.seeds), done)
-    with ProcessPoolExecutor(options.jobs) as pool, file.open("a") as out:
-        for count, future in enumerate(as_completed([pool.submit(one, job) for job in todo]), 1):
+    todo = _todo(all_jobs, done, *keys)
+    with ProcessPoolExecutor(processes) as pool, file.open("a") as out:
+        for count, future in enumerate(as_completed([pool.submit(work, job) for job in todo]), 1):
             done.append(future.result())
             out.write(json.dumps(done[-1]) + "\n")
             out.flush()
             print(f"\r{count}/{len(todo)}", end="", file=sys.stderr)
-    text = table(done)
-    print(text)
+    return done
+
+
+def main() -> None:
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--split", default="test", choices=("dev", "test", "smoke"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--part", default="all", choices=("all", "findings", "fixes"))
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--table", type=Path, help="write the tables to this file too")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    file = options.results or Path("runs") / f"ledger-{options.split}.jsonl"
+    texts = []
+    if options.part != "fixes":
+        found = jobs(options.split, options.seeds)
+        keys = ("split", "fault", "program", "seed")
+        texts.append(table(_run(file, found, one, options.jobs, *keys)))
+    if options.part != "findings" and options.split != "smoke":
+        fixes = file.with_name(f"{file.stem}-fixes.jsonl")
+        keys = ("split", "fault", "program")
+        texts.append(fixes_table(_run(fixes, fix_jobs(options.split), fix, options.jobs, *keys)))
+    print("\n\n".join(texts))
     if options.table:
-        options.table.write_text(HEADER + text + "\n")
+        options.table.write_text(HEADER + "\n\n".join(texts) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,19 +78,21 @@ def run(program: Program, seed: int, watch: bool = True) -> tuple[float, list[An
     optimizer = program.optimizer(program.model)
     guard = pellucid.watch(program.model, optimizer, loss=program.loss) if watch else None
     with guard or contextlib.nullcontext():
-        _train(program, optimizer, guard, torch.Generator().manual_seed(seed))
-    score = _score(program)
-    return score, guard.findings if guard else [], guard.evidence if guard else None
+        train(program, optimizer, guard, torch.Generator().manual_seed(seed))
+    value = score(program)
+    return value, guard.findings if guard else [], guard.evidence if guard else None
 
 
-def _score(program: Program) -> float:
+def score(program: Program) -> float:
+    """Return the metric on held-out rows, in evaluation mode."""
     program.model.eval()
     with torch.no_grad():
         value = program.metric(program.model, *program.held)
     return value if value == value else -1e9
 
 
-def _train(program: Program, optimizer: Any, guard: Any, order: torch.Generator) -> None:
+def train(program: Program, optimizer: Any, guard: Any, order: torch.Generator) -> None:
+    """Train a program; with a watch, it is told of every step and epoch."""
     inputs, targets = program.train
     steps = -(-len(inputs) // program.batch)
     scheduler = program.schedule(optimizer, steps, program.epochs) if program.schedule else None

@@ -9,7 +9,8 @@ candidate is better *beyond noise* if one of two one-sided tests says so at 5 %:
   (the exact rank test of Mann and Whitney, 1947). It does not mind that a control diverged to -10^9.
 
 The smaller p counts twice, since there were two chances, and is corrected for the number of candidates
-(Holm, 1979). Candidates that were dropped after a seed which the tests do not see need no correction.
+(Holm, 1979) and of looks, where seeds are added while it is close. Candidates that were dropped after a seed
+which the tests do not see need no correction.
 Nothing here imports torch.
 """
 
@@ -163,7 +164,12 @@ class Trial:
 
 
 def judge(
-    control: Scores, candidates: Iterable[Candidate], *, lower: bool = False, reference: float | None = None
+    control: Scores,
+    candidates: Iterable[Candidate],
+    *,
+    lower: bool = False,
+    reference: float | None = None,
+    looks: int = 1,
 ) -> Trial:
     """Compare candidates with the control.
 
@@ -172,9 +178,10 @@ def judge(
         candidates: only the seeds that the control also has are compared.
         lower: lower scores are better.
         reference: a healthy score, or the best known, to which the recovered gap is measured.
+        looks: how often the verdict is read at most, where seeds are added while it is close.
     """
     verdicts = [_compare(control, one, lower, reference) for one in candidates]
-    return Trial(dict(control), tuple(_corrected(verdicts)), lower, reference)
+    return Trial(dict(control), tuple(_corrected(verdicts, looks)), lower, reference)
 
 
 def close(verdict: Verdict, most: int = 7) -> bool:
@@ -250,12 +257,12 @@ def _error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _corrected(verdicts: Sequence[Verdict], looks: int) -> list[Verdict]:
     """Holm's correction: the smallest p counts as often as there are candidates, the next once less."""
     tried = sorted((one for one in verdicts if one.state != "failed"), key=lambda one: one.p)
     corrected, highest = {}, 0.0
     for index, one in enumerate(tried):
-        highest = max(highest, min(1.0, one.p * (len(tried) - index)))
+        highest = max(highest, min(1.0, looks * one.p * (len(tried) - index)))
         corrected[one.candidate.name] = highest
     return [_with(one, corrected.get(one.candidate.name, one.p)) for one in verdicts]
 

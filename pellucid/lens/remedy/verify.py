@@ -1,0 +1,268 @@
+"""Try remedies on a training loop and prove the one that helps.
+
+1. The unchanged loop is trained under the watch: its findings say which remedies are tried.
+2. Each remedy is trained once, with the first seed. The best ones of several findings are tried together, and
+   where the watch finds something new in the best, remedies of that are put on top.
+3. The best few and the unchanged loop are trained with seeds that this choice never saw, and compared seed by
+   seed (`pellucid.diagnosis.trials`); where that is close, with more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from pellucid.diagnosis.trials import AS_GOOD, Candidate, Trial, close, judge
+from pellucid.errors import PellucidError, UsageError
+from pellucid.lens.remedy.parts import Loop, Make, Parts, Train, Unfit
+from pellucid.lens.remedy.registry import REMEDIES, remedies_for
+from pellucid.lens.remedy.verification import Plan, Tried, Verification
+from pellucid.lens.remedy.watching import watched
+from pellucid.record import Finding
+
+GENERAL = (
+    *("rate-divided-by-10", "rate-times-10", "inputs-standard", "targets-standard", "default-weights"),
+    *("rows-shuffled", "epochs-times-3"),
+)
+"""Remedies where nothing is found, or where nothing of what was found helps."""
+UNKNOWN = Finding("nothing-found", "note", "The watch found nothing.", "The cause is not known.")
+FINALISTS = 3
+LOOKS = 2
+"""How often the verdict is read: after `seeds`, and after `most`."""
+
+
+def verify(
+    train: Train,
+    make: Make,
+    *,
+    findings: Iterable[Finding] | None = None,
+    seeds: int = 3,
+    most: int = 7,
+    lower: bool = False,
+    reference: float | None = None,
+    limit: int = 16,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Find out which change fixes a training loop, by training it.
+
+    The loop stays as it is written: its parts are made anew for every training, and a remedy changes them
+    before it starts. Nothing that you hold is changed, and a remedy that fails is noted, not raised.
+
+    Args:
+        train: your loop, `train(model, optimizer, loss, batches) -> score`, measured on rows that are not
+            trained on. If it has arguments named epochs, batch_size, seed or watch, it is given those too.
+        make: returns (model, optimizer, loss, batches) anew at each call, or `Parts` with epochs and
+            batch_size; it may take a seed.
+        findings: of a watch; without them, the unchanged loop is watched.
+        seeds: with which the finalists are compared, at least 2.
+        most: seeds where the verdict is close.
+        lower: a lower score is better.
+        reference: a healthy or best known score; the gap to it that is recovered is reported.
+        limit: training runs of single remedies.
+        progress: is called with a sentence before each training.
+
+    Returns:
+        A `Verification`: `fixed`, `winner`, `edits`; `print` shows what was tried.
+
+    Raises:
+        UsageError: `make` or `train` returns something else.
+    """
+    if seeds < 2:
+        raise UsageError(f"seeds must be at least 2 to compare with noise; received {seeds}.")
+    search = _Search(Loop(train, make), lower, limit, progress or (lambda _: None))
+    given = None if findings is None else list(findings)
+    search.start(given)
+    search.screen()
+    trial = search.prove(seeds, max(seeds, most), reference)
+    return search.result(trial)
+
+
+class _Search:
+    """The steps of `verify`, and what is known between them."""
+
+    def __init__(self, loop: Loop, lower: bool, limit: int, progress: Callable[[str], None]) -> None:
+        self.loop, self.lower, self.limit, self.progress = loop, lower, limit, progress
+        self.findings: list[Finding] = []
+        self.tried: list[Tried] = []
+        self.problems: list[str] = []
+        self.first, self.control_steps = math.nan, 0
+        self.left: dict[str, list[Finding]] = {}
+
+    # ---- 1: the unchanged loop -----------------------------------------------------------------------
+
+    def start(self, findings: list[Finding] | None) -> None:
+        """Train the unchanged loop with the first seed."""
+        self.progress("The unchanged loop is trained under the watch.")
+        parts, found = self.loop.make(0), []
+        try:
+            self.first, found = watched(self.loop, parts, 0, self.lower)
+        except PellucidError:
+            raise
+        except Exception as error:
+            self.problems.append(_reason(error))
+        self.control_steps = self.loop.steps
+        self.findings = found if findings is None else findings
+
+    # ---- 2: screening --------------------------------------------------------------------------------
+
+    def screen(self) -> None:
+        """Train remedies of the findings once, then the best together, then what the best still needs."""
+        self._try_all(self._plans(self.findings), self.limit)
+        if not self._good():
+            self._try_all([Plan(((UNKNOWN, REMEDIES[name]),)) for name in GENERAL], len(GENERAL))
+        self._combine()
+        best = self.best()
+        if best is not None:
+            self._go_on(best)
+
+    def _plans(self, findings: Sequence[Finding], base: Plan | None = None) -> list[Plan]:
+        """Plans for findings that ask for a change; for notes, where no other says anything."""
+        asking = [one for one in findings if one.severity != "info"] or list(findings)
+        known = {one for _, one in base.steps} if base else set()
+        steps = base.steps if base else ()
+        plans, names = [], set()
+        for finding in asking:
+            for remedy in remedies_for(finding.id):
+                if remedy not in known and remedy.name not in names:
+                    names.add(remedy.name)
+                    plans.append(Plan((*steps, (finding, remedy))))
+        return plans
+
+    def _try_all(self, plans: Iterable[Plan], limit: int) -> None:
+        left = limit
+        for plan in plans:
+            if left > 0 and not any(one.plan.name == plan.name for one in self.tried):
+                tried = self._try(plan)
+                self.tried.append(tried)
+                left -= not tried.problem
+
+    def _try(self, plan: Plan) -> Tried:
+        tried = Tried(plan, words=" and ".join(one.words for _, one in plan.steps))
+        before = self.loop.seconds
+        try:
+            parts = plan.apply(self.loop, 0)
+            tried.words = " and ".join(parts.said)
+            self.progress(f"Tried: {tried.words}.")
+            tried.score = self.loop.run(parts, 0)
+            tried.steps = self.loop.steps
+        except Exception as error:
+            tried.problem = _reason(error)
+        tried.seconds = self.loop.seconds - before
+        return tried
+
+    def value(self, score: float) -> float:
+        """A score for which higher is better; minus infinity where there is none."""
+        return -math.inf if math.isnan(score) else -score if self.lower else score
+
+    def _good(self) -> list[Tried]:
+        """What was better than the unchanged loop in the first seed, the best first."""
+        good = [one for one in self.tried if self.value(one.score) > self.value(self.first)]
+        return sorted(good, key=lambda one: (-self.value(one.score), one.plan.size))
+
+    def best(self) -> Tried | None:
+        """The best of the first seed."""
+        return next(iter(self._good()), None)
+
+    def _combine(self) -> None:
+        """Try the best remedies of different findings together."""
+        chosen: dict[str, Tried] = {}
+        for one in self._good():
+            if len(one.plan.steps) == 1:
+                chosen.setdefault(one.plan.steps[0][0].id, one)
+        several = list(chosen.values())[:3]
+        for count in range(2, len(several) + 1):
+            steps = tuple(one.plan.steps[0] for one in several[:count])
+            self._try_all([Plan(steps)], 1)
+
+    def _go_on(self, best: Tried) -> None:
+        """Watch the best; where something is still wrong, try remedies of that on top."""
+        left = [one for one in self._watch(best.plan) if one.severity != "info"]
+        if left:
+            self._try_all(self._plans(left, best.plan), self.limit // 2)
+
+    def _watch(self, plan: Plan) -> list[Finding]:
+        if plan.name not in self.left:
+            self.progress("The changed loop is trained under the watch.")
+            try:
+                self.left[plan.name] = watched(self.loop, plan.apply(self.loop, 0), 0, self.lower)[1]
+            except Exception as error:
+                self.problems.append(f"with {plan.name}: {_reason(error)}")
+                return []
+        return self.left[plan.name]
+
+    # ---- 3: proof ------------------------------------------------------------------------------------
+
+    def finalists(self) -> list[Tried]:
+        """The best of the first seed, and the smallest change that is about as good."""
+        good = self._good()
+        if not good:
+            return []
+        start = self.value(self.first)
+        gain = self.value(good[0].score) - start
+        near = [
+            one for one in good if not math.isfinite(gain) or self.value(one.score) - start >= AS_GOOD * gain
+        ]
+        smallest = min(near, key=lambda one: one.plan.size)
+        chosen = good[:FINALISTS]
+        return chosen if smallest in chosen else [*chosen[:-1], smallest]
+
+    def prove(self, seeds: int, most: int, reference: float | None) -> Trial:
+        """Compare the finalists with the unchanged loop over seeds that the choice did not use."""
+        chosen = self.finalists()
+        control: dict[int, float] = {}
+        scores: dict[str, dict[int, float]] = {one.plan.name: {} for one in chosen}
+        open_, count = list(chosen), 0
+        trial = judge(control, [])
+        for wanted in (seeds, most):
+            for seed in range(count + 1, wanted + 1 if open_ else 0):
+                control[seed] = self._run(lambda seed=seed: self.loop.make(seed), seed)
+                for one in open_:
+                    scores[one.plan.name][seed] = self._run(
+                        lambda seed=seed, one=one: one.plan.apply(self.loop, seed), seed, one
+                    )
+            count = wanted
+            candidates = [self._candidate(one, scores[one.plan.name]) for one in chosen]
+            trial = judge(control, candidates, lower=self.lower, reference=reference, looks=LOOKS)
+            if trial.winner is not None:
+                break
+            near = {one.candidate.name for one in trial.verdicts if close(one, most)}
+            open_ = [one for one in chosen if one.plan.name in near]
+        return trial
+
+    def _run(self, make: Callable[[], Parts], seed: int, tried: Tried | None = None) -> float:
+        before = self.loop.seconds
+        try:
+            self.progress(f"Seed {seed}: {tried.words if tried else 'the unchanged loop'}.")
+            return self.loop.run(make(), seed)
+        except Exception:
+            return math.nan
+        finally:
+            if tried is not None:
+                tried.seconds += self.loop.seconds - before
+
+    def _candidate(self, one: Tried, scores: dict[int, float]) -> Candidate:
+        return Candidate(one.plan.name, one.words, scores, one.seconds, one.plan.size)
+
+    def result(self, trial: Trial) -> Verification:
+        """Put everything together."""
+        won = trial.winner
+        plan = next((one.plan for one in self.tried if won and one.plan.name == won.candidate.name), None)
+        left = None if plan is None else self._watch(plan)
+        return Verification(
+            self.findings,
+            trial,
+            self.tried,
+            self.first,
+            left,
+            self.loop.training_runs,
+            self.loop.seconds,
+            self.control_steps,
+            self.problems,
+            self.loop,
+        )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    said = text[0] if text else type(error).__name__
+    return said if isinstance(error, Unfit | PellucidError) else f"{type(error).__name__}: {said}"
