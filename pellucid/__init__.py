@@ -45,6 +45,7 @@ _WHERE = {
     "Regressor": "pellucid.estimators",
     "PellucidError": "pellucid.errors",
     "step_through": "pellucid.lens.step",
+    "suspicious_rows": "pellucid.label_rows",
     "verify": "pellucid.lens.remedy",
     "watch": "pellucid.lens.watch",
     "watch_lightning": "pellucid.lens.watch",
@@ -78,6 +79,7 @@ __all__ = [
     "models",
     "parquet",
     "step_through",
+    "suspicious_rows",
     "toy",
     "verify",
     "watch",
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.explaining import explain
+    from pellucid.label_rows import suspicious_rows
     from pellucid.lens.preflight import check
     from pellucid.lens.remedy import verify
     from pellucid.lens.step import step_through

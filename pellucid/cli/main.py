@@ -21,6 +21,7 @@ from pellucid.cli import (
     evaluate,
     explain,
     inspect,
+    labels,
     look,
     lr_find,
     predict,
@@ -54,6 +55,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)
 app.command("look")(look.look)
 app.command("explain")(explain.explain)
+app.command("labels")(labels.labels)
 app.command("replay")(replay.replay)
 app.command("predict")(predict.predict)
 app.command("embed")(vectors.embed)

@@ -137,6 +137,7 @@ class Batches:
     ):
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.shuffle, self.augment, self.limit = shuffle, augment, limit
+        self._last: tuple[int, list[Tensor]] | None = None  # the order of an epoch
 
     def __len__(self) -> int:
         return self._count
@@ -151,7 +152,7 @@ class Batches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch from batch `start` on."""
-        batches = self.rows.batches(self._indices(number)[start:])
+        batches = self.rows.batches(self.row_numbers_of(number)[start:])
         if self.augment is None:
             yield from batches
             return
@@ -162,7 +163,13 @@ class Batches:
 
     def row_numbers(self, epoch: int, batch: int) -> Tensor:
         """Return the numbers of the rows in a batch, (B,), in its order."""
-        return self._indices(epoch)[batch]
+        return self.row_numbers_of(epoch)[batch]
+
+    def row_numbers_of(self, epoch: int) -> list[Tensor]:
+        """Return the numbers of the rows in every batch of an epoch."""
+        if self._last is None or self._last[0] != epoch:
+            self._last = (epoch, self._indices(epoch))
+        return self._last[1]
 
     def row_order(self) -> Tensor | None:
         """Return the row numbers in the order of evaluation; None: as stored."""

@@ -322,7 +322,7 @@ def _warnings(
                     "leave it out with --set data.inputs=[...], unless missing values carry information",
                 )
             )
-    if revealing := _revealing(dataset):
+    if revealing := revealing_columns(dataset):
         found.append(_reveals(revealing))
     if rows < 200 and not is_document(dataset):
         found.append(
@@ -374,7 +374,7 @@ def _reveals(found: list[tuple[str, float]]) -> Warned:
     )
 
 
-def _revealing(dataset: Dataset) -> list[tuple[str, float]]:
+def revealing_columns(dataset: Dataset) -> list[tuple[str, float]]:
     """Return the columns that reveal the target, with the share that each explains."""
     if dataset.task not in ("classification", "regression") or dataset.target is None:
         return []

@@ -7,7 +7,7 @@ import io
 import pyarrow as pa
 
 from pellucid.data import kinds
-from pellucid.data.dataset import Column
+from pellucid.data.dataset import Column, Dataset
 
 LARGEST_SIDE = 96
 LONGEST_TEXT = 400
@@ -38,3 +38,10 @@ def line(table: pa.Table, columns: tuple[Column, ...], row: int) -> str:
     only_text = len(found) == 1 and found[0][1].takes_text
     text = shown[0][1] if only_text else ", ".join(f"{name}={value}" for name, value in shown)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+
+
+def row_file(dataset: Dataset, table: pa.Table, row: int) -> str:
+    """Return the file that the picture of a row came from; "" where it has none."""
+    pictured = next(filter(is_drawable, dataset.inputs), None)
+    cell = table[pictured.name][row].as_py() if pictured is not None else None
+    return (cell.get("path") or "") if isinstance(cell, dict) else ""

@@ -12,8 +12,17 @@ from typing import Any
 
 from pellucid.diagnosis.baselines import Baselines
 from pellucid.diagnosis.curves import Curves, Series, align
+from pellucid.diagnosis.data_facts import (
+    ClassRecall,
+    DataFacts,
+    LabelFacts,
+    class_facts,
+    data_facts,
+    label_facts,
+)
 from pellucid.diagnosis.watched import Watched
-from pellucid.record import Run
+from pellucid.errors import RunError
+from pellucid.record import Run, files
 from pellucid.record.spec import UNKNOWN, TaskSpec
 
 KEYS = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "step/lr")
@@ -25,6 +34,10 @@ MISSING = {
     "activation": "the outputs of the model are logits, as the loss expects",
     "watched": "the loop was not watched; `pellucid.watch` does that",
     "speed": "the run was not profiled; `pellucid profile RUN` does that",
+    "data": "the data were not checked: they are batches of your own, or windows of a stream or series",
+    "classes": "no class is predicted, or no split was evaluated",
+    "labels": "no margins of training rows were recorded: only runs that predict one class a row, without "
+    "mixup and CutMix, have them",
 }
 """Why a rule could not run, by what it needed."""
 
@@ -163,6 +176,9 @@ class Facts:
         activation: softmax or sigmoid, where the outputs of the model have been through it and should not.
         watched: what `pellucid.watch` recorded of a loop.
         scores: final measures of a run with class weights, by split and name, e.g. "val/auroc".
+        labels: what the margins of the training rows say about their labels.
+        data: what the checks of the data found before training.
+        classes: rows and recall of each class in the evaluated split.
     """
 
     series: Mapping[str, Series] | None = None
@@ -174,6 +190,9 @@ class Facts:
     activation: str | None = None
     scores: Mapping[str, float] | None = None
     watched: Watched | None = None
+    labels: LabelFacts | None = None
+    data: DataFacts | None = None
+    classes: tuple[ClassRecall, ...] | None = None
 
     @functools.cached_property
     def curves(self) -> Curves | None:
@@ -210,7 +229,22 @@ def facts_of(run: Run) -> Facts:
         setting_of(run),
         activation=run.facts.get("activation"),
         scores=run.metrics if weighted else None,
+        labels=label_facts(run.facts),
+        data=data_facts(run.facts, run.settings),
+        classes=_classes(run),
     )
+
+
+def _classes(run: Run) -> tuple[ClassRecall, ...] | None:
+    """The classes of the test split, or of the validation split where there is no test split."""
+    for split in ("test", "validation"):
+        try:
+            found = files.read_json(run.path / "evaluation" / f"{split}.json")
+        except (OSError, RunError):
+            continue
+        if run.task == "classification" and isinstance(found, dict):
+            return class_facts(found.get("per_class"))
+    return None
 
 
 def setting_of(run: Run) -> Setting:

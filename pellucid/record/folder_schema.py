@@ -26,7 +26,8 @@ FILES = {
     "checkpoints/last": "name of the newest checkpoint",
     "checkpoints/best": "name of the best checkpoint by the monitored measure",
     "evaluation/*.json": "measures of a split and the views of it; `training.json`: views by epoch",
-    "evaluation/*.parquet": "a prediction for each row of a split, and examples with their inputs",
+    "evaluation/*.parquet": "a prediction for each row of a split, and examples with their inputs; "
+    "`label-margins`: the margin of every training row, `label-rows`: the most suspicious ones",
     "samples/*": "pictures and texts that `evaluation/*.json` refers to",
     "artifacts/*/*": "files by name and step, listed in the table `artifacts`",
     "tensorboard/*": "the same metrics for TensorBoard, if requested",
@@ -142,6 +143,32 @@ FACTS: dict[str, Any] = {
             "what was decided automatically",
         ),
         "notes": _list({"type": "string"}, "what a reader of the run must know"),
+        "data_checks": _object(
+            "what the checks of the data found: `copies` and `shift` by split, `scale` of the inputs, "
+            "`revealing`: columns that predict the target by themselves, `seconds`",
+            required=False,
+        ),
+        "labels": _object(
+            "what the margins of the training rows say about their labels; or `missing`: why there are none",
+            required=False,
+            rows={"type": "integer", "description": "training rows"},
+            suspected={"type": "integer", "description": "rows whose label is suspected"},
+            threshold=_number("the margin below which a row is suspected"),
+            two_groups={"type": "boolean", "description": "whether wrong labels form a group of their own"},
+            wrong={"type": ["integer", "null"], "description": "wrong labels in all, estimated"},
+            precision={
+                "type": ["number", "null"],
+                "description": "expected share of them among suspected rows",
+            },
+            separation={
+                "type": ["number", "null"],
+                "description": "distance of the two groups in their widths",
+            },
+            pairs={
+                "type": "array",
+                "description": "[label, what the model says, rows], the most frequent first",
+            },
+        ),
         "environment": _object(
             "machine and software",
             python=_text("version"),

@@ -38,12 +38,10 @@ def batch_rows(prepared: Any, batches: Any, epoch: int, batch: int, count: int =
 def _row(dataset: Dataset, table: pa.Table, number: int) -> Row:
     pictured = next(filter(preview.is_drawable, dataset.inputs), None)
     columns = tuple(column for column in dataset.inputs if column is not pictured)
-    file = ""
-    if pictured is not None:
-        cell = table[pictured.name][number].as_py()
-        file = (cell.get("path") or "") if isinstance(cell, dict) else ""
     text = preview.line(table, columns, number) if columns else ""
-    return Row(number, file, _short(text), _target(dataset, table, number))
+    return Row(
+        number, preview.row_file(dataset, table, number), _short(text), _target(dataset, table, number)
+    )
 
 
 def _target(dataset: Dataset, table: pa.Table, number: int) -> str:

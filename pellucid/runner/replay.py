@@ -40,10 +40,11 @@ from pellucid.runner.watched_update import WatchedPreparation, WatchedUpdate, fi
 from pellucid.train import checkpoint
 from pellucid.train.callbacks import Callback, EarlyStopping, Recorder, SignalHandler
 from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.margins import LabelMargins
 from pellucid.train.seed import borrowed_generators, seed_everything
 from pellucid.train.trainer import Trainer
 
-LEFT_OUT = (Checkpointer, EarlyStopping, Recorder, SignalHandler)
+LEFT_OUT = (Checkpointer, EarlyStopping, LabelMargins, Recorder, SignalHandler)
 """Callbacks that write, or decide when training ends, which is known here."""
 StepLosses = dict[str, dict[int, list[float | None]]]
 """Losses by phase and update: several where a phase is repeated in a step; None is not finite."""

@@ -29,6 +29,7 @@ from pellucid.runner.budget import refuse_needed
 from pellucid.runner.check import check_config
 from pellucid.runner.components import make_callbacks, make_trainer
 from pellucid.runner.data import fitted_before
+from pellucid.runner.data_checks import check_data, measure_without_copies
 from pellucid.runner.data_warnings import data_warnings, left_out
 from pellucid.runner.decision import with_threshold
 from pellucid.runner.load import load_needed
@@ -150,6 +151,7 @@ def train(
         if budget is not None:
             budgeted.remember(budget, run)
         _print_header(run, config, prepared, console)
+        check_data(run, prepared)
         context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget, longer)
         _measure_baselines(context)
         try:
@@ -327,6 +329,7 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         target_met=target_met(config, prepared, metrics, run.spec),
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
+    measure_without_copies(run)
     _conclude(run)
 
 

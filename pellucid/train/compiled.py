@@ -34,7 +34,7 @@ from pellucid.train.pooling import FusedPooling
 from pellucid.train.seed import rng_state, set_rng_state
 from pellucid.train.update import Update
 
-Forward = Callable[[nn.Module, Any], Tensor]
+Forward = Callable[[nn.Module, Any], Any]
 Call = Callable[..., Any]
 
 
@@ -54,13 +54,19 @@ class CompiledUpdate(Update):
         self.refused = ""
 
     def _new_programs(self) -> Programs:
-        computed = self.mode.forward(self.phase.loss, self.device)
+        loss = self.phase.loss if self.outputs is None else self.phase.loss_and_outputs
+        computed = self.mode.forward(loss, self.device)  # type: ignore[arg-type]
 
-        def forward(model: nn.Module, batch: Any) -> Tensor:
+        def forward(model: nn.Module, batch: Any) -> Any:
             with FusedPooling():
                 return computed(model, batch)
 
         return Programs(self.model, forward, self.parameters, self.clip_grad_norm)
+
+    def keep_outputs(self) -> bool:
+        kept = super().keep_outputs()
+        self.programs = self._new_programs()
+        return kept
 
     def begin_epoch(self) -> None:
         """Drop the programs if a module has changed since the last epoch, for example model.dropout.p."""
@@ -74,13 +80,19 @@ class CompiledUpdate(Update):
             with self.rest_frozen():
                 loss = self._attempt(lambda: self.programs.update(batches[0], self.optimizer))
             if loss is not None:
+                if self.outputs is not None:
+                    self.outputs = [*self.programs.outputs]
                 self.accept(loss)
                 return loss
         return super().__call__(batches)
 
     def backward(self, batch: Any, count: int) -> Tensor:
         loss = self._attempt(lambda: self.programs.backward(batch, count)) if self._fits(batch) else None
-        return super().backward(batch, count) if loss is None else loss
+        if loss is None:
+            return super().backward(batch, count)
+        if self.outputs is not None:
+            self.outputs += self.programs.outputs
+        return loss
 
     def _fits(self, batch: Any) -> bool:
         """Whether programs are for batches like this one."""
@@ -121,9 +133,12 @@ class Programs:
 
     Args:
         model: in training mode, and placed where it stays.
-        forward: (model, batch) -> the loss, in the precision wanted.
+        forward: (model, batch) -> the loss, or the loss and the outputs, in the precision wanted.
         parameters: what the gradients are of.
         clip_grad_norm: norm that the gradient has at most in a whole update.
+
+    Attributes:
+        outputs: those of the last call, detached, where `forward` returns them; one tensor, or none.
 
     Both calls take a batch of tensors, of the same structure and shapes every time, and raise a ModelError
     the first time if torch cannot make a program of this model on this machine.
@@ -139,6 +154,7 @@ class Programs:
         self.whole, self.parameters = _Whole(model, forward), list(parameters)
         self.clip_grad_norm = clip_grad_norm
         self._made: dict[Any, _Program] = {}
+        self.outputs: list[Tensor] = []
 
     def backward(self, batch: Any, size: int) -> Tensor:
         """Add the gradients of a batch to those of the weights, and return the loss, detached.
@@ -151,7 +167,7 @@ class Programs:
         program = self._made.get(key)
         if program is None:
             program = self._made[key] = _Program(self.whole, self._learned(), [], batch, _gradients)
-        loss, *gradients = program(*leaves(batch))
+        (loss, *gradients), self.outputs = program(*leaves(batch))
         alone = len({gradient.data_ptr() for gradient in gradients}) == len(gradients)
         for parameter, gradient in zip(program.reached, gradients, strict=True):
             share = gradient / size if size > 1 else gradient if alone else gradient.clone()
@@ -171,7 +187,8 @@ class Programs:
             program = self._made[key] = self._make_update(batch, optimizer)
         if len(program.reached) < len(optimizer.weights):
             return None
-        return program(*optimizer.moments, optimizer.advance(), *leaves(batch))[0]
+        (loss, *_), self.outputs = program(*optimizer.moments, optimizer.advance(), *leaves(batch))
+        return loss
 
     def _make_update(self, batch: Any, optimizer: FusedAdamW) -> _Program:
         clip, constants = self.clip_grad_norm, optimizer.constants
@@ -233,27 +250,36 @@ class _Program:
         rows = leaves(batch)
         sizes, make_batch = [len(names), len(others), len(more), len(rows)], rebuild(batch)
         self.reached: list[nn.Parameter] = []
+        self._kept = 0
 
         def function(*arguments: Tensor) -> tuple[Tensor, ...]:
             weights, rest, further, parts = (list(part) for part in _split(arguments, sizes))
             with torch.enable_grad():
                 leaves = [weight.detach().requires_grad_() for weight in weights]
                 tensors = dict(zip(names, leaves, strict=True)) | dict(zip(others, rest, strict=True))
-                loss = functional_call(whole, tensors, (make_batch(parts),))
+                made = functional_call(whole, tensors, (make_batch(parts),))
+                loss, outputs = made if isinstance(made, tuple) else (made, None)
                 gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
             pairs = list(zip(learned, weights, gradients, strict=True))
             self.reached = [parameter for parameter, _, gradient in pairs if gradient is not None]
             found = [(weight, gradient) for _, weight, gradient in pairs if gradient is not None]
-            return learn(loss.detach(), found, further)
+            kept = (outputs.detach(),) if isinstance(outputs, Tensor) else ()
+            self._kept = len(kept)
+            return (*learn(loss.detach(), found, further), *kept)
 
         self._own = [*learned, *others.values()]
         with torch.no_grad():
             self._run = compiled(function, [*self._own, *more, *rows])
 
-    def __call__(self, *tensors: Tensor) -> Any:
-        """Run on what does not belong to the model: tensors as in `more`, then those of a batch."""
+    def __call__(self, *tensors: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Run on what does not belong to the model: tensors as in `more`, then those of a batch.
+
+        Returns:
+            What `learn` returned, and the outputs: one tensor, or none.
+        """
         with torch.no_grad():
-            return self._run(*self._own, *tensors)
+            made = list(self._run(*self._own, *tensors))
+        return (made[: -self._kept], made[-self._kept :]) if self._kept else (made, [])
 
 
 def _split(tensors: Sequence[Tensor], sizes: list[int]) -> list[Sequence[Tensor]]:
@@ -268,15 +294,15 @@ class _Whole(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Any) -> Tensor:
+    def forward(self, batch: Any) -> Any:
         before = module_state(self)
-        loss = self.loss(self.model, batch)
+        made = self.loss(self.model, batch)
         changed = [name for name, value in module_state(self).items() if before.get(name) != value]
         if changed:
             raise ModelError(
                 f"This model cannot be a program: a step changes {changed[0]}, which is not in a tensor."
             )
-        return loss
+        return made
 
 
 @dataclass(frozen=True, eq=False)

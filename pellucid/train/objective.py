@@ -51,6 +51,8 @@ class Phase:
         parameters: model -> the parameters this phase updates.
         every: take part in every n-th step only.
         repeat: updates within one step.
+        loss_and_outputs: the same as `loss`, with the outputs it was computed from; None where there are no
+            outputs of rows.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Phase:
     parameters: Callable[[nn.Module], Iterable[nn.Parameter]] = all_parameters
     every: int = 1
     repeat: int = 1
+    loss_and_outputs: Callable[[nn.Module, Any], tuple[Tensor, Any]] | None = None
 
 
 def forward_inputs(model: nn.Module, batch: Any) -> Any:
@@ -225,20 +228,23 @@ def supervised(
     def forward(model: nn.Module, batch: Any) -> Any:
         return outputs_of(forward_inputs(model, batch), batch)
 
-    def train(model: nn.Module, batch: Any) -> Tensor:
+    def learned(model: nn.Module, batch: Any) -> tuple[Tensor, Any]:
         if isinstance(model, Ensemble):
             returned, batch = forward_members(model, batch)
             outputs = outputs_of(returned, batch)
         else:
             outputs = forward(model, batch)
         value = compare(outputs, batch)
-        return value if penalty is None else value + penalty(model)
+        return value if penalty is None else value + penalty(model), outputs
+
+    def train(model: nn.Module, batch: Any) -> Tensor:
+        return learned(model, batch)[0]
 
     def measured(outputs: Any, batch: Any) -> Measures:
         count = count_rows(batch)
         return {"loss": (compare(outputs, batch) * count, count)}
 
-    phases = (Phase("train", train),)
+    phases = (Phase("train", train, loss_and_outputs=learned),)
     return Objective(
         name, phases, forward=forward, score=score or measured, takes_weights=True, read=read, **more
     )

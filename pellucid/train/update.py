@@ -30,9 +30,12 @@ class Update:
     Attributes:
         gradients_needed: whether a callback looks at the gradients, or a schedule changes the momentum, so
             that the step is not a part of a program.
+        outputs: those of the last update, detached, one entry a batch; None where nobody asked with
+            `keep_outputs`.
     """
 
     gradients_needed = False
+    outputs: list[Tensor] | None = None
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class Update:
         With `gradient_accumulation_steps` every batch has the same weight, also one with fewer rows.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        if self.outputs is not None:
+            self.outputs = []
         with self.rest_frozen():
             losses = [self.backward(batch, len(batches)) for batch in batches]
         loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
@@ -80,11 +85,23 @@ class Update:
             ModelError: the model or the loss fails on the batch; says what to try.
         """
         try:
-            return self.phase.loss(self.model, batch)
+            if self.outputs is None or self.phase.loss_and_outputs is None:
+                return self.phase.loss(self.model, batch)
+            loss, outputs = self.phase.loss_and_outputs(self.model, batch)
+            if isinstance(outputs, Tensor):
+                self.outputs.append(outputs.detach())
+            return loss
         except Exception as error:
             if not is_explained(error):
                 raise
             raise explain(error, self.model, batch, forward_inputs) from error
+
+    def keep_outputs(self) -> bool:
+        """Keep the outputs of every update in `outputs` from now on; False where the loss has none."""
+        if self.phase.loss_and_outputs is None:
+            return False
+        self.outputs = []
+        return True
 
     def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
         """Keep the parameters of other phases from collecting gradients."""

@@ -11,7 +11,9 @@ from torch import Tensor
 from pellucid.config import Config
 from pellucid.data.batches import Batches
 from pellucid.evaluation import Trained
+from pellucid.record import Run
 from pellucid.tasks.classification import scores
+from pellucid.tasks.classification.label_margins import label_margins
 from pellucid.tasks.classification.objective import classification
 from pellucid.tasks.classification.spec import SPEC
 from pellucid.tasks.prepared import Prepared
@@ -19,6 +21,7 @@ from pellucid.tasks.shared.class_weights import class_weights
 from pellucid.tasks.shared.scoring import Measured
 from pellucid.tasks.shared.supervised import Supervised
 from pellucid.tasks.task import no_threshold
+from pellucid.train.callbacks import Callback
 from pellucid.train.objective import Objective
 
 
@@ -44,6 +47,10 @@ class Classification(Supervised):
     def check_threshold(self, threshold: float | str, prepared: Prepared) -> None:
         if (classes := prepared.preprocess.num_outputs) != 2:
             raise no_threshold(f"{classes} classes")
+
+    def callbacks(self, run: Run, prepared: Prepared) -> list[Callback]:
+        found = label_margins(run, prepared)
+        return [] if found is None else [found]
 
     def _score(self, outputs: Tensor, targets: Tensor, trained: Trained) -> Measured:
         return scores.classification(outputs, targets, trained.preprocess, trained.threshold)
