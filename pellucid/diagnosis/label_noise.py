@@ -25,7 +25,7 @@ ROWS = "evaluation/label-rows.parquet"
 BINS, ROUNDS = 300, 200
 SEPARATION = 1.3
 """Distance of the two modes, in units of the widths on the sides that face each other, for two groups."""
-GAIN = 0.01
+GAIN = 0.006
 """Log-likelihood a row that two groups gain over one, in nats, at least."""
 EVIDENCE = 25.0
 """The same of all rows together."""
