@@ -25,6 +25,7 @@ NAMES = (
     "predict",
     "texts",
     "read-a-report",
+    "check-your-data",
     "own-loop",
     "look-inside",
     "add-a-model",
