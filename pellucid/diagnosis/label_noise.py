@@ -31,8 +31,9 @@ EVIDENCE = 25.0
 """The same of all rows together."""
 FEWEST = 10
 """Rows that a group has at least."""
-CERTAIN = 1.5
-"""Where even the 95th percentile of the margins is below this, all margins below zero are suspected."""
+CERTAIN, USUAL = 1.5, 0.5
+"""Where even the 95th percentile of the margins is below the first, and their median below the second, every
+label is nearly as likely as another one: all rows below zero are suspected, and no groups are looked for."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,12 @@ def estimate(label: np.ndarray, margin: np.ndarray, epochs: np.ndarray, other: n
     """
     seen = np.flatnonzero((epochs > 0) & np.isfinite(margin))
     known = margin[seen].astype(np.float64)
-    mixture = fit_mixture(known) if len(seen) >= 4 * FEWEST else None
-    if mixture is not None and not _are_two(mixture, len(seen)):
-        mixture = None
-    threshold = _threshold(known, mixture)
+    mixture, threshold = None, 0.0
+    if len(seen) and not _is_uncertain(known):
+        mixture = fit_mixture(known) if len(seen) >= 4 * FEWEST else None
+        if mixture is not None and not _are_two(mixture, len(seen)):
+            mixture = None
+        threshold = min(-float(np.median(known)) if mixture is None else mixture.crossing, 0.0)
     suspect = np.zeros(len(margin), bool)
     suspect[seen[known < threshold]] = True
     precision = None
@@ -143,12 +146,8 @@ def _are_two(mixture: Mixture, rows: int) -> bool:
     )
 
 
-def _threshold(margins: np.ndarray, mixture: Mixture | None) -> float:
-    if mixture is not None:
-        return min(mixture.crossing, 0.0)
-    if len(margins) == 0 or np.quantile(margins, 0.95) < CERTAIN:
-        return 0.0
-    return min(-float(np.median(margins)), 0.0)
+def _is_uncertain(margins: np.ndarray) -> bool:
+    return bool(np.quantile(margins, 0.95) < CERTAIN and np.median(margins) < USUAL)
 
 
 # ---- the mixture ---------------------------------------------------------------------------------------

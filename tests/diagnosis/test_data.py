@@ -34,7 +34,8 @@ def test_copies_across_splits_are_a_warning_with_the_accuracy_without_them() -> 
     assert "40 rows of validation (10.0 %) are also in train" in finding.seen
     assert "validation 3 = train 17" in finding.seen
     assert "95.0 %, and 91.0 % without them" in finding.seen
-    assert found(DataFacts((Copies("test", 10_000, 3),)))["leaked-rows"].level == "note"
+    for few in (Copies("test", 10_000, 3), Copies("test", 600, 0, 12, 600)):
+        assert found(DataFacts((few,)))["leaked-rows"].level == "note"
     assert not found(DataFacts((Copies("train", 100, 1), Copies("test", 100))))
 
 

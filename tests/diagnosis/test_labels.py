@@ -100,6 +100,7 @@ def test_wrong_labels_of_a_run_are_found_by_their_index(noisy) -> None:
 def test_labels_are_listed_by_the_command_and_shown_in_the_report(noisy, tmp_path: Path) -> None:
     run, _, _ = noisy
     out = tmp_path / "rows.csv"
+    page = run.report().read_text()
     done = CliRunner().invoke(app, ["labels", str(run.path), "--out", str(out)])
     assert done.exit_code == 0
     assert "labels are wrong" in done.output
@@ -108,6 +109,7 @@ def test_labels_are_listed_by_the_command_and_shown_in_the_report(noisy, tmp_pat
     assert len(listed) == run.facts["labels"]["suspected"]
     done = CliRunner().invoke(app, ["labels", str(run.path), "--rows", "3", "--json"])
     assert [row["row"] for row in json.loads(done.stdout)["rows"]] == [int(row["row"]) for row in listed[:3]]
+    assert page.count("labelled <b>") == 24
     section = next(part for part in report.view(run)["sections"] if part["id"] == "labels")
     assert len(section["blocks"][0]["body"]["rows"]) == 24
 

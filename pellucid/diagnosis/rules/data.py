@@ -8,8 +8,9 @@ from pellucid.diagnosis.rule import Rule
 from pellucid.diagnosis.wording import figure, listed, percent
 from pellucid.record import Finding
 
-LEAK, REPEATED = 0.01, 0.02
-"""Shares of copied rows: of a held-out split that are worth a warning, of train that are worth a note."""
+LEAK, NEAR_LEAK, REPEATED = 0.01, 0.05, 0.02
+"""Shares of rows: held-out ones that are also in train, or nearly so, that are worth a warning; training rows
+that repeat others that are worth a note."""
 DIFFERENT, FAR = 0.6, 0.75
 """AUC of a classifier between two splits, less three standard errors, for a note and for a warning."""
 MISSED, SEEN_ENOUGH = 0.1, 10
@@ -27,7 +28,7 @@ def _leak(facts: Facts) -> Finding | None:
     worst = max(leaks, key=lambda one: one.share)
     train = next((one for one in facts.data.copies if one.split == "train"), None)
     usual = train is not None and not worst.near and train.share > worst.share / 2
-    parts = [_counted(one, f"of {one.split}", "also in train") for one in leaks]
+    parts = [_counted(one, "also in train", "one of train") for one in leaks]
     measured = [
         f"accuracy on {one.split} is {percent(one.accuracy)}, and {percent(one.without)} without them"
         for one in leaks
@@ -39,7 +40,7 @@ def _leak(facts: Facts) -> Finding | None:
         means = "Rows of this table repeat often, also within train, so that may be chance."
     return Finding(
         "leaked-rows",
-        "warning" if worst.share >= LEAK and not usual else "note",
+        "warning" if _is_large(worst) and not usual else "note",
         f"{'; '.join(parts)} (for example {pairs}){'; ' + '; '.join(measured) if measured else ''}.",
         means,
         "remove these rows from the held-out split, or let Pellucid make the splits, which keeps equal rows "
@@ -49,18 +50,21 @@ def _leak(facts: Facts) -> Finding | None:
     )
 
 
-def _counted(one: Copies, of: str, where: str) -> str:
+def _is_large(one: Copies) -> bool:
+    return one.exact >= LEAK * one.rows or one.near >= NEAR_LEAK * max(one.searched, 1)
+
+
+def _counted(one: Copies, where: str, near: str) -> str:
     """Return in words how many rows are copies."""
     found = []
     if one.exact:
         verb = "is" if one.exact == 1 else "are"
         rows = "1 row" if one.exact == 1 else f"{one.exact:,} rows"
-        found.append(f"{rows} {of} ({percent(one.exact / one.rows)}) {verb} {where}")
+        found.append(f"{rows} of {one.split} ({percent(one.exact / one.rows)}) {verb} {where}")
     if one.near:
-        nearly = f"{one.near:,} of {one.searched:,} rows"
-        found.append(
-            f"{nearly}{'' if found else f' {of}'} that were searched are nearly the same as one there"
-        )
+        verb = "is" if one.near == 1 else "are"
+        of = f"{one.near:,} of {one.searched:,} rows of {one.split} that were searched"
+        found.append(f"{of} {verb} nearly the same as {near}")
     return ", and ".join(found)
 
 
@@ -74,7 +78,7 @@ def _repeated(facts: Facts) -> Finding | None:
     return Finding(
         "repeated-rows",
         "note",
-        f"{_counted(train, 'of train', 'copies of others')} (for example {pairs}).",
+        f"{_counted(train, 'equal to others', 'another')} (for example {pairs}).",
         "Repeated rows count several times: the model memorizes them first, and there are fewer "
         "different rows than it seems.",
         "keep one of each, unless their number means something",
