@@ -285,6 +285,11 @@ class TrainConfig(Section):
         ge=0,
         description="MB of earlier checkpoints that stay, spread over training, to look at and replay from",
     )
+    watch: Literal["light", "off"] = Field(
+        default="light",
+        description="light: compute a few steps a second time and look inside, for at most 1 % of the time; "
+        "off: look at the curves only",
+    )
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default=[])
     callbacks: list[str] = Field(
         default=[],

@@ -33,6 +33,7 @@ SHORT = {
     "seed": "train.seed",
     "device": "train.device",
     "execution": "train.execution",
+    "watch": "train.watch",
     "path": "train.execution",
     "lr": "optimizer.lr",
     "weight_decay": "optimizer.weight_decay",

@@ -16,17 +16,16 @@ OnWatched = Callable[[Watched], Finding | None]
 
 
 def watched_rules(
-    *rules: tuple[str, OnWatched, tuple[str, ...]], last_resort: bool = False
+    *rules: tuple[str, OnWatched, tuple[str, ...]], need: str = "watched", last_resort: bool = False
 ) -> tuple[Rule, ...]:
     """Return rules on watched loops.
 
     Args:
         rules: (id, check, ids of the rules whose findings explain this one).
+        need: "loop" where runs have rules of their own.
         last_resort: see `Rule`.
     """
-    return tuple(
-        Rule(id, ("watched",), on_watched(check), unless, last_resort) for id, check, unless in rules
-    )
+    return tuple(Rule(id, (need,), on_watched(check), unless, last_resort) for id, check, unless in rules)
 
 
 def on_watched(check: Callable[[Watched], Finding | None]) -> Check:

@@ -12,6 +12,8 @@ from pellucid.diagnosis.rules import LEFT_OUT, all_rules, recall_rules, unknown_
 from pellucid.record import Finding, Run
 
 LEVELS = ("error", "warning", "note")
+SYMPTOMS = ("underfitting", "diverging")
+"""Findings that say that something is wrong, and stand after those that say what."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,11 @@ def not_applicable(run: Run) -> list[Skipped]:
 
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
-    """Sort findings: errors, warnings, notes; within a level by confidence, then by gain."""
+    """Sort findings: errors, warnings, notes; within a level causes before symptoms, by confidence, gain."""
 
-    def rank(one: Finding) -> tuple[int, float, float]:
-        known = one.level in LEVELS
-        return LEVELS.index(one.level) if known else len(LEVELS), -one.confidence, -one.gain
+    def rank(one: Finding) -> tuple[int, bool, float, float]:
+        level = LEVELS.index(one.level) if one.level in LEVELS else len(LEVELS)
+        return level, one.rule in SYMPTOMS, -one.confidence, -one.gain
 
     return sorted(found, key=rank)
 

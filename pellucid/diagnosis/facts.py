@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pellucid.diagnosis import watch_file
 from pellucid.diagnosis.baselines import Baselines
 from pellucid.diagnosis.curves import Curves, Series, align
 from pellucid.diagnosis.data_facts import (
@@ -32,7 +33,8 @@ MISSING = {
     "series": "the run has no losses that can be compared",
     "gan": "the run does not train a generator against a discriminator",
     "activation": "the outputs of the model are logits, as the loss expects",
-    "watched": "the loop was not watched; `pellucid.watch` does that",
+    "watched": "it was not watched: `train.watch` does that for a run, `pellucid.watch` for a loop",
+    "loop": "it is for loops that `pellucid.watch` sees; the curves of a run have rules of their own",
     "speed": "the run was not profiled; `pellucid profile RUN` does that",
     "data": "the data were not checked: they are batches of your own, or windows of a stream or series",
     "classes": "no class is predicted, or no split was evaluated",
@@ -194,6 +196,11 @@ class Facts:
     data: DataFacts | None = None
     classes: tuple[ClassRecall, ...] | None = None
 
+    @property
+    def loop(self) -> Watched | None:
+        """What was recorded of a loop of the user's own; None for a run, whose curves say more."""
+        return self.watched if self.series is None and self.gan is None else None
+
     @functools.cached_property
     def curves(self) -> Curves | None:
         """The series on the steps at which validation loss was measured."""
@@ -219,7 +226,7 @@ def facts_of(run: Run) -> Facts:
     if "parts" in run.facts:
         return Facts()  # a study: its runs have curves of their own
     if run.spec.players:
-        return Facts(setting=setting_of(run), gan=_gan_curves(run))
+        return Facts(setting=setting_of(run), gan=_gan_curves(run), watched=watch_file.read(run))
     series = {key: run.store.series(key) for key in KEYS}
     series["train/loss"] = run.store.series("train/loss_clean") or series["train/loss"]
     weighted = bool(run.settings.get("objective", {}).get("class_weights"))
@@ -232,6 +239,7 @@ def facts_of(run: Run) -> Facts:
         labels=label_facts(run.facts),
         data=data_facts(run.facts, run.settings),
         classes=_classes(run),
+        watched=watch_file.read(run),
     )
 
 

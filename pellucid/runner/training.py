@@ -42,6 +42,7 @@ from pellucid.runner.run_facts import run_facts, target_met
 from pellucid.runner.setup import set_up
 from pellucid.runner.supplied import NOTHING, Supplied, make_own_callbacks, may_change
 from pellucid.runner.timed_baselines import measure_baselines
+from pellucid.runner.watching import Watching
 from pellucid.tasks.prepared import EVALUATED, PreparedData
 from pellucid.tasks.task import Task, check_baselines
 from pellucid.train import checkpoint
@@ -236,6 +237,8 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
         config, objective, run, console, per_epoch, extra, validated=validation is not None
     )
     planner = None
+    if config.train.watch == "light" and not may_change(context.supplied):
+        callbacks.insert(0, Watching(run))
     if context.budget is not None:
         planner = budgeted.make_planner(config, context.budget, batches, steps, context.supplied)
         callbacks.insert(-1, planner)  # the last one saves checkpoints

@@ -105,7 +105,7 @@ class Update:
 
     def rest_frozen(self) -> contextlib.AbstractContextManager[None]:
         """Keep the parameters of other phases from collecting gradients."""
-        return _frozen_except(self.model, self.parameters) if self.freeze_rest else PLAIN
+        return frozen_except(self.model, self.parameters) if self.freeze_rest else PLAIN
 
     def begin_epoch(self) -> None:
         """Prepare for the updates of an epoch; called after `on_epoch_start`."""
@@ -118,7 +118,8 @@ class Update:
 
 
 @contextlib.contextmanager
-def _frozen_except(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def frozen_except(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let no parameter but these learn while the block runs."""
     mine = {id(parameter) for parameter in parameters}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
     for parameter in rest:

@@ -189,7 +189,7 @@ RULES = (
         Rule("diverging", ("curves",), _on_curves(_diverging)),
         Rule("still-improving", ("curves",), _on_curves(_still_improving)),
         Rule("memorizing", ("curves",), _on_curves(_memorizing)),
-        Rule("healthy", ("curves",), _on_curves(_healthy)),
+        Rule("healthy", ("curves",), _on_curves(_healthy), last_resort=True),
         after=("non-finite-loss", "underfitting", "too-short"),
     ),
 )

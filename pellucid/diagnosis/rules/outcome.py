@@ -226,7 +226,7 @@ def _opponent(watched: Watched, state: Health) -> Finding | None:
 
 
 RULES = (
-    *watched_rules(("labels-unrelated", by_health(_unrelated), ()), last_resort=True),
+    *watched_rules(("labels-unrelated", by_health(_unrelated), ()), need="loop", last_resort=True),
     *watched_rules(
         (
             "label-noise",
@@ -251,5 +251,6 @@ RULES = (
             by_health(_opponent),
             ("missing-detach", "optimizers-overlap", "unused-parameters"),
         ),
+        need="loop",
     ),
 )

@@ -86,7 +86,8 @@ class Watch:
     """What `watch` returns: see there.
 
     Attributes:
-        steps: calls of `step`.
+        steps: calls of `step` and `skip`.
+        schedule: which steps are attended to.
         problems: what could not be recorded, and why.
     """
 
@@ -98,11 +99,12 @@ class Watch:
         loss: Any = None,
         mute: Collection[str] = (),
         on_finding: Callable[[Finding], None] | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self.steps = 0
         self.problems: dict[str, str] = {}
         self.mute, self.on_finding, self.loss = mute, on_finding, loss
-        self._schedule = Schedule()
+        self.schedule = schedule or Schedule()
         self._ended = self._broken_off = False
         self._reported: set[tuple[str, str]] = set()
         self._losses: list[tuple[int, float]] = []
@@ -177,13 +179,29 @@ class Watch:
             targets: what the loss compared the outputs with.
         """
         self.steps += 1
-        ahead = self._schedule.coming - self.steps
+        ahead = self.schedule.coming - self.steps
         if ahead > 1 and isinstance(loss, Tensor) and len(self._waiting) < LOSSES:
             self._waiting.append((self.steps, detached(loss)))  # most steps: nothing else is done
         elif ahead > 0:
             self._kept_step(loss)
         else:
             self._attended_step(loss, inputs, targets)
+
+    def skip(self) -> None:
+        """Count an update that is not attended to, without its loss."""
+        self.steps += 1
+        if self.steps + 1 == self.schedule.coming:
+            self._guard(self._prepare)()
+
+    @property
+    def attends(self) -> bool:
+        """Whether the coming step is attended to."""
+        return self.steps + 1 >= self.schedule.coming
+
+    @property
+    def attended(self) -> int:
+        """Steps that were attended to."""
+        return self._events.attended if self._events else 0
 
     def validate(self, metric: float | Mapping[str, float]) -> None:
         """Record a measure on rows that are not trained on.
@@ -242,7 +260,7 @@ class Watch:
         self._waiting.append((self.steps, detached(single(loss))))
         if len(self._waiting) >= LOSSES:
             self._flush()
-        if self.steps + 1 == self._schedule.coming:
+        if self.steps + 1 == self.schedule.coming:
             self._prepare()
 
     def _attend(self, loss: Any, inputs: Any, targets: Any) -> None:
@@ -253,8 +271,8 @@ class Watch:
         self._guard(self._record)(events, loss, inputs, targets)
         events.attended += 1
         events.forget()
-        self._schedule.plan(self.steps)
-        if self._schedule.coming == self.steps + 1:
+        self.schedule.plan(self.steps)
+        if self.schedule.coming == self.steps + 1:
             self._prepare()
         else:
             events.detach()
@@ -269,9 +287,9 @@ class Watch:
             targets = events.arguments[1].get("labels")
         given, wanted = first_tensor(arguments), first_tensor(targets)
         self._read_batch(given, wanted, tensors_of(arguments))
-        if self._schedule.glance:
+        if self.schedule.glance:
             self._guard(self._glance)(first_tensor(events.outputs), wanted)
-        if self._schedule.look:
+        if self.schedule.look:
             self._guard(self._finish_look)(value, given, wanted)
         if isinstance(value, Tensor) and value.grad_fn is None:
             self._without_graph += 1
@@ -335,9 +353,9 @@ class Watch:
         events = self._events
         assert events is not None
         events.attach()
-        events.keep = self._schedule.look or self._schedule.glance or self._in_outputs
+        events.keep = self.schedule.look or self.schedule.glance or self._in_outputs
         events.before_step[:] = []
-        if not self._schedule.look:
+        if not self.schedule.look:
             return
         self._steps_before = events.steps
         named = dict(self.model.named_parameters())
@@ -400,7 +418,7 @@ class Watch:
                 self.problems.setdefault(name, f"{type(error).__name__}: {error}")
             self._depth -= 1
             if not self._depth:  # the time of a call within a call is in that of the outer one
-                self._schedule.spent += time.thread_time() - start
+                self.schedule.spent += time.thread_time() - start
 
         return guarded
 
