@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.diagnosis.watched import Probes
+from pellucid.lens.capture import original
 from pellucid.lens.watch.spread import first_tensor
 
 Result = TypeVar("Result")
@@ -55,8 +56,8 @@ def _devices(model: nn.Module) -> list[Any]:
 
 
 def _twin(model: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, without the hooks of the original."""
-    twin = copy.deepcopy(model)
+    """A copy in evaluation mode, neither compiled nor with the hooks of the original."""
+    twin = copy.deepcopy(original(model))
     for module in twin.modules():
         for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             getattr(module, hooks).clear()

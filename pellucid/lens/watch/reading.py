@@ -80,6 +80,11 @@ def detached(loss: Any) -> Any:
     return loss.detach().clone() if isinstance(loss, Tensor) else loss
 
 
+def is_number(loss: Any) -> bool:
+    """Whether a loss has a value: one on the meta device has none."""
+    return not loss.is_meta if isinstance(loss, Tensor) else isinstance(loss, int | float)
+
+
 def numbers(losses: list[Any]) -> list[float]:
     """Return losses as numbers; those on one device are read together."""
     if len(losses) > 1 and all(isinstance(one, Tensor) and one.ndim == 0 for one in losses):

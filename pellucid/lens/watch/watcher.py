@@ -26,6 +26,7 @@ from pellucid.lens.watch.reading import (
     class_weights,
     detached,
     inputs_of,
+    is_number,
     joined,
     near,
     numbers,
@@ -390,7 +391,7 @@ class Watch:
         waiting, self._waiting = self._waiting, []
         if self._optimizers and waiting:
             self._rate()
-        known = [(step, value) for step, value in waiting if isinstance(value, Tensor | int | float)]
+        known = [(step, value) for step, value in waiting if is_number(value)]
         self._losses += zip((step for step, _ in known), numbers([value for _, value in known]), strict=True)
 
     def _stream(self) -> None:
