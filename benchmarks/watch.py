@@ -119,6 +119,7 @@ def train_run(name: str, data: Any, epochs: int, watch: bool, folder: Path) -> t
 
 def runs(pairs: int, seconds: float) -> None:
     """Print a row for each model that `pellucid.fit` trains."""
+    torch.set_num_threads(1)  # else a run chooses its number by measuring, and sums differ with it
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for model, data in run_data(folder).items():
