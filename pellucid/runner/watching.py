@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from pellucid.batch import as_batch
 from pellucid.diagnosis.watch_file import write
@@ -131,23 +134,53 @@ class Watching(Callback):
             write(self.run, watch.evidence)
 
 
-class _Shadow(torch.optim.Optimizer):
-    """Has the groups of another optimizer over the parameters of the copy; a step copies the new weights."""
+class _Shadow:
+    """Has the groups of an optimizer over the parameters of the copy; a step copies the new weights.
+
+    It is no `torch.optim.Optimizer`, whose methods load the compiler.
+    """
 
     def __init__(self, real: torch.optim.Optimizer, pairs: dict[nn.Parameter, nn.Parameter]) -> None:
         self.real, self.sources = real, {copied: source for source, copied in pairs.items()}
-        groups = [{**group, "params": [pairs[one] for one in group["params"]]} for group in real.param_groups]
-        super().__init__(groups, {})
+        self.param_groups: list[dict[str, Any]] = [
+            {**group, "params": [pairs[one] for one in group["params"]]} for group in real.param_groups
+        ]
+        self._before: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+        self._after: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call a function before each step."""
+        return _registered(self._before, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call a function after each step."""
+        return _registered(self._after, hook)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self) -> None:
         """Take over the weights that the real step has made."""
+        for hook in self._before.values():
+            hook(self, (), {})
         for group, real in zip(self.param_groups, self.real.param_groups, strict=True):
             group |= {name: value for name, value in real.items() if name != "params"}
             for parameter in group["params"]:
                 parameter.copy_(self.sources[parameter])
+        for hook in self._after.values():
+            hook(self, (), {})
 
 
-def _shadow(real: torch.optim.Optimizer, pairs: dict[nn.Parameter, nn.Parameter]) -> _Shadow:
+def _registered(hooks: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
+
+
+def _shadow(real: torch.optim.Optimizer, pairs: dict[nn.Parameter, nn.Parameter]) -> Any:
     """Return the shadow of an optimizer, under the name of its class."""
     return type(type(real).__name__, (_Shadow,), {})(real, pairs)
