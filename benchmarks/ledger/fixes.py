@@ -155,8 +155,8 @@ def drawn(loop: Loop, draw: int, seed: int) -> Parts:
         for group in one.param_groups:
             group["lr"] = rate
             group["weight_decay"] = decay
-    parts.batch_size = dice.choice([parts.batch_size, 8, 16, 32, 64])
-    parts.epochs = (parts.epochs or 1) * dice.choice([1, 1, 3, 10])
+    parts.batch_size = dice.choice([parts.batch_size, parts.batch_size, 16, 32, 64])
+    parts.epochs = (parts.epochs or 1) * dice.choice([1, 1, 1, 3])
     return parts
 
 

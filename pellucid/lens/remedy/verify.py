@@ -22,11 +22,11 @@ from pellucid.record import Finding
 
 GENERAL = (
     *("rate-divided-by-10", "rate-times-10", "inputs-standard", "targets-standard", "default-weights"),
-    *("rows-shuffled", "epochs-times-3"),
+    "rows-shuffled",
 )
-"""Remedies where nothing is found, or where nothing of what was found helps."""
+"""Remedies where nothing is found, or nothing of what was found can be changed from outside."""
 UNKNOWN = Finding("nothing-found", "note", "The watch found nothing.", "The cause is not known.")
-FINALISTS = 3
+FINALISTS = 2
 LOOKS = 2
 """How often the verdict is read: after `seeds`, and after `most`."""
 
@@ -106,27 +106,34 @@ class _Search:
     # ---- 2: screening --------------------------------------------------------------------------------
 
     def screen(self) -> None:
-        """Train remedies of the findings once, then the best together, then what the best still needs."""
-        self._try_all(self._plans(self.findings), self.limit)
-        if not self._good():
+        """Train remedies of the findings once, then the best together, then what the best still needs.
+
+        Where the watch finds nothing more in the best, what was found besides was its consequence.
+        """
+        for finding in self._asking(self.findings):
+            ran = sum(not one.problem for one in self.tried)
+            self._try_all(_plans(finding), self.limit - ran)
+            if self._cured():
+                return
+        if all(one.problem for one in self.tried):
             self._try_all([Plan(((UNKNOWN, REMEDIES[name]),)) for name in GENERAL], len(GENERAL))
         self._combine()
         best = self.best()
         if best is not None:
-            self._go_on(best)
+            base = best.plan
+            plans = [one for finding in self._warnings(base) for one in _plans(finding, base)]
+            self._try_all(plans, self.limit // 2)
 
-    def _plans(self, findings: Sequence[Finding], base: Plan | None = None) -> list[Plan]:
-        """Plans for findings that ask for a change; for notes, where no other says anything."""
-        asking = [one for one in findings if one.severity != "info"] or list(findings)
-        known = {one for _, one in base.steps} if base else set()
-        steps = base.steps if base else ()
-        plans, names = [], set()
-        for finding in asking:
-            for remedy in remedies_for(finding.id):
-                if remedy not in known and remedy.name not in names:
-                    names.add(remedy.name)
-                    plans.append(Plan((*steps, (finding, remedy))))
-        return plans
+    def _asking(self, findings: Sequence[Finding]) -> list[Finding]:
+        """The findings that ask for a change; notes, where no other says anything."""
+        return [one for one in findings if one.severity != "info"] or list(findings)
+
+    def _cured(self) -> bool:
+        best = self.best()
+        return best is not None and not self._warnings(best.plan)
+
+    def _warnings(self, plan: Plan) -> list[Finding]:
+        return [one for one in self._watch(plan) if one.severity != "info"]
 
     def _try_all(self, plans: Iterable[Plan], limit: int) -> None:
         left = limit
@@ -174,12 +181,6 @@ class _Search:
             steps = tuple(one.plan.steps[0] for one in several[:count])
             self._try_all([Plan(steps)], 1)
 
-    def _go_on(self, best: Tried) -> None:
-        """Watch the best; where something is still wrong, try remedies of that on top."""
-        left = [one for one in self._watch(best.plan) if one.severity != "info"]
-        if left:
-            self._try_all(self._plans(left, best.plan), self.limit // 2)
-
     def _watch(self, plan: Plan) -> list[Finding]:
         if plan.name not in self.left:
             self.progress("The changed loop is trained under the watch.")
@@ -187,16 +188,22 @@ class _Search:
                 self.left[plan.name] = watched(self.loop, plan.apply(self.loop, 0), 0, self.lower)[1]
             except Exception as error:
                 self.problems.append(f"with {plan.name}: {_reason(error)}")
-                return []
+                self.left[plan.name] = []
         return self.left[plan.name]
 
     # ---- 3: proof ------------------------------------------------------------------------------------
 
     def finalists(self) -> list[Tried]:
-        """The best of the first seed, and the smallest change that is about as good."""
+        """The best of the first seed, and the smallest change that is about as good.
+
+        Where none is better in the first seed, the remedies of what was found first: one seed may mislead.
+        """
         good = self._good()
         if not good:
-            return []
+            ran = [
+                one for one in self.tried if math.isfinite(one.score) and one.plan.steps[0][0] is not UNKNOWN
+            ]
+            return sorted(ran, key=lambda one: -self.value(one.score))[:1]
         start = self.value(self.first)
         gain = self.value(good[0].score) - start
         near = [
@@ -260,6 +267,13 @@ class _Search:
             self.problems,
             self.loop,
         )
+
+
+def _plans(finding: Finding, base: Plan | None = None) -> list[Plan]:
+    """Plans for a finding, each a remedy on top of what is done already."""
+    steps = base.steps if base else ()
+    done = {one.name for _, one in steps}
+    return [Plan((*steps, (finding, one))) for one in remedies_for(finding.id) if one.name not in done]
 
 
 def _reason(error: Exception) -> str:
