@@ -13,10 +13,10 @@ ENOUGH = 0.9
 
 INTRO = """## Fixes
 
-Each fault was given to `pellucid.verify`: remedies are chosen on one half of the held-out rows and scored on
-the other half, mean of 3 seeds. Recovered: (fixed - faulty) / (healthy - faulty). A score below that of the
-untrained program counts as that. Random search had as many trainings, the same space of changes and the same
-half to choose on.
+Each fault was given to `pellucid.verify`. Remedies are chosen on one half of the held-out rows and scored on
+the other half, mean of 3 seeds that no choice used. Recovered: (fixed - faulty) / (healthy - faulty). A score
+below that of the untrained program counts as that. Random search had as many training runs, the same space of
+changes and the same half to choose on.
 """
 
 
@@ -73,13 +73,13 @@ def fixes_table(records: Sequence[Record]) -> str:
             "|---|---|---|",
             f"| fix verified: at least 90 % of the gap recovered | {fixed}/{len(counted)} "
             f"({fixed / total:.1%}) | 75 % |",
-            f"| random search with as many trainings | {drawn}/{len(counted)} ({drawn / total:.1%}) | less |",
+            f"| random search with as many training runs | {drawn}/{len(counted)} ({drawn / total:.1%}) | less |",
             f"| fixes claimed | {claimed}/{len(order)} | |",
             f"| claimed but not real | {len(false)} | 0 |",
-            f"| trainings, seconds a program | {_average(order, 'trainings'):.0f}, "
+            f"| training runs, seconds a program | {_average(order, 'trainings'):.0f}, "
             f"{_average(order, 'seconds'):.0f} | |",
             "",
-            "| fault | program | faulty | healthy | fixed | recovered | random search | trainings | seconds "
+            "| fault | program | faulty | healthy | fixed | recovered | random search | runs | seconds "
             "| the fix |",
             "|---|---|---|---|---|---|---|---|---|---|",
             *(_row(one) for one in counted),

@@ -16,7 +16,7 @@ from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 
 HIGH = ("learning-rate-too-high", "non-finite-loss", "non-finite-gradients", "exploding-gradients")
-DEAD = ("dead-units", "saturated-activations")
+DEAD = ("dead-units",)
 LOW = ("learning-rate-too-low",)
 WARM_UP = 50
 """Steps over which the learning rate rises."""

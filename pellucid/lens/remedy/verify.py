@@ -27,8 +27,6 @@ GENERAL = (
 """Remedies where nothing is found, or nothing of what was found can be changed from outside."""
 UNKNOWN = Finding("nothing-found", "note", "The watch found nothing.", "The cause is not known.")
 FINALISTS = 2
-LOOKS = 2
-"""How often the verdict is read: after `seeds`, and after `most`."""
 
 
 def verify(
@@ -220,7 +218,9 @@ class _Search:
         scores: dict[str, dict[int, float]] = {one.plan.name: {} for one in chosen}
         open_, count = list(chosen), 0
         trial = judge(control, [])
-        for wanted in (seeds, most):
+        guessed = any(finding is UNKNOWN for one in chosen for finding, _ in one.plan.steps)
+        looks = (most,) if guessed else (seeds, most)  # without a cause, luck of a few seeds is likelier
+        for wanted in looks:
             for seed in range(count + 1, wanted + 1 if open_ else 0):
                 control[seed] = self._run(lambda seed=seed: self.loop.make(seed), seed)
                 for one in open_:
@@ -229,7 +229,7 @@ class _Search:
                     )
             count = wanted
             candidates = [self._candidate(one, scores[one.plan.name]) for one in chosen]
-            trial = judge(control, candidates, lower=self.lower, reference=reference, looks=LOOKS)
+            trial = judge(control, candidates, lower=self.lower, reference=reference, looks=len(looks))
             if trial.winner is not None:
                 break
             near = {one.candidate.name for one in trial.verdicts if close(one, most)}
