@@ -73,7 +73,8 @@ def fixes_table(records: Sequence[Record]) -> str:
             "|---|---|---|",
             f"| fix verified: at least 90 % of the gap recovered | {fixed}/{len(counted)} "
             f"({fixed / total:.1%}) | 75 % |",
-            f"| random search with as many training runs | {drawn}/{len(counted)} ({drawn / total:.1%}) | less |",
+            f"| random search with as many training runs | {drawn}/{len(counted)} "
+            f"({drawn / total:.1%}) | less |",
             f"| fixes claimed | {claimed}/{len(order)} | |",
             f"| claimed but not real | {len(false)} | 0 |",
             f"| training runs, seconds a program | {_average(order, 'trainings'):.0f}, "
