@@ -37,6 +37,7 @@ _WHERE = {
     "lr_find": "pellucid.train.lr_find",
     "load_model": "pellucid.pretrained",
     "diagnose": "pellucid.diagnosing",
+    "fix": "pellucid.diagnosing",
     "look": "pellucid.looking",
     "explain": "pellucid.explaining",
     "fit": "pellucid.api",
@@ -71,6 +72,7 @@ __all__ = [
     "diagnose",
     "explain",
     "fit",
+    "fix",
     "image_folder",
     "load",
     "load_model",
@@ -97,7 +99,7 @@ if TYPE_CHECKING:
     from pellucid.data.sources.folder import image_folder
     from pellucid.data.sources.open_source import load
     from pellucid.data.sources.tables import csv, parquet
-    from pellucid.diagnosing import diagnose
+    from pellucid.diagnosing import diagnose, fix
     from pellucid.errors import PellucidError
     from pellucid.estimators import Classifier, Regressor
     from pellucid.explaining import explain

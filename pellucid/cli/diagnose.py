@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from pellucid.cli import common
+from pellucid.errors import INTERRUPTED
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.verified import Verified
+    from pellucid.record import Run
+    from pellucid.report.diagnosed import Diagnosis
 
 Mute = Annotated[
     list[str] | None, typer.Option("--mute", help="Leave a finding out; may be repeated.", metavar="ID")
+]
+
+Seeds = Annotated[
+    int, typer.Option("--seeds", help="Training runs of each change that is compared.", min=3, metavar="N")
+]
+VerifyMinutes = Annotated[
+    float | None,
+    typer.Option("--minutes", help="About how long trying may take; trains fewer epochs.", metavar="M"),
 ]
 
 
@@ -21,6 +37,11 @@ def diagnose(
     ] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List all findings there are.")] = False,
     mute: Mute = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Try the remedies: train with each, compare over seeds.")
+    ] = False,
+    seeds: Seeds = 3,
+    minutes: VerifyMinutes = None,
     runs: common.Runs = common.RUNS,
     as_json: common.Json = False,
 ) -> None:
@@ -31,11 +52,16 @@ def diagnose(
     if rules:
         _list_rules(as_json)
         return
+    from pellucid.diagnosis.explained import check_muted
     from pellucid.record.run import find_run
     from pellucid.report.diagnosed import diagnosis_of
     from pellucid.report.diagnosis_text import show
 
-    found = diagnosis_of(find_run(runs, run), mute or [])
+    opened = find_run(runs, run)
+    if verify:
+        check_muted(mute or [])
+        try_remedies(opened, seeds, minutes, common.console(as_json), "diagnose --verify")
+    found = diagnosis_of(opened, mute or [])
     if as_json:
         common.print_json(found.to_dict())
         return
@@ -44,6 +70,29 @@ def diagnose(
     if found.findings:
         console.print()
         console.print(f"More on one: pellucid diagnose --explain {found[0].id}", style="dim")
+        console.print(f"Next: {_next(found, opened, runs)}", style="dim")
+
+
+def try_remedies(run: Run, seeds: int, minutes: float | None, console: Console, command: str) -> Verified:
+    """Try the remedies of a run; on Ctrl-C say how to resume, and exit with 130."""
+    from pellucid.runner.trial import verify
+
+    try:
+        return verify(run, seeds=seeds, minutes=minutes, console=console)
+    except KeyboardInterrupt:
+        again = (
+            f"pellucid {command.replace(' ', f' {run.id} ', 1) if ' ' in command else f'{command} {run.id}'}"
+        )
+        console.print(f"Stopped; what was trained is kept. Resume with: {again}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _next(found: Diagnosis, run: Run, runs: Path) -> str:
+    """The next command: to try, to fix, or to look closer."""
+    place = common.located(run.id, runs)
+    if found.verified is None:
+        return f"pellucid diagnose {place} --verify"
+    return f"pellucid fix {place}" if found.verified.best else f"pellucid look {place}"
 
 
 def _explain(id: str, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from pellucid.cli import (
     doctor,
     evaluate,
     explain,
+    fix,
     inspect,
     labels,
     look,
@@ -53,6 +54,7 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("profile")(profile.profile)
 app.command("evaluate")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)
+app.command("fix")(fix.fix)
 app.command("look")(look.look)
 app.command("explain")(explain.explain)
 app.command("labels")(labels.labels)

@@ -60,7 +60,7 @@ def run(
     }
     started = find(recipe) if resume is None else _started(recipe, runs, resume)
     config, note = for_other_data(started, common.patched(started, flags, settings), settings)
-    _train(config, runs, resume, allow_changes, as_json, note=note)
+    train_and_show(config, runs, resume, allow_changes, as_json, note=note)
 
 
 def train(
@@ -115,7 +115,7 @@ def train(
         _say_offers(source, offers, reasons, common.console(as_json))
     if folds is not None:
         config, dataset = in_folds(common.single(config), folds), None
-    _train(config, runs, resume, allow_changes, as_json, dataset, choices=choices)
+    train_and_show(config, runs, resume, allow_changes, as_json, dataset, choices=choices)
 
 
 def sized_as_before(config: Config, resume: str, runs: Path) -> Config:
@@ -273,7 +273,7 @@ def config_of(
     return Opened(suggested.config, dataset, suggested.reasons, (chosen, *others), suggested.choices)
 
 
-def _train(
+def train_and_show(
     config: Config | Study,
     runs: Path,
     resume: str | None,

@@ -30,6 +30,7 @@ FILES = {
     "`label-margins`: the margin of every training row, `label-rows`: the most suspicious ones",
     "samples/*": "pictures and texts that `evaluation/*.json` refers to",
     "artifacts/*/*": "files by name and step, listed in the table `artifacts`",
+    "trials/*": "training runs that tried what may help this one, as run folders, with their study",
     "tensorboard/*": "the same metrics for TensorBoard, if requested",
     ".lock": "held by the process that writes the run; readers never take it",
     ".writer": "machine, process id and start of that process; readers check whether it is alive",

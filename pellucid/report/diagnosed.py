@@ -9,6 +9,7 @@ from typing import Any
 from pellucid.diagnosis.examination import Skipped, examine_run, findings
 from pellucid.diagnosis.explained import check_muted
 from pellucid.diagnosis.rule import OLD_IDS
+from pellucid.diagnosis.verified import Verified, read
 from pellucid.record import Finding, Run
 
 
@@ -21,12 +22,14 @@ class Diagnosis:
         name: of the run.
         findings: the likeliest and most serious first.
         skipped: the checks that could not run, with the reason.
+        verified: what came of trying the remedies; None if they were not tried.
     """
 
     run: str
     name: str
     findings: tuple[Finding, ...]
     skipped: tuple[Skipped, ...]
+    verified: Verified | None = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -49,6 +52,7 @@ class Diagnosis:
             "name": self.name,
             "findings": [{"id": one.id, "severity": one.severity, **asdict(one)} for one in self.findings],
             "skipped": [asdict(one) for one in self.skipped],
+            "verified": None if self.verified is None else self.verified.to_dict(),
         }
 
 
@@ -67,4 +71,5 @@ def diagnosis_of(run: Run, mute: Collection[str] = ()) -> Diagnosis:
     examined = examine_run(run, mute)
     stored = [one for one in findings(run) if one.rule not in muted]
     found = stored or examined.findings
-    return Diagnosis(str(run.path), run.name, tuple(one.worded() for one in found), tuple(examined.skipped))
+    found = tuple(one.worded() for one in found)
+    return Diagnosis(str(run.path), run.name, found, tuple(examined.skipped), read(run))

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from itertools import starmap
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from pellucid.diagnosis.examination import LEVELS, Skipped
+from pellucid.diagnosis.verified import Verified
 from pellucid.errors import worded
 from pellucid.record import Finding
 from pellucid.report import words
@@ -29,6 +32,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     console.print(Text.assemble((diagnosis.name, "bold"), f": {counted(diagnosis.findings)}"))
     for number, one in enumerate(diagnosis.findings, start=1):
         show_finding(one, console, number)
+    if diagnosis.verified is not None:
+        show_verified(diagnosis.verified, console)
     _show_skipped(diagnosis.skipped, console)
 
 
@@ -56,6 +61,23 @@ def show_finding(one: Finding, console: Console, number: int) -> None:
     paragraph(one.means, console)
     if one.remedy:
         paragraph(f"Try: {tried(one)}", console)
+
+
+def show_verified(verified: Verified, console: Console) -> None:
+    """Print what came of trying the remedies."""
+    console.print()
+    console.print(Text.assemble(("Remedies that were tried", "bold")))
+    paragraph(verified.answer, console)
+    if verified.test is not None:
+        paragraph(verified.on_test, console)
+    columns, rows = verified.table()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == verified.winner else "")
+    console.print(Padding(table, (1, 0, 1, 3)))
+    paragraph(verified.how, console)
 
 
 def tried(one: Finding) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from pellucid import report
 from pellucid.config import Config, Goal, Published
 from pellucid.config_text import near
+from pellucid.data.dataset import Dataset
 from pellucid.errors import PellucidError, ResumeError, UnknownNameError
 from pellucid.record import Run, measures
 from pellucid.record.run import FACTS, find_run, now
@@ -108,7 +109,9 @@ def _train_parts(
     for number, (label, config) in enumerate(configs.items(), 1):
         console.print(Text(f"\n{number} of {len(configs)}: {label}", "bold"))
         with _named(study, label):
-            part = _train_part(run, label, config, resume, console, _used(budget, config, configs, number))
+            part = train_part(
+                run, label, config, resume, console, used=_used(budget, config, configs, number)
+            )
             if part.status == "interrupted":
                 run.update(status="interrupted", stop_reason=part.facts["stop_reason"], ended=now())
                 return
@@ -116,7 +119,7 @@ def _train_parts(
                 raise UnknownNameError("measure", study.metric, part.metrics)
         value = part.metrics[study.metric]
         epoch, seconds = part.facts["best"].get("epoch"), part.facts["seconds"]["training"]
-        _record(run, label, {"value": value, "epoch": epoch, "seconds": seconds})
+        record_part(run, label, {"value": value, "epoch": epoch, "seconds": seconds})
         console.print(f"{study.metric} {measures.written(study.metric, value)}", highlight=False)
         report.write(run.path)
         done.append(part)
@@ -140,22 +143,48 @@ def _used(budget: Budget | None, config: Config, configs: dict[str, Config], num
     return 60 * config.train.minutes - left
 
 
-def _train_part(
-    run: Run, label: str, config: Config, resume: Resume | None, console: Console, used: float
+def train_part(
+    run: Run,
+    label: str,
+    config: Config,
+    resume: Resume | None,
+    console: Console,
+    *,
+    used: float = 0.0,
+    dataset: Dataset | None = None,
+    begun: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Train a part, or resume it if it was interrupted; return it as it is if it is finished."""
+    """Train a part of a study, or resume it if it was interrupted; return it as it is if it is finished.
+
+    Args:
+        run: of the study; its facts hold the part.
+        label: of the part.
+        config: of the part.
+        resume: how to resume it; None: train it anew.
+        console: where to show progress.
+        used: seconds of its minutes that are gone.
+        dataset: loaded data to use instead of `data.source`.
+        begun: called with the run of the part once its folder exists.
+    """
     earlier = _started_before(run, label)
     if earlier is not None and earlier.status == "finished":
         console.print(f"Run {earlier.id} is already finished.", highlight=False)
         return earlier
     again = replace(resume, reference=str(earlier.path)) if resume and earlier is not None else None
+
+    def started(part: Run) -> None:
+        record_part(run, label, {"run": part.id})
+        if begun is not None:
+            begun(part)
+
     return train(
         config,
         runs=run.path.parent,
         resume=again,
         console=console,
-        begun=lambda part: _record(run, label, {"run": part.id}),
+        begun=started,
         used=used,
+        dataset=dataset,
     )
 
 
@@ -166,9 +195,10 @@ def _started_before(run: Run, label: str) -> Run | None:
     return Run(path) if known and (path / FACTS).is_file() else None
 
 
-def _record(run: Run, label: str, facts: dict[str, Any]) -> None:
+def record_part(run: Run, label: str, facts: dict[str, Any]) -> None:
+    """Record facts of a part in the facts of its study."""
     parts = run.facts["parts"]
-    run.update(parts={**parts, label: {**parts[label], **facts}})
+    run.update(parts={**parts, label: {**parts.get(label, {}), **facts}})
 
 
 def _finish(run: Run, study: Study, parts: list[Run]) -> None:
