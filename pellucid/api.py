@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from pellucid import diagnosis, explaining, inference, looking, record, report, runner, vectors
+from pellucid import diagnosing, diagnosis, explaining, inference, looking, record, report, runner, vectors
 from pellucid.data.dataset import Dataset
 from pellucid.evaluation import Outcome
 from pellucid.fitting import Call, make_plan
 from pellucid.lens.explain.explanation import Explanation
 from pellucid.lens.trace import Trace
+from pellucid.report.diagnosed import Diagnosis
 from pellucid.runner.replayed import Replay
 from pellucid.runner.supplied import Supplied
 from pellucid.tasks.predictions import Predictions
@@ -145,9 +146,9 @@ class Run(record.Run):
         """What the rules found in this run: errors first, then warnings, then notes."""
         return [finding.worded() for finding in diagnosis.findings(self)]
 
-    def diagnose(self) -> list[record.Finding]:
-        """Run the rules again on what was recorded and return what they find; nothing is written."""
-        return [finding.worded() for finding in diagnosis.diagnose(self)]
+    def diagnose(self, **options: Any) -> Diagnosis:
+        """Say what is wrong with the run; `verify=True` tries what may help. See `pellucid.diagnose`."""
+        return diagnosing.diagnose(self, **options)
 
     def look(self, batch: Any = None, *, step: int | None = None, **options: Any) -> Trace:
         """Compute a batch of the validation data and return what happens in every module.
@@ -204,6 +205,7 @@ def fit(
     resume: str | None = None,
     allow_changes: bool = False,
     progress: bool = True,
+    on_finding: Callable[[record.Finding], object] | None = None,
     settings: Mapping[str, Any] | None = None,
     **short: Any,
 ) -> Run:
@@ -246,6 +248,8 @@ def fit(
         resume: an earlier run to resume: its id, its folder, or "last".
         allow_changes: resume although settings or data have changed, and note the differences in the run.
         progress: show a bar and one row an epoch.
+        on_finding: called with each finding, once: a warning or an error after the epoch at which it is first
+            seen, everything else at the end.
         settings: any setting by its dotted key, e.g. {"data.augment.shift": 0.1}.
         short: the usual settings by their short names: epochs, batch_size, lr, seed, ... (see
             `pellucid.fitting.SHORT`). `minutes=` is the time of the whole call, from reading to the report,
@@ -291,5 +295,6 @@ def fit(
         supplied=plan.supplied,
         begun=None if resume else plan.record,
         used=now() - began,
+        on_finding=on_finding,
     )
     return Run(finished.path, plan.module, plan.passed, plan.supplied)

@@ -31,6 +31,7 @@ class Rule:
         unless: ids of rules whose findings explain this one: it is not run when one of them found something.
         last_resort: it is run after all others and only where none of them warns.
         any_of: attributes of `Facts`, for each of which it can look: without all of them it cannot run.
+        at_end: it can only be said of a finished run, and is not asked during training.
         about: the page of a rule of your own as Markdown, for `pellucid diagnose --explain ID`; the pages of
             our own rules are the files in `pellucid/diagnosis/pages`.
     """
@@ -41,6 +42,7 @@ class Rule:
     unless: tuple[str, ...] = ()
     last_resort: bool = False
     any_of: tuple[str, ...] = ()
+    at_end: bool = False
     about: str = ""
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pellucid.diagnosis.examination import Skipped, examine_run, findings
-from pellucid.diagnosis.explained import check_muted
+from pellucid.diagnosis.examination import Skipped, examine_run, findings, ranked
+from pellucid.diagnosis.explained import check_muted, where_found
 from pellucid.diagnosis.rule import OLD_IDS
 from pellucid.diagnosis.verified import Verified, read
 from pellucid.record import Finding, Run
@@ -57,7 +57,9 @@ class Diagnosis:
 
 
 def diagnosis_of(run: Run, mute: Collection[str] = ()) -> Diagnosis:
-    """Return the findings that were stored at the end of a run, or else those of what is recorded so far.
+    """Return what the rules find in the records of a run.
+
+    Of its stored findings, a loss that was caught, and those of rules that this process does not know, stay.
 
     Args:
         run: any run, finished or not.
@@ -69,7 +71,8 @@ def diagnosis_of(run: Run, mute: Collection[str] = ()) -> Diagnosis:
     check_muted(mute)
     muted = {OLD_IDS.get(id, id) for id in mute}
     examined = examine_run(run, mute)
-    stored = [one for one in findings(run) if one.rule not in muted]
-    found = stored or examined.findings
+    fresh, known = {one.rule for one in examined.findings}, where_found().keys() - {"non-finite-loss"}
+    stored = [one for one in findings(run) if one.rule not in muted | fresh | known]
+    found = ranked([*examined.findings, *stored])
     found = tuple(one.worded() for one in found)
     return Diagnosis(str(run.path), run.name, found, tuple(examined.skipped), read(run))

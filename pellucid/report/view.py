@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pellucid.diagnosis import not_applicable
+from pellucid.diagnosis.verified import read
 from pellucid.errors import PellucidError
 from pellucid.record import Run
 from pellucid.report import about
@@ -141,10 +142,30 @@ def _learning(run: Run, drawn: Blocks) -> dict[str, Any] | None:
     found = learning(run, drawn.by_epoch)
     if found is not None:
         ended = run.facts.get("stop_reason") if run.status in ("finished", "stopped") else None
-        return _section("learning", title, found, ended=ended or "", skipped=_skipped(run))
+        return _section(
+            "learning", title, found, ended=ended or "", skipped=_skipped(run), verified=_verified(run)
+        )
     if run.status == "finished" or "parts" in run.facts:
         return None
     return _section("learning", title, {}, missing="No epoch has been completed, so there are no curves yet.")
+
+
+def _verified(run: Run) -> dict[str, Any] | None:
+    """What came of trying the remedies, as the page shows it."""
+    verified = read(run)
+    if verified is None:
+        return None
+    columns, rows = verified.table()
+    names = [row[0] for row in rows]
+    return {
+        "answer": verified.answer,
+        "proven": verified.best is not None,
+        "on_test": verified.on_test,
+        "how": verified.how,
+        "columns": columns,
+        "rows": rows,
+        "best": names.index(verified.winner) if verified.winner else None,
+    }
 
 
 def _skipped(run: Run) -> list[tuple[str, list[str]]]:

@@ -26,6 +26,7 @@ from pellucid.train.callbacks import (
     SignalHandler,
 )
 from pellucid.train.checkpoint import Checkpointer
+from pellucid.train.finding_stream import FindingStream
 from pellucid.train.metrics import directions
 from pellucid.train.objective import Objective
 from pellucid.train.progress import PlainUpdates, ProgressBar
@@ -75,6 +76,7 @@ def make_callbacks(
     extra: Sequence[Callback] = (),
     *,
     validated: bool = True,
+    stream: FindingStream | None = None,
 ) -> list[Callback]:
     """Return the callbacks of a run; the checkpointer is last, so that it saves the state of all others.
 
@@ -86,6 +88,7 @@ def make_callbacks(
         per_epoch: number of updates per epoch.
         extra: callbacks of the task and the user. They come before the monitor, so that it can monitor the
             metrics they compute.
+        stream: what reports findings during training.
         validated: whether there is a held-out split; if not, the training loss determines the best epoch.
     """
     spec = spec_of(config, objective)
@@ -97,7 +100,8 @@ def make_callbacks(
         watched = stopped_by(config)
         same = mode if watched == metric else direction(watched, spec)
         callbacks.append(EarlyStopping(watched, stopping.mode or same, stopping.patience, stopping.min_delta))
-    callbacks += [Recorder(run), ProgressBar(console, per_epoch), PlainUpdates(run, console), SignalHandler()]
+    callbacks += [Recorder(run), ProgressBar(console, per_epoch), *([stream] if stream else [])]
+    callbacks += [PlainUpdates(run, console), SignalHandler()]
     callbacks += [tracker(name, run) for name in config.train.trackers]
     return [
         *callbacks,

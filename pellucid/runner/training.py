@@ -50,6 +50,7 @@ from pellucid.train.budget import Budget
 from pellucid.train.callbacks import EarlyStopping, Monitor
 from pellucid.train.device import choose_device
 from pellucid.train.execution import execution_mode
+from pellucid.train.finding_stream import FindingStream, OnFinding
 from pellucid.train.lr_find import LrSuggestion, lr_find
 from pellucid.train.objective import Objective
 from pellucid.train.seed import borrowed_generators, seed_everything
@@ -69,6 +70,7 @@ def train(
     begun: Callable[[Run], None] | None = None,
     supplied: Supplied = NOTHING,
     used: float = 0.0,
+    on_finding: OnFinding | None = None,
 ) -> Run:
     """Train a config and return the finished run.
 
@@ -86,6 +88,7 @@ def train(
         begun: called with the run, and before with each run of a needed recipe, once its folder exists.
         supplied: objects that the caller passed in instead of naming them in the config.
         used: seconds of `train.minutes` that have passed already.
+        on_finding: called with each finding, once: during training as soon as it is seen, else at its end.
 
     Raises:
         PellucidError: the input is invalid, in which case nothing has been written, or training failed.
@@ -146,20 +149,24 @@ def train(
         if run.facts["status"] == "finished" and not longer:
             _tell(console, f"Run {run.id} is already finished; it is returned as it is, nothing was trained.")
             if not (run.path / REPORT).exists():  # its process was killed before it was written
-                _conclude(run)
+                _conclude(run, FindingStream(run, console, on_finding))
             return run
         run.update(status="running")
         if budget is not None:
             budgeted.remember(budget, run)
         _print_header(run, config, prepared, console)
         check_data(run, prepared)
-        context = _Context(run, config, setup.task, prepared, setup.objective, supplied, budget, longer)
+        stream = FindingStream(run, console, on_finding)
+        context = _Context(
+            run, config, setup.task, prepared, setup.objective, supplied, stream, budget, longer
+        )
         _measure_baselines(context)
         try:
             trainer = _train(context, setup.model, console, resumed=resume is not None)
         except TrainingError as error:
             run.update(status="failed", stop_reason=error.message, ended=now())
             report.write(run.path)
+            stream.tell(run.store.findings())
             raise
         if trainer.interrupted:
             run.update(status="interrupted", stop_reason=trainer.stop_reason, ended=now())
@@ -216,6 +223,7 @@ class _Context:
     prepared: Any  # PreparedData
     objective: Objective
     supplied: Supplied
+    stream: FindingStream
     budget: Budget | None = None
     longer: bool = False  # resumed to train for longer than it was to
 
@@ -234,7 +242,14 @@ def _train(context: _Context, model: nn.Module, console: Console, resumed: bool)
     extra = [*context.task.callbacks(run, prepared), *make_own_callbacks(config, context.supplied)]
     validation = prepared.validation
     callbacks = make_callbacks(
-        config, objective, run, console, per_epoch, extra, validated=validation is not None
+        config,
+        objective,
+        run,
+        console,
+        per_epoch,
+        extra,
+        validated=validation is not None,
+        stream=context.stream,
     )
     planner = None
     if config.train.watch == "light" and not may_change(context.supplied):
@@ -333,7 +348,7 @@ def _finish(context: _Context, trainer: Trainer, began: float) -> None:
         seconds={**run.facts["seconds"], "total": time.perf_counter() - began},
     )
     measure_without_copies(run)
-    _conclude(run)
+    _conclude(run, context.stream)
 
 
 def _record_time(context: _Context, trainer: Trainer) -> None:
@@ -342,11 +357,13 @@ def _record_time(context: _Context, trainer: Trainer) -> None:
         context.run.update(budget={**context.run.facts["budget"], "updates": trainer.step})
 
 
-def _conclude(run: Run) -> None:
+def _conclude(run: Run, stream: FindingStream) -> None:
     """Store the findings and write the report; what goes wrong there must not undo a finished run."""
     try:
-        for finding in diagnose(run):
+        found = diagnose(run)
+        for finding in found:
             run.find(finding)
+        stream.tell(found)
         run.store.flush()
         report.write(run.path)
     except StorageError:

@@ -43,6 +43,8 @@ SEEDS, MOST_SEEDS = 3, 7
 FINALISTS = 2
 """Changes that are compared with the unchanged settings over seeds; the fewer, the fewer seeds it takes."""
 UNCHANGED = "unchanged"
+LOOKS = 2
+"""How often a verdict is read: after the seeds that were asked for, and after all where it is close."""
 OTHER_METRIC = {"overconfident": "val/loss"}
 """Findings that are about another measure than the one by which the best weights are chosen."""
 
@@ -292,9 +294,10 @@ def _tried(trial: _Trial, found: Sequence[Remedy], seeds: int, until: float | No
         extend(seed)
     judged = _judged(trial, finalists, parts, "value")
     tested = _tested(trial, finalists, parts, judged)
-    while _is_close(judged, tested) and len(numbers) < MOST_SEEDS and not _is_over(until):
-        numbers.append(numbers[-1] + 1)
-        extend(numbers[-1])
+    if _is_close(judged, tested) and not _is_over(until):  # one more look, for which the tests are corrected
+        while len(numbers) < MOST_SEEDS:
+            numbers.append(numbers[-1] + 1)
+            extend(numbers[-1])
         judged = _judged(trial, finalists, parts, "value")
         tested = _tested(trial, finalists, parts, judged)
     return _result(trial, found, screened, parts, judged, tested, numbers)
@@ -333,7 +336,9 @@ def _judged(
     ]
     control = _scores(parts.get(UNCHANGED, {}), key)
     named = _reference(trial, control)
-    return trials.judge(control, candidates, lower=trial.lower, reference=named[1] if named else None)
+    return trials.judge(
+        control, candidates, lower=trial.lower, reference=named[1] if named else None, looks=LOOKS
+    )
 
 
 def _tested(

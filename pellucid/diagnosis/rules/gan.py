@@ -129,8 +129,8 @@ def _balanced(gan: GANCurves, step: int) -> Finding:
 
 
 RULES = first_of(
-    Rule("discriminator-winning", ("gan",), _on_gan(_winning)),
-    Rule("collapsed", ("gan",), _on_gan(_collapsed)),
+    Rule("discriminator-winning", ("gan",), _on_gan(_winning), at_end=True),
+    Rule("collapsed", ("gan",), _on_gan(_collapsed), at_end=True),
     Rule("no-discriminator-outputs", ("gan",), _on_gan(_no_outputs)),
     Rule("undecided", ("gan",), _on_gan(_undecided)),
     Rule("balanced", ("gan",), _on_gan(_balanced)),

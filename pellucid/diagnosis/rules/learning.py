@@ -182,7 +182,13 @@ def _no_validation(facts: Facts) -> Finding | None:
 
 RULES = (
     Rule("no-validation", ("series",), _no_validation),
-    Rule("underfitting", ("curves",), _on_curves(_underfitting), unless=("non-finite-loss", "too-short")),
+    Rule(
+        "underfitting",
+        ("curves",),
+        _on_curves(_underfitting),
+        unless=("non-finite-loss", "too-short"),
+        at_end=True,
+    ),
     *first_of(
         Rule("overfitting", ("curves",), _on_curves(_overfitting)),
         Rule("overconfident", ("curves",), _on_curves(_overconfident)),

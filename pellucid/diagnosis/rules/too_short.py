@@ -26,4 +26,4 @@ def check(facts: Facts) -> Finding | None:
     )
 
 
-RULES = (Rule("too-short", needs=("losses",), check=check, unless=("non-finite-loss",)),)
+RULES = (Rule("too-short", needs=("losses",), check=check, unless=("non-finite-loss",), at_end=True),)
