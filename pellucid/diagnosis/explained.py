@@ -36,11 +36,11 @@ def where_found() -> dict[str, tuple[str, ...]]:
 
 def _asked_in(rule: Rule) -> Iterator[str]:
     needs = {*rule.needs, *rule.any_of}
-    if "watched" in needs or not needs:
+    if needs & {"watched", "loop"} or not needs:
         yield LOOP
     if "speed" in needs:
         yield PROFILE
-    if (not rule.needs and (rule.any_of != ("watched",))) or needs - {"watched", "speed"}:
+    if needs - {"loop", "speed"} or not needs:
         yield RUN
 
 

@@ -157,9 +157,8 @@ def train(
         _print_header(run, config, prepared, console)
         check_data(run, prepared)
         stream = FindingStream(run, console, on_finding)
-        context = _Context(
-            run, config, setup.task, prepared, setup.objective, supplied, stream, budget, longer
-        )
+        parts = (setup.task, prepared, setup.objective, supplied, stream, budget, longer)
+        context = _Context(run, config, *parts)
         _measure_baselines(context)
         try:
             trainer = _train(context, setup.model, console, resumed=resume is not None)

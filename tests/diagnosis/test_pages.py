@@ -42,7 +42,7 @@ def test_pages_are_short_and_have_references(id):
 def test_a_page_says_where_its_finding_is_looked_for():
     places = where_found()
     assert places["overfitting"] == ("training runs",)
-    assert places["dead-units"] == ("loops under `pellucid.watch`",)
+    assert places["dead-units"] == ("training runs", "loops under `pellucid.watch`")
     assert places["slow-optimizer"] == ("`pellucid profile`",)
     assert places["evaluation-mode"] == ("`pellucid.check`",)
     assert len(places["activation-before-loss"]) == 3
