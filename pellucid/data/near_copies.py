@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FEATURES, SIDE = 256, 16
-QUERIES, SEARCHED = 2_000, 20_000
+QUERIES, SEARCHED = 1_000, 20_000
 """Rows that are looked for, and rows among which they are looked for, at most."""
 MOST_VALUES = 2**26
 """Pixels or numbers that are read of a split."""

@@ -121,23 +121,25 @@ class LabelMargins(Callback):
         for pairs in by_epoch.values():
             fitting = [(rows, made) for rows, made in pairs if made.ndim == 2 and len(made) % len(rows) == 0]
             if fitting:
-                # the members of an ensemble follow one another for each row
-                logits = [made.float().view(len(rows), -1, made.shape[1]).mean(1) for rows, made in fitting]
-                self._add_rows(torch.cat([rows for rows, _ in fitting]), torch.cat(logits).cpu())
+                rows = torch.cat([rows for rows, _ in fitting])
+                logits = torch.cat([_of_rows(made, len(rows)) for rows, made in fitting])
+                self._add_rows(rows, logits.float().cpu())
 
     def _add_rows(self, rows: Tensor, logits: Tensor) -> None:
+        """Add the margins of rows, each of which occurs once; logits (B, K) are overwritten."""
         labels = self.labels[rows, None]
         if logits.shape[1] <= int(labels.max()):  # outputs of a loss of the user's own, which are no logits
             self.kept = False
             return
         own = logits.gather(1, labels)[:, 0]
-        largest, other = logits.scatter(1, labels, -torch.inf).max(1)
-        self.sums.index_add_(0, rows, own - largest)
+        largest, other = logits.scatter_(1, labels, -torch.inf).max(1)
+        self.sums[rows] += own - largest
         self.epochs[rows] += 1
-        other, held, votes = other.to(torch.int16), self.other[rows], self.votes[rows]
-        lost = (votes == 0) & (held != other)
-        self.other[rows] = torch.where(lost, other, held)
-        self.votes[rows] = torch.where(lost | (held == other), votes + 1, votes - 1)
+        held, votes = self.other[rows], self.votes[rows]
+        agrees = held == other
+        replaced = (votes == 0) & ~agrees
+        self.other[rows] = torch.where(replaced, other, held).to(torch.int16)
+        self.votes[rows] = torch.where(agrees | replaced, votes + 1, votes - 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums as text, so that a resumed run has all of them."""
@@ -160,6 +162,11 @@ class LabelMargins(Callback):
 
 
 SAVED = ("sums", "epochs", "other", "votes", "best_sums", "best_epochs")
+
+
+def _of_rows(outputs: Tensor, rows: int) -> Tensor:
+    """(B M, K) -> (B, K): the mean over the members of an ensemble, which follow one another for each row."""
+    return outputs if len(outputs) == rows else outputs.view(rows, -1, outputs.shape[1]).mean(1)
 
 
 def _text(values: Tensor) -> str:

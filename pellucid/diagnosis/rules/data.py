@@ -37,7 +37,7 @@ def _leak(facts: Facts) -> Finding | None:
     pairs = ", ".join(f"{worst.split} {row} = train {other}" for row, other, _ in worst.pairs[:3])
     means = "Such rows were learned, so scores on them look too good."
     if usual:
-        means = "Rows of this table repeat often, also within train, so that may be chance."
+        means = "Rows repeat as often within train, so that may be chance."
     return Finding(
         "leaked-rows",
         "warning" if _is_large(worst) and not usual else "note",
