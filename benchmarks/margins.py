@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/margins.py [--pairs 15]
 
-Each pair trains the same model on the same batches from the same seed; the weights at the end must be equal to
-the bit. The ratio is that of the medians of processor time, which other programs disturb least.
+Each pair trains the same model on the same batches from the same seed; the weights at the end must be
+equal to the bit. The ratio is that of the medians of processor time, which other programs disturb least.
 """
 
 from __future__ import annotations
