@@ -39,6 +39,8 @@ _WHERE = {
     "diagnose": "pellucid.diagnosing",
     "fix": "pellucid.diagnosing",
     "look": "pellucid.looking",
+    "view": "pellucid.looking",
+    "views": "pellucid.looking",
     "explain": "pellucid.explaining",
     "fit": "pellucid.api",
     "Run": "pellucid.api",
@@ -84,6 +86,8 @@ __all__ = [
     "suspicious_rows",
     "toy",
     "verify",
+    "view",
+    "views",
     "watch",
     "watch_lightning",
     "watch_trainer",
@@ -108,7 +112,7 @@ if TYPE_CHECKING:
     from pellucid.lens.remedy import verify
     from pellucid.lens.step import step_through
     from pellucid.lens.watch import watch, watch_lightning, watch_trainer
-    from pellucid.looking import look
+    from pellucid.looking import look, view, views
     from pellucid.pretrained import load_model
     from pellucid.train.callbacks import Callback
     from pellucid.train.lr_find import lr_find

@@ -14,6 +14,7 @@ from pellucid.evaluation import Outcome
 from pellucid.fitting import Call, make_plan
 from pellucid.lens.explain.explanation import Explanation
 from pellucid.lens.trace import Trace
+from pellucid.lens.views.seen import Seen
 from pellucid.report.diagnosed import Diagnosis
 from pellucid.runner.replayed import Replay
 from pellucid.runner.supplied import Supplied
@@ -156,6 +157,13 @@ class Run(record.Run):
         See `pellucid.look`.
         """
         return looking.look(self, batch, step=step, **options)
+
+    def view(self, name: str, batch: Any = None, *, step: int | None = None, **options: Any) -> Seen:
+        """Compute a view of the model, such as "kernels" or "attention", on rows of the validation data.
+
+        See `pellucid.view`; `pellucid.views(run)` lists those that suit the model.
+        """
+        return looking.view(self, name, batch, step=step, **options)
 
     def explain(
         self, inputs: Any, method: str | None = None, target: Any = None, **options: Any

@@ -1,4 +1,4 @@
-"""`look` at a model or at a run."""
+"""`look` at a model or at a run, or `view` one of its families."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from pellucid import inference, record
 from pellucid.batch import to_tensors
 from pellucid.data.dataset import Dataset
-from pellucid.errors import DataError, RunError, UnknownNameError
+from pellucid.errors import DataError, RunError, UnknownNameError, UsageError
 from pellucid.evaluation import Trained
+from pellucid.lens.capture import original
 from pellucid.lens.look import look as look_inside
 from pellucid.lens.look import look_at
 from pellucid.lens.trace import Trace
+from pellucid.lens.views import catalogue
+from pellucid.lens.views.seen import Seen
+from pellucid.lens.views.subject import Subject
 from pellucid.lens.work import Work, work_of
 from pellucid.record.checkpoints import step_of
 from pellucid.record.run import find_run
@@ -84,6 +88,91 @@ def look(
     return trace
 
 
+def view(
+    model_or_run: Any,
+    name: str,
+    batch: Any = None,
+    *,
+    step: int | None = None,
+    loss: Any = None,
+    phase: str | None = None,
+    runs: str | Path = "runs",
+    **options: Any,
+) -> Seen:
+    """Compute a view of a model as plain data: kernels, gates, attention, a latent plane and others.
+
+    The model is computed in evaluation mode, and nothing of it is changed.
+
+    Args:
+        model_or_run: any module; or a run, its id or its folder.
+        name: of the view; `views(model, batch)` lists them and says which suit the model.
+        batch: see `look`; views of weights need none.
+        step: of a run, the update after which to look, a kept checkpoint; None: the weights that predict.
+        loss, phase: see `look`; for the view "loss-surface".
+        runs: the folder of runs, to find a run by its id.
+        options: those of the view, such as layer= and row=.
+
+    Returns:
+        A frozen dataclass of arrays. `print(seen)` shows it, `seen.to_dict()` is JSON, `seen.panels()` are
+        its maps and tables.
+
+    Raises:
+        UnknownNameError: there is no such view, layer or option.
+        UsageError: the view does not suit the model; says which do.
+        RunError: there is no such run, or no checkpoint of this step.
+
+    Example:
+        >>> import torch
+        >>> view(torch.nn.Conv2d(1, 2, 3), "kernels").weights.shape
+        (2, 1, 3, 3)
+    """
+    catalogue.find_view(name)
+    return catalogue.see(_subject(model_or_run, batch, step, loss, phase, runs), name, **options)
+
+
+def views(
+    model_or_run: Any,
+    batch: Any = None,
+    *,
+    step: int | None = None,
+    loss: Any = None,
+    phase: str | None = None,
+    runs: str | Path = "runs",
+) -> dict[str, str]:
+    """Return all views by name, with why each does not suit a model; "" for those that do.
+
+    See `view` for the arguments.
+    """
+    return catalogue.fitting(_subject(model_or_run, batch, step, loss, phase, runs))
+
+
+def _subject(
+    model_or_run: Any, batch: Any, step: int | None, loss: Any, phase: str | None, runs: str | Path
+) -> Subject:
+    if isinstance(model_or_run, (str, Path)):
+        model_or_run = find_run(runs, str(model_or_run))
+    if isinstance(model_or_run, record.Run):
+        return _subject_of_run(model_or_run, batch, step, loss, phase)
+    if step is not None or phase is not None:
+        raise UsageError("step= and phase= are those of a run, and this is a module.")
+    if batch is None and isinstance(model_or_run, nn.Module):
+        return Subject(Work(original(model_or_run), None, None, ""))
+    return Subject(work_of(model_or_run, batch, loss))
+
+
+def _subject_of_run(run: record.Run, batch: Any, step: int | None, loss: Any, phase: str | None) -> Subject:
+    try:
+        trained, batch = _opened(run, batch, step)
+    except (DataError, RunError):
+        if batch is not None:
+            raise
+        trained = load_trained(run, getattr(run, "model", None), step)
+        return Subject(Work(trained.model.eval(), None, None, ""))
+    encoded = getattr(trained.preprocess, "encoded", None)
+    words = getattr(encoded, "pieces", None) if getattr(encoded, "vocab_size", None) else None
+    return Subject(_work(run, trained, batch, step, phase, loss), words)
+
+
 def run_work(
     run: record.Run,
     batch: Any = None,
@@ -93,7 +182,12 @@ def run_work(
     loss: Any = None,
 ) -> Work:
     """Return what a run computes in a step: its model, a batch and the loss of a phase; see `look`."""
-    trained, batch = _opened(run, batch, step)
+    return _work(run, *_opened(run, batch, step), step, phase, loss)
+
+
+def _work(
+    run: record.Run, trained: Trained, batch: Any, step: int | None, phase: str | None, loss: Any
+) -> Work:
     own, phases = trained.model.eval(), trained.objective.phases
     rates = [lr for at, lr in run.store.series("step/lr") if step is None or at <= step]
     lr = rates[-1] if rates else run.settings["optimizer"]["lr"]
