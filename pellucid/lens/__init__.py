@@ -11,6 +11,8 @@ and generators are as before, and outputs and gradients are the same to the bit.
                  derivatives (textbook formulas), differences (finite differences), updates (optimizers)
     crash        why a computation failed, and the usual fix
     explain/     which parts of an input speak for an output; the verb is `pellucid.explaining`
+    views/       views by family as plain data, such as gates and attention; the verb is `pellucid.view`
+    heat         maps of numbers in a terminal
     watch/       `pellucid.watch`: record a loop of the user's own; read by rules of `pellucid.diagnosis`
 
 This file imports nothing, because whoever imports `lens.capture` runs it.

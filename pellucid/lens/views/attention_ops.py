@@ -178,10 +178,12 @@ def explicit(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Compute `F.scaled_dot_product_attention` step by step; return q, k, v, scores and weights."""
+    """Compute `F.scaled_dot_product_attention` step by step in float64; return q, k, v, scores, weights."""
     if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (part.repeat_interleave(times, -3) for part in (key, value))
+    if query.device.type != "mps":  # it has no float64
+        query, key, value = query.double(), key.double(), value.double()
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.transpose(-1, -2) * factor
     if is_causal:
@@ -213,7 +215,7 @@ def _of_module(call: Call) -> Attended:
     mask = _mask(given, module, q, k)
     q, k, v, scores, weights = explicit(q, k, v, mask)
     mixed = weights @ v
-    made = module.out_proj(mixed.transpose(1, 2).flatten(2))
+    made = module.out_proj(mixed.to(module.out_proj.weight.dtype).transpose(1, 2).flatten(2))
     own = _rows_first(call.output[0], module)
     error = (made - own).nan_to_num(0.0).abs().max().item()
     return Attended(call.name, q, k, v, scores, weights, mixed, error)

@@ -121,7 +121,7 @@ def _unfit(subject: Subject) -> str:
     found = subject.floats
     if len(found) != 1 or subject.tokens or found[0].ndim != 2 or found[0].shape[1] != 2:
         return "does not take two numbers a row, (B, 2)"
-    return ""
+    return subject.not_called()
 
 
 VIEW = View(

@@ -218,7 +218,9 @@ def _neuron(one: Subject, name: str, layer: nn.Module, place: tuple[int, ...]) -
 def _unfit(subject: Subject) -> str:
     if not layers_of(subject.model, PLAIN):
         return "has no convolution"
-    return "" if any(leaf.ndim >= 3 for leaf in subject.floats) else "has no input with places (B, C, ...)"
+    if not any(leaf.ndim >= 3 for leaf in subject.floats):
+        return "has no input with places (B, C, ...)"
+    return subject.not_called()
 
 
 VIEW = View("receptive-field", "what a unit sees of the input, and its products", _unfit, receptive_field)

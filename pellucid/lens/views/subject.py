@@ -123,6 +123,15 @@ class Subject:
                 remedy="pellucid.look(model, batch).crash says where and why",
             ) from error
 
+    def not_called(self) -> str:
+        """Say why the model cannot be called on its inputs alone; "" where it can."""
+        try:
+            with self.computing():
+                call_model(self.model, self.inputs)
+        except Exception as error:
+            return f"cannot be called on these inputs: {error}".split("\n")[0].rstrip(".")
+        return ""
+
     def trouble(self) -> str:
         """Say why the batch cannot be computed, to follow "This model"; "" where it can."""
         try:
