@@ -179,7 +179,7 @@ def test_an_unknown_error_is_shown_as_it_is():
     assert str(crash) == "The forward pass fails in Of. It received float32 (2, 3)."
 
 
-def test_a_picture_without_a_batch_is_told_so_and_not_to_change_the_layer():
+def test_a_picture_without_a_batch_needs_an_axis_and_not_another_layer():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3))
     crash = look(model, torch.randn(3, 8, 8)).crash
     assert crash is not None

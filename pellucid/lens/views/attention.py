@@ -44,7 +44,7 @@ class AttentionLayer:
     keys: list[str]
 
     def entropy(self) -> np.ndarray:
-        """Return the mean entropy of the rows of each head in bits, (nh,); log2 S where all are alike."""
+        """Return the mean entropy of the rows of each head in bits, (nh,); log2 S where all are equal."""
         logs = np.log2(np.where(self.weights > 0, self.weights, 1.0))
         return -(self.weights * logs).sum(-1).mean(-1)
 

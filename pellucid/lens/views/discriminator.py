@@ -48,7 +48,9 @@ class DiscriminatorMap(Seen):
     @property
     def headline(self) -> str:
         right = int(((self.logits > 0) == self.real).sum())
-        return f"{right} of {len(self.real)} pictures are told right; parts of the logits at {self.layer}"
+        return (
+            f"{right} of {len(self.real)} pictures are classified right; parts of the logits at {self.layer}"
+        )
 
     def panels(self) -> list[Panel | Rows]:
         """Return pictures and their maps: real ones above, generated ones below."""

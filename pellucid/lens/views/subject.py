@@ -124,7 +124,7 @@ class Subject:
             ) from error
 
     def not_called(self) -> str:
-        """Say why the model cannot be called on its inputs alone; "" where it can."""
+        """Say why the model cannot be called with its inputs; "" where it can."""
         try:
             with self.computing():
                 call_model(self.model, self.inputs)
@@ -159,7 +159,7 @@ class Subject:
     def labels(self, length: int, row: int) -> list[str]:
         """Return what stands at each of `length` positions of a row: words where they are known, or numbers.
 
-        Several inputs of that length, such as a text and its translation, are told apart by nobody: numbers.
+        Several inputs of that length, such as a text and its translation, could not be distinguished: numbers.
         """
         fitting = [ids for ids in self.tokens if ids.shape[1] == length]
         if self.words is None or len(fitting) != 1:
