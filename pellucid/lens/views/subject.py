@@ -159,7 +159,7 @@ class Subject:
     def labels(self, length: int, row: int) -> list[str]:
         """Return what stands at each of `length` positions of a row: words where they are known, or numbers.
 
-        Several inputs of that length, such as a text and its translation, could not be distinguished: numbers.
+        Several inputs of that length, such as a text and its translation, are ambiguous: numbers.
         """
         fitting = [ids for ids in self.tokens if ids.shape[1] == length]
         if self.words is None or len(fitting) != 1:
