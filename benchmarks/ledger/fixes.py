@@ -88,8 +88,11 @@ def fix_jobs(split: str) -> list[tuple[str, str, str]]:
     return [(split, one.name, base) for one in FAULTS.values() for base in one.bases]
 
 
-def fix(job: tuple[str, str, str]) -> dict[str, Any]:
-    """Verify one fault in one program, run random search, and return what came of both."""
+def fix(job: tuple[str, str, str], draws: int | None = None) -> dict[str, Any]:
+    """Verify one fault in one program, run random search, and return what came of both.
+
+    `draws` limits the random search, which has as many training runs as `verify` had by default.
+    """
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     split, fault, name = job
@@ -98,7 +101,7 @@ def fix(job: tuple[str, str, str]) -> dict[str, Any]:
     result = verify(case.train, case.make)
     seconds = time.perf_counter() - start
     loop = Loop(case.train, case.make)
-    chosen = random_search(loop, result.training_runs)
+    chosen = random_search(loop, result.training_runs if draws is None else draws)
     score_of = {
         "untrained": [healthy.untrained(seed) for seed in SEEDS],
         "healthy": [healthy.unseen(healthy.make, seed) for seed in SEEDS],

@@ -78,3 +78,19 @@ remedy(
 remedy("batches-of-8", *SHORT, "batch-too-large", words="batches have 8 rows", edit="batch_size=8")(
     _batches(8)
 )
+
+
+@remedy(
+    "batches-of-32-as-many-steps",
+    "batch-norm-of-few-rows",
+    "small-batches",
+    words="batches have 32 rows, and there are as many steps",
+    size=1.2,
+    edit="batch_size=32 and more epochs",
+)
+def as_many_steps(parts: Parts, case: Case) -> Parts:
+    before = size_of(parts)
+    times = min(10, 32 // max(1, before))
+    if times < 2:
+        raise Unfit(f"batches have {before} rows already")
+    return longer(resize(parts, 32), times).say(f"batches have 32 rows instead of {before}")
