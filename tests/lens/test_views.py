@@ -301,6 +301,15 @@ def test_views_that_do_not_suit_say_which_do():
         pellucid.view(cnn(), "feature-maps", IMAGES, row=6)
     with pytest.raises(UsageError, match="row='two' of the view feature-maps"):
         pellucid.view(cnn(), "feature-maps", IMAGES, row="two")
+    with pytest.raises(UsageError, match="on the device meta"):
+        pellucid.view(nn.Conv2d(1, 2, 3, device="meta"), "kernels")
+    with pytest.raises(UsageError, match="not finite"):
+        pellucid.view(nn.Linear(2, 2), "decision-regions", torch.full((3, 2), math.nan))
+    idle = nn.Sequential(nn.Linear(8, 2))
+    idle.forward = lambda x: idle[0](x)
+    idle.lstm = nn.LSTM(8, 2)
+    with pytest.raises(UsageError, match="lstm: not called"):
+        pellucid.view(idle, "gates", ROWS)
     found = pellucid.views(cnn(), torch.zeros(2, 3))
     assert found["kernels"] == ""
     assert found["feature-maps"].startswith("cannot be computed on this batch")

@@ -6,26 +6,22 @@ signs and a ramp of characters say the same.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from pellucid.lens.heat import AGAINST, FOR, character, color, hexed, shrunk
+
 if TYPE_CHECKING:
     from pellucid.lens.explain.explanation import Explained, Explanation, Part
 
-FOR = (230, 159, 0)
-AGAINST = (0, 114, 178)
-PAPER = (16, 19, 23)
-"""Zero, on a dark terminal."""
 WIDEST_MAP = 40
 HIGHEST_MAP = 20
 SHOWN_COLUMNS = 20
 STRONGEST = 8
 BAR = 24
-RAMP = " .:-=+*#%@"
 CONTINUES = "##"
 STARTS = "▁Ġ"
 
@@ -66,16 +62,10 @@ def _flat(values: Any) -> list[float]:
     return [leaf for value in values for leaf in _flat(value)] if isinstance(values, list) else [values]
 
 
-def _color(share: float) -> tuple[int, int, int]:
-    end, size = FOR if share > 0 else AGAINST, min(abs(share), 1.0)
-    red, green, blue = (round(a + (b - a) * size) for a, b in zip(PAPER, end, strict=True))
-    return red, green, blue
-
-
 def _style(share: float) -> Style:
-    color = _color(share)
-    ink = "black" if sum(color) > 330 else "white"
-    return Style(color=ink, bgcolor="#{:02x}{:02x}{:02x}".format(*color))
+    paper = color(share)
+    ink = "black" if sum(paper) > 330 else "white"
+    return Style(color=ink, bgcolor=hexed(paper))
 
 
 # ---- texts --------------------------------------------------------------------------------------------
@@ -109,7 +99,7 @@ def _show_table(part: Part, largest: float, console: Console) -> None:
     for label, cell, value in rows[:SHOWN_COLUMNS]:
         line = Text(f"{_cell(label):<{wide}}  {_cell(cell):>{filled}}  {value:>+10.3g}  ")
         length = round(BAR * abs(value) / largest)
-        line.append("█" * length, Style(color="#{:02x}{:02x}{:02x}".format(*(FOR if value > 0 else AGAINST))))
+        line.append("█" * length, Style(color=hexed(FOR if value > 0 else AGAINST)))
         console.print(line)
     if len(rows) > SHOWN_COLUMNS:
         console.print(f"{len(rows) - SHOWN_COLUMNS} columns with smaller numbers are left out.")
@@ -130,7 +120,7 @@ def _show_map(part: Part, largest: float, console: Console) -> None:
         return
     rows = min(height, HIGHEST_MAP * 2 if part.kind == "picture" else HIGHEST_MAP)
     columns = min(width, WIDEST_MAP)
-    small = _shrunk(values, rows, columns)
+    small = shrunk(values, rows, columns)
     if part.kind == "series":
         names = part.labels if rows == height else [""] * rows
         wide = max((len(_cell(name)) for name in names), default=0)
@@ -147,39 +137,18 @@ def _show_map(part: Part, largest: float, console: Console) -> None:
     for top in range(0, rows, 2):
         line = Text()
         for column in range(columns):
-            upper = _color(small[top][column] / largest)
-            lower = _color(small[top + 1][column] / largest if top + 1 < rows else 0.0)
-            line.append("▀", Style(color=_hex(upper), bgcolor=_hex(lower)))
+            upper = color(small[top][column] / largest)
+            lower = color(small[top + 1][column] / largest if top + 1 < rows else 0.0)
+            line.append("▀", Style(color=hexed(upper), bgcolor=hexed(lower)))
         console.print(line)
 
 
 def _cell_of_map(share: float, console: Console) -> str:
-    if console.color_system is not None:
-        return " "
-    return RAMP[min(len(RAMP) - 1, round(abs(share) * (len(RAMP) - 1)))]
+    return character(share) if console.color_system is None else " "
 
 
 def _plain_style(share: float, console: Console) -> Style | None:
-    return None if console.color_system is None else Style(bgcolor=_hex(_color(share)))
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _shrunk(values: list[list[float]], rows: int, columns: int) -> list[list[float]]:
-    """Average blocks of a map, down to this number of rows and columns."""
-    height, width = len(values), len(values[0])
-
-    def mean(row: int, column: int) -> float:
-        ys = range(row * height // rows, max(row * height // rows + 1, (row + 1) * height // rows))
-        xs = range(
-            column * width // columns, max(column * width // columns + 1, (column + 1) * width // columns)
-        )
-        block = [values[y][x] for y in ys for x in xs]
-        return math.fsum(block) / len(block)
-
-    return [[mean(row, column) for column in range(columns)] for row in range(rows)]
+    return None if console.color_system is None else Style(bgcolor=hexed(color(share)))
 
 
 _DRAWN = {"text": _show_text, "table": _show_table, "picture": _show_map, "series": _show_map}

@@ -67,6 +67,8 @@ def find_view(name: str) -> View:
 
 def unfit(view: View, subject: Subject) -> str:
     """Say why a view does not suit a subject; "" where it does."""
+    if any(parameter.is_meta for parameter in subject.model.parameters()):
+        return "has no values: its weights are on the device meta"
     if view.needs_batch and not subject.rows:
         return "has no batch here"
     try:

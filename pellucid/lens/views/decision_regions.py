@@ -82,6 +82,8 @@ def decision_regions(
     if points < 2:
         raise UsageError(f"points={points} expects at least 2.")
     given = subject.floats[0]
+    if not given.isfinite().all():
+        raise UsageError("The rows hold numbers that are not finite, and the grid has their range.")
     x, y = (_axis(given[:, axis], points, margin) for axis in (0, 1))
     grid = torch.stack([x.repeat(len(y)), y.repeat_interleave(len(x))], 1).to(given)
     on_grid = subject.with_batch(Batch(grid))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from pellucid.errors import UsageError
 from pellucid.lens.capture import Call, capture
 from pellucid.lens.views.catalogue import View
 from pellucid.lens.views.seen import Panel, Rows, Seen
@@ -111,6 +112,8 @@ def gates(subject: Subject, layer: str | None = None, row: int = 0) -> Gates:
                 found += _of_module(name, module, calls[-1], row)
             elif calls:
                 found.append(_of_cell(name, module, calls, row))
+    if not found:
+        raise UsageError(f"{', '.join(chosen)}: not called while the batch was computed.")
     length = max((len(next(iter(one.values.values()))) for one in found), default=0)
     return Gates(row, found, subject.labels(length, row))
 
