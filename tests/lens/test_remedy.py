@@ -12,6 +12,8 @@ import pellucid
 from pellucid.errors import UsageError
 from pellucid.lens.remedy import REMEDIES, Case, Parts, Unfit, remedies_for
 from pellucid.lens.remedy.parts import Loop
+from pellucid.lens.remedy.verification import Plan, Tried
+from pellucid.lens.remedy.verify import _Search
 from pellucid.record import Finding
 
 NONE = Finding("none", "warning", "", "")
@@ -111,6 +113,18 @@ def test_a_loop_that_breaks_off_is_reported():
     result = pellucid.verify(train, _make(), limit=2)
     assert not result.fixed
     assert "ValueError: rows went missing" in str(result)
+
+
+def test_a_fix_that_cannot_be_watched_is_not_said_to_leave_nothing():
+    def train(model, optimizer, loss, batches):
+        raise ValueError("rows went missing")
+
+    search = _Search(Loop(train, _make()), False, 4, lambda _: None)
+    search.findings = [NONE]
+    search.tried = [Tried(Plan(((NONE, REMEDIES["warm-up"]),)), score=1.0)]
+    search.first = 0.5
+    assert not search._cured()
+    assert search.left == {"warm-up": None}
 
 
 def test_what_make_and_train_return_is_checked():

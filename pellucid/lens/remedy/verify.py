@@ -84,7 +84,7 @@ class _Search:
         self.tried: list[Tried] = []
         self.problems: list[str] = []
         self.first, self.control_steps = math.nan, 0
-        self.left: dict[str, list[Finding]] = {}
+        self.left: dict[str, list[Finding] | None] = {}
 
     # ---- 1: the unchanged loop -----------------------------------------------------------------------
 
@@ -131,7 +131,9 @@ class _Search:
         return best is not None and not self._warnings(best.plan)
 
     def _warnings(self, plan: Plan) -> list[Finding]:
-        return [one for one in self._watch(plan) if one.severity != "info"]
+        """What is still wrong with a plan; everything that was, where it could not be watched."""
+        found = self._watch(plan)
+        return [one for one in (self.findings if found is None else found) if one.severity != "info"]
 
     def _try_all(self, plans: Iterable[Plan], limit: int) -> None:
         left = limit
@@ -179,14 +181,14 @@ class _Search:
             steps = tuple(one.plan.steps[0] for one in several[:count])
             self._try_all([Plan(steps)], 1)
 
-    def _watch(self, plan: Plan) -> list[Finding]:
+    def _watch(self, plan: Plan) -> list[Finding] | None:
         if plan.name not in self.left:
             self.progress("The changed loop is trained under the watch.")
             try:
                 self.left[plan.name] = watched(self.loop, plan.apply(self.loop, 0), 0, self.lower)[1]
             except Exception as error:
                 self.problems.append(f"with {plan.name}: {_reason(error)}")
-                self.left[plan.name] = []
+                self.left[plan.name] = None
         return self.left[plan.name]
 
     # ---- 3: proof ------------------------------------------------------------------------------------
