@@ -26,6 +26,8 @@ class Spread:
         non_finite: how many values are NaN or infinite.
         columns: (smallest, largest) standard deviation of a column; None where there are fewer than 2.
         row_sums: whether the values of each row are not negative and sum to 1.
+        interleaved: of pictures with three channels, how much values differ from the third next one relative
+            to the next one; None elsewhere.
         between: standard deviation between rows as a share of `std`; 0 where all rows are the same.
     """
 
@@ -39,6 +41,7 @@ class Spread:
     non_finite: int = 0
     columns: tuple[float, float] | None = None
     row_sums: bool = False
+    interleaved: float | None = None
     between: float = 1.0
 
     @property
@@ -181,6 +184,7 @@ class LossGraph:
         ignored: the class that a cross-entropy leaves out; None where that is not known.
         unscaled_attention: number of softmax operations right after a product of two activations.
         over_rows: a softmax between the last layers and the loss runs over the rows, not the classes.
+        weighted: the loss weighs classes.
         compiled: parts of the graph are compiled or recomputed, so that operations in them are not known.
     """
 
@@ -196,6 +200,7 @@ class LossGraph:
     ignored: int | None = None
     over_rows: bool = False
     unscaled_attention: int = 0
+    weighted: bool = False
     compiled: bool = False
 
     def has(self, *names: str) -> bool:
@@ -245,6 +250,7 @@ class Optimizing:
         foreign: how many are not.
         shared: how many are in another optimizer too.
         steps: how often it stepped.
+        initial_lr: the rate that a schedule began with; None where there is no schedule.
     """
 
     kind: str
@@ -253,6 +259,7 @@ class Optimizing:
     foreign: int = 0
     shared: int = 0
     steps: int = 0
+    initial_lr: float | None = None
 
     @property
     def adaptive(self) -> bool:
@@ -315,6 +322,8 @@ class Batches:
         padding: the token that fills rows up; None if there is none.
         padded: share of the targets that are that token.
         telling: (column of a table, its correlation with the targets), the strongest; None if not known.
+        levels: how many whole numbers from 0 occur in targets that are no integers; 0 elsewhere.
+        token: (the commonest token of (B, T) inputs apart from padding, its share); None where there is none.
     """
 
     rows: int = 0
@@ -327,6 +336,8 @@ class Batches:
     padding: int | None = None
     padded: float = 0.0
     telling: tuple[int, float] | None = None
+    levels: int = 0
+    token: tuple[int, float] | None = None
 
     @property
     def majority(self) -> float:
@@ -344,6 +355,8 @@ class Probes:
         order_blind: outputs for shuffled positions are the shuffled outputs, or do not change at all.
         padding_read: change of the outputs of a row when its padding changes.
         inputs_ignored: outputs do not depend on the inputs.
+        content_unread: in padded rows, outputs do not depend on any token that is no padding.
+        target_seen: outputs at a position change when the target there changes, which the model is given.
         unread: (positions of a sequence on which the outputs do not depend, positions that were tried).
         random: outputs for the same inputs differ in evaluation mode.
     """
@@ -353,6 +366,8 @@ class Probes:
     order_blind: bool | None = None
     padding_read: float | None = None
     inputs_ignored: bool | None = None
+    content_unread: bool | None = None
+    target_seen: bool | None = None
     unread: tuple[int, int] | None = None
     random: bool = False
 
@@ -388,6 +403,7 @@ class Watched:
         devices: of the parameters: "cpu".
         changed_in_forward: a parameter that the forward pass changes; "" if there is none.
         watches: how many watches are open on the model.
+        expected: the usual loss of the first look, averaged over rows; None where that is not known.
     """
 
     steps: int = 0
@@ -410,6 +426,7 @@ class Watched:
     devices: frozenset[str] = frozenset()
     changed_in_forward: str = ""
     watches: int = 1
+    expected: float | None = None
 
     @functools.cached_property
     def finite(self) -> list[float]:

@@ -14,12 +14,16 @@ def figure(value: float) -> str:
         return in_words(value)
     if value == 0:
         return "0"
+    if abs(value) >= 1e9:
+        return f"{value:.2e}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}" if digits <= 6 else f"{value:.2e}"
 
 
 def percent(share: float) -> str:
-    """Write a share of 0..1 as a percentage with one decimal."""
+    """Write a share of 0..1 as a percentage with one decimal, of very small and large ones fewer digits."""
+    if share and (abs(share) < 5e-4 or abs(share) >= 100):
+        return f"{100 * share:.2g} %"
     return f"{100 * share:.1f} %"
 
 

@@ -61,13 +61,17 @@ def _imbalance(watched: Watched) -> Finding | None:
     guesses = bool(measured) and measured[-1] <= batches.majority + 0.01
     return Finding(
         "imbalanced-classes",
-        "warning" if batches.majority >= 0.97 or guesses else "note",
+        "warning" if (batches.majority >= 0.97 or guesses) and not _weighed(watched) else "note",
         f"{percent(batches.majority)} of the targets are one class.",
         "A model that always names that class is right almost always: accuracy says nothing about the rest.",
         "class weights in the loss or a weighted sampler; balanced accuracy or F1 as the measure",
         where="data:targets",
         confidence=0.7,
     )
+
+
+def _weighed(watched: Watched) -> bool:
+    return bool(watched.class_weights) or (watched.graph is not None and watched.graph.weighted)
 
 
 def _inputs_scale(watched: Watched, state: Health) -> Finding | None:
@@ -81,7 +85,7 @@ def _inputs_scale(watched: Watched, state: Health) -> Finding | None:
         return None
     columns = inputs.columns
     uneven = columns is not None and columns[1] > 10 and columns[1] > 1000 * max(columns[0], 1e-6)
-    tiny = 0 < inputs.rms < 1e-3
+    tiny = 0 < inputs.rms < (0.02 if state.ill else 1e-3)
     if inputs.rms < 10 and not uneven and not tiny:
         return None
     seen = (
@@ -365,12 +369,12 @@ RULES = watched_rules(
     ("constant-inputs", _constant_inputs, ()),
     ("measured-on-other-scale", _measured_otherwise, ()),
     ("target-in-inputs", _telling, ()),
-    ("positions-unread", _unread, ("padding-read",)),
+    ("positions-unread", _unread, ("padding-read", "mask-inverted")),
     ("rows-mixed", _rows_mixed, ()),
     ("future-visible", _future, ()),
-    ("targets-are-inputs", _targets_are_inputs, ("future-visible",)),
+    ("targets-are-inputs", _targets_are_inputs, ("future-visible", "target-visible")),
     ("no-positions", when_ill(_order_blind), ()),
     ("attention-unscaled", by_health(_unscaled_attention), ()),
-    ("padding-read", _padding, ()),
+    ("padding-read", _padding, ("mask-inverted",)),
     ("inputs-ignored", _inputs_ignored, ("symmetric-units", "constant-initial-weights")),
 )

@@ -236,12 +236,12 @@ RULES = (
         (
             "overfitting-turn",
             by_health(_validation_turned),
-            ("batch-norm-too-slow", "measured-on-other-scale"),
+            ("batch-norm-too-slow", "measured-on-other-scale", "target-visible", "future-visible"),
         ),
         (
             "overfitting-gap",
             by_health(_overfitting),
-            ("same-batch", "overfitting-turn", "measured-on-other-scale"),
+            ("same-batch", "overfitting-turn", "measured-on-other-scale", "target-visible", "future-visible"),
         ),
         ("too-few-steps", by_health(_too_few_steps), ("learning-rate-too-low", "learning-rate-zero")),
         ("posterior-collapse", by_health(_collapsed), ()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import watched_rules
+from pellucid.diagnosis.health import accuracies
 from pellucid.diagnosis.watched import Look, ModuleLook, Watched
 from pellucid.diagnosis.wording import figure, percent
 from pellucid.record import Finding
@@ -46,7 +47,9 @@ _COMPARED = ("squared", "absolute", "binary_logits", "binary")
 def _log_missing(watched: Watched) -> Finding | None:
     """NLLLoss of something else than log-probabilities."""
     graph = watched.graph
-    if graph is None or graph.loss != "nll" or "log_softmax" in graph.ops or graph.compiled:
+    if graph is None or "log_softmax" in graph.ops or graph.compiled:
+        return None
+    if graph.loss != "nll" and not graph.has("ctc_loss", "_ctc_loss"):
         return None
     if graph.has("log", "log_sigmoid"):
         return None
@@ -121,8 +124,8 @@ def _negative(watched: Watched) -> Finding | None:
     if not known or not values or graph is None:
         return None
     below = sum(value < -1e-6 for value in values)
-    if below < 0.5 * len(values):
-        return None
+    if below < 0.5 * len(values) or values[0] >= 0:
+        return None  # one that falls below 0 later holds another term, such as a learned weight
     return Finding(
         "loss-sign",
         "error",
@@ -156,7 +159,11 @@ def _classes_as_numbers(watched: Watched) -> Finding | None:
     if graph is None or look is None or look.targets is None or graph.loss not in ("squared", "absolute"):
         return None
     targets, count = look.targets, len(batches.classes)
-    if targets.floating or count < 3 or targets.low < 0 or count > 1000 or _one_hot(look):
+    if targets.floating and accuracies(watched):
+        count = batches.levels  # whole numbers, and an accuracy is measured
+    elif targets.floating:
+        return None
+    if count < 3 or targets.low < 0 or count > 1000 or _one_hot(look):
         return None
     single = look.outputs is not None and (len(look.outputs.shape) == 1 or look.outputs.shape[-1] == 1)
     if not single:
@@ -227,12 +234,23 @@ def _over_rows(watched: Watched) -> Finding | None:
     )
 
 
+def _several(look: Look) -> bool:
+    """Whether the targets are columns of 0 and 1, of which several are 1 in many rows."""
+    want, made = look.targets, look.outputs
+    columns = want is not None and made is not None and want.floating and len(want.shape) == 2
+    if not columns or want is None or made is None or want.shape != made.shape or want.columns is None:
+        return False
+    whole = want.low == 0 and want.high == 1 and abs(want.std**2 - want.mean * (1 - want.mean)) < 0.02
+    return whole and want.mean * want.shape[1] > 1.2
+
+
 def _softmax_for_labels(watched: Watched) -> Finding | None:
     """Softmax over labels of which several can be right."""
     graph, look = watched.graph, watched.first
-    if graph is None or look is None or look.targets is None or graph.loss != "binary":
+    if graph is None or look is None or look.targets is None or look.targets.row_sums:
         return None
-    if graph.head[:1] != ("softmax",) or look.targets.row_sums:
+    binary = graph.loss == "binary" and graph.head[:1] == ("softmax",)
+    if not binary and not (graph.loss == "cross_entropy" and _several(look)):
         return None
     return Finding(
         "softmax-for-labels",

@@ -302,19 +302,25 @@ STARTS = (
 )
 """Findings that explain values and updates that are too large."""
 
+STEPS = (
+    *("weight-decay-too-strong", "accumulation-not-divided", "loss-summed", "missing-zero-grad"),
+    "clipped-while-scaled",
+)
+"""What explains steps that are too large."""
+
 RULES = watched_rules(
     ("no-activation", _linear_only, ()),
-    ("learning-rate-too-high", by_health(_rate_high), (*STARTS, "weight-decay-too-strong")),
-    ("learning-rate-too-low", when_ill(_rate_low), ()),
-    ("clipped-to-nothing", when_ill(_clipped), ()),
+    ("learning-rate-too-high", by_health(_rate_high), (*STARTS, *STEPS)),
+    ("learning-rate-too-low", when_ill(_rate_low), ("schedule-returns-rate",)),
+    ("clipped-to-nothing", when_ill(_clipped), ("clipped-while-scaled",)),
     ("weight-decay-too-strong", when_ill(_decay), ()),
-    ("dead-units", when_ill(_dead), ("learning-rate-too-high",)),
+    ("dead-units", when_ill(_dead), ("learning-rate-too-high", "tokens-unknown")),
     ("saturated-activations", by_health(_saturated), STARTS),
     (
         "vanishing-gradients",
         when_ill(_vanishing),
-        ("initial-weights-too-small", "constant-initial-weights"),
+        ("initial-weights-too-small", "constant-initial-weights", "padding-read", "mask-inverted"),
     ),
-    ("exploding-gradients", when_ill(_exploding), STARTS),
+    ("exploding-gradients", when_ill(_exploding), (*STARTS, *STEPS)),
     ("dropout-too-strong", when_ill(_dropout), ()),
 )

@@ -108,6 +108,7 @@ def _place(watched: Watched, look: Look | None, step: int) -> tuple[str, str, st
 EXPLAINED = (
     *("non-finite-inputs", "non-finite-targets", "targets-unscaled", "inputs-unscaled"),
     *("initial-weights-too-large", "exploding-gradients", "learning-rate-too-high"),
+    *("loss-summed", "accumulation-not-divided"),
 )
 """Findings that say why a loss is not finite."""
 

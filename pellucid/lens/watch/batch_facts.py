@@ -15,6 +15,8 @@ FIRST = 200
 """Batches that are read."""
 CLASSES = 1000
 """The most classes that are counted."""
+TOKENS = 20
+"""Batches whose tokens are counted."""
 ROWS = 4096
 """Targets of a batch that are read."""
 
@@ -34,6 +36,8 @@ class BatchFacts:
         self.padding: int | None = None
         self.tokens = self.paddings = 0
         self.tables: list[tuple[Tensor, Tensor]] = []
+        self.levels: set[float] | None = set()
+        self.vocabulary: Counter[int] = Counter()
 
     @torch.no_grad()
     def read(self, inputs: Tensor | None, targets: Tensor | None, others: Sequence[Tensor] = ()) -> None:
@@ -48,11 +52,25 @@ class BatchFacts:
             )  # odd: not always the same columns
             self.fingerprints.add((float(inputs.numel()), float(few.sum()), float(few.square().sum())))
             self._sequences(inputs, targets)
+            self._contents(inputs)
             if targets is not None and any(_same(one, targets) for one in others):
                 self.aligned = "same"
         if targets is not None and targets.numel() and not targets.is_complex():
             self._targets(targets.detach())
             self._pairs(inputs, targets.detach())
+
+    def _contents(self, inputs: Tensor) -> None:
+        """Count the tokens of the first batches."""
+        if len(self.rows) <= TOKENS and inputs.ndim == 2 and inputs.dtype in (torch.int64, torch.int32):
+            self.vocabulary.update(_without_ends(inputs.detach()[:ROWS]).tolist())
+
+    def _token(self) -> tuple[int, float] | None:
+        """The commonest token and its share."""
+        total = sum(self.vocabulary.values())
+        if total < 500:
+            return None
+        token, count = self.vocabulary.most_common(1)[0]
+        return token, count / total
 
     def _pairs(self, inputs: Tensor | None, targets: Tensor) -> None:
         """Keep rows of a table with one target each, and count padding in targets."""
@@ -103,6 +121,7 @@ class BatchFacts:
             self.counted.update(flat[flat >= 0].tolist() if len(self.counted) <= CLASSES else ())
         else:
             self.whole = False
+            self._levels(flat)
             hot = targets.ndim == 2 and 2 <= targets.shape[1] <= CLASSES
             if hot and bool(((targets == 0) | (targets == 1)).all() & (targets.sum(1) == 1).all()):
                 self.counted.update(targets[:ROWS].argmax(1).tolist())
@@ -116,6 +135,13 @@ class BatchFacts:
         if sum(len(one) for one in self.values) < 50_000:
             self.values.append(numbers.to(torch.float32))
         self.means.append((float(numbers.mean()), numbers.numel()))
+
+    def _levels(self, numbers: Tensor) -> None:
+        """Keep the different numbers of targets while they are few and whole."""
+        if self.levels is not None:
+            self.levels |= set(numbers.tolist()) if bool((numbers == numbers.round()).all()) else {-1.0}
+            if len(self.levels) > 20 or min(self.levels) < 0:
+                self.levels = None
 
     def facts(self, loss: str) -> Batches:
         """Say what the batches were like; `loss` is the kind of loss that the prior is computed for."""
@@ -131,6 +157,8 @@ class BatchFacts:
             padding=self.padding,
             padded=self.paddings / max(1, self.tokens),
             telling=self._telling(),
+            levels=len(self.levels) if self.levels and max(self.levels) == len(self.levels) - 1 else 0,
+            token=self._token(),
         )
 
     def _scatter(self) -> float | None:
@@ -157,6 +185,17 @@ class BatchFacts:
         if loss == "squared":
             return float(every.var(correction=0))
         return float((every - every.median()).abs().mean())
+
+
+def _without_ends(tokens: Tensor) -> Tensor:
+    """The tokens of (B, T) without the runs of the token that most rows end with, or else begin with."""
+    for turned in (tokens.flip(1), tokens):
+        values, counts = torch.unique(turned[:, 0], return_counts=True)
+        runs = (turned == values[counts.argmax()]).long().cumprod(1).bool()
+        whole = runs.all(1)
+        if int(counts.max()) > 0.5 * len(tokens) and not bool(whole.all()):
+            return turned[~runs]
+    return tokens.flatten()
 
 
 def _mostly(equal: Tensor) -> bool:

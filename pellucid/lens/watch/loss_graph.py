@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from pellucid.diagnosis.watched import LOSSES, LossGraph
 from pellucid.train.graph import operation
@@ -59,12 +60,13 @@ def read(loss: Tensor, names: Mapping[int, str]) -> LossGraph | None:
         reached=frozenset(names[id(leaf)] for leaf in _leaves(nodes) if id(leaf) in names),
         layers=len(products),
         bare=sum(_bare(node) for node in products),
-        nonlinear=frozenset(kinds - PASSED - LAYERS - set(LOSSES) - {"log_softmax", "embedding", "bmm"}),
+        nonlinear=frozenset(_nonlinear(nodes)),
         unscaled_attention=sum(_unscaled(node) for node in nodes),
         nodes=(len(nodes),),
         scrambled=_scrambled(loss.grad_fn),
         ignored=_ignored(nodes),
         over_rows=any(_over_rows(node) for node in nodes),
+        weighted=any(_weighs_classes(node) for node in nodes),
         compiled=bool(kinds & {"compiled_function", "checkpoint_function"}),
     )
 
@@ -191,6 +193,24 @@ def _scrambled(root: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
                 return given, made
         node = below[0]
     return None
+
+
+def _nonlinear(nodes: Iterable[Any]) -> set[str]:
+    """The nonlinear operations; functions of the user's own, which have a derivative of their own, as "
+    ""own"."""
+    names = {"own" if isinstance(node, BackwardCFunction) else operation(node) for node in nodes}
+    return names - PASSED - LAYERS - set(LOSSES) - {"log_softmax", "embedding", "bmm"}
+
+
+def _weighs_classes(node: Any) -> bool:
+    """Whether a loss was given weights of classes; what it saved is freed after the backward pass."""
+    name = "_saved_pos_weight" if operation(node) == "binary_cross_entropy_with_logits" else "_saved_weight"
+    if operation(node) not in {"nll_loss", "nll_loss2d", "binary_cross_entropy_with_logits"}:
+        return False
+    try:
+        return getattr(node, name, None) is not None
+    except RuntimeError:  # there was one
+        return True
 
 
 def _over_rows(node: Any) -> bool:

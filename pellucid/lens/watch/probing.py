@@ -25,7 +25,10 @@ SMALL = 20_000_000
 
 
 def probe(
-    model: nn.Module, arguments: tuple[tuple[Any, ...], dict[str, Any]], padding: int | None
+    model: nn.Module,
+    arguments: tuple[tuple[Any, ...], dict[str, Any]],
+    padding: int | None,
+    targets: Tensor | None = None,
 ) -> tuple[Probes, str]:
     """Probe a model.
 
@@ -33,6 +36,7 @@ def probe(
         model: is copied; nothing of it changes.
         arguments: positional and named, as the loop called it.
         padding: the token that fills up rows.
+        targets: what the outputs were compared with.
 
     Returns:
         What was seen, and why nothing could be seen ("" if it could).
@@ -48,7 +52,7 @@ def probe(
     with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
         twin = _twin(model)
         prober = _Prober(twin, _rows(args, total), _rows(kwargs, total), place)
-        return prober.probes(padding), ""
+        return prober.probes(padding, _rows(targets, total)), ""
 
 
 def _devices(model: nn.Module) -> list[Any]:
@@ -100,10 +104,13 @@ class _Prober:
             kwargs[self.place] = inputs
         else:
             args[self.place] = inputs
+        return self._made(args, kwargs)
+
+    def _made(self, args: list[Any], kwargs: dict[str, Any]) -> Tensor | None:
         made = first_tensor(self.model(*args, **kwargs))
         return None if made is None else made.float()
 
-    def probes(self, padding: int | None) -> Probes:
+    def probes(self, padding: int | None, targets: Tensor | None) -> Probes:
         if self.outputs is None or self.outputs.ndim < 1:
             return Probes()
         again = self.run(self.inputs)
@@ -116,6 +123,8 @@ class _Prober:
             future_seen=_tried(self._future_seen),
             order_blind=_tried(self._order_blind),
             padding_read=_tried(lambda: self._padding_read(padding)),
+            content_unread=_tried(lambda: self._content_unread(padding)),
+            target_seen=_tried(lambda: self._target_seen(targets)),
             inputs_ignored=_tried(self._inputs_ignored),
             unread=_tried(self._unread),
         )
@@ -202,16 +211,66 @@ class _Prober:
     def _shortened(self, padded: Tensor) -> Tensor | None:
         """The outputs of padded rows when each is given by itself, cut to its own length."""
         found, out = [], self.outputs
-        given = [*self.args, *self.kwargs.values()]
-        if out is None or out.ndim != 2 or sum(isinstance(value, Tensor) for value in given) > 1:
-            return None  # masks and lengths would have to be cut as well
+        given = [value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)]
+        others = [value for value in given if value is not self.inputs]
+        if out is None or out.ndim != 2 or any(not self._lengths(value) for value in others):
+            return None  # masks would have to be cut as well
         for row in torch.nonzero(padded.any(1) & ~padded.all(1)).flatten().tolist():
             length = int((~padded[row]).sum())
-            made = self.run(self.inputs[row : row + 1, :length])
+            cut = self.inputs[row : row + 1, :length]
+            made = self._made(
+                [self._of_row(one, row, cut) for one in self.args],
+                {name: self._of_row(one, row, cut) for name, one in self.kwargs.items()},
+            )
             if made is None or made.shape[1:] != out.shape[1:]:
                 return None
             found.append(made)
         return torch.cat(found)
+
+    def _lengths(self, value: Tensor) -> bool:
+        """Whether an argument holds the length of each row."""
+        return value.ndim == 1 and len(value) == len(self.inputs) and not value.is_floating_point()
+
+    def _of_row(self, value: Any, row: int, cut: Tensor) -> Any:
+        if value is self.inputs:
+            return cut
+        return value[row : row + 1] if isinstance(value, Tensor) else value
+
+    def _content_unread(self, padding: int | None) -> bool | None:
+        """Write other words into padded rows and see whether the outputs of these rows stay."""
+        out, inputs = self.outputs, self.inputs
+        if padding is None or out is None or inputs.ndim != 2 or out.shape[0] != inputs.shape[0]:
+            return None
+        content = inputs != padding
+        rows = ~content.all(1) & content.any(1)
+        words = inputs[content]
+        changed = inputs.clone()
+        changed[content] = words.roll(len(words) // 2 + 1)
+        after = self.run(changed)
+        if not bool(rows.any()) or after is None or bool((changed == inputs)[rows].all()):
+            return None
+        return torch.equal(after[rows], out[rows])
+
+    def _target_seen(self, targets: Tensor | None) -> bool | None:
+        """Change the last target where the model is given it, and see whether the output there changes."""
+        out = self.outputs
+        if targets is None or targets.ndim != 2 or targets.is_floating_point() or out is None:
+            return None
+        named = [*enumerate(self.args), *self.kwargs.items()]
+        places = [
+            name for name, value in named
+            if name != "labels" and isinstance(value, Tensor) and value is not self.inputs
+            and value.shape == targets.shape and torch.equal(value, targets.to(value.dtype))
+        ]  # fmt: skip
+        if not places or out.ndim != 3 or out.shape[:2] != targets.shape:
+            return None
+        args, kwargs = list(self.args), dict(self.kwargs)
+        given: Any = kwargs if isinstance(places[0], str) else args
+        given[places[0]] = torch.cat([targets[:, :-1], targets.roll(1, 0)[:, -1:]], 1)
+        after = self._made(args, kwargs)
+        if after is None or torch.equal(given[places[0]], targets):
+            return None
+        return not torch.equal(after[:, -1], out[:, -1])
 
     def _unread(self) -> tuple[int, int] | None:
         """Change some positions of (B, T, ...) inputs; count those that change nothing: (unread, tried)."""

@@ -74,6 +74,7 @@ def optimizing(
                 len(held) - mine,
                 sum(counted[id(one)] > 1 for one in held),
                 done,
+                float(group["initial_lr"]) if "initial_lr" in group else None,
             )
         )
     return tuple(found)

@@ -119,6 +119,7 @@ class Watch:
         self._graph: Any = None
         self._probes = Probes()
         self._plain = self._in_outputs = False
+        self._expected: float | None = None
         self._without_graph = 0
         self._changed_in_forward = ""
         self._modules: ModuleLooks | None = None
@@ -252,6 +253,7 @@ class Watch:
             devices=frozenset(one.device.type for one in self.model.parameters()),
             changed_in_forward=self._changed_in_forward,
             watches=self._watches,
+            expected=self._expected,
         )
 
     # ---- recording -----------------------------------------------------------------------------------
@@ -321,7 +323,8 @@ class Watch:
         made = first_tensor(events.outputs)
         kind = self._graph.loss if self._graph else ""
         if first:
-            self._plain = near(value, plain_loss(made, targets, kind))
+            self._expected = plain_loss(made, targets, kind)
+            self._plain = near(value, self._expected)
         look = Look(
             self.steps,
             math.nan if value is None else float(detached(value)),
@@ -335,7 +338,7 @@ class Watch:
         )
         self._looks.append(look)
         if first and events.arguments is not None and events.called is not None:
-            self._guard(self._probe)(events.called, events.arguments)
+            self._guard(self._probe)(events.called, events.arguments, targets)
         self._stream()
 
     def _read_graph(self, value: Tensor) -> None:
@@ -344,8 +347,8 @@ class Watch:
             graph = joined(self._graph, graph)
         self._graph = graph or self._graph
 
-    def _probe(self, model: nn.Module, arguments: Any) -> None:
-        self._probes, reason = probe(model, arguments, self._batches.padding)
+    def _probe(self, model: nn.Module, arguments: Any, targets: Tensor | None) -> None:
+        self._probes, reason = probe(model, arguments, self._batches.padding, targets)
         if reason:
             self.problems["probes"] = reason
 
