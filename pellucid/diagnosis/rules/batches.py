@@ -58,7 +58,7 @@ def _imbalance(watched: Watched) -> Finding | None:
     if len(batches.classes) < 2 or batches.majority < 0.9 or total < 200:
         return None
     measured = accuracies(watched)
-    guesses = bool(measured) and measured[-1] <= batches.majority + 0.01
+    guesses = _names_one_class(watched) or (bool(measured) and measured[-1] <= batches.majority + 0.01)
     return Finding(
         "imbalanced-classes",
         "warning" if (batches.majority >= 0.97 or guesses) and not _weighed(watched) else "note",
@@ -68,6 +68,14 @@ def _imbalance(watched: Watched) -> Finding | None:
         where="data:targets",
         confidence=0.7,
     )
+
+
+def _names_one_class(watched: Watched) -> bool:
+    """Whether the last batch that was looked at was given one class in every row."""
+    last, graph = watched.last, watched.graph
+    if last is None or last.outputs is None or graph is None or graph.loss != "binary_logits":
+        return False
+    return last.step > 30 and (last.outputs.high < 0 or last.outputs.low > 0)
 
 
 def _weighed(watched: Watched) -> bool:
