@@ -1,4 +1,4 @@
-"""`train.watch`: a run is looked into while it trains, stays the same to the bit, and is told why."""
+"""`train.watch`: a run is looked into while it trains, stays the same to the bit, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_weights_are_the_same_bits_and_steps_are_recorded(
     assert seen.loop.stale == seen.loop.early == seen.loop.without_graph == 0
 
 
-def test_a_run_is_told_why_it_does_not_learn(runs: Path) -> None:
+def test_the_findings_of_a_run_say_why_it_does_not_learn(runs: Path) -> None:
     run = fit("mlp", DIGITS, runs, **{"optimizer.lr": 3.0, "train.epochs": 6})
     assert warned(run)[0] == "learning-rate-too-high"
     assert warned(run) == [one.id for one in diagnose(run) if one.severity != "info"]
@@ -65,12 +65,12 @@ def test_a_run_is_told_why_it_does_not_learn(runs: Path) -> None:
     assert warned(fit("mlp", DIGITS, runs, **{"train.epochs": 12})) == []
 
 
-def test_a_module_of_ones_own_is_told_what_is_wrong_with_it(runs: Path) -> None:
+def test_findings_on_a_module_of_ones_own(runs: Path) -> None:
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10), nn.Dropout(0.5))
     assert "dropout-on-outputs" in warned(fit(model, DIGITS, runs, **{"train.epochs": 8}))
 
 
-def test_a_resumed_run_goes_on_with_the_numbers_of_its_steps(runs: Path) -> None:
+def test_a_resumed_run_keeps_the_numbers_of_its_steps(runs: Path) -> None:
     short = fit("mlp", DIGITS, runs, **{"train.epochs": 2})
     before = watch_file.read(short)
     assert before is not None

@@ -276,10 +276,10 @@ def _hidden(model: nn.Module) -> dict[str, str]:
 
 
 class Observer(Protocol):
-    """Is told of the calls of modules; it may not change anything.
+    """Sees the calls of modules; it may not change anything.
 
     Attributes:
-        modules: whose calls it is told of.
+        modules: whose calls it sees.
     """
 
     @property

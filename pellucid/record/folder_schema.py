@@ -17,6 +17,7 @@ FILES = {
     "run.sqlite": "metrics, events, findings, spans and artifacts by step; its tables are below",
     "run.sqlite-wal": "the write-ahead log of SQLite: the newest rows, while the run is being written",
     "run.sqlite-shm": "the index of that log",
+    "watch.json": "what was recorded of the steps that were looked at, for the rules of `pellucid diagnose`",
     "preprocess.json": "what was fitted on the training split: classes, vocabulary, means, ...",
     "report.html": "the report, one self-contained page",
     "checkpoints/step-*/model.safetensors": "weights after that number of updates",

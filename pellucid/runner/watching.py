@@ -2,7 +2,7 @@
 
 Training itself may run as one program in which no module and no gradient is seen. So the few steps that are
 attended to are computed a second time, on a copy of the model with the weights from before the step; the
-training is left alone and gives the same bits with it and without.
+training itself is not touched and gives the same bits with it and without.
 """
 
 from __future__ import annotations

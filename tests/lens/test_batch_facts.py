@@ -5,7 +5,7 @@ import torch
 from pellucid.lens.watch.batch_facts import BatchFacts
 
 
-def test_batches_with_empty_columns_are_told_apart():
+def test_batches_with_empty_columns_are_distinguished():
     facts = BatchFacts()
     for _ in range(5):
         inputs = torch.rand(32, 64)

@@ -91,7 +91,7 @@ def test_a_watch_that_is_never_closed_is_freed_with_its_model() -> None:
     assert model() is None
 
 
-def test_gradients_that_are_zero_are_not_taken_for_removed_ones() -> None:
+def test_gradients_of_zero_are_no_removed_gradients() -> None:
     model = nn.Sequential(mlp(), nn.ReLU())
     with torch.no_grad():
         model[0][-1].bias.fill_(-50.0)  # nothing passes the last rectifier

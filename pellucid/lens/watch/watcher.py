@@ -240,7 +240,7 @@ class Watch:
             loop=events.loop(self._without_graph, self._ended and not self._broken_off)
             if events
             else Watched().loop,
-            batches=self._batches.facts(self._graph.loss if self._graph and self._plain else ""),
+            batches=self._batches.facts(self._usual_loss()),
             probes=self._probes,
             shared=self._shared,
             optimizers=optimizing(self._optimizers, self.model, events.steps_of) if events else (),
@@ -255,6 +255,12 @@ class Watch:
             watches=self._watches,
             expected=self._expected,
         )
+
+    def _usual_loss(self) -> str:
+        """The kind of the loss, where it is the usual one, for which the loss of guessing is known."""
+        graph = self._graph
+        weighted = graph is not None and (graph.weighted or bool(class_weights(self.loss)))
+        return graph.loss if graph is not None and self._plain and not weighted else ""
 
     # ---- recording -----------------------------------------------------------------------------------
 
