@@ -9,12 +9,13 @@ from pellucid.diagnosis import Facts, examine
 from pellucid.diagnosis.preflight import Preflight, assess
 from pellucid.diagnosis.watched import Watched
 from pellucid.record import Finding
-from tests.diagnosis.examples import before, data, loops, runs, signals
+from tests.diagnosis.examples import before, data, loops, runs, signals, steps
 
 RECORDS: dict[str, Facts | Watched | Preflight] = {
     **runs.EXAMPLES,
     **loops.EXAMPLES,
     **signals.EXAMPLES,
+    **steps.EXAMPLES,
     **before.EXAMPLES,
     **data.EXAMPLES,
 }
