@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of, watched_rules
 from pellucid.diagnosis.watched import Watched
@@ -93,7 +95,11 @@ def _no_backward(watched: Watched) -> Finding | None:
 
 
 def _any_update(watched: Watched) -> bool:
-    return any(one.update_rms for look in watched.looks for one in look.parameters)
+    """Whether a parameter changed in a look or between the first and the last."""
+    first, last = (watched.looks[0], watched.looks[-1]) if watched.looks else (None, None)
+    values = [[(one.name, one.rms) for one in look.parameters] for look in (first, last) if look]
+    moved = bool(values) and all(math.isfinite(rms) for _, rms in values[1]) and values[0] != values[1]
+    return moved or any(one.update_rms for look in watched.looks for one in look.parameters)
 
 
 def _any_gradient(watched: Watched) -> bool:

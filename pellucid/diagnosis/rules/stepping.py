@@ -16,6 +16,8 @@ RARE = 16
 """Backward passes for each step from which steps are called rare."""
 HIGH = 0.02
 """An update relative to the weights that is larger than usual."""
+HUGE = 0.4
+"""One that is too large even where the loss falls."""
 
 
 def _never_steps(watched: Watched) -> Finding | None:
@@ -37,8 +39,12 @@ def _never_steps(watched: Watched) -> Finding | None:
 
 
 def _large_steps(watched: Watched, state: Health) -> bool:
-    ratios = [median_ratio(look) or 0.0 for look in watched.looks[:4]]
-    return (state.ill or state.spiked) and any(ratio > HIGH for ratio in ratios)
+    """Whether steps are too large and as long as the gradients, which those of Adam are not."""
+    if any(one.adaptive for one in watched.optimizers):
+        return False
+    stepped = [look for look in watched.looks if look.updates][:4]
+    largest = max((median_ratio(look) or 0.0 for look in stepped), default=0.0)
+    return largest > (HIGH if state.ill or state.spiked else HUGE) and not state.end < 0.1 * state.start
 
 
 def _accumulated(watched: Watched, state: Health) -> Finding | None:
@@ -120,8 +126,9 @@ def _rare(watched: Watched, state: Health) -> Finding | None:
     loop = watched.loop
     if loop.attended < 20 or loop.backwards < RARE * max(1, loop.steps) or not state.poor:
         return None
-    if len(watched.optimizers) != 1 or watched.optimizers[0].foreign:
-        return None
+    moving = sum(any(one.update_rms for one in look.parameters) for look in watched.looks)
+    if len(watched.optimizers) != 1 or watched.optimizers[0].foreign or moving > 0.5 * len(watched.looks):
+        return None  # of other parameters, or weights are changed by hand
     return Finding(
         "steps-rare",
         "warning",
@@ -142,6 +149,9 @@ def _rate_squared(watched: Watched) -> Finding | None:
     highest = max((rate for _, rate in watched.rates), default=0.0)
     if not initial or initial > 0.1 or watched.steps < 20 or not 0.2 < highest / initial**2 < 1.5:
         return None
+    middle, last = watched.rates[len(watched.rates) // 2][1], watched.rates[-1][1]
+    if last > 1.2 * middle:
+        return None  # it is still being warmed up
     return Finding(
         "schedule-returns-rate",
         "error",

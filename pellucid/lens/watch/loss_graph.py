@@ -196,8 +196,7 @@ def _scrambled(root: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def _nonlinear(nodes: Iterable[Any]) -> set[str]:
-    """The nonlinear operations; functions of the user's own, which have a derivative of their own, as "
-    ""own"."""
+    """The nonlinear operations; "own" for functions of the user's, which have a derivative of their own."""
     names = {"own" if isinstance(node, BackwardCFunction) else operation(node) for node in nodes}
     return names - PASSED - LAYERS - set(LOSSES) - {"log_softmax", "embedding", "bmm"}
 

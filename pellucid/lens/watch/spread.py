@@ -84,8 +84,9 @@ def _closely(values: Tensor, flat: Tensor, std: float) -> dict[str, Any]:
     rows = values.reshape(values.shape[0], -1) if values.ndim else values.reshape(1, 1)
     found: dict[str, Any] = {}
     if values.ndim == 4 and values.shape[1] == 3 and values.shape[3] >= 8:
-        near = (values[..., 1:] - values[..., :-1]).abs().mean().clamp_min(1e-12)
-        found["interleaved"] = float((values[..., 3:] - values[..., :-3]).abs().mean() / near)
+        near = float((values[..., 1:] - values[..., :-1]).abs().mean())
+        if near > 1e-3 * std:  # rows are not constant
+            found["interleaved"] = float((values[..., 3:] - values[..., :-3]).abs().mean()) / near
     if rows.shape[0] < 2:
         return found
     if values.ndim == 2 and 2 <= rows.shape[1] <= 4096:

@@ -1,0 +1,572 @@
+"""`pellucid.watch` on plain loops: how optimizers step, and what pictures, tokens, masks and targets hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_sample_image
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import pellucid
+from tests.lens.test_watch import Loss, X, Y, adam, found, mlp, train
+
+WORDS = 60
+
+
+def found_first(ids: list[str]) -> str:
+    return ids[0] if ids else ""
+
+
+def sgd(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=lr)
+
+
+# ---- how optimizers step -----------------------------------------------------------------------------
+
+
+def two_optimizers(step_both: bool) -> list[str]:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"body": nn.Linear(64, 32), "head": nn.Linear(32, 10)})
+    both = [adam(model["body"], 1e-2), adam(model["head"], 1e-2)]
+    with pellucid.watch(model, both) as w:
+        for step in range(60):
+            for one in both:
+                one.zero_grad()
+            rows = slice(24 * step, 24 * step + 24)
+            loss = F.cross_entropy(model["head"](model["body"](X[rows]).relu()), Y[rows])
+            loss.backward()
+            for one in both if step_both else both[:1]:
+                one.step()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    return found(w)
+
+
+def test_one_of_two_optimizers_never_steps() -> None:
+    assert found_first(two_optimizers(step_both=False)) == "optimizer-never-steps"
+    assert two_optimizers(step_both=True) == []
+
+
+def test_a_critic_that_steps_more_often_than_its_generator() -> None:
+    torch.manual_seed(0)
+    pair = nn.ModuleDict({"g": nn.Linear(4, 64), "d": mlp(outputs=1)})
+    of_g, of_d = adam(pair["g"]), adam(pair["d"])
+    with pellucid.watch(pair, [of_g, of_d]) as w:
+        for step in range(30):
+            of_d.zero_grad()
+            fake = pair["g"](torch.randn(16, 4))
+            value = F.softplus(pair["d"](fake.detach())).mean() + F.softplus(-pair["d"](X[:16])).mean()
+            value.backward()
+            of_d.step()
+            if step % 5 == 4:
+                of_g.zero_grad()
+                F.softplus(-pair["d"](pair["g"](torch.randn(16, 4)))).mean().backward()
+                of_g.step()
+            w.step(value, inputs=X[:16])
+    assert "optimizer-never-steps" not in found(w)
+    assert "steps-rare" not in found(w)
+
+
+def accumulated(
+    count: int, part: float, lr: float, steps: int = 160, made: Callable[..., Any] = sgd
+) -> list[str]:
+    """Step once for `count` batches, of each of whose losses a part is taken; `w.step` gets the whole."""
+    model = mlp()
+    optimizer = made(model, lr)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(steps):
+            rows = torch.arange(16 * step, 16 * step + 16) % len(X)
+            loss = F.cross_entropy(model(X[rows]), Y[rows])
+            (loss * part).backward()
+            if step % count == count - 1:
+                optimizer.step()
+                optimizer.zero_grad()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    return found(w)
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_accumulated_gradients_that_are_not_divided(count: int) -> None:
+    assert found_first(accumulated(count, 1.0, lr=0.5)) == "accumulation-not-divided"
+    assert accumulated(count, 1 / count, lr=0.5) == []
+    assert accumulated(count, 1.0, lr=0.5 / count) == []  # a rate that fits the sum
+
+
+def test_accumulated_gradients_do_not_make_the_steps_of_adam_longer() -> None:
+    ids = accumulated(4, 1.0, lr=1.0, made=adam)
+    assert ids
+    assert "accumulation-not-divided" not in ids
+
+
+def test_a_loss_that_is_a_sum_over_rows() -> None:
+    def summed(outputs: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, y, reduction="sum")
+
+    model = mlp()
+    assert found_first(found(train(model, sgd(model, 0.1), loss=summed))) == "loss-summed"
+    model = mlp()
+    assert found(train(model, sgd(model, 0.1))) == []
+    model = mlp()
+    assert found(train(model, sgd(model, 0.1 / 32), loss=summed)) == []
+
+
+def scaled(unscale: bool, lr: float = 1e-2, clip: float = 1.0) -> list[str]:
+    model = mlp()
+    optimizer = sgd(model, lr)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(80):
+            rows = torch.arange(16 * step, 16 * step + 16) % len(X)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[rows]), Y[rows])
+            scaler.scale(loss).backward()
+            if unscale:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+            scaler.step(optimizer)
+            scaler.update()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    return found(w)
+
+
+def test_clipping_of_gradients_that_a_scaler_has_multiplied() -> None:
+    assert found_first(scaled(unscale=False)) == "clipped-while-scaled"
+    assert scaled(unscale=True, lr=0.1) == []
+
+
+@pytest.mark.parametrize("count", [20, 40, 57])
+def test_one_step_of_the_optimizer_for_each_epoch(count: int) -> None:
+    assert found_first(accumulated(count, 1 / count, lr=0.1)) == "steps-rare"
+
+
+def test_steps_that_are_not_rare() -> None:
+    assert "steps-rare" not in accumulated(8, 1 / 8, lr=0.1)
+    by_hand = mlp()
+
+    w = pellucid.watch(by_hand, sgd(by_hand, 1e-3))
+    for _ in range(60):
+        by_hand.zero_grad()
+        loss = F.cross_entropy(by_hand(X[:32]), Y[:32])
+        loss.backward()
+        with torch.no_grad():
+            for one in by_hand.parameters():
+                one -= 1e-3 * one.grad  # type: ignore[operator]
+        w.step(loss, inputs=X[:32], targets=Y[:32])
+    w.close()
+    assert "steps-rare" not in found(w)
+
+
+@pytest.mark.parametrize(
+    ("factor", "wrong"),
+    [
+        (lambda step: 3e-3 * 0.99**step, True),
+        (lambda step: 0.99**step, False),
+        (lambda step: min(1.0, (step + 1) / 20), False),
+    ],
+)
+def test_a_schedule_that_returns_a_rate(factor: Callable[[int], float], wrong: bool) -> None:
+    ids = scheduled(factor, adam(model := mlp()), model)
+    assert ids == (["schedule-returns-rate"] if wrong else [])
+
+
+def scheduled(
+    factor: Callable[[int], float], optimizer: torch.optim.Optimizer, model: nn.Module
+) -> list[str]:
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(80):
+            rows = torch.arange(16 * step, 16 * step + 16) % len(X)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[rows]), Y[rows])
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            w.step(loss, inputs=X[rows], targets=Y[rows])
+    return found(w)
+
+
+def test_a_rate_that_is_still_small_because_it_is_warmed_up() -> None:
+    ids = scheduled(lambda step: min(1.0, (step + 1) / 1000), sgd(model := mlp(), 0.1), model)
+    assert "schedule-returns-rate" not in ids
+
+
+# ---- pictures ----------------------------------------------------------------------------------------
+
+
+def pictures(rows: int = 256) -> tuple[Tensor, Tensor]:
+    """Return (B, 32, 32, 3) pieces of two photographs, normalized, and which one each is of."""
+    generator = torch.Generator().manual_seed(0)
+    cut, labels = [], torch.arange(rows) % 2
+    photos = [torch.tensor(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
+    for label in labels.tolist():
+        top, left = torch.randint(0, 390, (2,), generator=generator).tolist()
+        cut.append(photos[label][top : top + 32, left : left + 32])
+    values = torch.stack(cut).float() / 255
+    return (values - values.mean((0, 1, 2))) / values.std((0, 1, 2)), labels
+
+
+def small_cnn() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 2))
+    )
+
+
+def test_pictures_that_were_reshaped_instead_of_permuted() -> None:
+    values, labels = pictures()
+    wrong = train(small_cnn(), x=values.reshape(-1, 3, 32, 32), y=labels, steps=40)
+    assert found_first(found(wrong)) == "channels-interleaved"
+    right = train(small_cnn(), x=values.permute(0, 3, 1, 2), y=labels, steps=100)
+    assert found(right) == []
+    gray = values.mean(3, keepdim=True).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    assert "channels-interleaved" not in found(train(small_cnn(), x=gray, y=labels, steps=40))
+
+
+def test_pictures_of_noise_are_not_interleaved() -> None:
+    x = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert "channels-interleaved" not in found(train(small_cnn(), x=x, y=torch.arange(128) % 2, steps=20))
+
+
+@pytest.mark.parametrize("shape", [(128, 3, 32, 1), (128, 1, 1, 1)])
+def test_pictures_whose_rows_are_constant_are_not_interleaved(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).expand(-1, 3, 32, 32)
+    assert "channels-interleaved" not in found(train(small_cnn(), x=x, y=torch.arange(128) % 2, steps=20))
+
+
+# ---- tokens and masks --------------------------------------------------------------------------------
+
+
+def texts(rows: int = 256, length: int = 20, side: str = "right") -> tuple[Tensor, Tensor]:
+    """Return (B, T) tokens, filled up with 0, and whether words of the upper half are commoner."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(rows) % 2
+    words = torch.randint(2, WORDS // 2 + 6, (rows, length), generator=generator)
+    words = words + labels[:, None] * (WORDS // 2 - 6)
+    lengths = torch.randint(4, length + 1, (rows, 1), generator=generator)
+    places = torch.arange(length).expand(rows, -1)
+    places = places if side == "right" else places.flip(1)
+    return torch.where(places < lengths, words, 0), labels
+
+
+class Bag(nn.Module):
+    """The mean of embeddings of the tokens that are not padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = (x != 0)[..., None]
+        return self.head((self.embed(x) * words).sum(1) / words.sum(1))
+
+
+def test_tokens_that_are_nearly_all_unknown() -> None:
+    x, y = texts()
+    unknown = torch.where((x > 0) & (x % 15 != 0), 1, x)
+    assert "tokens-unknown" in found(train(Bag(), x=unknown, y=y, steps=60))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_on_either_side_is_not_an_unknown_token(side: str) -> None:
+    x, y = texts(side=side)
+    for tokens in (x, F.pad(x, (0, 150) if side == "right" else (150, 0))):
+        bag = Bag()
+        assert found(train(bag, adam(bag, 1e-2), x=tokens, y=y, steps=100)) == []
+
+
+class Encoder(nn.Module):
+    """A layer of attention with a mask, and the mean over words."""
+
+    def __init__(self, inverted: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inverted = inverted
+        self.embed, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, 2)
+        self.where = nn.Parameter(0.1 * torch.randn(1, 20, 16))
+        self.layer = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.first = nn.Parameter(torch.randn(1, 1, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.embed(x) + self.where[:, : x.shape[1]]
+        hidden = (x != 0) if self.inverted else (x == 0)
+        asked = self.first.expand(len(x), -1, -1)
+        return self.head(self.layer(asked, inner, inner, key_padding_mask=hidden)[0][:, 0])
+
+
+def test_a_mask_that_is_inverted() -> None:
+    x, y = texts()
+    x[:, -1] = 0  # without padding an inverted mask leaves nothing to read
+    wrong, right = Encoder(inverted=True), Encoder(inverted=False)
+    assert found_first(found(train(wrong, x=x, y=y, steps=60))) == "mask-inverted"
+    assert found(train(right, adam(right, 1e-2), x=x, y=y, steps=100)) == []
+
+
+def test_a_mask_of_tokens_padded_on_the_left() -> None:
+    x, y = texts(side="left")
+    model = Encoder(inverted=False)
+    assert "mask-inverted" not in found(train(model, adam(model, 1e-2), x=x, y=y, steps=60))
+
+
+class Recurrent(nn.Module):
+    """The last state of a recurrent layer, with or without the padding, which another argument tells."""
+
+    def __init__(self, packs: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.packs = packs
+        self.embed, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, 2)
+        self.rnn = nn.LSTM(16, 16, batch_first=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        inner: Any = self.embed(x)
+        if self.packs:
+            inner = pack_padded_sequence(inner, lengths, batch_first=True, enforce_sorted=False)
+        return self.head(self.rnn(inner)[1][0][0])
+
+
+@pytest.mark.parametrize("extra", [0, 600])
+def test_padding_that_is_read_although_lengths_are_given(extra: int) -> None:
+    def go(packs: bool) -> list[str]:
+        x, y = texts()
+        lengths = (x != 0).sum(1)
+        x = F.pad(x, (0, extra))
+        model = Recurrent(packs)
+        optimizer = adam(model, 1e-2)
+        with pellucid.watch(model, optimizer) as w:
+            for step in range(40 if packs else 8):
+                rows = torch.arange(32 * step, 32 * step + 32) % len(x)
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x[rows], lengths[rows]), y[rows])
+                loss.backward()
+                optimizer.step()
+                w.step(loss, inputs=x[rows], targets=y[rows])
+        return found(w)
+
+    assert "padding-read" in go(packs=False)
+    assert go(packs=True) == []
+
+
+# ---- targets -----------------------------------------------------------------------------------------
+
+
+class Decoder(nn.Module):
+    """Reads a source and, step by step, what it wrote before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, WORDS)
+        self.reader, self.writer = nn.GRU(16, 16, batch_first=True), nn.GRU(16, 16, batch_first=True)
+
+    def forward(self, source: Tensor, given: Tensor) -> Tensor:
+        state = self.reader(self.embed(source))[1]
+        return self.head(self.writer(self.embed(given), state)[0])
+
+
+def watched_tokens(
+    model: nn.Module, called: Callable[[Tensor, Tensor], Any], x: Tensor, y: Tensor, steps: int = 40
+) -> list[str]:
+    """Train on tokens; `called` returns (outputs, loss or None)."""
+    optimizer = adam(model, 1e-2)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(steps):
+            rows = torch.arange(32 * step, 32 * step + 32) % len(x)
+            optimizer.zero_grad()
+            made = called(x[rows], y[rows])
+            logits, loss = made if isinstance(made, tuple) else (made, None)
+            loss = F.cross_entropy(logits.flatten(0, 1), y[rows].flatten()) if loss is None else loss
+            loss.backward()
+            optimizer.step()
+            w.step(loss, inputs=x[rows], targets=y[rows])
+    return found(w)
+
+
+def test_a_decoder_that_is_given_its_targets() -> None:
+    x = torch.randint(2, 12, (256, 8), generator=torch.Generator().manual_seed(0))
+    y = x.flip(1) + 20
+    wrong, right = Decoder(), Decoder()
+    assert found_first(watched_tokens(wrong, wrong, x, y)) == "target-visible"
+    shifted = watched_tokens(right, lambda a, b: right(a, F.pad(b[:, :-1], (1, 0), value=1)), x, y)
+    assert "target-visible" not in shifted
+    named = Decoder()
+    assert "target-visible" in watched_tokens(named, lambda a, b: named(a, given=b), x, y, steps=12)
+
+
+def test_a_decoder_that_shifts_what_it_is_given_itself() -> None:
+    class Shifting(Decoder):
+        def forward(self, source: Tensor, given: Tensor) -> Tensor:
+            return super().forward(source, F.pad(given[:, :-1], (1, 0), value=1))
+
+    x = torch.randint(2, 12, (256, 8), generator=torch.Generator().manual_seed(0))
+    model = Shifting()
+    assert "target-visible" not in watched_tokens(model, model, x, x.flip(1) + 20, steps=12)
+
+
+def test_a_model_that_computes_its_loss_of_the_targets() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embed, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, WORDS)
+            self.rnn = nn.GRU(16, 16, batch_first=True)
+
+        def forward(self, x: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+            logits = self.head(self.rnn(self.embed(x))[0])
+            if targets is None:
+                return logits[:, [-1]], None
+            return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    start = torch.randint(0, WORDS, (256, 1), generator=torch.Generator().manual_seed(0))
+    tokens = (start + 3 * torch.arange(17)) % WORDS
+    model = Model()
+    assert watched_tokens(model, model, tokens[:, :-1], tokens[:, 1:], steps=60) == []
+
+
+def validated(turned: bool, name: str) -> list[str]:
+    y = (Y > 4).long()
+    model = mlp(outputs=2)
+    optimizer = adam(model)
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(80):
+            rows = torch.arange(16 * step, 16 * step + 16)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            w.step(loss, inputs=X[rows], targets=y[rows])
+            if step % 20 == 19:
+                with torch.no_grad():
+                    right = float((model(X[1400:]).argmax(1) == y[1400:]).float().mean())
+                w.validate({name: 1 - right if turned else right})
+    return found(w)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "auc"])
+def test_new_rows_that_are_predicted_worse_than_by_guessing(name: str) -> None:
+    assert "worse-than-guessing" in validated(True, name)
+    assert validated(False, name) == []
+    assert "worse-than-guessing" not in validated(True, "error_rate")
+
+
+# ---- what changed in other rules ---------------------------------------------------------------------
+
+
+def regression_on_classes(measure: str) -> list[str]:
+    model = mlp(outputs=1)
+    optimizer = adam(model)
+    y = Y.float()
+    with pellucid.watch(model, optimizer) as w:
+        for step in range(60):
+            rows = torch.arange(32 * step, 32 * step + 32) % len(X)
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(X[rows])[:, 0], y[rows])
+            loss.backward()
+            optimizer.step()
+            w.step(loss, inputs=X[rows], targets=y[rows])
+            if step % 20 == 19:
+                w.validate({measure: 0.3})
+    return found(w)
+
+
+def test_real_numbers_are_classes_where_an_accuracy_is_measured() -> None:
+    assert "classes-as-numbers" in regression_on_classes("accuracy")
+    assert "classes-as-numbers" not in regression_on_classes("r2")
+
+
+def test_a_cross_entropy_on_several_labels() -> None:
+    several = torch.stack([Y % 2 == 0, Y > 4, Y < 8, Y % 3 == 0], 1).float()
+    hot = F.one_hot(Y, 10).float()
+    soft = 0.9 * hot + 0.01
+    assert "softmax-for-labels" in found(train(mlp(outputs=4), y=several))
+    binary = train(mlp(outputs=4), y=several, loss=F.binary_cross_entropy_with_logits)
+    assert "softmax-for-labels" not in found(binary)
+    assert found(train(mlp(), y=hot)) == found(train(mlp(), y=soft)) == []
+
+
+def test_a_ctc_loss_of_logits() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.head = nn.GRU(8, 16, batch_first=True), nn.Linear(16, 11)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0])
+
+    def ctc(logs: bool) -> Loss:
+        def loss(outputs: Tensor, y: Tensor) -> Tensor:
+            rows = len(outputs)
+            given = (outputs.log_softmax(2) if logs else outputs).transpose(0, 1)
+            return F.ctc_loss(given, y[:, None] + 1, torch.full((rows,), 8), torch.ones(rows).long())
+
+        return loss
+
+    x = X.view(-1, 8, 8)
+    assert "nll-without-log-softmax" in found(train(Model(), x=x, loss=ctc(False), steps=12))
+    assert "nll-without-log-softmax" not in found(train(Model(), x=x, loss=ctc(True), steps=12))
+
+
+def test_a_loss_that_falls_below_0_with_a_learned_weight_has_no_wrong_sign() -> None:
+    model = mlp()
+    model.log_variance = nn.Parameter(torch.zeros(()))
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        weight: Tensor = model.log_variance  # type: ignore[assignment]
+        return (-weight).exp() * F.cross_entropy(outputs, y) + weight
+
+    w = train(model, adam(model, 1e-2), loss=loss, steps=300)
+    assert w.evidence.losses[-1][1] < 0 < w.evidence.losses[0][1]
+    assert "loss-sign" not in found(w)
+
+
+def test_a_rounding_with_a_derivative_of_its_own() -> None:
+    class Round(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.round()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            return gradient
+
+    def go(rounded: Callable[[Tensor], Tensor]) -> list[str]:
+        return found(train(mlp(), loss=lambda o, y: F.cross_entropy(rounded(o * 4) / 4, y)))
+
+    assert "no-gradient-operation" in go(torch.round)
+    assert go(Round.apply) == []
+
+
+@pytest.mark.parametrize("weigh", [False, True])
+def test_classes_that_are_rare_and_weighed(weigh: bool) -> None:
+    y = ((Y == 8) & (torch.arange(len(Y)) % 5 == 0)).long()
+    assert 0.01 < y.float().mean() < 0.03
+    weights = torch.tensor([1.0, 40.0]) if weigh else None
+    w = train(mlp(outputs=2), y=y, loss=lambda o, t: F.cross_entropy(o, t, weight=weights), steps=100)
+    assert ("imbalanced-classes" in found(w)) is not weigh
+    assert "imbalanced-classes" in [one.id for one in w.findings]
+
+
+def test_two_classes_of_80_and_20_percent_with_weights() -> None:
+    y = (Y > 7).long()
+    weights = torch.tensor([1.0, 4.0])
+    assert found(train(mlp(outputs=2), y=y, loss=lambda o, t: F.cross_entropy(o, t, weight=weights))) == []
+    pos = torch.tensor(4.0)
+    w = train(
+        mlp(outputs=1),
+        y=y.float(),
+        loss=lambda o, t: F.binary_cross_entropy_with_logits(o[:, 0], t, pos_weight=pos),
+        steps=100,
+    )
+    assert found(w) == []
+
+
+def test_inputs_that_are_a_hundredth_of_the_usual() -> None:
+    model = mlp()
+    assert "inputs-unscaled" in found(train(model, sgd(model, 0.1), x=X / 100))
+    model = mlp()
+    assert found(train(model, sgd(model, 0.1), x=X, steps=120)) == []
