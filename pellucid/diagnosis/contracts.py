@@ -128,14 +128,16 @@ def activation_before_loss(activation: str, loss: str, where: str = "model") -> 
     )
 
 
-def nll_without_log_softmax(received: str) -> Finding:
-    """NLLLoss of "logits" or "probabilities"."""
+def nll_without_log_softmax(received: str, *, ctc: bool = False) -> Finding:
+    """NLLLoss, or CTCLoss, of "logits" or "probabilities"."""
     return Finding(
         "nll-without-log-softmax",
         "error",
-        f"nll_loss gets {received}; it expects log-probabilities.",
+        f"{'ctc_loss' if ctc else 'nll_loss'} gets {received}; it expects log-probabilities.",
         "It only raises the output of the right class, so the loss has no lower limit that means anything.",
-        "F.log_softmax(outputs, 1) before it, or cross_entropy on the logits",
+        "F.log_softmax(outputs, 2) before it"
+        if ctc
+        else "F.log_softmax(outputs, 1) before it, or cross_entropy on the logits",
         where="loss",
         confidence=0.97,
     )

@@ -222,6 +222,9 @@ def test_pictures_that_were_reshaped_instead_of_permuted() -> None:
     assert found_first(found(wrong)) == "channels-interleaved"
     right = train(small_cnn(), x=values.permute(0, 3, 1, 2), y=labels, steps=100)
     assert found(right) == []
+    large = values[:16].repeat_interleave(7, 1).repeat_interleave(7, 2) + 0.05 * torch.randn(16, 224, 224, 3)
+    wrong = train(small_cnn(), x=large.reshape(-1, 3, 224, 224), y=labels[:16], steps=2)
+    assert "channels-interleaved" in found(wrong)
     gray = values.mean(3, keepdim=True).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     assert "channels-interleaved" not in found(train(small_cnn(), x=gray, y=labels, steps=40))
 
@@ -507,7 +510,9 @@ def test_a_ctc_loss_of_logits() -> None:
         return loss
 
     x = X.view(-1, 8, 8)
-    assert "nll-without-log-softmax" in found(train(Model(), x=x, loss=ctc(False), steps=12))
+    [wrong] = [one for one in train(Model(), x=x, loss=ctc(False), steps=12).findings if one.level == "error"]
+    assert wrong.id == "nll-without-log-softmax"
+    assert "ctc_loss gets logits" in wrong.message
     assert "nll-without-log-softmax" not in found(train(Model(), x=x, loss=ctc(True), steps=12))
 
 

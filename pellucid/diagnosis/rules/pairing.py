@@ -54,7 +54,7 @@ def _log_missing(watched: Watched) -> Finding | None:
     if graph.has("log", "log_sigmoid"):
         return None
     has = "probabilities" if graph.has("softmax") else "logits"
-    return contracts.nll_without_log_softmax(has)
+    return contracts.nll_without_log_softmax(has, ctc=graph.loss != "nll")
 
 
 def _rectified_head(watched: Watched) -> Finding | None:

@@ -86,7 +86,7 @@ def _summed(watched: Watched, state: Health) -> Finding | None:
 
 
 def _near(watched: Watched, times: float) -> bool:
-    """Whether the first loss is a given multiple of the usual one."""
+    """Whether the first loss is about the usual one multiplied by this number."""
     first, expected = watched.first, watched.expected
     return first is not None and bool(expected) and 0.8 < first.loss / (times * (expected or 1.0)) < 1.25
 
