@@ -30,7 +30,7 @@ def _never_steps(watched: Watched) -> Finding | None:
         "optimizer-never-steps",
         "warning",
         f"Optimizer {idle[0] + 1} of {len(watched.optimizers)} ({one.kind}, {one.parameters} parameters) "
-        f"did not step in {watched.loop.attended} steps; the others did.",
+        f"did not step in {watched.loop.attended} steps; others did.",
         "Its parameters stay as they were at the start.",
         "call step() of each optimizer after backward",
         where="optimizer",
