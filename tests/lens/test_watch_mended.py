@@ -1,4 +1,4 @@
-"""`pellucid.watch` on plain loops that look like a mistake and are none, and their neighbours that are one."""
+"""`pellucid.watch` on loops that look like a mistake and are none, and on neighbours that are one."""
 
 from __future__ import annotations
 
