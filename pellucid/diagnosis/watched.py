@@ -434,6 +434,12 @@ class Watched:
         return [value for _, value in self.losses if math.isfinite(value)]
 
     @property
+    def highest_rate(self) -> float | None:
+        """The highest learning rate of the first optimizer; None if it is not known."""
+        rates = [rate for _, rate in self.rates] or [one.lr for one in self.optimizers[:1]]
+        return max(rates, default=None)
+
+    @property
     def first(self) -> Look | None:
         """The first look; None if there is none."""
         return self.looks[0] if self.looks else None

@@ -48,7 +48,7 @@ def _rate_high(watched: Watched, state: Health) -> Finding | None:
     grown = _growth(watched)
     if ratio < LARGE and not (grown > 3 and ratio > 0.02):
         return None
-    rate = watched.optimizers[0].lr if watched.optimizers else None
+    rate = watched.highest_rate
     return Finding(
         "learning-rate-too-high",
         "warning",
@@ -81,7 +81,7 @@ def _rate_low(watched: Watched, state: Health) -> Finding | None:
     moved = statistics.median(ratios) * watched.steps
     if moved > 0.1:
         return None
-    kind, lr = watched.optimizers[0].kind, watched.optimizers[0].lr
+    kind, lr = watched.optimizers[0].kind, watched.highest_rate or 0.0
     usual = 1e-3 if watched.optimizers[0].adaptive else 1e-2
     if lr >= usual / 3:
         return None
