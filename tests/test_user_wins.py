@@ -71,7 +71,7 @@ def test_a_finished_run_goes_on_for_more_epochs(tmp_path, monkeypatch):
     train = ["train", str(stars(tmp_path)), "--set", "schedule.name=constant"]
     assert CliRunner().invoke(app, [*train, "--epochs", "2"]).exit_code == 0
     before = list_runs("runs")[0]
-    assert {finding.rule for finding in before.store.findings()} == {"too-short"}
+    assert "too-short" in {finding.rule for finding in before.store.findings()}
     done = CliRunner().invoke(app, [*train, "--epochs", "4", "--resume", "last"])
     assert done.exit_code == 0
     assert "up to 4 epochs, instead of 2" in done.output
