@@ -77,6 +77,10 @@ class UsageError(PellucidError):
     exit_code = 2
 
 
+MANY = 60
+"""The most known names that are listed."""
+
+
 class UnknownNameError(UsageError):
     """A name that is not in a list of known names.
 
@@ -92,8 +96,15 @@ class UnknownNameError(UsageError):
         suggestion = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(
             f"There is no {kind} named {name!r}.{suggestion}",
-            remedy=f"one of: {', '.join(map(_listed, known))}" if known else None,
+            remedy=_one_of(known, near) if known else None,
         )
+
+
+def _one_of(known: list[str], near: list[str]) -> str:
+    """List the known names; of very many the near ones, or else the first."""
+    shown = known if len(known) <= MANY else near or known[:MANY]
+    rest = f" and {len(known) - len(shown)} others" if len(shown) < len(known) else ""
+    return f"one of: {', '.join(map(_listed, shown))}{rest}"
 
 
 def _listed(name: str) -> str:

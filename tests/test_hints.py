@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
-from pellucid.errors import BadDataError, ConfigError, ModelError, TrainingError, UsageError
+from pellucid.errors import BadDataError, ConfigError, ModelError, TrainingError, UnknownNameError, UsageError
 from pellucid.train.callbacks import Callback
 from pellucid.train.trainer import Trainer
 
@@ -146,3 +146,9 @@ def test_the_loss_of_accumulated_batches_is_their_mean(fit: Any) -> None:
     run = fit(model, data, epochs=1, settings=settings, callbacks=[Seen()])
     assert losses == [pytest.approx(wanted)]
     assert run.metrics["train/loss"] == pytest.approx(wanted)
+
+
+def test_of_very_many_names_the_near_ones_are_listed() -> None:
+    known = [f"rule-{number:03}" for number in range(200)]
+    assert UnknownNameError("finding", "rule-01", known).remedy == "one of: rule-010, rule-001 and 198 others"
+    assert "and 140 others" in str(UnknownNameError("finding", "zzz", known).remedy)
