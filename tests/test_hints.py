@@ -150,5 +150,5 @@ def test_the_loss_of_accumulated_batches_is_their_mean(fit: Any) -> None:
 
 def test_of_very_many_names_the_near_ones_are_listed() -> None:
     known = [f"rule-{number:03}" for number in range(200)]
-    assert UnknownNameError("finding", "rule-01", known).remedy == "one of: rule-010, rule-001 and 198 others"
+    assert UnknownNameError("finding", "rule-01", known).remedy == "one of: rule-101, rule-091 and 198 others"
     assert "and 140 others" in str(UnknownNameError("finding", "zzz", known).remedy)
