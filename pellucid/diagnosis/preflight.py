@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pellucid.diagnosis import contracts
 from pellucid.diagnosis.asking import module_of
 from pellucid.diagnosis.examination import ranked
-from pellucid.diagnosis.watched import loss_kind
+from pellucid.diagnosis.loss_graph import loss_kind
 from pellucid.diagnosis.wording import figure, listed
 from pellucid.record import Finding
 

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import pellucid
 from pellucid.diagnosis import Facts, examine
-from pellucid.diagnosis.watched import Look, LossGraph, ParameterLook, Spread, Watched
+from pellucid.diagnosis.loss_graph import LossGraph
+from pellucid.diagnosis.watched import Look, ParameterLook, Spread, Watched
 from pellucid.errors import UsageError
 from pellucid.lens.preflight import check
 from pellucid.models import BUILDERS, MLP

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from pellucid.diagnosis.watched import LOSSES, LossGraph
+from pellucid.diagnosis.loss_graph import LOSSES, LossGraph
 from pellucid.train.graph import operation
 
 LIMIT = 20_000

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.batch import tensors
-from pellucid.diagnosis.watched import LossGraph
+from pellucid.diagnosis.loss_graph import LossGraph
 
 INPUTS = ("input_ids", "pixel_values", "inputs_embeds", "input_values")
 """Arguments that hold the inputs of models of transformers."""

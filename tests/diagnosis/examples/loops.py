@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pellucid.diagnosis.loss_graph import LossGraph
 from pellucid.diagnosis.watched import (
     Look,
     Loop,
-    LossGraph,
     ModuleFact,
     ModuleLook,
     Optimizing,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pellucid.diagnosis.loss_graph import LossGraph
 from pellucid.diagnosis.watched import (
     Glance,
     Look,
     Loop,
-    LossGraph,
     ModuleFact,
     ModuleLook,
     Optimizing,

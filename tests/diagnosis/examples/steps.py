@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pellucid.diagnosis.watched import Look, Loop, LossGraph, ModuleFact, Optimizing, Probes
+from pellucid.diagnosis.loss_graph import LossGraph
+from pellucid.diagnosis.watched import Look, Loop, ModuleFact, Optimizing, Probes
 from tests.diagnosis.examples.making import BATCHES, FALLING, STUCK, classes, looks, loop, values, weight
 
 ADAM = Optimizing("Adam", 1e-3, 6, steps=100)
