@@ -7,8 +7,8 @@ machine than the one that trained it.
     examination  diagnose runs all rules on a run and ranks what they find; findings reads the stored ones
     rule         what a rule is; rules/: the rules themselves, one file a topic
     preflight    rules on a model and a batch before the first step, and their input
-    watched      what `pellucid.watch` records of a loop, and `train.watch` of a run (watch_file), the input of
-                 its rules; loss_graph: how a loss is computed; health: is it learning?
+    watched      what `pellucid.watch` records of a loop, and `train.watch` of a run (watch_file), the input
+                 of its rules; loss_graph: how a loss is computed; health: is it learning?
     contracts    what is said about faults that both of these find
     facts        the input of rules, read from a run; curves, baselines: questions asked of it;
                  data_facts, label_noise: of its data
