@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--part", default="all", choices=("all", "findings", "fixes"))
+    parser.add_argument("--fixes", type=int, metavar="N", help="verify the fixes of a random sample of N")
     parser.add_argument("--results", type=Path)
     parser.add_argument("--table", type=Path, help="write the tables to this file too")
     options = parser.parse_args()
@@ -126,7 +127,9 @@ def main() -> None:
     if options.part != "findings" and options.split != "smoke":
         fixes = file.with_name(f"{file.stem}-fixes.jsonl")
         keys = ("split", "fault", "program")
-        texts.append(fixes_table(_run(fixes, fix_jobs(options.split), fix, options.jobs, *keys)))
+        every = fix_jobs(options.split)
+        made = _run(fixes, every[: options.fixes], fix, options.jobs, *keys)
+        texts.append(fixes_table(made, of=len(every)))
     print("\n\n".join(texts))
     if options.table:
         options.table.write_text(HEADER + "\n\n".join(texts) + "\n")

@@ -84,8 +84,10 @@ class Faulty:
 
 
 def fix_jobs(split: str) -> list[tuple[str, str, str]]:
-    """Return what is to be fixed: every fault in every program that it is injected into."""
-    return [(split, one.name, base) for one in FAULTS.values() for base in one.bases]
+    """Return what is to be fixed: every fault in every program that it is injected into, in random order."""
+    found = [(split, one.name, base) for one in FAULTS.values() for base in one.bases]
+    random.Random(0).shuffle(found)  # so that the first ones are a fair sample
+    return found
 
 
 def fix(job: tuple[str, str, str], draws: int | None = None) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def not_real(record: Record) -> bool:
     return bool(record["claimed"]) and _mean(record, "fixed") <= _mean(record, "faulty")
 
 
-def fixes_table(records: Sequence[Record]) -> str:
-    """Return the result as Markdown: totals, then a row for each fault and program."""
+def fixes_table(records: Sequence[Record], of: int = 0) -> str:
+    """Return the result as Markdown: totals, then a row for each fault and program; `of` how many there are."""
     order = sorted(records, key=lambda one: (one["fault"], one["program"]))
     counted = [one for one in order if has_gap(one)]
     left_out = [one for one in order if not has_gap(one)]
@@ -67,7 +67,8 @@ def fixes_table(records: Sequence[Record]) -> str:
     return "\n".join(
         [
             INTRO,
-            f"{len(counted)} programs with a fault that costs something, {len(left_out)} others.",
+            f"{len(counted)} programs with a fault that costs something, {len(left_out)} others"
+            + (f"; a random sample of {of}." if of > len(order) else "."),
             "",
             "| measure | value | target |",
             "|---|---|---|",
