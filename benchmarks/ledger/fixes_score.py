@@ -55,7 +55,12 @@ def not_real(record: Record) -> bool:
 
 
 def fixes_table(records: Sequence[Record], of: int = 0) -> str:
-    """Return the result as Markdown: totals, then a row for each fault and program; `of` how many there are."""
+    """Return the result as Markdown: totals, then a row for each fault and program.
+
+    Args:
+        records: of the programs that were run.
+        of: how many programs there are.
+    """
     order = sorted(records, key=lambda one: (one["fault"], one["program"]))
     counted = [one for one in order if has_gap(one)]
     left_out = [one for one in order if not has_gap(one)]
