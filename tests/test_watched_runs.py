@@ -48,7 +48,7 @@ def test_weights_are_the_same_bits_and_steps_are_recorded(
     assert watch_file.read(plain) is None
     seen = watch_file.read(watched)
     assert seen is not None
-    assert [look.step for look in seen.looks][:2] == [1, 2]
+    assert seen.looks[0].step == 1
     looked = [one for one in seen.looks[0].parameters if one.trainable]
     assert all(one.optimized and one.update_rms and one.backward_rms for one in looked if one.is_weight)
     assert seen.looks[0].modules

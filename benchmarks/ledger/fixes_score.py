@@ -73,7 +73,7 @@ def fixes_table(records: Sequence[Record], of: int = 0) -> str:
         [
             INTRO,
             f"{len(counted)} programs with a fault that costs something, {len(left_out)} others"
-            + (f"; a random sample of {of}." if of > len(order) else "."),
+            + (f"; a random sample of the {of} programs with a fault." if of > len(order) else "."),
             "",
             "| measure | value | target |",
             "|---|---|---|",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from dataclasses import replace
@@ -13,19 +14,24 @@ from pellucid.diagnosis.watched import Watched
 from pellucid.record import Run, files
 
 FILE = "watch.json"
-_adapter = TypeAdapter(Watched)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Watched]:
+    """Made when it is needed, since that takes a while."""
+    return TypeAdapter(Watched)
 
 
 def write(run: Run, watched: Watched) -> None:
     """Write what was recorded; the losses are in the run's store already."""
-    plain = _adapter.dump_python(replace(watched, losses=()), mode="json")
+    plain = _adapter().dump_python(replace(watched, losses=()), mode="json")
     files.write(run.path / FILE, files.json_text(_worded(plain)) + "\n")
 
 
 def read(run: Run) -> Watched | None:
     """Return what was recorded; None where the run was not watched, or the file cannot be read."""
     try:
-        watched = _adapter.validate_json((run.path / FILE).read_bytes())
+        watched = _adapter().validate_json((run.path / FILE).read_bytes())
     except (OSError, ValidationError):
         return None
     first = next(iter(run.store.step_losses(1, sys.maxsize).values()), {})

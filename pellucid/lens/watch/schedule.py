@@ -28,6 +28,7 @@ class Schedule:
         first: steps that are attended to one by one.
         start, share: seconds that looks may take, and the share of the loop's time beyond that.
         glances: how many times later each glance is than the one before.
+        strict: no step is attended to before there is time for it.
 
     Attributes:
         coming: the next step that is attended to.
@@ -37,9 +38,15 @@ class Schedule:
     """
 
     def __init__(
-        self, first: int = FIRST, start: float = START, share: float = SHARE, glances: float = GLANCES
+        self,
+        first: int = FIRST,
+        start: float = START,
+        share: float = SHARE,
+        glances: float = GLANCES,
+        strict: bool = False,
     ) -> None:
         self.first, self.start, self.share, self.glances = first, start, share, glances
+        self.strict = strict
         self.began = time.perf_counter()
         self.spent = 0.0
         self.coming, self.look, self.glance = 1, True, True
@@ -58,6 +65,8 @@ class Schedule:
         pace = self.glances if self.spent < 1.5 * budget else SPARING
         next_glance = max(done + 1, math.ceil(self._glanced * pace) + APART)
         self.coming = done + 1 if done < self.first else min(next_look, next_glance)
+        if self.strict:
+            self.coming = max(self.coming, self._affordable(done, elapsed))
         self.look, self.glance = self.coming >= next_look, self.coming >= next_glance
         if self.look:
             self._looked = self.coming
