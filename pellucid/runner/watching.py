@@ -48,9 +48,15 @@ class Watching(Callback):
     def __init__(self, run: Run):
         self.run = run
         self._watch: Watch | None = None
+        self._begun = False
         self._written = 0
 
-    def on_train_start(self, trainer: Trainer) -> None:
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        if not self._begun:  # after the start of all callbacks, any of which may refuse to train
+            self._begun = True
+            self._begin(trainer)
+
+    def _begin(self, trainer: Trainer) -> None:
         size = sum(parameter.numel() for parameter in trainer.model.parameters())
         if size > LARGEST or size == 0:
             return

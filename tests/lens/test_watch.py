@@ -154,6 +154,7 @@ def test_a_watched_model_can_be_saved_copied_and_scripted() -> None:
 
 
 def test_all_hooks_are_removed() -> None:
+    gc.collect()  # watches of other tests that were never closed
     model = mlp()
     optimizer = adam(model)
     train(model, optimizer, steps=3)
