@@ -20,7 +20,7 @@ class HasTrainingMode(Protocol):
 
 @contextmanager
 def evaluating(model: HasTrainingMode) -> Iterator[None]:
-    """Switch a model to evaluation mode and disable gradients; restore its mode on exit.
+    """Switch a model to evaluation mode and disable gradients; restore the mode of each layer on exit.
 
     Example:
         >>> model = torch.nn.Dropout()
@@ -30,13 +30,16 @@ def evaluating(model: HasTrainingMode) -> Iterator[None]:
         >>> model.training
         True
     """
-    training = model.training
+    layers = list(model.modules()) if isinstance(model, nn.Module) else [model]
+    training = [layer.training for layer in layers]
     model.train(False)
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        model.train(training[0])
+        for layer, mode in zip(layers, training, strict=True):
+            layer.training = mode
 
 
 class FrozenInEvaluation(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pellucid.lens.remedy.hooks import give
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 
@@ -54,12 +55,8 @@ def _divided(first_to_generator: bool) -> Apply:
     def apply(parts: Parts, case: Case) -> Parts:
         maker, judge = opponents(parts)
         order = (maker, judge) if first_to_generator else (judge, maker)
-        made = []
-        for old, module in zip(parts.optimizers, order, strict=True):
-            settings = {name: value for name, value in old.param_groups[0].items() if name != "params"}
-            kind: Any = type(old)
-            made.append(kind([{**settings, "params": list(module.parameters())}]))
-        parts.optimizer = type(parts.optimizer)(made)
+        for optimizer, module in zip(parts.optimizers, order, strict=True):
+            give(optimizer, list(module.parameters()))
         return parts
 
     return apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from pellucid.lens.remedy.hooks import NONLINEAR, WEIGHTED, called, layers_of, put, with_all_parameters
 from pellucid.lens.remedy.initial import reset
 from pellucid.lens.remedy.modes import NORMS
-from pellucid.lens.remedy.optimizers import with_new_optimizer
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 
@@ -38,7 +38,7 @@ def layers_registered(parts: Parts, case: Case) -> Parts:
                 count += 1
     if not count:
         raise Unfit("no plain list holds only layers")
-    return with_new_optimizer(parts)
+    return with_all_parameters(parts)
 
 
 @remedy(
@@ -168,19 +168,16 @@ def residual(parts: Parts, case: Case) -> Parts:
 
 def _widened(size: int) -> Apply:
     def apply(parts: Parts, case: Case) -> Parts:
-        order = [one for one in called(parts) if isinstance(one.layer, nn.Linear)]
-        widths: list[int] = [one.layer.out_features for one in order[:-1]]  # type: ignore[misc]
+        order = [(one.name, one.layer) for one in called(parts) if isinstance(one.layer, nn.Linear)]
+        widths = [layer.out_features for _, layer in order[:-1]]
         if not widths or min(widths) >= size:
             raise Unfit(f"no hidden layer has less than {size} outputs")
         index = widths.index(min(widths))
-        first, second = order[index], order[index + 1]
-        one, two = first.layer, second.layer
-        assert isinstance(one, nn.Linear)
-        assert isinstance(two, nn.Linear)
+        (first, one), (second, two) = order[index : index + 2]
         if two.in_features != one.out_features:
             raise Unfit("what follows the narrow layer is no linear layer")
-        put(parts.module, first.name, nn.Linear(one.in_features, size, one.bias is not None))
-        put(parts.module, second.name, nn.Linear(size, two.out_features, two.bias is not None))
+        put(parts.module, first, nn.Linear(one.in_features, size, one.bias is not None))
+        put(parts.module, second, nn.Linear(size, two.out_features, two.bias is not None))
         return with_all_parameters(parts).say(
             f"the narrowest layer has {size} outputs instead of {min(widths)}"
         )
@@ -199,11 +196,12 @@ for _size in (8, 16, 32):
 
 
 @remedy(
-    "standard-outputs",
+    "separate-layers",
     "layer-repeated",
     "inputs-ignored",
     words="layers that are used twice are separate",
     size=4,
+    edit="a layer of its own in each place, instead of the same one again",
 )
 def separate(parts: Parts, case: Case) -> Parts:
     return untied(parts)
@@ -211,8 +209,6 @@ def separate(parts: Parts, case: Case) -> Parts:
 
 def untied(parts: Parts) -> Parts:
     """Give each place of a shared module a module of its own, with first weights of its own."""
-    import copy
-
     seen: set[int] = set()
     count = 0
     for parent in list(parts.module.modules()):

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.lens.remedy.hooks import called, output_of, put, with_all_parameters
+from pellucid.lens.remedy.hooks import called, output_of, put, with_all_parameters, wrap
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 from pellucid.lens.remedy.rows import all_rows, first_rows
 
 PROBABILITIES = (nn.Softmax, nn.Sigmoid, nn.LogSoftmax)
 MOST_CLASSES = 1000
-
-
-def wrap(parts: Parts, change: Callable[..., Any]) -> Parts:
-    """Have `change(loss, outputs, targets)` called in place of the loss."""
-    plain = parts.loss
-    if not callable(plain):
-        raise Unfit("the loss is not a function")
-
-    def loss(outputs: Any, targets: Any, *given: Any, **named: Any) -> Any:
-        return change(lambda o, t: plain(o, t, *given, **named), outputs, targets)
-
-    parts.loss = loss
-    return parts
 
 
 class InEvaluation(nn.Module):
@@ -83,9 +69,8 @@ def activation_undone(parts: Parts, case: Case) -> Parts:
     outputs = output_of(parts)
     if not isinstance(outputs, Tensor) or outputs.min() < 0 or outputs.max() > 1:
         raise Unfit("the outputs are no probabilities")
-    rows = outputs.shape[-1] > 1 and torch.allclose(
-        outputs.sum(-1), torch.ones(outputs.shape[:-1]), atol=1e-3
-    )
+    sums = outputs.sum(-1)
+    rows = outputs.shape[-1] > 1 and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
     def change(loss: Any, given: Tensor, targets: Any) -> Any:
         p = given.clamp(1e-7, 1 - 1e-7)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pellucid.lens.remedy.hooks import called, layers_of, put, with_all_parameters
+from pellucid.lens.remedy.hooks import called, layers_of, on_inputs, put, with_all_parameters
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 
@@ -117,8 +117,6 @@ def batch_norm_momentum(parts: Parts, case: Case) -> Parts:
     edit="nn.Dropout(0.2) before the first layer",
 )
 def input_dropout(parts: Parts, case: Case) -> Parts:
-    from pellucid.lens.remedy.hooks import on_inputs
-
     on_inputs(parts.module, lambda x: nn.functional.dropout(x, 0.2), training_only=True)
     return parts
 
@@ -132,7 +130,5 @@ def input_dropout(parts: Parts, case: Case) -> Parts:
     edit="inputs + 0.3 * inputs.std() * torch.randn_like(inputs)",
 )
 def input_noise(parts: Parts, case: Case) -> Parts:
-    from pellucid.lens.remedy.hooks import on_inputs
-
     on_inputs(parts.module, lambda x: x + 0.3 * x.std() * torch.randn_like(x), training_only=True)
     return parts

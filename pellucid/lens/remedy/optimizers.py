@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +51,13 @@ for _factor in (10, 30, 100, 300, 1000, 3000):
     )(_by(_factor))
 
 
-@remedy("rate-times-3", "too-few-steps", "still-improving", words="the learning rate is multiplied by 3")
+@remedy(
+    "rate-times-3",
+    "too-few-steps",
+    "still-improving",
+    words="the learning rate is multiplied by 3",
+    edit="multiply the learning rate",
+)
 def rate_times_3(parts: Parts, case: Case) -> Parts:
     return scale_rate(parts, 3)
 
@@ -100,7 +105,14 @@ def rate_held(parts: Parts, case: Case) -> Parts:
     return parts
 
 
-@remedy("rate-usual", *LOW, "learning-rate-zero", *HIGH[:2], words="the learning rate is the usual one")
+@remedy(
+    "rate-usual",
+    *LOW,
+    "learning-rate-zero",
+    *HIGH[:2],
+    words="the learning rate is the usual one",
+    edit="a learning rate of 0.05 for SGD, 0.001 for others",
+)
 def rate_usual(parts: Parts, case: Case) -> Parts:
     for one in parts.optimizers:
         usual = 0.05 if isinstance(one, torch.optim.SGD) else 1e-3
@@ -159,21 +171,7 @@ def all_parameters(parts: Parts, case: Case) -> Parts:
     held = {id(one) for group in parts.only_optimizer().param_groups for one in group["params"]}
     if all(id(one) in held for one in parts.module.parameters() if one.requires_grad):
         raise Unfit("it has them already")
-    return with_new_optimizer(parts)
-
-
-def with_new_optimizer(parts: Parts) -> Parts:
-    """Make the optimizer anew; where it had none of the model's parameters, with its first settings."""
-    old = parts.only_optimizer()
-    ours = {id(one) for one in parts.module.parameters()}
-    if any(id(one) in ours for group in old.param_groups for one in group["params"]):
-        return with_all_parameters(parts)
-    settings = {name: value for name, value in old.param_groups[0].items() if name != "params"}
-    wanted = [one for one in parts.module.parameters() if one.requires_grad]
-    new = copy.copy(old)
-    new.__init__([{**settings, "params": wanted}])  # type: ignore[misc]
-    parts.optimizer = new
-    return parts
+    return with_all_parameters(parts)
 
 
 @remedy(

@@ -33,7 +33,7 @@ class Remedy:
 
     Attributes:
         name: unique, lower case with hyphens.
-        ids: of findings that it is for, "*" for a loop of which nothing is known.
+        ids: of findings that it is for.
         words: what is changed, as a phrase; `Parts.say` may be more exact.
         apply: changes new parts and returns them; raises `Unfit` where it cannot.
         size: how large the change is: 1 a setting, 2 a line, 3 a layer, 4 several layers or the data, 5 more.

@@ -49,9 +49,10 @@ def all_rows(parts: Parts) -> tuple[Tensor, Tensor]:
     if is_rows(batches):
         return batches
     if isinstance(batches, DataLoader):
-        if not hasattr(batches.dataset, "__len__") or len(batches.dataset) > MOST:  # type: ignore[arg-type]
+        dataset: Any = batches.dataset
+        if not hasattr(dataset, "__len__") or len(dataset) > MOST:
             raise Unfit("the data set has no length, or too many rows")
-        batches = DataLoader(batches.dataset, batch_size=256, collate_fn=batches.collate_fn)
+        batches = DataLoader(dataset, batch_size=256, collate_fn=batches.collate_fn)
     if not isinstance(batches, list | tuple | DataLoader):
         raise Unfit("the batches can be read only once")
     pairs = [pair(batch) for batch in batches]

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from pellucid.diagnosis.wording import figure
-from pellucid.lens.remedy.hooks import on_inputs, on_outputs, output_of
-from pellucid.lens.remedy.losses import wrap
+from pellucid.lens.remedy.hooks import on_inputs, on_outputs, output_of, wrap
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Case, remedy
 from pellucid.lens.remedy.rows import all_rows, put_rows, take
@@ -79,10 +78,7 @@ def targets_standard(parts: Parts, case: Case) -> Parts:
     mean, std = targets.mean(), targets.std().clamp_min(1e-12)
     on_outputs(parts.module, lambda made: made * std + mean)
 
-    def change(loss: object, made: Tensor, wanted: Tensor) -> Tensor:
-        return loss((made - mean) / std, (wanted - mean) / std)  # type: ignore[operator]
-
-    return wrap(parts, change)
+    return wrap(parts, lambda loss, made, wanted: loss((made - mean) / std, (wanted - mean) / std))
 
 
 @remedy(
@@ -97,10 +93,10 @@ def targets_standard(parts: Parts, case: Case) -> Parts:
 )
 def finite_rows(parts: Parts, case: Case) -> Parts:
     x, y = all_rows(parts)
-    good = torch.ones(len(x), dtype=torch.bool)
+    good = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for one in (x, y):
         if one.is_floating_point():
-            good &= torch.isfinite(one.reshape(len(one), -1)).all(1)
+            good &= torch.isfinite(one.reshape(len(one), -1)).all(1).to(x.device)
     if good.all():
         raise Unfit("all rows are finite")
     left = int((~good).sum())

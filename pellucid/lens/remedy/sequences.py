@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pellucid.lens.remedy.hooks import layers_of, with_all_parameters
+from pellucid.lens.remedy.hooks import layers_of, put, with_all_parameters
 from pellucid.lens.remedy.layers import untied
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Case, remedy
@@ -26,11 +26,11 @@ BLOCKED = -1e9
     edit="batch_first=True",
 )
 def batch_first(parts: Parts, case: Case) -> Parts:
-    found = [one for one in parts.module.modules() if getattr(one, "batch_first", True) is False]
+    found: list[Any] = [one for one in parts.module.modules() if getattr(one, "batch_first", True) is False]
     if not found:
         raise Unfit("every layer has the batch first")
     for one in found:
-        one.batch_first = True  # type: ignore[assignment]
+        one.batch_first = True
     return parts
 
 
@@ -60,12 +60,7 @@ class _Causal(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if (
-            name in ("masked_fill", "masked_fill_")
-            and _square(args[0])
-            and len(args) > 1
-            and _square(args[1])
-        ):
+        if name in ("masked_fill", "masked_fill_") and all(map(_square, args[:2])):
             return args[0]
         if name == "softmax" and _square(args[0]):
             return func(args[0].masked_fill(_future(args[0]), BLOCKED), *args[1:], **named)
@@ -142,7 +137,7 @@ def positions(parts: Parts, case: Case) -> Parts:
     inputs = all_rows(parts)[0]
     if not found or inputs.is_floating_point() or inputs.ndim != 2:
         raise Unfit("the model does not embed tokens")
-    place = nn.Parameter(torch.randn(inputs.shape[1], found[0].embedding_dim) * 0.02)
+    place = nn.Parameter(torch.randn(inputs.shape[1], found[0].embedding_dim).to(found[0].weight) * 0.02)
     found[0].register_parameter("positions", place)
     found[0].register_forward_hook(lambda _, __, made: made + place[: made.shape[-2]])
     return with_all_parameters(parts)
@@ -160,8 +155,6 @@ def positions(parts: Parts, case: Case) -> Parts:
     edit="nn.GRU instead of nn.RNN",
 )
 def gru(parts: Parts, case: Case) -> Parts:
-    from pellucid.lens.remedy.hooks import put
-
     found = list(layers_of(parts.module, nn.RNN))
     if not found:
         raise Unfit("there is no nn.RNN")

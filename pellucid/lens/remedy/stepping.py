@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.lens.remedy.hooks import on_loss, wrap
 from pellucid.lens.remedy.parts import Parts, Unfit
 from pellucid.lens.remedy.registry import Case, remedy
+from pellucid.lens.remedy.rows import Continuing, Turning, is_rows
 
 
 @remedy(
@@ -91,10 +93,10 @@ def step_after_backward(parts: Parts, case: Case) -> Parts:
 )
 def backward_before_step(parts: Parts, case: Case) -> Parts:
     last: list[Any] = [None]
-    plain, optimizer = parts.loss, parts.only_optimizer()
+    optimizer = parts.only_optimizer()
 
-    def loss(*given: Any, **named: Any) -> Any:
-        last[0] = plain(*given, **named)
+    def noted(loss: Any, *given: Any, **named: Any) -> Any:
+        last[0] = loss(*given, **named)
         return last[0]
 
     def before(*_: Any) -> None:
@@ -103,9 +105,8 @@ def backward_before_step(parts: Parts, case: Case) -> Parts:
             optimizer.zero_grad()
             value.backward()
 
-    parts.loss = loss
     optimizer.register_step_pre_hook(before)
-    return parts
+    return on_loss(parts, noted)
 
 
 @remedy(
@@ -117,23 +118,21 @@ def backward_before_step(parts: Parts, case: Case) -> Parts:
 )
 def graph_kept(parts: Parts, case: Case) -> Parts:
     made: list[Any] = [None]
-    plain = parts.loss
 
     def keep(_: Any, __: Any, output: Any) -> None:
         if torch.is_grad_enabled():
             made[0] = output[0] if isinstance(output, tuple | list) else output
 
-    def loss(outputs: Any, *given: Any, **named: Any) -> Any:
+    def with_graph(loss: Any, outputs: Any, targets: Any) -> Any:
         real = made[0]
         if isinstance(outputs, Tensor) and isinstance(real, Tensor) and real.shape == outputs.shape:
             broken = outputs.grad_fn is None and real.grad_fn is not None
             if torch.is_grad_enabled() and broken and torch.equal(outputs, real):
                 outputs = real
-        return plain(outputs, *given, **named)
+        return loss(outputs, targets)
 
     parts.module.register_forward_hook(keep)
-    parts.loss = loss
-    return parts
+    return wrap(parts, with_graph)
 
 
 @remedy(
@@ -144,8 +143,6 @@ def graph_kept(parts: Parts, case: Case) -> Parts:
     edit="for inputs, targets in loader: instead of next(iter(loader))",
 )
 def other_rows(parts: Parts, case: Case) -> Parts:
-    from pellucid.lens.remedy.rows import Continuing, Turning, is_rows
-
     if is_rows(parts.batches):
         parts.batches = tuple(Turning(one) for one in parts.batches)
     elif hasattr(parts.batches, "__len__") and len(parts.batches) > 1:
