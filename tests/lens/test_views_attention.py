@@ -180,3 +180,58 @@ def test_attention_written_by_hand(way):
         layer.mask, layer.q @ layer.k.transpose(0, 2, 1) * (1 if way == "bmm" else 0.5), -math.inf
     )
     assert np.allclose(layer.scores, scores, atol=1e-6)
+
+
+def einsum(q, k, v):
+    weights = (torch.einsum("bqhd,bkhd->bhqk", q, k) * 0.5).softmax(-1)
+    return torch.einsum("bhqk,bkhd->bqhd", weights, v).transpose(1, 2)
+
+
+def einsum_of_other_forms(q, k, v):
+    scores = torch.einsum("... i h d, ... j h d -> ... i j h", [q, k]) * 0.5
+    return torch.einsum("...ijh,...jhd->...hid", scores.softmax(2), v)
+
+
+def keys_on_the_left(q, k, v):
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    weights = (k @ q.mT * 0.5).softmax(-2)
+    return weights.transpose(-1, -2) @ v
+
+
+def values_on_the_left(q, k, v):
+    q, k, v = (part.permute(0, 2, 3, 1).flatten(0, 1) for part in (q, k, v))  # (B nh, hd, T)
+    weights = torch.bmm(q.mT, k).mul(0.5).softmax(2)
+    return torch.bmm(v, weights.permute(0, 2, 1)).mT.unflatten(0, (-1, 2))
+
+
+def heads_before_rows(q, k, v):
+    q, k, v = (part.permute(2, 0, 1, 3) for part in (q, k, v))
+    return torch.matmul(torch.softmax(q @ k.mT * 0.5, dim=-1), v).transpose(0, 1)
+
+
+@pytest.mark.parametrize(
+    "attend", [einsum, einsum_of_other_forms, keys_on_the_left, values_on_the_left, heads_before_rows]
+)
+def test_attention_in_any_layout(attend):
+    class Attends(nn.Module):
+        def forward(self, x):
+            return attend(*x.unflatten(2, (3, 2, 4)).unbind(2))  # q, k, v (B, T, nh, hd)
+
+    model, x = Attends(), torch.rand(3, 5, 24)
+    (layer,) = checked(pellucid.view(model, "attention", x, row=2)).layers
+    q, k, v = x[2].unflatten(1, (3, 2, 4)).permute(1, 2, 0, 3)
+    for found, own in ((layer.q, q), (layer.k, k), (layer.v, v), (layer.scores, q @ k.mT * 0.5)):
+        assert np.allclose(found, own, atol=1e-6)
+    assert np.allclose(layer.mixed, model(x)[2], atol=1e-6)
+
+
+def test_one_query_is_a_row_of_weights():
+    class Attends(nn.Module):
+        def forward(self, x):
+            weights = torch.einsum("bd,btd->bt", x[:, -1], x).softmax(1)
+            return torch.einsum("bt,btd->bd", weights, x)
+
+    x = torch.rand(3, 5, 4)
+    (layer,) = checked(pellucid.view(Attends(), "attention", x, row=1)).layers
+    assert (layer.weights.shape, layer.q.shape) == ((1, 1, 5), (1, 1, 4))
+    assert np.allclose(layer.weights[0, 0], (x[1] @ x[1, -1]).softmax(0), atol=1e-6)

@@ -7,7 +7,8 @@ JSON, `panels()` are the maps and tables that a terminal, the report or a browse
     subject            the model and its batch, computed in evaluation mode and left as they were
     seen, show         the base of what views return, and how it is printed
     kernels, feature_maps, receptive_field, gates, embeddings, loss_surface, decision_regions   one view each
-    attention_ops      finds attention in any model; attention, rollout, patch_attention read it
+    attention_ops      finds attention in any model; attention, rollout and patch_attention read it
+    products           products of tensors as products of matrices
     latent_space       encoders, decoders and generators; latent_plane, interpolation, traversal, samples,
                        discriminator read it
 

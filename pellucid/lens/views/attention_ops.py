@@ -1,9 +1,10 @@
 """Find attention in any model, from the operations that it computes.
 
 Attention is softmax(q k^T ...) v. Every operation of torch passes here while the model is computed: fused
-attention is computed again step by step; explicit attention is a product, a softmax of it, and a product of
-that with something else, with scales, masks and dropout between. `nn.MultiheadAttention` is computed from
-its weights. What the model itself computed is compared with weights @ v.
+attention is computed again step by step; explicit attention is a product (matmul, bmm, einsum), a softmax of
+it, and a product of that with something else, with scales, masks and dropout between.
+`nn.MultiheadAttention` is computed from its weights. What the model itself computed is compared with
+weights @ v.
 
 Shapes: B rows, nh heads, T queries, S keys, hd features of a head.
 """
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pellucid.lens.capture import Call, capture
+from pellucid.lens.views.products import Product, product_of
 from pellucid.lens.views.subject import Subject
 
-PRODUCTS = frozenset(["matmul", "__matmul__", "bmm", "baddbmm", "__rmatmul__"])
 SOFTMAX = frozenset(["softmax", "_softmax"])
 FUSED = "scaled_dot_product_attention"
 FORBIDDEN = -5_000.0
@@ -76,15 +77,37 @@ def attended(subject: Subject) -> list[Attended]:
 
 # ---- operations -------------------------------------------------------------------------------------
 
+MOVES = (
+    "transpose",
+    "swapaxes",
+    "swapdims",
+    "permute",
+    "movedim",
+    "moveaxis",
+    "t",
+    "adjoint",
+    "flip",
+    "roll",
+)
+RESHAPES = ("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze")
+LAYOUT = frozenset([*MOVES, *RESHAPES, "__get__", "__getitem__"])
+"""Operations that only move numbers to other places; `__get__` is that of `x.mT`."""
+
 
 @dataclass
-class _Softmaxed:
-    """A softmax of a product."""
+class _Followed:
+    """A tensor that is made of a product of queries and keys, number by number; N = B nh in some order.
+
+    Attributes:
+        q: (N, T, hd); k: (N, S, hd).
+        places: of the shape of the tensor: where each of its numbers stands in (N, T, S), flat.
+        scores: (N T S,) what the softmax received; None before it.
+    """
 
     q: Tensor
     k: Tensor
-    scores: Tensor
-    weights: Tensor
+    places: Tensor
+    scores: Tensor | None = None
 
 
 class _Watch(TorchFunctionMode):
@@ -93,8 +116,7 @@ class _Watch(TorchFunctionMode):
     def __init__(self, calls: list[Call], rows: int, found: list[Attended]):
         super().__init__()
         self.calls, self.rows, self.found = calls, rows, found
-        self.products: dict[int, tuple[Tensor, Tensor]] = {}
-        self.softmaxed: dict[int, _Softmaxed] = {}
+        self.followed: dict[int, _Followed] = {}
         self.kept: list[Tensor] = []  # as long as they exist, no other tensor gets their id
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -104,18 +126,16 @@ class _Watch(TorchFunctionMode):
             return made
         if name == FUSED:
             self.add(*explicit(*args, **kwargs), made)
-        elif name in PRODUCTS:
-            self._product(args[-2:] if name == "baddbmm" else args, kwargs, made)
+        elif (product := product_of(name, args, kwargs, made)) is not None:
+            self._product(product, made)
         elif name in SOFTMAX:
-            self._softmax(args[0] if args else kwargs["input"], made)
+            self._softmax(*_softmax_arguments(*args, **kwargs), made)
         else:
-            self._follow(args, made)
+            self._follow(func, args, kwargs, made)
         return made
 
     def add(self, q: Tensor, k: Tensor, v: Tensor, scores: Tensor, weights: Tensor, own: Tensor) -> None:
         """Keep one attention, with what the model computed of it."""
-        if weights.shape[-1] != v.shape[-2]:
-            return
         forbidden = ~(scores > FORBIDDEN)
         parts = [
             self._heads(part) for part in (q, k, v, scores.masked_fill(forbidden, -math.inf), weights, own)
@@ -129,43 +149,85 @@ class _Watch(TorchFunctionMode):
 
     def _heads(self, part: Tensor) -> Tensor:
         """(..., T, F) -> (B, nh, T, F)."""
-        lead = math.prod(part.shape[:-2])
-        rows = self.rows if self.rows and lead % self.rows == 0 else 1
+        lead = part.shape[:-2]
+        if self.rows in lead[1:] and lead[0] != self.rows:
+            part = part.movedim(lead.index(self.rows), 0)
+        rows = self.rows if self.rows and math.prod(lead) % self.rows == 0 else 1
         return part.reshape(rows, -1, *part.shape[-2:])
 
-    def _product(self, args: Any, kwargs: dict[str, Any], made: Tensor) -> None:
-        tensors = [part for part in (*args, *kwargs.values()) if isinstance(part, Tensor)]
-        if len(tensors) < 2 or min(part.ndim for part in tensors[:2]) < 3:
-            return
-        left, right = tensors[:2]
-        softmaxed = self.softmaxed.get(id(left))
-        if softmaxed is not None:
-            shape = left.shape[:-2]
-            scores, weights = (
-                part.reshape(*shape, *left.shape[-2:]) for part in (softmaxed.scores, softmaxed.weights)
-            )
-            self.add(softmaxed.q, softmaxed.k, right, scores, weights, made)
+    def _keep(self, made: Tensor, followed: _Followed) -> None:
+        self.followed[id(made)] = followed
+        self.kept.append(made)
+
+    def _product(self, product: Product, made: Tensor) -> None:
+        left, right = product.given
+        attends, attended_to = self.followed.get(id(left)), self.followed.get(id(right))
+        if attends is not None and attends.scores is not None:
+            places = product.left(attends.places)
+            self._mix(attends, places, product.left(left), product.right(right), product.out(made))
+        elif attended_to is not None and attended_to.scores is not None:  # v^T weights^T
+            parts = (product.right(attended_to.places), product.right(right), product.left(left))
+            places, weights, v = (part.transpose(-1, -2) for part in parts)
+            self._mix(attended_to, places, weights, v, product.out(made).transpose(-1, -2))
         else:
-            self.products[id(made)] = (left, right.transpose(-1, -2))
-            self.kept.append(made)
+            q, k = product.left(left), product.right(right).transpose(-1, -2)
+            order = torch.arange(made.numel(), device=made.device)
+            places = torch.empty_like(order)
+            places[product.out(order.view(made.shape)).flatten()] = order
+            q, k = (part.reshape(-1, *part.shape[-2:]) for part in (q, k))
+            self._keep(made, _Followed(q, k, places.view(made.shape)))
 
-    def _softmax(self, scores: Tensor, made: Tensor) -> None:
-        if id(scores) in self.products:
-            q, k = self.products[id(scores)]
-            self.softmaxed[id(made)] = _Softmaxed(q, k, scores.detach().clone(), made)
-            self.kept.append(made)
+    def _mix(self, found: _Followed, places: Tensor, weights: Tensor, v: Tensor, own: Tensor) -> None:
+        """Keep weights (..., T, S) times v (..., S, hd) where the weights of a query are a row of them."""
+        assert found.scores is not None
+        queries, keys = found.q.shape[1], found.k.shape[1]
+        if weights.shape[-1] != keys or not weights.numel():
+            return
+        of = places.div(keys, rounding_mode="floor")  # which query of all, (..., T, S)
+        matrix = of.div(queries, rounding_mode="floor")
+        if (of != of[..., :1]).any() or (matrix != matrix[..., :1, :1]).any():
+            return
+        q = found.q.flatten(0, 1)[of[..., 0]]
+        k = found.k.flatten(0, 1)[(matrix * keys + places % keys)[..., 0, :]]
+        self.add(q, k, v, found.scores[places], weights, own)
 
-    def _follow(self, args: Any, made: Tensor) -> None:
-        """What is made of followed numbers and has as many of them is followed, too."""
-        for part in args:
-            if not isinstance(part, Tensor) or part is made or part.numel() != made.numel():
+    def _softmax(self, scores: Tensor, dim: int, made: Tensor) -> None:
+        found = self.followed.get(id(scores))
+        if found is None or found.scores is not None or scores.ndim == 0:
+            return
+        keys, queries = found.k.shape[1], found.q.shape[1]
+        key = found.places % keys
+        query = found.places.div(keys, rounding_mode="floor")
+        if (query != query.narrow(dim, 0, 1)).any():
+            if (key != key.narrow(dim, 0, 1)).any():
+                return  # over several queries and keys at once
+            matrix = query.div(queries, rounding_mode="floor")  # the keys were on the left
+            places = (matrix * keys + key) * queries + query % queries
+            found = _Followed(found.k, found.q, places)
+        flat = torch.empty_like(scores).flatten()
+        flat[found.places.flatten()] = scores.detach().flatten()
+        self._keep(made, replace(found, scores=flat))
+
+    def _follow(self, func: Any, args: Any, kwargs: dict[str, Any], made: Tensor) -> None:
+        """What is made of followed numbers and has as many of them is followed, too, e.g. after a mask."""
+        for part in (*args, *kwargs.values()):
+            found = self.followed.get(id(part))
+            if found is None or part is made or part.numel() != made.numel():
                 continue
-            if id(part) in self.products:
-                self.products[id(made)] = self.products[id(part)]
-                self.kept.append(made)
-            if id(part) in self.softmaxed:  # weights may be changed after the softmax, e.g. by a mask
-                self.softmaxed[id(made)] = replace(self.softmaxed[id(part)], weights=made)
-                self.kept.append(made)
+            places = found.places
+            if getattr(func, "__name__", "") in LAYOUT:
+                same = [places if given is part else given for given in args]
+                places = func(*same, **{name: places if x is part else x for name, x in kwargs.items()})
+            if places.shape == made.shape:
+                self._keep(made, replace(found, places=places))
+                return
+
+
+def _softmax_arguments(
+    input: Tensor, dim: int | None = None, *rest: Any, **kwargs: Any
+) -> tuple[Tensor, int]:
+    """Return what a softmax is computed of, and over which axis; without one as torch chooses it."""
+    return input, dim if dim is not None else 0 if input.ndim in (0, 1, 3) else 1
 
 
 def explicit(
