@@ -34,7 +34,8 @@ def diagnose(
 
     Args:
         run: a run, its id or its folder.
-        mute: ids of findings to leave out; those in `diagnosis.mute` of its config are left out anyway.
+        mute: ids of findings to leave out, with what they suggest; those in `diagnosis.mute` of its config
+            are left out anyway.
         verify: try what the findings suggest.
         seeds: training runs of each change that is compared, at least 3.
         minutes: about how long trying may take; fewer epochs are trained then, of the unchanged settings too.
@@ -48,11 +49,11 @@ def diagnose(
     Raises:
         RunError: there is no such run, or it cannot be trained again from its config.
         UnknownNameError: there is no finding with an id in `mute`.
-        UsageError: no finding has a setting to try.
+        UsageError: no finding has a setting to try, `seeds` is below 3, or `minutes` not above 0.
     """
     found = _found(run, runs)
     if verify:
-        _verify(found, seeds, minutes, progress)
+        _verify(found, seeds, minutes, progress, mute)
     return diagnosis_of(found, mute)
 
 
@@ -73,11 +74,14 @@ def fix(
     return None if verified.best is None else fixed_config(found, verified)
 
 
-def _verify(run: record.Run, seeds: int, minutes: float | None, progress: bool) -> Verified:
+def _verify(
+    run: record.Run, seeds: int, minutes: float | None, progress: bool, mute: Collection[str] = ()
+) -> Verified:
     from pellucid.runner.trial import verify  # here, since most diagnoses need no training
 
     console = TextConsole() if progress else Console(quiet=True)
-    return verify(run, seeds=seeds, minutes=minutes, console=console, dataset=getattr(run, "dataset", None))
+    dataset = getattr(run, "dataset", None)
+    return verify(run, seeds=seeds, minutes=minutes, console=console, dataset=dataset, mute=mute)
 
 
 def fixed_config(run: record.Run, verified: Verified) -> Config:

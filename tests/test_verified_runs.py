@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,19 @@ import pellucid
 from pellucid.cli.main import app
 from pellucid.config import Config
 from pellucid.diagnosis.verified import read
-from pellucid.errors import RunError, TrainingError, UsageError
+from pellucid.errors import ConfigError, RunError, TrainingError, UnknownNameError, UsageError
 from pellucid.record import Finding, Run
-from pellucid.runner import trial
+from pellucid.runner import trial, trial_comparison, trial_runs
 
 CLASSES = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """What is written is not waited for until it is on the disk: none of these tests loses power."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +114,7 @@ def test_every_run_of_the_trial_is_a_run_folder_that_was_finished(broken):
 
 
 def test_trying_again_trains_nothing(broken, monkeypatch):
-    monkeypatch.setattr(trial, "train_part", None)
+    monkeypatch.setattr(trial_runs, "train_part", None)
     before = read(broken)
     assert (
         broken.diagnose(verify=True, progress=False).verified.to_dict()["tried"] == before.to_dict()["tried"]
@@ -120,12 +131,19 @@ def test_fix_writes_the_config_and_prints_the_difference(broken, tmp_path):
     assert pellucid.fix(broken) == fixed
 
 
+def test_the_result_stays_where_the_runs_of_the_trial_are_deleted(broken, tmp_path):
+    kept = Run(shutil.copytree(broken.path, tmp_path / broken.id, ignore=shutil.ignore_patterns("trials")))
+    assert read(kept) == read(broken)
+    assert "Remedies that were tried" in str(pellucid.diagnose(kept))
+    assert pellucid.fix(kept) == pellucid.fix(broken)
+
+
 def test_without_a_proof_nothing_is_written(flowers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = train(flowers, tmp_path / "runs")
     harmless = Finding("mine", "warning", "", "", patch={"train.clip_grad_norm": 1000.0})
     monkeypatch.setattr(trial, "findings", lambda run: [harmless])
-    monkeypatch.setattr(trial, "MOST_SEEDS", 3)
+    monkeypatch.setattr(trial_comparison, "MOST_SEEDS", 3)
     done = command("fix", run.path)
     assert done.exit_code == 1
     assert "tried first" in done.output
@@ -135,9 +153,9 @@ def test_without_a_proof_nothing_is_written(flowers, tmp_path, monkeypatch):
 
 def test_an_interrupted_trial_is_resumed(flowers, tmp_path, monkeypatch):
     run = train(flowers, tmp_path / "runs", **{"optimizer.lr": 5e-4})
-    real, trained, every = trial.train_part, [], trial.remedies
+    real, trained, every = trial_runs.train_part, [], trial.remedies
     monkeypatch.setattr(trial, "remedies", lambda *args: every(*args)[1:2])
-    monkeypatch.setattr(trial, "MOST_SEEDS", 3)
+    monkeypatch.setattr(trial_comparison, "MOST_SEEDS", 3)
 
     def stops(folder: Run, label: str, *args: object, **options: object) -> Run:
         if len(trained) == 2:
@@ -145,18 +163,42 @@ def test_an_interrupted_trial_is_resumed(flowers, tmp_path, monkeypatch):
         trained.append(label)
         return real(folder, label, *args, **options)
 
-    monkeypatch.setattr(trial, "train_part", stops)
-    done = command("diagnose", run.path, "--verify")
+    monkeypatch.setattr(trial_runs, "train_part", stops)
+    done = command("diagnose", run.path, "--verify", "--seeds", 4, "--minutes", 60)
     assert done.exit_code == 130
-    assert f"pellucid diagnose {run.id} --verify" in done.output
+    again = f"pellucid diagnose {run.id} --verify --seeds 4 --minutes 60 --runs {run.path.parent}"
+    assert again in " ".join(done.output.split())
+    studies = [one for one in pellucid.record.run.list_runs(run.path / "trials") if one.kind == "study"]
+    assert [one.status for one in studies] == ["interrupted"]
     again: list[str] = []
     monkeypatch.setattr(
-        trial,
+        trial_runs,
         "train_part",
         lambda folder, label, *a, **o: again.append(label) or real(folder, label, *a, **o),
     )
     run.diagnose(verify=True, progress=False)
     assert not set(trained) & set(again)
+
+
+def test_a_change_that_is_refused_does_not_end_the_trial(flowers, tmp_path, monkeypatch):
+    run = train(flowers, tmp_path / "runs")
+    changes = [{"train.epochs": 1}, {"optimizer.weight_decay": 0.5}]
+    monkeypatch.setattr(
+        trial, "findings", lambda run: [Finding("mine", "warning", "", "", patch=one) for one in changes]
+    )
+    monkeypatch.setattr(trial_comparison, "MOST_SEEDS", 3)
+    real = trial_runs.train_part
+
+    def refuses(folder: Run, label: str, *args: object, **options: object) -> Run:
+        if label.startswith("optimizer"):
+            raise ConfigError("it does not fit")
+        return real(folder, label, *args, **options)
+
+    monkeypatch.setattr(trial_runs, "train_part", refuses)
+    verified = run.diagnose(verify=True, progress=False).verified
+    states = {one.name: (one.state, one.problem) for one in verified.tried}
+    assert states["optimizer.weight_decay=0.5"] == ("failed", "it does not fit")
+    assert "train.epochs=1 for as long as that says" in verified.how
 
 
 def test_what_cannot_be_trained_again_is_refused(flowers, tmp_path):
@@ -166,6 +208,12 @@ def test_what_cannot_be_trained_again_is_refused(flowers, tmp_path):
             run.diagnose(verify=True)
     with pytest.raises(UsageError, match="at least 3"):
         run.diagnose(verify=True, seeds=2)
+    with pytest.raises(UsageError, match="number of minutes above 0"):
+        run.diagnose(verify=True, minutes=-1)
+    with pytest.raises(UnknownNameError, match="no finding named 'underfiting'"):
+        run.diagnose(verify=True, mute=["underfiting"])
+    with pytest.raises(UsageError, match="No finding"):
+        run.diagnose(verify=True, mute=[one.id for one in run.diagnose()])
     run.update(supplied={"loss": "a function"})
     with pytest.raises(RunError, match="loss was passed in Python"):
         run.diagnose(verify=True)

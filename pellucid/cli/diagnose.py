@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,15 +53,14 @@ def diagnose(
     if rules:
         _list_rules(as_json)
         return
-    from pellucid.diagnosis.explained import check_muted
     from pellucid.record.run import find_run
     from pellucid.report.diagnosed import diagnosis_of
     from pellucid.report.diagnosis_text import show
 
     opened = find_run(runs, run)
     if verify:
-        check_muted(mute or [])
-        try_remedies(opened, seeds, minutes, common.console(as_json), "diagnose --verify")
+        again = f"diagnose {shlex.quote(opened.id)} --verify"
+        try_remedies(opened, seeds, minutes, common.console(as_json), again, mute or [])
     found = diagnosis_of(opened, mute or [])
     if as_json:
         common.print_json(found.to_dict())
@@ -70,26 +70,34 @@ def diagnose(
     if found.findings:
         console.print()
         console.print(f"More on one: pellucid diagnose --explain {found[0].id}", style="dim")
-        console.print(f"Next: {_next(found, opened, runs)}", style="dim")
+        console.print(f"Next: {_next(found, opened)}", style="dim")
 
 
-def try_remedies(run: Run, seeds: int, minutes: float | None, console: Console, command: str) -> Verified:
-    """Try the remedies of a run; on Ctrl-C say how to resume, and exit with 130."""
-    from pellucid.runner.trial import verify
+def try_remedies(
+    run: Run,
+    seeds: int,
+    minutes: float | None,
+    console: Console,
+    command: str,
+    mute: Sequence[str] = (),
+) -> Verified:
+    """Try the remedies of a run; on Ctrl-C print `command`, which resumes it, and exit with 130."""
+    from pellucid.runner.trial import SEEDS, verify
 
     try:
-        return verify(run, seeds=seeds, minutes=minutes, console=console)
+        return verify(run, seeds=seeds, minutes=minutes, console=console, mute=mute)
     except KeyboardInterrupt:
-        again = (
-            f"pellucid {command.replace(' ', f' {run.id} ', 1) if ' ' in command else f'{command} {run.id}'}"
-        )
+        options = [f" --mute {id}" for id in mute]
+        options += [f" --seeds {seeds}"] if seeds != SEEDS else []
+        options += [f" --minutes {minutes:g}"] if minutes is not None else []
+        again = f"pellucid {command}{''.join(options)}{common.in_folder(run.path.parent)}"
         console.print(f"Stopped; what was trained is kept. Resume with: {again}")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _next(found: Diagnosis, run: Run, runs: Path) -> str:
+def _next(found: Diagnosis, run: Run) -> str:
     """The next command: to try, to fix, or to look closer."""
-    place = common.located(run.id, runs)
+    place = common.located(run.id, run.path.parent)
     if found.verified is None:
         return f"pellucid diagnose {place} --verify"
     return f"pellucid fix {place}" if found.verified.best else f"pellucid look {place}"

@@ -44,7 +44,7 @@ def fix(
     verified = read(found)
     if verified is None:
         console.print("Nothing has been tried yet: the remedies of its findings are tried first.")
-        verified = try_remedies(found, seeds, minutes, console, f"fix {found.id}")
+        verified = try_remedies(found, seeds, minutes, console, f"fix {shlex.quote(found.id)}")
         console.print()
     console.print(verified.answer)
     if verified.test is not None:

@@ -90,7 +90,7 @@ def _remedy(patch: Patch, settings: Mapping[str, Any], *rules: str) -> Remedy:
 def shown(value: Any) -> str:
     """Write a value of a setting briefly."""
     if value is None:
-        return "off"
+        return "not set"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):

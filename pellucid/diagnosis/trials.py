@@ -130,9 +130,9 @@ class Trial:
 
     def plain(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; what is not finite is None."""
-        verdicts = [_plain(asdict(one)) for one in self.verdicts]
+        verdicts = [as_plain(asdict(one)) for one in self.verdicts]
         return {
-            "control": _plain(dict(self.control)),
+            "control": as_plain(dict(self.control)),
             "lower": self.lower,
             "reference": self.reference,
             "verdicts": verdicts,
@@ -142,7 +142,7 @@ class Trial:
     def __str__(self) -> str:
         """The answer, then a line for each candidate, the best first."""
         order = sorted(self.verdicts, key=lambda one: _rank(one.gain), reverse=True)
-        control = _mean(self.control.values())
+        control = mean_of(self.control.values())
         unchanged = "no score" if math.isnan(control) else figure(control)
         return "\n".join(
             [
@@ -160,7 +160,8 @@ class Trial:
         tried = sum(one.state != "failed" for one in self.verdicts)
         if not tried:
             return "No fix: nothing could be tried."
-        return f"No fix: none of {tried} changes is better than the unchanged program beyond noise."
+        changes = "the one change that was tried is not" if tried == 1 else f"none of {tried} changes is"
+        return f"No fix: {changes} better than the unchanged program beyond noise."
 
 
 def judge(
@@ -196,7 +197,7 @@ def _compare(control: Scores, candidate: Candidate, lower: bool, reference: floa
     if not pairs or not any(math.isfinite(after) for _, after in pairs):
         return Verdict(candidate, "failed", seeds=len(pairs))
     before, after = [_finite(one) for one in zip(*pairs, strict=True)]
-    score = sign * _mean(after)
+    score = sign * mean_of(after)
     p_up, p_down = _p(before, after), _p(after, before)
     state = "better" if p_up < LEVEL else "worse" if p_down < LEVEL else "within noise"
     verdict = Verdict(candidate, state, score, p=p_up, seeds=len(seeds))
@@ -287,7 +288,8 @@ def student_tail(t: float, freedom: int) -> float:
     return max(0.0, (1 - inside) / 2)
 
 
-def _mean(values: Iterable[float]) -> float:
+def mean_of(values: Iterable[float]) -> float:
+    """Return the mean of those that are finite; NaN for none."""
     finite = [one for one in values if math.isfinite(one)]
     return statistics.fmean(finite) if finite else math.nan
 
@@ -300,9 +302,10 @@ def _signed(value: float) -> str:
     return f"{'-' if value < 0 else '+'}{figure(abs(value))}"
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Return values as JSON can hold them; what is not finite is None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {str(name): as_plain(one) for name, one in value.items()}
+    return [as_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -8,17 +8,19 @@ rows that took no part in choosing it.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pellucid.diagnosis.wording import figure, percent
+from pellucid.diagnosis.trials import as_plain, mean_of
+from pellucid.diagnosis.wording import figure, listed, percent
 from pellucid.errors import RunError
 from pellucid.record import Run, files, measures
 
 NAME = "verified"
 SCHEMA = 1
+LENGTHS = {"train.epochs", "train.max_steps"}
+"""Settings that say how long a run is trained."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Verified:
             return "No fix: no setting is known that could help."
         if any(one.state == "better" for one in self.tried):
             return "No fix: the best change was not better on the test rows, beyond noise."
-        changes = "the one change that was tried is" if tried == 1 else f"none of {tried} changes is"
+        changes = "the one change that was tried is not" if tried == 1 else f"none of {tried} changes is"
         return f"No fix: {changes} better than the unchanged settings beyond noise."
 
     @property
@@ -176,6 +178,8 @@ class Verified:
         dropped = any(one.screened is not None for one in self.tried)
         words = f"Each was trained for {self.budget}, with the same {len(self.seeds)} seeds"
         words += "; all changes with one seed before, by which the best two were kept" if dropped else ""
+        longer = [one.name for one in self.tried if LENGTHS & one.patch.keys()]
+        words += f"; {listed(longer)} for as long as that says" if longer else ""
         return f"{words}. {self.seconds:.0f} s in all."
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -204,7 +208,7 @@ class Verified:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; what is not finite is None."""
-        return _plain(asdict(self))
+        return as_plain(asdict(self))
 
 
 def read(run: Run) -> Verified | None:
@@ -236,13 +240,4 @@ def read(run: Run) -> Verified | None:
 
 def mean(scores: Mapping[Any, float | None]) -> float:
     """Return the mean of the scores there are; NaN for none."""
-    known = [one for one in scores.values() if one is not None and math.isfinite(one)]
-    return statistics.fmean(known) if known else math.nan
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+    return mean_of(one for one in scores.values() if one is not None)

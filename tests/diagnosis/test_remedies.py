@@ -63,7 +63,7 @@ def tried(state: str, gain: float) -> Tried:
     ("winner", "answer"),
     [
         ("lr=1", "Fixed: lr is 1 instead of 2. Validation accuracy 90.0 % instead of 50.0 %"),
-        ("", "No fix: the one change that was tried is better than the unchanged"),
+        ("", "No fix: the one change that was tried is not better than the unchanged"),
     ],
 )
 def test_the_answer_is_a_fix_only_with_a_winner(winner, answer):
