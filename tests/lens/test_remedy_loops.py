@@ -49,9 +49,10 @@ def test_a_remedy_stays_when_the_next_one_changes_the_parameters():
     assert all(one.grad is None for one in parts.model.parameters())
 
 
-def test_new_layers_have_the_precision_of_the_old():
+@pytest.mark.parametrize("name", ["batch-norm", "widened-to-32"])
+def test_new_layers_have_the_precision_of_the_old(name):
     x, y = _rows()
-    parts = _apply(_parts(_model().double(), [(x.double(), y)]), "batch-norm", "widened-to-32")
+    parts = _apply(_parts(_model().double(), [(x.double(), y)]), name)
     assert parts.model(x.double()).dtype == torch.float64
 
 
