@@ -186,8 +186,12 @@ def judge(
 
 
 def close(verdict: Verdict, most: int = 7) -> bool:
-    """Whether more seeds could change the verdict: it points upwards, is not sure, and there is room."""
-    return not verdict.better and 0 < verdict.gain < math.inf and verdict.p < 0.4 and verdict.seeds < most
+    """Whether more seeds could change the verdict: it points upwards, is not sure, and there is room.
+
+    Where only the control has no score, ranks alone count, and few seeds cannot make them sure.
+    """
+    hopeful = verdict.p < 0.4 or math.isinf(verdict.gain)
+    return not verdict.better and verdict.gain > 0 and hopeful and verdict.seeds < most
 
 
 def _compare(control: Scores, candidate: Candidate, lower: bool, reference: float | None) -> Verdict:

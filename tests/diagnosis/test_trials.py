@@ -81,3 +81,11 @@ def test_equal_gains_of_few_seeds_are_not_without_noise():
     trial = judge({0: 0.5, 1: 0.7, 2: 0.9}, [_candidate("rate", 0.51, 0.71, 0.91)])
     assert trial.winner is None
     assert "No fix" in str(trial)
+
+
+def test_a_control_without_any_score_asks_for_more_seeds():
+    few, many = [dict.fromkeys(range(count), NAN) for count in (3, 7)]
+    good = Candidate("rate", "a lower rate", dict.fromkeys(range(7), 0.8))
+    other = Candidate("other", "another", dict.fromkeys(range(7), 0.7))
+    assert close(judge(few, [good, other], looks=2).verdicts[0])
+    assert judge(many, [good, other], looks=2).verdicts[0].better

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pellucid.lens.remedy.parts import Parts, Unfit
+from pellucid.lens.remedy.parts import Parts, Unfit, is_iterator
 from pellucid.lens.remedy.registry import Apply, Case, remedy
 from pellucid.lens.remedy.rows import Repeated, is_rows, resize, size_of
 
@@ -14,6 +14,8 @@ def longer(parts: Parts, times: int) -> Parts:
     if parts.epochs is not None:
         parts.epochs = parts.epochs * times
         return parts.say(f"there are {parts.epochs} epochs instead of {parts.epochs // times}")
+    if is_iterator(parts.batches):
+        raise Unfit("the batches can be read only once")
     if is_rows(parts.batches):
         x, y = parts.batches
         parts.batches = (x.repeat(times, *[1] * (x.ndim - 1)), y.repeat(times, *[1] * (y.ndim - 1)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler
 
 from pellucid.lens.remedy.parts import Loop, Parts, Unfit
 from pellucid.lens.remedy.registry import Case, remedy
-from pellucid.lens.remedy.rows import Shuffled, all_rows, is_rows, put_rows, size_of, take
+from pellucid.lens.remedy.rows import Shuffled, all_rows, is_rows, loader_of, put_rows, size_of, take
 
 FOLDS = 3
 
@@ -20,11 +21,17 @@ FOLDS = 3
     edit="DataLoader(..., shuffle=True)",
 )
 def rows_shuffled(parts: Parts, case: Case) -> Parts:
+    batches = parts.batches
+    if isinstance(batches, DataLoader):
+        if isinstance(batches.sampler, RandomSampler):
+            raise Unfit("the rows are in random order already")
+        parts.batches = loader_of(batches, batches.dataset, shuffle=True)
+        return parts
     x, y = all_rows(parts)
-    if is_rows(parts.batches):
+    if is_rows(batches):
         order = torch.randperm(len(x))
         return put_rows(parts, x[order], y[order])
-    parts.batches = Shuffled(x, y, size_of(parts))
+    parts.batches = Shuffled(batches, x, y, size_of(parts))
     return parts
 
 

@@ -8,8 +8,8 @@ import inspect
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ Train = Callable[..., Any]
 Make = Callable[..., Any]
 OPTIONAL = ("epochs", "batch_size", "seed", "watch")
 """What a loop is given besides its parts, by name, if it takes it."""
+LENGTHS = ("epochs", "batch_size")
+"""Those of them that a remedy may change."""
 
 
 class Unfit(Exception):
@@ -39,7 +41,8 @@ class Parts:
         loss: called with outputs and targets.
         batches: a DataLoader, a list of (inputs, targets), or all rows as one pair of tensors for a loop that
             makes batches itself.
-        epochs, batch_size: where the loop takes them as arguments of these names.
+        epochs, batch_size: where the loop takes them as arguments of these names; a default value of the
+            argument is taken where they are None.
         said: what remedies changed, as phrases.
     """
 
@@ -84,7 +87,7 @@ def as_parts(made: Any) -> Parts:
         UsageError: says what came instead.
     """
     if isinstance(made, Parts):
-        return made
+        return replace(made, said=[])  # it may be the same object in each call
     if isinstance(made, dict) and {"model", "optimizer", "loss", "batches"} <= set(made):
         known = {one.name for one in fields(Parts)}
         return Parts(**{name: value for name, value in made.items() if name in known})
@@ -104,6 +107,19 @@ def seeded(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextlib.contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Have the random numbers go on afterwards where they were."""
+    ours, numpys = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numpys)
+
+
 class Loop:
     """A user's loop: makes parts, trains them and counts what that takes.
 
@@ -111,15 +127,26 @@ class Loop:
         train: returns a score on rows that are not trained on; it is called with model, optimizer, loss and
             batches, and by name with those of `OPTIONAL` that it takes.
         make: returns the parts anew; it is given `seed` if it has an argument.
+
+    Raises:
+        UsageError: they cannot be called so.
     """
 
     def __init__(self, train: Train, make: Make) -> None:
         self.train, self._make = train, make
         self.training_runs, self.seconds, self.steps = 0, 0.0, 0
-        self._takes = _names(train)
-        self._seeded_make = "seed" in _names(make) or _asks(make)
-        self._models: set[int] = set()
-        self._kept: list[Any] = []  # so that ids stay unique
+        taken = _parameters(train)
+        anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+        self._takes = [name for name in OPTIONAL if name in taken or (anything and name in LENGTHS)]
+        self._needs = [
+            name for name in self._takes if name in taken and taken[name].default is inspect.Parameter.empty
+        ]
+        self._defaults = {
+            name: taken[name].default for name in LENGTHS if name in taken and name not in self._needs
+        }
+        self._seeds = _seed_of(_parameters(make))
+        self._first: Any = None
+        _need_call(train, "train(model, optimizer, loss, batches)", *range(4), **dict.fromkeys(self._needs))
 
     @property
     def takes_watch(self) -> bool:
@@ -127,23 +154,48 @@ class Loop:
         return "watch" in self._takes
 
     def make(self, seed: int) -> Parts:
-        """Return new parts; where `make` returns the same model again, a copy."""
+        """Return new parts; where `make` returns the same model again, a copy.
+
+        Raises:
+            UsageError: `make` returns something else, or the same iterator again.
+        """
         seeded(seed)
-        parts = as_parts(self._make(seed) if self._seeded_make else self._make())
-        if id(parts.model) in self._models:
+        parts = self._new(seed)
+        if self._first is None:
+            self._first = parts.module
+            again = self._new(seed)
+            if again.batches is parts.batches and is_iterator(parts.batches):
+                raise UsageError(
+                    "make() returned the same iterator of batches twice; after one training it is empty.",
+                    remedy="make the generator or iterator within make(), or return a DataLoader or a list",
+                )
+            shared = _shares(again.module, self._first)
+        else:
+            shared = _shares(parts.module, self._first)
+        if shared:
             parts.model, parts.optimizer = copy.deepcopy((parts.model, parts.optimizer))
-        elif not self._models:
-            self._models.add(id(parts.model))
-            self._kept.append(parts.model)
-            again = as_parts(self._make(seed) if self._seeded_make else self._make())
-            if again.model is parts.model:
-                parts.model, parts.optimizer = copy.deepcopy((parts.model, parts.optimizer))
+        return parts
+
+    def _new(self, seed: int) -> Parts:
+        """Return what `make` returns, with the epochs and batch size that the loop trains with."""
+        parts = as_parts(self._make(**{self._seeds: seed}) if self._seeds else self._make())
+        for name in LENGTHS:
+            value = getattr(parts, name)
+            if value is None and isinstance(self._defaults.get(name), int):
+                value = self._defaults[name]
+            if value is None and name in self._needs:
+                raise UsageError(
+                    f"train() takes {name}, but make() returns none.",
+                    remedy=f"return pellucid.lens.remedy.Parts(model, optimizer, loss, batches, {name}=...), "
+                    f"or give {name} of train() a default value",
+                )
+            setattr(parts, name, value if name in self._takes else None)
         return parts
 
     def run(self, parts: Parts, seed: int, watch: Any = None) -> float:
         """Train and return the score; NaN where it is not finite."""
         given = {"epochs": parts.epochs, "batch_size": parts.batch_size, "seed": seed, "watch": watch}
-        named = {name: given[name] for name in OPTIONAL if name in self._takes}
+        named = {name: given[name] for name in self._takes if given[name] is not None or name in self._needs}
         seeded(seed + 1_000_003)
         start = time.perf_counter()
         with _counted(parts) as steps:
@@ -172,28 +224,53 @@ def _counted(parts: Parts) -> Iterator[list[int]]:
             hook.remove()
 
 
-def _names(function: Callable[..., Any]) -> list[str]:
-    """The names of the arguments; all of `OPTIONAL` where it takes any."""
-    try:
-        found = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    if any(one.kind is one.VAR_KEYWORD for one in found):
-        return [*(one.name for one in found), *OPTIONAL]
-    return [one.name for one in found]
+def is_iterator(batches: Any) -> bool:
+    """Whether batches can be read only once: those of a generator, `zip`, `iter(loader)` and the like.
+
+    A loader of somebody's own may be an iterator too, and start again at each `iter`.
+    """
+    known = ("builtins", "itertools", "torch.utils.data.dataloader")
+    return isinstance(batches, Iterator) and type(batches).__module__ in known
 
 
-def _asks(function: Callable[..., Any]) -> bool:
-    """Whether it has an argument without a default."""
+def _shares(model: nn.Module, other: nn.Module) -> bool:
+    """Whether two models are one, or have a parameter in common."""
+    ours = {id(one) for one in other.parameters()}
+    return model is other or any(id(one) in ours for one in model.parameters())
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a function; none where they cannot be read."""
     try:
-        found = inspect.signature(function).parameters.values()
+        return inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return False
-    return any(one.default is one.empty and one.kind in (0, 1) for one in found)
+        return {}
+
+
+def _seed_of(taken: Mapping[str, inspect.Parameter]) -> str:
+    """The argument of `make` that is given the seed; "" if there is none."""
+    if "seed" in taken:
+        return "seed"
+    needed = (name for name, one in taken.items() if one.default is inspect.Parameter.empty)
+    return next((name for name in needed if taken[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD), "")
+
+
+def _need_call(function: Callable[..., Any], how: str, *given: Any, **named: Any) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*given, **named)
+    except TypeError as error:
+        raise UsageError(
+            f"train is called as {how}, but yours is train{signature}: {error}.",
+            remedy="let it get what else it needs from outside, e.g. by functools.partial(train, name=...)",
+        ) from error
 
 
 def _score(value: Any) -> float:
-    if isinstance(value, Tensor) and value.numel() == 1:
+    if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
         value = value.item()
     if isinstance(value, int | float | np.number):
         return float(value)

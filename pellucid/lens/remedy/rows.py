@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 
-from pellucid.lens.remedy.parts import Parts, Unfit
+from pellucid.lens.remedy.parts import Parts, Unfit, is_iterator
 
 MOST = 200_000
 """Rows that are read at most."""
+MOST_BYTES = 2_000_000_000
+"""Of the inputs of rows that are read into memory."""
 
 
 def is_rows(batches: Any) -> bool:
@@ -36,7 +46,13 @@ def first_rows(parts: Parts) -> tuple[Tensor, Tensor]:
     if is_rows(parts.batches):
         count = parts.batch_size or 32
         return parts.batches[0][:count], parts.batches[1][:count]
-    return pair(next(iter(parts.batches)))
+    try:
+        batch = next(iter(parts.batches))
+    except StopIteration:
+        raise Unfit("there is no batch") from None
+    if is_iterator(parts.batches):
+        parts.batches = itertools.chain([batch], parts.batches)
+    return pair(batch)
 
 
 def all_rows(parts: Parts) -> tuple[Tensor, Tensor]:
@@ -52,6 +68,8 @@ def all_rows(parts: Parts) -> tuple[Tensor, Tensor]:
         dataset: Any = batches.dataset
         if not hasattr(dataset, "__len__") or len(dataset) > MOST:
             raise Unfit("the data set has no length, or too many rows")
+        if len(dataset) * first_rows(parts)[0][0].nbytes > MOST_BYTES:
+            raise Unfit("the data set is too large to be read into memory")
         batches = DataLoader(dataset, batch_size=256, collate_fn=batches.collate_fn)
     if not isinstance(batches, list | tuple | DataLoader):
         raise Unfit("the batches can be read only once")
@@ -63,7 +81,7 @@ def take(parts: Parts, rows: Tensor) -> Parts:
     """Keep only some rows, in this order (a row may come more than once)."""
     batches = parts.batches
     if isinstance(batches, DataLoader):
-        parts.batches = _loader(batches, Subset(batches.dataset, rows.tolist()))
+        parts.batches = loader_of(batches, Subset(batches.dataset, rows.tolist()))
         return parts
     x, y = all_rows(parts)
     return put_rows(parts, x[rows], y[rows])
@@ -75,7 +93,7 @@ def put_rows(parts: Parts, inputs: Tensor, targets: Tensor) -> Parts:
     if is_rows(batches):
         parts.batches = (inputs, targets)
     elif isinstance(batches, DataLoader):
-        parts.batches = _loader(batches, TensorDataset(inputs, targets))
+        parts.batches = loader_of(batches, TensorDataset(inputs, targets))
     else:
         size = len(pair(batches[0])[0])
         parts.batches = list(zip(inputs.split(size), targets.split(size), strict=True))
@@ -88,7 +106,7 @@ def resize(parts: Parts, size: int) -> Parts:
     if parts.batch_size is not None:
         parts.batch_size = size
     elif isinstance(batches, DataLoader):
-        parts.batches = _loader(batches, batches.dataset, size)
+        parts.batches = loader_of(batches, batches.dataset, size)
     elif isinstance(batches, list | tuple) and not is_rows(batches):
         x, y = all_rows(parts)
         parts.batches = list(zip(x.split(size), y.split(size), strict=True))
@@ -102,10 +120,26 @@ def size_of(parts: Parts) -> int:
     return parts.batch_size or len(first_rows(parts)[0])
 
 
-class Shuffled:
+class Around:
+    """Batches in place of a loader's, which have its attributes, such as `dataset`."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "batches":  # not there yet, in a copy that is being made
+            raise AttributeError(name)
+        return getattr(self.batches, name)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Shuffled(Around):
     """Batches made of rows in a new order in each pass."""
 
-    def __init__(self, inputs: Tensor, targets: Tensor, size: int) -> None:
+    def __init__(self, batches: Any, inputs: Tensor, targets: Tensor, size: int) -> None:
+        super().__init__(batches)
         self.inputs, self.targets, self.size = inputs, targets, size
 
     def __len__(self) -> int:
@@ -137,14 +171,12 @@ class Turning:
         return self.values[order[rows % len(self.values)]]
 
 
-class Continuing:
+class Continuing(Around):
     """Batches that go on where the last reader stopped, so that `next(iter(batches))` gives new rows."""
 
     def __init__(self, batches: Any) -> None:
-        self.batches, self._open = batches, iter(batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
+        super().__init__(batches)
+        self._open = iter(batches)
 
     def __iter__(self) -> Iterator[Any]:
         for _ in range(len(self.batches)):
@@ -155,11 +187,12 @@ class Continuing:
                 yield next(self._open)
 
 
-class Repeated:
+class Repeated(Around):
     """Batches several times over, for a loop that counts its own epochs."""
 
     def __init__(self, batches: Any, times: int) -> None:
-        self.batches, self.times = batches, times
+        super().__init__(batches)
+        self.times = times
 
     def __len__(self) -> int:
         return len(self.batches) * self.times
@@ -169,14 +202,31 @@ class Repeated:
             yield from self.batches
 
 
-def _loader(old: DataLoader[Any], dataset: Any, size: int | None = None) -> DataLoader[Any]:
-    shuffled = isinstance(old.sampler, RandomSampler)
-    collate: Callable[..., Any] | None = None if isinstance(dataset, TensorDataset) else old.collate_fn
+def loader_of(
+    old: DataLoader[Any], dataset: Any, size: int | None = None, shuffle: bool | None = None
+) -> DataLoader[Any]:
+    """Return a loader as another, of other rows, with another size of batches or in random order.
+
+    Raises:
+        Unfit: the old one has an order of its own.
+    """
+    if old.batch_size is None:
+        raise Unfit("the loader has a sampler of its own")
+    given: dict[str, Any] = {}
+    if isinstance(old.sampler, RandomSampler | SequentialSampler) or shuffle is not None:
+        given["shuffle"] = isinstance(old.sampler, RandomSampler) if shuffle is None else shuffle
+    elif dataset is not old.dataset:
+        raise Unfit("the loader has a sampler of its own")
+    elif not isinstance(dataset, IterableDataset):
+        given["sampler"] = old.sampler
     return DataLoader(
         dataset,
         batch_size=size or old.batch_size,
-        shuffle=shuffled,
-        collate_fn=collate,
+        collate_fn=None if isinstance(dataset, TensorDataset) else old.collate_fn,
         drop_last=old.drop_last,
         num_workers=old.num_workers,
+        pin_memory=old.pin_memory,
+        worker_init_fn=old.worker_init_fn,
+        generator=old.generator,
+        **given,
     )

@@ -80,17 +80,18 @@ class Verification:
         left: what the watch still finds after the fix; None where there is none.
         training_runs, seconds: that all this took.
         control_steps: updates of the unchanged loop.
-        problems: what went wrong in the loop itself.
+        problems: what went wrong in the loop itself, as sentences.
+        loop: that was verified.
     """
 
     findings: Sequence[Finding]
     trial: Trial
     tried: Sequence[Tried]
     first: float
-    left: Sequence[Finding] | None
-    training_runs: int
-    seconds: float
-    control_steps: int
+    left: Sequence[Finding] | None = None
+    training_runs: int = 0
+    seconds: float = 0.0
+    control_steps: int = 0
     problems: Sequence[str] = ()
     loop: Loop | None = field(default=None, repr=False)
 
@@ -137,10 +138,18 @@ class Verification:
         }
 
     def __str__(self) -> str:
-        return "\n".join([self.trial.answer, *self._about_the_winner(), "", *self._table(), "", self._cost()])
+        return "\n".join([self.answer, *self._about_the_winner(), "", *self._table(), "", self._cost()])
+
+    @property
+    def answer(self) -> str:
+        """One sentence: what the fix is, or that there is none."""
+        ran = sum(not one.problem for one in self.tried)
+        if not self.trial.verdicts and ran:
+            return f"No fix: none of {ran} changes is better than the unchanged loop with the first seed."
+        return self.trial.answer
 
     def _about_the_winner(self) -> list[str]:
-        lines = [f"The unchanged loop broke off: {one}." for one in self.problems]
+        lines = list(self.problems)
         won = self.winner
         if won is None:
             ours = [one for one in self.findings if one.severity != "info" and one.remedy]

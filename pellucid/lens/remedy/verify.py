@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pellucid.diagnosis.trials import AS_GOOD, Candidate, Trial, close, judge
 from pellucid.errors import PellucidError, UsageError
-from pellucid.lens.remedy.parts import Loop, Make, Parts, Train, Unfit
+from pellucid.lens.remedy.parts import Loop, Make, Parts, Train, Unfit, random_numbers_kept
 from pellucid.lens.remedy.registry import REMEDIES, remedies_for
 from pellucid.lens.remedy.verification import Plan, Tried, Verification
 from pellucid.lens.remedy.watching import watched
@@ -27,6 +28,10 @@ GENERAL = (
 """Remedies where nothing is found, or nothing of what was found can be changed from outside."""
 UNKNOWN = Finding("nothing-found", "note", "The watch found nothing.", "The cause is not known.")
 FINALISTS = 2
+BLIND = (
+    "The watch saw no step of the loop, since the loss that make() returned was not called with gradients. "
+    "Try: take watch as an argument of train(), and call watch.step(loss, inputs=x, targets=y) in each step."
+)
 
 
 def verify(
@@ -48,7 +53,8 @@ def verify(
 
     Args:
         train: your loop, `train(model, optimizer, loss, batches) -> score`, measured on rows that are not
-            trained on. If it has arguments named epochs, batch_size, seed or watch, it is given those too.
+            trained on. If it has arguments named epochs, batch_size, seed or watch, it is given those too;
+            what else it takes must have a default value.
         make: returns (model, optimizer, loss, batches) anew at each call, or `Parts` with epochs and
             batch_size; it may take a seed.
         findings: of a watch; without them, the unchanged loop is watched.
@@ -63,16 +69,21 @@ def verify(
         A `Verification`: `fixed`, `winner`, `edits`; `print` shows what was tried.
 
     Raises:
-        UsageError: `make` or `train` returns something else.
+        UsageError: `make` or `train` returns something else, or cannot be called as above.
     """
     if seeds < 2:
         raise UsageError(f"seeds must be at least 2 to compare with noise; received {seeds}.")
-    search = _Search(Loop(train, make), lower, limit, progress or (lambda _: None))
     given = None if findings is None else list(findings)
-    search.start(given)
-    search.screen()
-    trial = search.prove(seeds, max(seeds, most), reference)
-    return search.result(trial)
+    for one in given or ():
+        if not isinstance(one, Finding):
+            raise UsageError(
+                f"findings must be those of a watch; received {one!r}.", remedy="findings=w.findings"
+            )
+    search = _Search(Loop(train, make), lower, limit, progress or (lambda _: None))
+    with random_numbers_kept():
+        search.start(given)
+        search.screen()
+        return search.result(search.prove(seeds, max(seeds, most), reference))
 
 
 class _Search:
@@ -91,15 +102,13 @@ class _Search:
     def start(self, findings: list[Finding] | None) -> None:
         """Train the unchanged loop with the first seed."""
         self.progress("The unchanged loop is trained under the watch.")
-        parts, found = self.loop.make(0), []
-        try:
-            self.first, found = watched(self.loop, parts, 0, self.lower)
-        except PellucidError:
-            raise
-        except Exception as error:
-            self.problems.append(_reason(error))
-        self.control_steps = self.loop.steps
-        self.findings = found if findings is None else findings
+        seen = watched(self.loop, self.loop.make(0), 0, self.lower)
+        self.first, self.control_steps = seen.score, self.loop.steps
+        self.findings = seen.findings if findings is None else findings
+        if seen.error is not None:
+            self.problems.append(f"The unchanged loop broke off: {_reason(seen.error)}.")
+        elif seen.blind and findings is None and not self.loop.takes_watch:
+            self.problems.append(BLIND)
 
     # ---- 2: screening --------------------------------------------------------------------------------
 
@@ -152,7 +161,7 @@ class _Search:
             self.progress(f"Tried: {tried.words}.")
             tried.score = self.loop.run(parts, 0)
             tried.steps = self.loop.steps
-        except Exception as error:
+        except Exception as error:  # of somebody else's loop, which a remedy may not fit
             tried.problem = _reason(error)
         tried.seconds = self.loop.seconds - before
         return tried
@@ -184,11 +193,11 @@ class _Search:
     def _watch(self, plan: Plan) -> list[Finding] | None:
         if plan.name not in self.left:
             self.progress("The changed loop is trained under the watch.")
-            try:
-                self.left[plan.name] = watched(self.loop, plan.apply(self.loop, 0), 0, self.lower)[1]
-            except Exception as error:
-                self.problems.append(f"with {plan.name}: {_reason(error)}")
-                self.left[plan.name] = None
+            seen = watched(self.loop, plan.apply(self.loop, 0), 0, self.lower)
+            self.left[plan.name] = seen.findings if seen.error is None else None
+            if seen.error is not None:
+                reason = _reason(seen.error)
+                self.problems.append(f"The loop with {plan.name} broke off under the watch: {reason}.")
         return self.left[plan.name]
 
     # ---- 3: proof ------------------------------------------------------------------------------------
@@ -243,7 +252,9 @@ class _Search:
         try:
             self.progress(f"Seed {seed}: {tried.words if tried else 'the unchanged loop'}.")
             return self.loop.run(make(), seed)
-        except Exception:
+        except Exception as error:  # of somebody else's loop
+            what = tried.plan.name if tried else "the unchanged loop"
+            self.problems.append(f"With seed {seed}, {what} broke off: {_reason(error)}.")
             return math.nan
         finally:
             if tried is not None:
@@ -254,21 +265,17 @@ class _Search:
 
     def result(self, trial: Trial) -> Verification:
         """Put everything together."""
-        won = trial.winner
-        plan = next((one.plan for one in self.tried if won and one.plan.name == won.candidate.name), None)
-        left = None if plan is None else self._watch(plan)
-        return Verification(
+        result = Verification(
             self.findings,
             trial,
             self.tried,
             self.first,
-            left,
-            self.loop.training_runs,
-            self.loop.seconds,
-            self.control_steps,
-            self.problems,
-            self.loop,
+            control_steps=self.control_steps,
+            problems=self.problems,
+            loop=self.loop,
         )
+        left = None if result.plan is None else self._watch(result.plan)
+        return replace(result, left=left, training_runs=self.loop.training_runs, seconds=self.loop.seconds)
 
 
 def _plans(finding: Finding, base: Plan | None = None) -> list[Plan]:

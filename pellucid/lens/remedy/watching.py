@@ -4,59 +4,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from pellucid.errors import PellucidError
+from pellucid.lens.remedy.hooks import on_loss
 from pellucid.lens.remedy.parts import Loop, Parts
-from pellucid.lens.remedy.rows import is_rows
+from pellucid.lens.remedy.rows import Around
 from pellucid.lens.watch import watch
 from pellucid.record import Finding
 
 
-class _Reported:
+@dataclass(frozen=True)
+class Seen:
+    """A training run under the watch.
+
+    Attributes:
+        score: NaN where there is none.
+        findings: of the watch, to where the loop came.
+        error: that the loop raised.
+        blind: the watch was told of no step.
+    """
+
+    score: float
+    findings: list[Finding]
+    error: Exception | None = None
+    blind: bool = False
+
+
+class _Reported(Around):
     """Batches that report when the next one is asked for: then the step with the one before is over."""
 
     def __init__(self, batches: Any, over: Callable[[], None]) -> None:
-        self._batches, self._over = batches, over
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batches, name)
-
-    def __len__(self) -> int:
-        return len(self._batches)
+        super().__init__(batches)
+        self._over = over
 
     def __getitem__(self, index: Any) -> Any:
         self._over()
-        return self._batches[index]
+        return self.batches[index]
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self._batches:
+        for batch in self.batches:
             yield batch
             self._over()
+
+    def __next__(self) -> Any:
+        self._over()
+        return next(self.batches)
 
 
 class _Steps:
     """Calls `watch.step` for a loop that does not: when it asks for the next batch.
 
-    A loop that cuts its batches itself is over with a step when the next forward pass begins.
+    Where the batches are a list, which a loop may cut and multiply, or rows that it cuts into batches itself,
+    a step is over when the next forward pass begins.
     """
 
     def __init__(self, parts: Parts) -> None:
         self.watch: Any = None
         self._last: Any = None
-        self._plain = parts.loss
-        if is_rows(parts.batches):
+        self.inside = isinstance(parts.batches, list | tuple)
+        if self.inside:
             parts.module.register_forward_pre_hook(self.end, prepend=True)
         else:
             parts.batches = _Reported(parts.batches, self.end)
+        if callable(parts.loss):
+            on_loss(parts, self._noted)
 
-    def loss(self, outputs: Any, targets: Any = None, *given: Any, **named: Any) -> Any:
-        """The loss of the loop, noted."""
-        arguments = (outputs,) if targets is None else (outputs, targets, *given)
-        value = self._plain(*arguments, **named)
+    def _noted(self, loss: Any, *given: Any, **named: Any) -> Any:
+        """The loss of the loop, noted with its targets."""
+        value = loss(*given, **named)
         if torch.is_grad_enabled():
-            self._last = (value, targets)
+            ordered = (*given, *named.values())
+            self._last = (value, named.get("target", ordered[1] if len(ordered) > 1 else None))
         return value
 
     def end(self, *_: Any) -> None:
@@ -66,25 +88,30 @@ class _Steps:
             self.watch.step(value, targets=targets)
 
 
-def watched(loop: Loop, parts: Parts, seed: int, lower: bool) -> tuple[float, list[Finding]]:
-    """Train parts and return their score, and what the watch finds.
+def watched(loop: Loop, parts: Parts, seed: int, lower: bool) -> Seen:
+    """Train parts under the watch.
 
     Raises:
-        Exception: of the loop.
+        UsageError: the loop returns no score.
     """
-    inside = not loop.takes_watch and is_rows(parts.batches)
+    plain = parts.loss
     steps = None if loop.takes_watch else _Steps(parts)
-    mute = (
-        ("weights-change-in-forward",) if inside else ()
-    )  # a step is over only within the next forward pass
-    guard = watch(parts.model, parts.optimizer, loss=parts.loss, mute=mute)
+    mute = [] if steps is None else ["watch-unused"]
+    if steps is not None and steps.inside:  # a step is over only within the next forward pass
+        mute.append("weights-change-in-forward")
+    guard = watch(parts.model, parts.optimizer, loss=plain, mute=mute)
+    score, problem = math.nan, None
     with guard:
-        if steps is None:
+        if steps is not None:
+            steps.watch = guard
+        try:
             score = loop.run(parts, seed, guard)
-        else:
-            steps.watch, parts.loss = guard, steps.loss
-            score = loop.run(parts, seed)
+        except PellucidError:
+            raise
+        except Exception as error:  # of somebody else's loop
+            problem = error
+        if steps is not None:
             steps.end()
             if math.isfinite(score):
                 guard.validate({"loss": score} if lower else score)
-    return score, guard.findings
+    return Seen(score, guard.findings, problem, guard.steps == 0)
