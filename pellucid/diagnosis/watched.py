@@ -27,8 +27,8 @@ class Spread:
         non_finite: how many values are NaN or infinite.
         columns: (smallest, largest) standard deviation of a column; None where there are fewer than 2.
         row_sums: whether the values of each row are not negative and sum to 1.
-        interleaved: of pictures with three channels, how much values differ from the third next one relative
-            to the next one; None elsewhere.
+        interleaved: of pictures with three channels, how much values differ from the third next one of their
+            row relative to the next one; None where another neighbor is as near, and of other tensors.
         between: standard deviation between rows as a share of `std`; 0 where all rows are the same.
     """
 

@@ -11,7 +11,8 @@ A callback observes events, and can end training with `trainer.stop(reason)`. Ev
         on_phase_losses    the same for every phase by name, if an objective has several
         on_step_end        an optimizer update is done; `trainer.step` counts it
       on_epoch_end         `trainer.measures` holds the metrics of the epoch
-    on_train_end           always, also after a stop
+    on_train_end           always, also after a stop; where a callback's `on_train_start` raises, only those
+                           that started before it get theirs
 
 A callback returns the state that must survive a restart from `state_dict`. A checkpoint does not hold
 `requires_grad`, plain attributes of modules, buffers that are not persistent or a `torch.Generator` of your

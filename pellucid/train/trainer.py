@@ -179,7 +179,7 @@ class Trainer:
         Raises:
             TrainingError: the loss is no longer a number.
         """
-        self._emit("on_train_start")
+        self._start()
         try:
             with keeping_memory():
                 self._fit(batches, evaluations or {}, train_sample)
@@ -187,6 +187,18 @@ class Trainer:
             self._emit("on_train_end")
         if self.failed:
             raise TrainingError(f"Training stopped: {self.stop_reason}.", remedy=self._remedy)
+
+    def _start(self) -> None:
+        """Emit `on_train_start`; where a callback refuses to train, end those that have started."""
+        started: list[Callback] = []
+        try:
+            for callback in self._listeners["on_train_start"]:
+                callback.on_train_start(self)
+                started.append(callback)
+        except BaseException:
+            for callback in started:
+                callback.on_train_end(self)
+            raise
 
     def _fit(
         self,

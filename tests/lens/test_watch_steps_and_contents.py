@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +143,23 @@ def test_one_step_of_the_optimizer_for_each_epoch(count: int) -> None:
     assert found_first(accumulated(count, 1 / count, lr=0.1)) == "steps-rare"
 
 
+def test_steps_that_were_not_looked_at_are_not_said_to_be_missing() -> None:
+    model = mlp()
+    optimizer = sgd(model, 0.1)
+    w = pellucid.watch(model, optimizer)
+    for step in range(160):
+        loss = F.cross_entropy(model(X[:16]), Y[:16]) / 110
+        loss.backward()
+        if step % 110 == 109:
+            optimizer.step()
+            optimizer.zero_grad()
+        w.step(loss, inputs=X[:16], targets=Y[:16])
+    w.close()
+    [rare] = [one for one in w.findings if one.id == "steps-rare"]
+    assert f"In {w.attended} of 160 turns of the loop" in rare.message
+    assert f"{w.evidence.loop.steps or 'no'} step of the optimizer" in rare.message
+
+
 def test_steps_that_are_not_rare() -> None:
     assert "steps-rare" not in accumulated(8, 1 / 8, lr=0.1)
     by_hand = mlp()
@@ -239,6 +257,17 @@ def test_pictures_whose_rows_are_constant_are_not_interleaved(shape: tuple[int, 
     assert "channels-interleaved" not in found(train(small_cnn(), x=x, y=torch.arange(128) % 2, steps=20))
 
 
+@pytest.mark.parametrize("axes", [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_stripes_of_three_pixels_are_not_interleaved(axes: tuple[float, float], noise: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    places = torch.arange(32.0) * 2 * torch.pi / 3
+    starts = 6 * torch.rand(128, 3, 1, 1, generator=generator)
+    x = torch.sin(axes[0] * places[:, None] + axes[1] * places + starts)
+    x = x + noise * torch.randn(x.shape, generator=generator)
+    assert "channels-interleaved" not in found(train(small_cnn(), x=x, y=torch.arange(128) % 2, steps=20))
+
+
 # ---- tokens and masks --------------------------------------------------------------------------------
 
 
@@ -267,8 +296,9 @@ class Bag(nn.Module):
         return self.head((self.embed(x) * words).sum(1) / words.sum(1))
 
 
-def test_tokens_that_are_nearly_all_unknown() -> None:
-    x, y = texts()
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_tokens_that_are_nearly_all_unknown(side: str) -> None:
+    x, y = texts(side=side)
     unknown = torch.where((x > 0) & (x % 15 != 0), 1, x)
     assert "tokens-unknown" in found(train(Bag(), x=unknown, y=y, steps=60))
 
@@ -300,9 +330,10 @@ class Encoder(nn.Module):
         return self.head(self.layer(asked, inner, inner, key_padding_mask=hidden)[0][:, 0])
 
 
-def test_a_mask_that_is_inverted() -> None:
-    x, y = texts()
-    x[:, -1] = 0  # without padding an inverted mask leaves nothing to read
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_mask_that_is_inverted(side: str) -> None:
+    x, y = texts(side=side)
+    x[:, -1 if side == "right" else 0] = 0  # without padding an inverted mask leaves nothing to read
     wrong, right = Encoder(inverted=True), Encoder(inverted=False)
     assert found_first(found(train(wrong, x=x, y=y, steps=60))) == "mask-inverted"
     assert found(train(right, adam(right, 1e-2), x=x, y=y, steps=100)) == []
@@ -312,6 +343,32 @@ def test_a_mask_of_tokens_padded_on_the_left() -> None:
     x, y = texts(side="left")
     model = Encoder(inverted=False)
     assert "mask-inverted" not in found(train(model, adam(model, 1e-2), x=x, y=y, steps=60))
+
+
+class Mean(Bag):
+    """The mean of the embeddings of all tokens, also of the padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x).mean(1))
+
+
+class Last(Bag):
+    """The last state of a recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(16, 16, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embed(x))[1][0])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_on_either_side_that_is_read(side: str) -> None:
+    x, y = texts(side=side)
+    assert "padding-read" in found(train(Mean(), x=x, y=y, steps=8))
+    recurrent = found(train(Last(), x=x, y=y, steps=8))
+    assert ("padding-read" in recurrent) is (side == "right")  # on the left it is what one wants
 
 
 # ---- targets -----------------------------------------------------------------------------------------
@@ -388,6 +445,31 @@ def test_a_model_that_computes_its_loss_of_the_targets() -> None:
     tokens = (start + 3 * torch.arange(17)) % WORDS
     model = Model()
     assert watched_tokens(model, model, tokens[:, :-1], tokens[:, 1:], steps=60) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_decoder_with_teacher_forcing_now_and_then(seed: int) -> None:
+    class Forced(Decoder):
+        """Draws whether the next token is the right one or what it wrote itself."""
+
+        def forward(self, source: Tensor, given: Tensor) -> Tensor:
+            state, token, made = self.reader(self.embed(source))[1], torch.ones_like(given[:, 0]), []
+            for place in range(given.shape[1]):
+                out, state = self.writer(self.embed(token)[:, None], state)
+                made.append(self.head(out[:, 0]))
+                token = given[:, place] if random.random() < 0.5 else made[-1].argmax(1)
+            return torch.stack(made, 1)
+
+    x = torch.randint(2, 12, (256, 8), generator=torch.Generator().manual_seed(0))
+    random.seed(seed)
+    model = Forced()
+    assert not {"target-visible", "random-in-evaluation"} & {
+        *watched_tokens(model, model, x, x.flip(1) + 20, steps=6)
+    }
+    drawn = random.random()
+    random.seed(seed)
+    [random.random() for _ in range(6 * 8)]
+    assert drawn == random.random()
 
 
 def validated(turned: bool, name: str) -> list[str]:

@@ -1,13 +1,14 @@
 """Decisions and records of callbacks."""
 
 import io
+import signal
 
 import pytest
 from rich.console import Console
 
 from pellucid.errors import MissingExtraError, UnknownNameError
 from pellucid.record import Run
-from pellucid.train.callbacks import Memory, Monitor, Recorder
+from pellucid.train.callbacks import Callback, Memory, Monitor, Recorder, SignalHandler
 from pellucid.train.progress import ProgressBar
 from pellucid.train.trackers import tracker
 from tests.train.conftest import trainer
@@ -43,6 +44,20 @@ def test_nan_is_never_the_best():
     assert monitor.best is None
     stub.say(monitor, val_loss=3.0)
     assert monitor.best["value"] == 3.0
+
+
+def test_callbacks_that_have_started_end_where_a_later_one_refuses_to_train(batches):
+    class Refuses(Callback):
+        def on_train_start(self, trainer):
+            raise MissingExtraError("nothing", "nothing")
+
+        def on_train_end(self, trainer):
+            raise AssertionError("it has not started")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(MissingExtraError):
+        trainer(epochs=1, callbacks=[SignalHandler(), Refuses(), SignalHandler()]).fit(batches)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_recorder_writes_epochs_and_every_nth_step(runs, batches, held_out):

@@ -132,14 +132,18 @@ def _rare(watched: Watched, state: Health) -> Finding | None:
     return Finding(
         "steps-rare",
         "warning",
-        f"{symptom(state)}. {loop.backwards} backward passes were seen, and {loop.steps} steps of the "
-        "optimizer.",
+        f"{symptom(state)}. In {loop.attended} of {watched.steps:,} turns of the loop, which were looked "
+        f"at, there were {loop.backwards} backward passes and {_times(loop.steps)} of the optimizer.",
         "Weights change once for many batches: optimizer.step() stands outside of the loop over batches, or "
         "gradients of too many batches are accumulated.",
         "optimizer.step() and zero_grad() inside of the loop over batches",
         where="loop",
         confidence=0.86,
     )
+
+
+def _times(steps: int) -> str:
+    return f"{steps or 'no'} step{'s' if steps > 1 else ''}"
 
 
 def _rate_squared(watched: Watched) -> Finding | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -187,15 +188,53 @@ class BatchFacts:
         return float((every - every.median()).abs().mean())
 
 
+@dataclass(frozen=True)
+class _End:
+    """One end of (B, T) tokens.
+
+    Attributes:
+        token: which most rows have there.
+        rows: how many.
+        runs: (B, T), where rows have it from that end on without a gap.
+        apart: (B,), how often a row has it elsewhere.
+    """
+
+    token: int
+    rows: int
+    runs: Tensor
+    apart: Tensor
+
+
+def _ends(tokens: Tensor) -> list[_End]:
+    """The right and the left end of tokens; most texts are filled up on the right."""
+    return [_end(tokens, right=True), _end(tokens, right=False)]
+
+
+def _end(tokens: Tensor, right: bool) -> _End:
+    values, counts = torch.unique(tokens[:, -1 if right else 0], return_counts=True)
+    token = int(values[counts.argmax()])
+    same = tokens == token
+    runs = runs_from_end(same, right)
+    return _End(token, int(counts.max()), runs, same.sum(1) - runs.sum(1))
+
+
+def runs_from_end(same: Tensor, right: bool) -> Tensor:
+    """Where the rows of (B, T) flags are set from the right or left end on without a gap."""
+    turned = same.flip(1) if right else same
+    runs = turned.long().cumprod(1).bool()
+    return runs.flip(1) if right else runs
+
+
 def _without_ends(tokens: Tensor) -> Tensor:
-    """The tokens of (B, T) without the runs of the token that most rows end with, or else begin with."""
-    for turned in (tokens.flip(1), tokens):
-        values, counts = torch.unique(turned[:, 0], return_counts=True)
-        runs = (turned == values[counts.argmax()]).long().cumprod(1).bool()
-        whole = runs.all(1)
-        if int(counts.max()) > 0.5 * len(tokens) and not bool(whole.all()):
-            return turned[~runs]
-    return tokens.flatten()
+    """The tokens of (B, T) without those that fill rows up: the token that most rows end or begin with.
+
+    Of two ends the one whose token stands nowhere else; <unk>, at the other one, stands everywhere.
+    """
+    likely = [
+        end for end in _ends(tokens) if end.rows > 0.5 * len(tokens) and not bool(end.runs.all(1).all())
+    ]
+    filled = min(likely, key=lambda end: bool(end.apart.any()), default=None)
+    return tokens.flatten() if filled is None else tokens[~filled.runs]
 
 
 def _mostly(equal: Tensor) -> bool:
@@ -209,13 +248,11 @@ def _same(one: Tensor, targets: Tensor) -> bool:
 
 
 def _padding(tokens: Tensor) -> int | None:
-    """The token that ends several rows as a run of 3 or more, at different places; None if there is none."""
-    last = tokens[:, -1]
-    values, counts = torch.unique(last, return_counts=True)
-    if tokens.shape[0] < 4 or int(counts.max()) < 3:
-        return None
-    token = int(values[counts.argmax()])
-    runs = (tokens.flip(1) == token).long().cumprod(1).sum(1)
-    ends = runs[runs >= 3]
-    inside = bool(((tokens == token).sum(1) == runs).all())
-    return token if len(ends) >= 3 and len(torch.unique(runs)) > 2 and inside else None
+    """The token that fills up several rows as a run of 3 or more, at different places; None if none does."""
+    return next((end.token for end in _ends(tokens) if _fills_up(end)), None)
+
+
+def _fills_up(end: _End) -> bool:
+    lengths = end.runs.sum(1)
+    several = len(lengths) >= 4 and end.rows >= 3 and int((lengths >= 3).sum()) >= 3
+    return several and len(torch.unique(lengths)) > 2 and not bool(end.apart.any())

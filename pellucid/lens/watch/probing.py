@@ -1,20 +1,23 @@
 """Ask a copy of the model what its outputs depend on, by changing its inputs.
 
-The copy is in evaluation mode and without hooks; random numbers are drawn from generators of its own, so
-training goes on as if nothing had happened.
+The copy is in evaluation mode and without hooks; random generators are left as they were, so training goes
+on as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pellucid.diagnosis.watched import Probes
 from pellucid.lens.capture import original
+from pellucid.lens.watch.batch_facts import runs_from_end
 from pellucid.lens.watch.spread import first_tensor
 
 Result = TypeVar("Result")
@@ -49,14 +52,32 @@ def probe(
     if sum(one.numel() for one in model.parameters()) > SMALL:
         return Probes(), f"the model has more than {SMALL:,} parameters"
     total = dict(named)[place].shape[0]
-    with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
-        twin = _twin(model)
-        prober = _Prober(twin, _rows(args, total), _rows(kwargs, total), place)
-        return prober.probes(padding, _rows(targets, total)), ""
+    generators = _Generators(model)
+    try:
+        with torch.no_grad():
+            prober = _Prober(_twin(model), _rows(args, total), _rows(kwargs, total), place, generators)
+            return prober.probes(padding, _rows(targets, total)), "; ".join(prober.faults)
+    finally:
+        generators.restore()
 
 
-def _devices(model: nn.Module) -> list[Any]:
-    return sorted({one.device for one in model.parameters() if one.device.type == "cuda"}, key=str)
+class _Generators:
+    """The states of the generators of Python, NumPy and torch, of devices those that a model is on."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.python, self.numpy, self.torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        devices = {one.device for one in model.parameters() if one.device.type == "cuda"}
+        self.cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
+
+    def restore(self) -> None:
+        self.restore_python()
+        torch.set_rng_state(self.torch)
+        for device, state in self.cuda:
+            torch.cuda.set_rng_state(state, device)
+
+    def restore_python(self) -> None:
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
 
 
 def _twin(model: nn.Module) -> nn.Module:
@@ -84,21 +105,22 @@ def _rows(values: Any, total: int) -> Any:
     return values
 
 
-def _tried(probe: Callable[[], Result]) -> Result | None:
-    """The result of a probe; None where the model does not take the changed inputs."""
-    try:
-        return probe()
-    except Exception:
-        return None
+class _Refused(Exception):
+    """The model does not take the changed inputs."""
 
 
 class _Prober:
-    def __init__(self, model: nn.Module, args: Any, kwargs: Any, place: int | str) -> None:
+    def __init__(
+        self, model: nn.Module, args: Any, kwargs: Any, place: int | str, generators: _Generators
+    ) -> None:
         self.model, self.args, self.kwargs, self.place = model, args, kwargs, place
+        self.generators = generators
+        self.faults: list[str] = []
         self.inputs: Tensor = kwargs[place] if isinstance(place, str) else args[place]
-        self.outputs = self.run(self.inputs)
+        self.outputs = self._call(args, kwargs)
 
     def run(self, inputs: Tensor) -> Tensor | None:
+        """The outputs for other inputs, with the same random numbers as the first ones."""
         args, kwargs = list(self.args), dict(self.kwargs)
         if isinstance(self.place, str):
             kwargs[self.place] = inputs
@@ -107,27 +129,47 @@ class _Prober:
         return self._made(args, kwargs)
 
     def _made(self, args: list[Any], kwargs: dict[str, Any]) -> Tensor | None:
+        self.generators.restore()
+        try:
+            return self._call(args, kwargs)
+        except Exception as error:
+            raise _Refused from error
+
+    def _call(self, args: Any, kwargs: dict[str, Any]) -> Tensor | None:
         made = first_tensor(self.model(*args, **kwargs))
         return None if made is None else made.float()
 
     def probes(self, padding: int | None, targets: Tensor | None) -> Probes:
+        """Ask everything that fits the model."""
         if self.outputs is None or self.outputs.ndim < 1:
             return Probes()
-        again = self.run(self.inputs)
+        if self._places(targets):  # teacher forcing draws whether the next token is given
+            self.generators.restore_python()
+        again = self._call(self.args, self.kwargs)
         if not bool(torch.isfinite(self.outputs).all()):
             return Probes()
         if again is None or not torch.equal(again, self.outputs):
             return Probes(random=True)  # nothing else can be told from noise
         return Probes(
-            rows_mixed=_tried(self._rows_mixed),
-            future_seen=_tried(self._future_seen),
-            order_blind=_tried(self._order_blind),
-            padding_read=_tried(lambda: self._padding_read(padding)),
-            content_unread=_tried(lambda: self._content_unread(padding)),
-            target_seen=_tried(lambda: self._target_seen(targets)),
-            inputs_ignored=_tried(self._inputs_ignored),
-            unread=_tried(self._unread),
+            rows_mixed=self._tried(self._rows_mixed),
+            future_seen=self._tried(self._future_seen),
+            order_blind=self._tried(self._order_blind),
+            padding_read=self._tried(lambda: self._padding_read(padding)),
+            content_unread=self._tried(lambda: self._content_unread(padding)),
+            target_seen=self._tried(lambda: self._target_seen(targets)),
+            inputs_ignored=self._tried(self._inputs_ignored),
+            unread=self._tried(self._unread),
         )
+
+    def _tried(self, probe: Callable[[], Result]) -> Result | None:
+        """The result of a probe; None where it does not fit the model or fails, which ends no other one."""
+        try:
+            return probe()
+        except _Refused:
+            return None
+        except Exception as error:
+            self.faults.append(f"{type(error).__name__}: {error}")
+            return None
 
     # ---- what changes --------------------------------------------------------------------------------
 
@@ -194,14 +236,15 @@ class _Prober:
         return bool((after - expected).abs().max() <= 1e-4 * max(float(out.std()), 1e-6))
 
     def _padding_read(self, padding: int | None) -> float | None:
-        """Write other tokens into the padding and see whether the outputs of the row change."""
+        """Cut the padding off and see whether the outputs of the row change."""
         out, inputs = self.outputs, self.inputs
         if padding is None or out is None or inputs.ndim != 2 or out.shape[0] != inputs.shape[0]:
             return None
-        padded = (inputs == padding) & (inputs.flip(1) == padding).long().cumprod(1).flip(1).bool()
+        filled = inputs == padding
+        padded = runs_from_end(filled, right=True) | runs_from_end(filled, right=False)
         rows = padded.any(1) & ~padded.all(1)
-        if not bool(rows.any()):
-            return None
+        if not bool(rows.any()) or (bool(padded[rows, 0].any()) and not self._order_blind()):
+            return None  # without the padding before it, a text begins at another position
         shorter = self._shortened(padded)
         if shorter is None:
             return None
@@ -216,8 +259,7 @@ class _Prober:
         if out is None or out.ndim != 2 or any(not self._lengths(value) for value in others):
             return None  # masks would have to be cut as well
         for row in torch.nonzero(padded.any(1) & ~padded.all(1)).flatten().tolist():
-            length = int((~padded[row]).sum())
-            cut = self.inputs[row : row + 1, :length]
+            cut = self.inputs[row, ~padded[row]][None]
             made = self._made(
                 [self._of_row(one, row, cut) for one in self.args],
                 {name: self._of_row(one, row, cut) for name, one in self.kwargs.items()},
@@ -253,16 +295,8 @@ class _Prober:
 
     def _target_seen(self, targets: Tensor | None) -> bool | None:
         """Change the last target where the model is given it, and see whether the output there changes."""
-        out = self.outputs
-        if targets is None or targets.ndim != 2 or targets.is_floating_point() or out is None:
-            return None
-        named = [*enumerate(self.args), *self.kwargs.items()]
-        places = [
-            name for name, value in named
-            if name != "labels" and isinstance(value, Tensor) and value is not self.inputs
-            and value.shape == targets.shape and torch.equal(value, targets.to(value.dtype))
-        ]  # fmt: skip
-        if not places or out.ndim != 3 or out.shape[:2] != targets.shape:
+        out, places = self.outputs, self._places(targets)
+        if targets is None or not places or out is None or out.ndim != 3 or out.shape[:2] != targets.shape:
             return None
         args, kwargs = list(self.args), dict(self.kwargs)
         given: Any = kwargs if isinstance(places[0], str) else args
@@ -271,6 +305,16 @@ class _Prober:
         if after is None or torch.equal(given[places[0]], targets):
             return None
         return not torch.equal(after[:, -1], out[:, -1])
+
+    def _places(self, targets: Tensor | None) -> list[int | str]:
+        """The arguments, by place or name, that are the targets themselves: (B, T) tokens."""
+        if targets is None or targets.ndim != 2 or targets.is_floating_point():
+            return []
+        return [
+            name for name, value in [*enumerate(self.args), *self.kwargs.items()]
+            if name != "labels" and isinstance(value, Tensor) and value is not self.inputs
+            and value.shape == targets.shape and torch.equal(value, targets.to(value.dtype))
+        ]  # fmt: skip
 
     def _unread(self) -> tuple[int, int] | None:
         """Change some positions of (B, T, ...) inputs; count those that change nothing: (unread, tried)."""

@@ -14,6 +14,8 @@ from pellucid.diagnosis.watched import Spread
 
 MOST = 1 << 15
 """The most values that are read of one tensor."""
+ALIKE = 0.93
+"""Neighbors are about equally near where their mean differences are within this ratio."""
 
 
 def first_tensor(values: Any) -> Tensor | None:
@@ -81,15 +83,29 @@ def _some(tensor: Tensor) -> Tensor:
 
 
 def _beside(tensor: Tensor, std: float) -> dict[str, float]:
-    """Compare values of pictures (B, 3, H, W) with the next and the third next of their row."""
-    if tensor.ndim != 4 or tensor.shape[1] != 3 or tensor.shape[3] < 8:
+    """Compare values of pictures (B, 3, H, W) with the third next of their row and with other neighbors.
+
+    Where channels were interleaved, the third next is nearest of all: the next ones are of other colors, the
+    row below and the next channel of other places. A real pattern of period 3 has one of these as near.
+    """
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or tensor.shape[2] < 2 or tensor.shape[3] < 8:
         return {}
-    left = max(0, tensor.shape[3] // 2 - 48)
-    rows = tensor[:8, :, :: tensor.shape[2] // 32 + 1, left : left + 96].float()  # about MOST values
-    near = float((rows[..., 1:] - rows[..., :-1]).abs().mean())
+    left, apart = max(0, tensor.shape[3] // 2 - 48), tensor.shape[2] // 32 + 1
+    seen = tensor[:8, :, :, left : left + 96]
+    rows, below = seen[:, :, :-1:apart].float(), seen[:, :, 1::apart].float()  # about MOST values each
+
+    def differ(one: Tensor, other: Tensor) -> float:
+        return float((one - other).abs().mean())
+
+    near = differ(rows[..., 1:], rows[..., :-1])
+    third = differ(rows[..., 3:], rows[..., :-3])
     if near <= 1e-3 * std:
         return {}  # rows are constant
-    return {"interleaved": float((rows[..., 3:] - rows[..., :-3]).abs().mean()) / near}
+    if third < near:
+        diagonal = differ(below[..., 1:], rows[..., :-1]), differ(below[..., :-1], rows[..., 1:])
+        if third > ALIKE * min(differ(below, rows), *diagonal, differ(rows[:, 1:], rows[:, :-1])):
+            return {}
+    return {"interleaved": third / near}
 
 
 def _closely(values: Tensor, flat: Tensor, std: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ STEPS = {
     ),
     "clipped-while-scaled": loop(STUCK, looks=looks(weight("fc1.weight", grad_rms=2.0**-22))),
     "steps-rare": loop(
-        STUCK, optimizers=(ADAM,), loop=Loop(attended=200, forwards=200, backwards=200, steps=4)
+        STUCK, optimizers=(ADAM,), loop=Loop(attended=50, forwards=50, backwards=50, steps=1)
     ),
     "schedule-returns-rate": loop(
         STUCK,
