@@ -32,9 +32,7 @@ STEPS = {
         expected=2.3,
     ),
     "clipped-while-scaled": loop(STUCK, looks=looks(weight("fc1.weight", grad_rms=2.0**-22))),
-    "steps-rare": loop(
-        STUCK, optimizers=(ADAM,), loop=Loop(attended=50, forwards=50, backwards=50, steps=1)
-    ),
+    "steps-rare": loop(STUCK, optimizers=(ADAM,), loop=Loop(attended=50, forwards=50, backwards=50, steps=1)),
     "schedule-returns-rate": loop(
         STUCK,
         optimizers=(replace(ADAM, initial_lr=1e-3),),
