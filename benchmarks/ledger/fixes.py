@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import random
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -21,7 +22,7 @@ import torch
 from benchmarks.ledger.bases import BASES
 from benchmarks.ledger.faults import FAULTS
 from benchmarks.ledger.program import Program, score, train
-from pellucid.lens.remedy import REMEDIES, Case, Parts, verify
+from pellucid.lens.remedy import REMEDIES, Case, Parts, Unfit, verify
 from pellucid.lens.remedy.parts import Loop
 from pellucid.record import Finding
 
@@ -53,34 +54,44 @@ class Faulty:
         optimizer = program.optimizer(program.model)
         return Parts(program.model, optimizer, program.loss, program.train, program.epochs, program.batch)
 
-    def train(
-        self, model: Any, optimizer: Any, loss: Any, batches: Any, epochs: int, batch_size: int, seed: int,
-        watch: Any = None, unseen: bool = False,
-    ) -> float:  # fmt: skip
-        """Train as the program does, and return the score on half of the held-out rows."""
-        program = self._programs[seed]
-        held = tuple(one[int(unseen) :: 2] for one in program.held)
-        program = replace(
-            program, model=model, loss=loss, train=batches, epochs=epochs, batch=batch_size, held=held
-        )
-        torch.manual_seed(seed)
-        train(program, optimizer, watch, torch.Generator().manual_seed(seed))
-        return score(program)
+    def loop(self, half: int = 0) -> Loop:
+        """Return a loop that trains as the program does; its score is of one half of the held-out rows."""
+
+        def loop(
+            model: Any, optimizer: Any, loss: Any, batches: Any, *, epochs: int, batch_size: int, seed: int,
+            watch: Any = None,
+        ) -> float:  # fmt: skip
+            changed = {"model": model, "loss": loss, "train": batches, "epochs": epochs, "batch": batch_size}
+            program = replace(_halved(self._programs[seed], half), **changed)
+            torch.manual_seed(seed)
+            train(program, optimizer, watch, torch.Generator().manual_seed(seed))
+            return score(program)
+
+        return Loop(loop, self.make)
 
     def untrained(self, seed: int) -> float:
         """Return the score of the first weights on the rows that no choice saw."""
-        program = self.program(seed)
-        return score(replace(program, held=tuple(one[1::2] for one in program.held)))
+        return score(_halved(self.program(seed), 1))
 
     def unseen(self, parts: Callable[[int], Parts], seed: int) -> float:
         """Train parts and return the score on the rows that no choice saw."""
-        try:
-            made = parts(seed)
-            given = (made.model, made.optimizer, made.loss, made.batches)
-            value = self.train(*given, made.epochs or 1, made.batch_size or 1, seed, unseen=True)
-        except Exception:
-            return WORST
-        return max(value, WORST) if math.isfinite(value) else WORST
+        return _score(self.loop(1), parts, seed)
+
+
+def _halved(program: Program, half: int) -> Program:
+    """The program with the even (0) or the odd (1) ones of its held-out rows."""
+    inputs, targets = program.held
+    return replace(program, held=(inputs[half::2], targets[half::2]))
+
+
+def _score(loop: Loop, parts: Callable[[int], Parts], seed: int) -> float:
+    """Train parts and return the score; where they break off, the worst there is, and print the reason."""
+    try:
+        value = loop.run(parts(seed), seed)
+    except Exception as error:  # changes that were drawn may not fit each other
+        print(f"broke off: {type(error).__name__}: {error}", file=sys.stderr)
+        return WORST
+    return max(value, WORST) if math.isfinite(value) else WORST
 
 
 def fix_jobs(split: str) -> list[tuple[str, str, str]]:
@@ -100,9 +111,9 @@ def fix(job: tuple[str, str, str], draws: int | None = None) -> dict[str, Any]:
     split, fault, name = job
     case, healthy = Faulty(split, fault, name), Faulty(split, "", name)
     start = time.perf_counter()
-    result = verify(case.train, case.make)
+    loop = case.loop()
+    result = verify(loop.train, case.make)
     seconds = time.perf_counter() - start
-    loop = Loop(case.train, case.make)
     chosen = random_search(loop, result.training_runs if draws is None else draws)
     score_of = {
         "untrained": [healthy.untrained(seed) for seed in SEEDS],
@@ -128,15 +139,7 @@ def fix(job: tuple[str, str, str], draws: int | None = None) -> dict[str, Any]:
 
 def random_search(loop: Loop, trainings: int) -> int:
     """Return the draw that scores best with the first seed, of as many as there may be trainings."""
-    best, chosen = -math.inf, 0
-    for draw in range(trainings):
-        try:
-            value = loop.run(drawn(loop, draw, 0), 0)
-        except Exception:
-            continue
-        if value > best:
-            best, chosen = value, draw
-    return chosen
+    return max(range(trainings), key=lambda draw: _score(loop, lambda seed: drawn(loop, draw, seed), 0))
 
 
 def drawn(loop: Loop, draw: int, seed: int) -> Parts:
@@ -180,5 +183,5 @@ def _optimizer(parts: Parts, dice: random.Random) -> None:
 def _try(parts: Parts, name: str, loop: Loop, seed: int) -> Parts:
     try:
         return REMEDIES[name].apply(parts, Case(Finding("drawn", "note", "", ""), loop, seed))
-    except Exception:
+    except Unfit:
         return parts

@@ -188,7 +188,7 @@ def judge(
 def close(verdict: Verdict, most: int = 7) -> bool:
     """Whether more seeds could change the verdict: it points upwards, is not sure, and there is room.
 
-    Where only the control has no score, ranks alone count, and few seeds cannot make them sure.
+    Where only the control has no score, the ranks decide, and those of a few seeds are never sure.
     """
     hopeful = verdict.p < 0.4 or math.isinf(verdict.gain)
     return not verdict.better and verdict.gain > 0 and hopeful and verdict.seeds < most

@@ -25,7 +25,7 @@ class Seen:
         score: NaN where there is none.
         findings: of the watch, to where the loop came.
         error: that the loop raised.
-        blind: the watch was told of no step.
+        blind: the watch saw no step.
     """
 
     score: float
